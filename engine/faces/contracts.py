@@ -1,0 +1,50 @@
+"""What the analyser is composed of. Sequences in, lists out: batching is theirs to use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from engine.values import Attributes, Bytes, Detection, Embedding, Mesh, Points
+
+
+class Detector(Protocol):
+    """Finds faces in pictures of any size."""
+
+    def detect(self, images: Sequence[Bytes]) -> list[list[Detection]]:
+        """Faces of each picture, best score first, in that picture's pixels."""
+        ...
+
+
+class Landmarker(Protocol):
+    """Finds the dense landmarks in upright square crops."""
+
+    size: int
+
+    def locate(self, crops: Sequence[Bytes]) -> list[Mesh]:
+        """A mesh for each (size, size, 3) crop, in that crop's pixels."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns aligned crops into identity embeddings."""
+
+    name: str
+    size: int
+    template: str
+
+    def embed(self, crops: Sequence[Bytes]) -> list[Embedding]:
+        """A unit-length float32 embedding for each (size, size, 3) crop."""
+        ...
+
+
+class AttributeReader(Protocol):
+    """Reads age, gender or race off a picture, given the five points of the face in it."""
+
+    provides: frozenset[str]
+
+    def read(self, image: Bytes, points: Sequence[Points]) -> list[Attributes]:
+        """Attributes for each face; fields it does not provide are None."""
+        ...
+
+

@@ -1,0 +1,268 @@
+"""The frozen values that cross rooms.
+
+Coordinates are in *display space*: pixels of the picture as a viewer sees it (after the display
+rotation), x to the right, y down, the centre of the first pixel at (0, 0). Colours are RGB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Points: TypeAlias = NDArray[np.float32]  # (n, 2) or (n, 3)
+Affine: TypeAlias = NDArray[np.float64]  # (2, 3): maps (x, y, 1) to (x', y')
+Pixels: TypeAlias = NDArray[np.float32]  # (h, w, 3) RGB, 0..1
+Mask: TypeAlias = NDArray[np.float32]  # (h, w), 0..1
+Bytes: TypeAlias = NDArray[np.uint8]  # (h, w, 3) RGB, 0..255
+Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]  # (h, w)
+Embedding: TypeAlias = NDArray[np.float32]  # (d,), unit length
+
+Gender: TypeAlias = Literal["female", "male"]
+Race: TypeAlias = Literal["white", "black", "asian", "indian", "middle eastern", "latino hispanic"]
+Matrix: TypeAlias = Literal["bt601", "bt709", "bt2020", "rgb"]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in display space; right and bottom are exclusive edges."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    @property
+    def area(self) -> float:
+        return max(self.width, 0.0) * max(self.height, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rect:
+    """A rectangle of whole pixels in display space; right and bottom are exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """How a frame's planes hold its picture.
+
+    `planes` of a YUV frame are Y, U, V and perhaps A; of an RGB frame R, G, B and perhaps A; of a
+    grey frame Y and perhaps A. `name` is FFmpeg's name of the planar format that holds them.
+    """
+
+    name: str
+    family: Literal["yuv", "rgb", "gray"]
+    bits: int
+    chroma_shift_x: int = 0
+    chroma_shift_y: int = 0
+    alpha: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """What the samples mean: the matrix and range in force, and the tags as they were in the file.
+
+    `primaries`, `transfer` and `space` are the numbers of ITU-T H.273 (2 = unspecified), carried
+    through untouched; `matrix` is the one that conversions use (an untagged file has one, too).
+    """
+
+    matrix: Matrix = "bt601"
+    full_range: bool = False
+    primaries: int = 2
+    transfer: int = 2
+    space: int = 2
+    chroma_location: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How coded pixels become the displayed picture: mirror left-right, then turn by quarter turns.
+
+    `quarter_turns` counts counter-clockwise quarter turns, as `numpy.rot90` does.
+    """
+
+    quarter_turns: int = 0
+    mirrored: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture in the pixel format that it was decoded in.
+
+    `planes` are in *coded* orientation and hold native samples (uint8, or uint16 for more than
+    8 bits); they are never written to. `pts` counts in units of `time_base`.
+    """
+
+    index: int
+    pts: int
+    time_base: Fraction
+    planes: tuple[Plane, ...]
+    format: PixelFormat
+    colour: Colour = field(default_factory=Colour)
+    orientation: Orientation = field(default_factory=Orientation)
+    duration: int = 0
+
+    @property
+    def coded_size(self) -> tuple[int, int]:
+        """(width, height) of the planes."""
+        height, width = self.planes[0].shape
+        return width, height
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) as displayed."""
+        width, height = self.coded_size
+        return (height, width) if self.orientation.quarter_turns % 2 else (width, height)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """A face found: box and five points (left eye, right eye, nose, left and right mouth corner).
+
+    "Left" is the picture's left. `points` is (5, 2).
+    """
+
+    box: Box
+    score: float
+    points: Points
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mesh:
+    """468 dense landmarks in MediaPipe's Face Mesh topology.
+
+    `points` is (468, 3): x, y in display space and z in the same unit, smaller towards the camera.
+    `score` is the network's confidence that a face is there, 0..1.
+    """
+
+    points: Points
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What a face looks like to the attribute networks; None where no network was asked."""
+
+    age: int | None = None
+    gender: Gender | None = None
+    race: Race | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """A face in a frame. `embedding` is None where the plan of networks asks for none."""
+
+    detection: Detection
+    mesh: Mesh
+    embedding: Embedding | None = None
+    attributes: Attributes | None = None
+    track: int | None = None
+
+    @property
+    def box(self) -> Box:
+        return self.detection.box
+
+    @property
+    def score(self) -> float:
+        return self.detection.score
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Analysed:
+    """A frame and the faces found in it, best score first."""
+
+    frame: Frame
+    faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planned:
+    """A frame, the faces found in it, and those to be swapped."""
+
+    frame: Frame
+    faces: tuple[Face, ...]
+    chosen: tuple[Face, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Portrait:
+    """The identity to put in: a picture and the face in it.
+
+    `pixels` is the picture, RGB 0..1; the face's coordinates are that picture's pixels.
+    """
+
+    name: str
+    pixels: Pixels
+    face: Face
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Where landmarks lie in an aligned crop, as fractions of its side.
+
+    `points` are ((x, y), ...): five of them for the five detection points, 468 for the mesh.
+    """
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Aligned:
+    """A square crop around one face: pixels, the display→crop matrix, the mesh in crop space."""
+
+    pixels: Pixels
+    to_crop: Affine
+    mesh: Points
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patch:
+    """What a swapper answers for a crop: pixels and mask in the crop's space."""
+
+    pixels: Pixels
+    mask: Mask
+    to_crop: Affine
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a target is, read without decoding more than the first frame.
+
+    `size` is as displayed. `frame_count` is None where the container does not say.
+    """
+
+    kind: Literal["video", "image"]
+    size: tuple[int, int]
+    frame_rate: Fraction
+    frame_count: int | None
+    duration: float | None
+    codec: str
+    format: PixelFormat
+    colour: Colour
+    orientation: Orientation
+    has_audio: bool
