@@ -1,0 +1,83 @@
+"""What a user chose, as frozen values; `parameters.py` makes them from the public parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from engine.values import Gender, Race
+
+SelectorMode: TypeAlias = Literal["reference", "many", "one"]
+SelectorOrder: TypeAlias = Literal[
+    "left-right",
+    "right-left",
+    "top-bottom",
+    "bottom-top",
+    "small-large",
+    "large-small",
+    "best-worst",
+    "worst-best",
+]
+Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionRule:
+    """Which faces are swapped. Ages are closed bounds; distances are 1 - cosine."""
+
+    mode: SelectorMode = "reference"
+    order: SelectorOrder = "large-small"
+    gender: Gender | None = None
+    race: Race | None = None
+    age_start: int = 0
+    age_end: int = 100
+    reference_distance: float = 0.6
+    reference_frame: int = 1  # 1-based
+    reference_position: int = 0  # index among the reference frame's ordered, filtered faces
+    reference_images: tuple[Path, ...] = ()
+
+    @property
+    def wants_age(self) -> bool:
+        """Whether the bounds leave anybody out."""
+        return self.age_start > 0 or self.age_end < 100
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisOptions:
+    """How faces are looked for."""
+
+    detect_rotated: bool = False  # also look for heads turned by 90, 180 and 270 degrees
+    detect_every: int = 5  # frames between detections; the mesh follows the faces in between
+    detector_size: int = 640  # longer side of the picture that the detector sees
+    detector_score: float = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeOptions:
+    """How the output video is encoded; None means what fits the target."""
+
+    codec: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trim:
+    """Seconds from the target's first picture; `end` is exclusive."""
+
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SwapOptions:
+    """Everything about one swap but its three paths."""
+
+    selection: SelectionRule = field(default_factory=SelectionRule)
+    analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
+    trim: Trim = field(default_factory=Trim)
+    pixel_boost: int = 384  # side of the crop that is swapped, in pixels
+    overwrite: bool = False
+    content_check: bool = True
