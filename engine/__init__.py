@@ -1,0 +1,1 @@
+"""An offline face-swap engine."""

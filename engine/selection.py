@@ -1,0 +1,187 @@
+"""Which faces of a frame are swapped: pure functions of faces and a rule.
+
+A selection has two moments. A *reference* is read once: the ordered, filtered faces of one frame
+and a position among them name a person. Then each frame is asked: `choose` answers with the faces
+to swap. In reference mode order and filters name the person and nothing else, so that a person
+who is once read as older, or who walks to the other side, is not lost in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, TypeAlias, TypeVar
+
+import numpy as np
+
+from engine.errors import NoFaceFound
+from engine.options import SelectionRule, SelectorOrder
+from engine.values import Attributes, Embedding, Face
+
+Need: TypeAlias = Literal["embedding", "age", "gender", "race"]
+ReadT = TypeVar("ReadT")
+
+_KEYS: dict[SelectorOrder, tuple[Callable[[Face], float], bool]] = {
+    "left-right": (lambda face: face.box.left, False),
+    "right-left": (lambda face: face.box.left, True),
+    "top-bottom": (lambda face: face.box.top, False),
+    "bottom-top": (lambda face: face.box.top, True),
+    "small-large": (lambda face: face.box.area, False),
+    "large-small": (lambda face: face.box.area, True),
+    "worst-best": (lambda face: face.score, False),
+    "best-worst": (lambda face: face.score, True),
+}
+
+
+def ordered(faces: Iterable[Face], order: SelectorOrder) -> tuple[Face, ...]:
+    """Faces by the box's left or top edge, by its area, or by the detector's score.
+
+    Faces that tie keep their order, whichever the direction.
+    """
+    key, descending = _KEYS[order]
+    return tuple(sorted(faces, key=key, reverse=descending))
+
+
+def filtered(faces: Iterable[Face], rule: SelectionRule) -> tuple[Face, ...]:
+    """The faces of the rule's gender, race and age, in the order they came.
+
+    Both bounds of the age belong to the interval.
+
+    Raises:
+        ValueError: A filter asks for what was not read off a face; plan with `needs`.
+    """
+    return tuple(face for face in faces if _passes(face, rule))
+
+
+def reference_face(
+    faces: Iterable[Face], rule: SelectionRule, *, where: str = "the reference frame"
+) -> Face:
+    """The face that a reference frame names: its faces ordered, filtered, and counted to.
+
+    `where` says in an error which picture was looked at.
+
+    Raises:
+        NoFaceFound: None is left, or the position lies past the last; what was found is listed.
+    """
+    found = ordered(faces, rule.order)
+    candidates = filtered(found, rule)
+    if rule.reference_position < len(candidates):
+        return candidates[rule.reference_position]
+    if not found:
+        raise NoFaceFound(
+            f"No face was found in {where}; choose a frame that shows the person with "
+            "reference_frame_number, or give a picture with reference_image."
+        )
+    listing = "; ".join(f"{index}: {describe(face)}" for index, face in enumerate(found))
+    if not candidates:
+        raise NoFaceFound(
+            f"None of the {_count(found)} in {where} passes the filters ({_filters(rule)}): "
+            f"{listing}. Loosen the filters or choose another reference_frame_number."
+        )
+    raise NoFaceFound(
+        f"reference_face_position is {rule.reference_position}, but {where} offers "
+        f"{_count(candidates)}, counted from 0 ({rule.order}; {_filters(rule)}): {listing}."
+    )
+
+
+def distance(first: Embedding, second: Embedding) -> float:
+    """1 - cosine of two unit embeddings: 0 for the same, 1 for unrelated, 2 for opposite.
+
+    Raises:
+        ValueError: Their lengths differ, so two different networks made them.
+    """
+    if first.shape != second.shape:
+        raise ValueError(
+            f"An embedding of length {first.size} cannot be compared with one of length "
+            f"{second.size}: two different recognition networks made them."
+        )
+    return 1.0 - float(np.dot(first.astype(np.float64), second.astype(np.float64)))
+
+
+def nearest(face: Face, references: Sequence[Embedding]) -> float:
+    """The smallest distance from a face to any of the references.
+
+    Raises:
+        ValueError: The face has no embedding, or there are no references.
+    """
+    if face.embedding is None:
+        raise ValueError("This face has no embedding to compare; plan with needs(rule).")
+    if not references:
+        raise ValueError("There is no reference to compare a face with.")
+    return min(distance(face.embedding, reference) for reference in references)
+
+
+def choose(
+    faces: Iterable[Face], rule: SelectionRule, references: Sequence[Embedding] = ()
+) -> tuple[Face, ...]:
+    """The faces of one frame that are swapped.
+
+    Mode `many`: all that pass the filters, in order. Mode `one`: the first of these. Mode
+    `reference`: every face within the rule's distance of any reference, in the order they came.
+    """
+    if rule.mode == "reference":
+        limit = rule.reference_distance
+        return tuple(face for face in faces if nearest(face, references) <= limit)
+    candidates = filtered(ordered(faces, rule.order), rule)
+    return candidates if rule.mode == "many" else candidates[:1]
+
+
+def needs(rule: SelectionRule) -> frozenset[Need]:
+    """What must be read off faces for the rule to be applied, reference frame included."""
+    return frame_needs(rule) | _filter_needs(rule)
+
+
+def frame_needs(rule: SelectionRule) -> frozenset[Need]:
+    """What must be read off the faces of each frame: in reference mode, only who they are."""
+    return frozenset({"embedding"}) if rule.mode == "reference" else _filter_needs(rule)
+
+
+def describe(face: Face) -> str:
+    """A face in a few words: box, score, and what was read off it."""
+    box = face.box
+    words = [
+        f"box {box.left:.0f},{box.top:.0f} to {box.right:.0f},{box.bottom:.0f}",
+        f"score {face.score:.2f}",
+    ]
+    attributes = face.attributes or Attributes()
+    if attributes.gender is not None:
+        words.append(attributes.gender)
+    if attributes.age is not None:
+        words.append(f"age {attributes.age}")
+    if attributes.race is not None:
+        words.append(attributes.race)
+    return ", ".join(words)
+
+
+def _passes(face: Face, rule: SelectionRule) -> bool:
+    read = face.attributes or Attributes()
+    if rule.gender is not None and _known(read.gender, "gender") != rule.gender:
+        return False
+    if rule.race is not None and _known(read.race, "race") != rule.race:
+        return False
+    return not rule.wants_age or rule.age_start <= _known(read.age, "age") <= rule.age_end
+
+
+def _known(value: ReadT | None, name: str) -> ReadT:
+    if value is None:
+        raise ValueError(f"A filter on {name} needs it read off every face; plan with needs(rule).")
+    return value
+
+
+def _filter_needs(rule: SelectionRule) -> frozenset[Need]:
+    wanted: dict[Need, bool] = {
+        "age": rule.wants_age,
+        "gender": rule.gender is not None,
+        "race": rule.race is not None,
+    }
+    return frozenset(name for name, is_wanted in wanted.items() if is_wanted)
+
+
+def _filters(rule: SelectionRule) -> str:
+    words = [word for word in (rule.gender, rule.race) if word is not None]
+    if rule.wants_age:
+        words.append(f"age {rule.age_start} to {rule.age_end}")
+    return ", ".join(words) or "no filters"
+
+
+def _count(faces: Sequence[Face]) -> str:
+    return "1 face" if len(faces) == 1 else f"{len(faces)} faces"
