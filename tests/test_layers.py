@@ -1,0 +1,119 @@
+"""One direction of imports: a room imports from rows below its own; third parties are fenced."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import engine
+
+PACKAGE = Path(engine.__file__).parent
+
+ROWS = {
+    "values": 0,
+    "errors": 0,
+    "options": 0,
+    "geometry": 1,
+    "pixels": 2,
+    "media": 2,
+    "runtime": 2,
+    "faces": 3,
+    "selection": 3,
+    "swap": 3,
+    "enhance": 3,
+    "compose": 3,
+    "trust": 3,
+    "pipeline": 4,
+    "app": 5,
+    "jobs": 5,
+    "inspect": 5,
+    "doctor": 5,
+    "parameters": 5,
+    "cli": 6,
+    "distributed": 6,
+    "__main__": 7,
+    "__init__": 7,
+}
+# The rooms of row 3 turn arrays into arrays: only the pipeline brings them together with files.
+WITHOUT_MEDIA = {"faces", "selection", "swap", "enhance", "compose"}
+THIRD_PARTY = {
+    "pixels": {"cv2"},
+    "media": {"av"},
+    "runtime": {"onnxruntime", "platformdirs"},
+    "parameters": {"pydantic"},
+    "app": {"platformdirs"},
+    "cli": {"typer", "rich"},
+}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports(tree: ast.AST, package: str) -> Iterator[str]:
+    """Absolute dotted names of all that a module imports, relative imports resolved."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join(
+                [*(parents if node.level else []), *([node.module] if node.module else [])]
+            )
+            # `from engine import media` names a room by what it imports.
+            yield from (
+                f"{base}.{alias.name}" if base == "engine" else base for alias in node.names
+            )
+
+
+def breaches(room: str, names: Iterator[str]) -> Iterator[str]:
+    for name in names:
+        top, _, rest = name.partition(".")
+        if top != "engine":
+            allowed = {"numpy", "__future__"} | THIRD_PARTY.get(room, set())
+            if top not in allowed and top not in sys.stdlib_module_names:
+                yield f"{name} is not a third party of {room}"
+            continue
+        other = rest.partition(".")[0] or "__init__"
+        if other == room:
+            continue
+        if other not in ROWS:
+            yield f"{name} is in no row"
+        elif other == "media" and room in WITHOUT_MEDIA:
+            yield f"{room} must not read or write files, and imports {name}"
+        elif ROWS[other] >= ROWS[room] and ROWS[room] > 0:
+            yield f"{room} (row {ROWS[room]}) imports {name} (row {ROWS[other]})"
+        elif ROWS[other] > 0 and ROWS[room] == 0:
+            yield f"{room} (row 0) imports {name} (row {ROWS[other]})"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down(path: Path) -> None:
+    package = ".".join(["engine", *path.relative_to(PACKAGE).parent.parts])
+    names = imports(ast.parse(path.read_text(encoding="utf-8")), package)
+    assert room_of(path) in ROWS, f"give {room_of(path)} a row"
+    assert list(breaches(room_of(path), names)) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("faces", "from engine.pipeline import run"),
+        ("faces", "from engine.swap.contract import Swapper"),
+        ("faces", "from ..swap import contract"),
+        ("faces", "from engine import media"),
+        ("faces", "def f():\n    import cv2"),
+        ("geometry", "import scipy"),
+        ("values", "from engine.geometry import boxes"),
+        ("swap", "import engine.media.decode"),
+        ("app", "import engine.unheard_of"),
+    ],
+)
+def test_a_breach_is_seen(room: str, source: str) -> None:
+    assert list(breaches(room, imports(ast.parse(source), f"engine.{room}")))
