@@ -1,0 +1,82 @@
+"""Boxes: overlap, suppression of duplicates, and rectangles of whole pixels around things."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from engine.values import Box, Points, Rect
+
+
+def iou(one: Box, other: Box) -> float:
+    """Intersection over union, 0..1; 0 where both are empty."""
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    common = max(width, 0.0) * max(height, 0.0)
+    union = one.area + other.area - common
+    return common / union if union > 0 else 0.0
+
+
+def ious(boxes: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Intersection over union of each of `boxes` (n, 4) with each of `others` (m, 4), as (n, m).
+
+    Rows are left, top, right, bottom.
+    """
+    a, b = np.asarray(boxes, np.float64)[:, None], np.asarray(others, np.float64)[None]
+    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
+    common = np.clip(high - low, 0, None).prod(axis=-1)
+    area_a = np.clip(a[..., 2:] - a[..., :2], 0, None).prod(axis=-1)
+    area_b = np.clip(b[..., 2:] - b[..., :2], 0, None).prod(axis=-1)
+    union = area_a + area_b - common
+    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+
+
+def nms(boxes: ArrayLike, scores: ArrayLike, threshold: float) -> NDArray[np.intp]:
+    """Indices of the boxes kept, best score first, none over `threshold` IoU with a better one.
+
+    `boxes` is (n, 4): left, top, right, bottom; `scores` is (n,). Of equal scores the earlier wins.
+    """
+    rows = np.asarray(boxes, np.float64).reshape(-1, 4)
+    order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
+    kept: list[int] = []
+    while order.size:
+        best, rest = order[0], order[1:]
+        kept.append(int(best))
+        order = rest[ious(rows[best : best + 1], rows[rest])[0] <= threshold]
+    return np.array(kept, np.intp)
+
+
+def box_of(points: Points) -> Box:
+    """The smallest box that holds the points, (n, 2) or (n, 3)."""
+    left, top = points[:, :2].min(axis=0)
+    right, bottom = points[:, :2].max(axis=0)
+    return Box(float(left), float(top), float(right), float(bottom))
+
+
+def rect_around(thing: Points | Box, margin: float, size: tuple[int, int]) -> Rect:
+    """The whole pixels within `margin` of points or a box, clipped to a picture of (width, height).
+
+    A thing that lies outside gives the one row or column of pixels nearest to it, never an
+    empty rectangle.
+    """
+    box = thing if isinstance(thing, Box) else box_of(thing)
+    left, right = _span(box.left - margin, box.right + margin, size[0])
+    top, bottom = _span(box.top - margin, box.bottom + margin, size[1])
+    return Rect(left, top, right, bottom)
+
+
+def union(rects: Sequence[Rect]) -> Rect:
+    """The smallest rectangle that holds all of `rects`, of which there is at least one."""
+    return Rect(
+        min(rect.left for rect in rects),
+        min(rect.top for rect in rects),
+        max(rect.right for rect in rects),
+        max(rect.bottom for rect in rects),
+    )
+
+
+def _span(low: float, high: float, size: int) -> tuple[int, int]:
+    first = int(np.clip(np.floor(low), 0, size - 1))
+    return first, int(np.clip(np.ceil(high) + 1, first + 1, size))

@@ -1,0 +1,65 @@
+"""Where the five points (eyes, nose tip, mouth corners) lie in the crops that networks expect.
+
+The coordinates are given in pixels, as their sources give them, and kept as fractions of the side.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.values import Template
+
+_Pixels = tuple[tuple[float, float], ...]
+
+# ArcFace's 112x112 alignment: InsightFace, python-package/insightface/utils/face_align.py.
+_ARCFACE_112: _Pixels = (
+    (38.2946, 51.6963),
+    (73.5318, 51.5014),
+    (56.0252, 71.7366),
+    (41.5493, 92.3655),
+    (70.7299, 92.2041),
+)
+
+# FFHQ's alignment at 512: the five reference points that face restorers (GFPGAN's facexlib,
+# `face_restoration_helper.py`) align to.
+_FFHQ_512: _Pixels = (
+    (192.98138, 239.94708),
+    (318.90277, 240.1936),
+    (256.63416, 314.01935),
+    (201.26117, 371.41043),
+    (313.08905, 371.15118),
+)
+
+
+def _template(name: str, pixels: _Pixels, side: float, shift_x: float = 0.0) -> Template:
+    return Template(name, tuple(((x + shift_x) / side, y / side) for x, y in pixels))
+
+
+ARCFACE_112_V2 = _template("arcface_112_v2", _ARCFACE_112, 112)
+
+# The same points 8 px further right in a 128 px crop: InsightFace's `estimate_norm` for sizes
+# that are multiples of 128; inswapper's alignment.
+ARCFACE_128 = _template("arcface_128", _ARCFACE_112, 128, shift_x=8)
+
+FFHQ_512 = _template("ffhq_512", _FFHQ_512, 512)
+
+TEMPLATES = (ARCFACE_112_V2, ARCFACE_128, FFHQ_512)
+
+
+def template_named(name: str) -> Template:
+    """The five-point template of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for template in TEMPLATES:
+        if template.name == name:
+            return template
+    known = ", ".join(template.name for template in TEMPLATES)
+    raise ValueError(f"There is no alignment template {name!r}; known are {known}.")
+
+
+def in_pixels(template: Template, size: int) -> NDArray[np.float64]:
+    """The template's points in a crop of `size` pixels a side, (n, 2)."""
+    return np.array(template.points) * size
