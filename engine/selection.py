@@ -177,7 +177,7 @@ def _filter_needs(rule: SelectionRule) -> frozenset[Need]:
 
 
 def _filters(rule: SelectionRule) -> str:
-    words = [word for word in (rule.gender, rule.race) if word is not None]
+    words: list[str] = [word for word in (rule.gender, rule.race) if word is not None]
     if rule.wants_age:
         words.append(f"age {rule.age_start} to {rule.age_end}")
     return ", ".join(words) or "no filters"

@@ -1,0 +1,265 @@
+"""The public parameters: parsed once, here, into the options that the engine works with.
+
+`SwapParameters` accepts the hosted model's parameters by their own names and defaults, and this
+engine's own beside them. What it refuses, it refuses with one sentence for each problem.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from engine.errors import ParameterError
+from engine.options import (
+    AnalysisOptions,
+    Device,
+    EncodeOptions,
+    SelectionRule,
+    SelectorMode,
+    SelectorOrder,
+    SwapOptions,
+    Trim,
+)
+from engine.values import Gender, Race
+
+PixelBoost: TypeAlias = Literal["128x128", "256x256", "384x384", "512x512", "768x768", "1024x1024"]
+
+_RULE = SelectionRule()
+_ANALYSIS = AnalysisOptions()
+_CLOCK = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a field takes, in words that complete "allowed: ..."."""
+
+    words: str
+
+
+def seconds(value: object) -> object:
+    """Seconds of a number, or of a "SS.mmm", "MM:SS.mmm" or "HH:MM:SS.mmm" string.
+
+    Raises:
+        ValueError: A string of another form, or with 60 or more minutes or seconds after a colon.
+    """
+    if not isinstance(value, str):
+        return value
+    match = _CLOCK.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("this is no time")
+    hours, minutes, rest = (float(match[name] or 0) for name in ("hours", "minutes", "seconds"))
+    if (match["minutes"] and rest >= 60) or (match["hours"] and minutes >= 60):
+        raise ValueError("this is no time")
+    return hours * 3600 + minutes * 60 + rest
+
+
+def _none(value: object) -> object:
+    return None if value == "none" else value
+
+
+def _paths(value: object) -> object:
+    listed = [value] if isinstance(value, str | Path) else value
+    if not isinstance(listed, list | tuple):
+        return listed
+    return tuple(Path(item) if isinstance(item, str) and item else item for item in listed)
+
+
+Seconds: TypeAlias = Annotated[
+    float,
+    BeforeValidator(seconds, json_schema_input_type=float | str),
+    Field(ge=0, allow_inf_nan=False),
+    Allowed('seconds from 0, as a number or as "HH:MM:SS.mmm"'),
+]
+Age: TypeAlias = Annotated[int, Field(ge=0, le=100), Allowed("a whole number from 0 to 100")]
+
+
+class SwapParameters(BaseModel):
+    """How one swap is done; the three paths (source, target, output) travel beside it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    # The hosted model's parameters.
+    face_selector_mode: SelectorMode = Field(
+        _RULE.mode, description="Which of several faces: those of one person, all, or one."
+    )
+    face_selector_order: SelectorOrder = Field(_RULE.order, description="Which face comes first.")
+    face_selector_gender: Annotated[
+        Gender | None,
+        BeforeValidator(_none, json_schema_input_type=Gender | Literal["none"] | None),
+    ] = Field(None, description="Keep only faces read as this gender.")
+    face_selector_race: Annotated[
+        Race | None,
+        BeforeValidator(_none, json_schema_input_type=Race | Literal["none"] | None),
+    ] = Field(None, description="Keep only faces read as this race; needs the fairface weights.")
+    face_selector_age_start: Age = Field(0, description="Youngest age that is kept.")
+    face_selector_age_end: Age = Field(100, description="Oldest age that is kept.")
+    reference_face_distance: Annotated[
+        float, Field(ge=0, le=1, allow_inf_nan=False), Allowed("a number from 0 to 1")
+    ] = Field(
+        _RULE.reference_distance,
+        description="Greatest distance (1 - cosine) to the reference face that is a match.",
+    )
+    reference_frame_number: Annotated[int, Field(ge=0), Allowed("a whole number from 0")] = Field(
+        _RULE.reference_frame,
+        description="Frame that the reference face is read from; 1 is the first, and so is 0.",
+    )
+    pixel_boost: PixelBoost = Field("384x384", description="Resolution the face is swapped at.")
+
+    # This engine's own.
+    reference_face_position: Annotated[int, Field(ge=0), Allowed("a whole number from 0")] = Field(
+        _RULE.reference_position,
+        description="Which of the reference frame's ordered, filtered faces; 0 is the first.",
+    )
+    reference_image: Annotated[
+        tuple[Path, ...],
+        BeforeValidator(_paths, json_schema_input_type=Path | list[Path]),
+        Allowed("a path or a list of paths"),
+    ] = Field((), description="Pictures of the person to replace, instead of a reference frame.")
+    swapper: Annotated[str, Field(min_length=1), Allowed('"auto" or the name of a swapper')] = (
+        Field("auto", description="What swaps the face; auto takes the best that is installed.")
+    )
+    device: Device = Field("auto", description="Where the networks run.")
+    detect_rotated: bool = Field(
+        _ANALYSIS.detect_rotated,
+        description="Also look for heads turned by 90, 180 and 270 degrees.",
+    )
+    detect_every: Annotated[int, Field(ge=1), Allowed("a whole number from 1")] = Field(
+        _ANALYSIS.detect_every,
+        description="Frames between detections; faces are followed in between.",
+    )
+    video_codec: Annotated[
+        str | None, Field(min_length=1), Allowed("the name of a video encoder or null")
+    ] = Field(None, description="Video encoder; null takes what fits the target.")
+    crf: Annotated[
+        float | None,
+        Field(ge=0, le=63, allow_inf_nan=False),
+        Allowed("a number from 0 (best) to 63, or null"),
+    ] = Field(None, description="Constant quality of the encoder; less is better and larger.")
+    preset: Annotated[
+        str | None, Field(min_length=1), Allowed("one of the encoder's presets or null")
+    ] = Field(None, description="The encoder's trade of speed for size.")
+    start: Seconds | None = Field(None, description="Where in the target to begin.")
+    end: Seconds | None = Field(None, description="Where in the target to stop, exclusive.")
+    overwrite: bool = Field(default=False, description="Replace an output that exists.")
+    content_check: bool = Field(
+        default=True, description="Refuse explicit material before anything is written."
+    )
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> SwapParameters:
+        if self.face_selector_age_start > self.face_selector_age_end:
+            raise ValueError(
+                f"face_selector_age_start is {self.face_selector_age_start} and "
+                f"face_selector_age_end is {self.face_selector_age_end}; "
+                "allowed: a start that is not above the end"
+            )
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError(
+                f"start is {self.start:g} s and end is {self.end:g} s; "
+                "allowed: a start before the end"
+            )
+        return self
+
+    def options(self) -> SwapOptions:
+        """The same choices as the engine's frozen options; `swapper` and `device` stay here."""
+        return SwapOptions(
+            selection=SelectionRule(
+                mode=self.face_selector_mode,
+                order=self.face_selector_order,
+                gender=self.face_selector_gender,
+                race=self.face_selector_race,
+                age_start=self.face_selector_age_start,
+                age_end=self.face_selector_age_end,
+                reference_distance=self.reference_face_distance,
+                reference_frame=max(self.reference_frame_number, 1),
+                reference_position=self.reference_face_position,
+                reference_images=self.reference_image,
+            ),
+            analysis=AnalysisOptions(
+                detect_rotated=self.detect_rotated, detect_every=self.detect_every
+            ),
+            encode=EncodeOptions(codec=self.video_codec, crf=self.crf, preset=self.preset),
+            trim=Trim(start=self.start, end=self.end),
+            pixel_boost=int(self.pixel_boost.partition("x")[0]),
+            overwrite=self.overwrite,
+            content_check=self.content_check,
+        )
+
+
+def parse(parameters: Mapping[str, Any]) -> SwapParameters:
+    """Parameters of a mapping, as it comes from keyword arguments or from JSON.
+
+    Raises:
+        ParameterError: A name is unknown, or a value has the wrong type or is out of range; every
+            problem is named, with the field, the value and what is allowed.
+    """
+    try:
+        return SwapParameters.model_validate(dict(parameters))
+    except ValidationError as error:
+        raise ParameterError(" ".join(_problems(error))) from None
+
+
+def allowed(name: str) -> str:
+    """What the field of that name takes, in words."""
+    field = SwapParameters.model_fields[name]
+    words = [extra.words for extra in _extras(field.annotation, field.metadata)]
+    return words[0] if words else _choices(field.annotation)
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    """A sentence for each field that is wrong, in the order of the fields."""
+    said: set[str] = set()
+    for problem in error.errors(include_url=False):
+        if not problem["loc"]:
+            yield f"{problem['msg'].removeprefix('Value error, ')}."
+            continue
+        name = str(problem["loc"][0])
+        if name in said:
+            continue
+        said.add(name)
+        if name not in SwapParameters.model_fields:
+            yield _unknown(name)
+        else:
+            yield f"{name} is {_shown(problem['input'])}; allowed: {allowed(name)}."
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name, SwapParameters.model_fields, n=1)
+    if close:
+        return f"{name} is no parameter; did you mean {close[0]}?"
+    return f"{name} is no parameter; allowed: {', '.join(SwapParameters.model_fields)}."
+
+
+def _extras(annotation: Any, metadata: list[Any]) -> Iterator[Allowed]:
+    """The `Allowed` of a field, also where it sits on a member of a union."""
+    yield from (extra for extra in metadata if isinstance(extra, Allowed))
+    for member in get_args(annotation):
+        yield from (extra for extra in get_args(member) if isinstance(extra, Allowed))
+
+
+def _choices(annotation: Any) -> str:
+    """The values of a bool, of a Literal, or of an optional Literal."""
+    if annotation is bool:
+        return "true, false"
+    words: list[str] = []
+    for member in get_args(annotation):
+        words += [member] if isinstance(member, str) else list(get_args(member)) or ["null", "none"]
+    return ", ".join(words)

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import ValidationError
+
+from engine.errors import ParameterError
+from engine.options import SelectorOrder, SwapOptions
+from engine.parameters import SwapParameters, allowed, parse, seconds
+from engine.values import Race
+
+HOSTED_DEFAULTS: dict[str, Any] = {
+    "face_selector_mode": "reference",
+    "face_selector_order": "large-small",
+    "face_selector_gender": None,
+    "face_selector_race": None,
+    "face_selector_age_start": 0,
+    "face_selector_age_end": 100,
+    "reference_face_distance": 0.6,
+    "reference_frame_number": 1,
+    "pixel_boost": "384x384",
+}
+
+
+def test_the_hosted_names_have_the_hosted_defaults() -> None:
+    defaults = parse({}).model_dump()
+    assert {name: defaults[name] for name in HOSTED_DEFAULTS} == HOSTED_DEFAULTS
+    assert parse(HOSTED_DEFAULTS) == parse({})
+
+
+def test_defaults_are_those_of_the_options() -> None:
+    assert parse({}).options() == SwapOptions()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("face_selector_mode", mode) for mode in ("reference", "many", "one")),
+        *(("face_selector_order", order) for order in get_args(SelectorOrder)),
+        *(("face_selector_gender", gender) for gender in ("female", "male", "none", None)),
+        *(("face_selector_race", race) for race in (*get_args(Race), "none", None)),
+        *(("face_selector_age_start", age) for age in (0, 100)),
+        *(("face_selector_age_end", age) for age in (0, 100)),
+        *(("reference_face_distance", distance) for distance in (0, 0.0, 0.6, 1, 1.0)),
+        *(("reference_frame_number", number) for number in (0, 1, 10**6)),
+        *(("pixel_boost", f"{side}x{side}") for side in (128, 256, 384, 512, 768, 1024)),
+        ("reference_face_position", 3),
+        ("reference_image", "a.png"),
+        ("reference_image", Path("a.png")),
+        ("reference_image", ["a.png", "b.png"]),
+        ("reference_image", []),
+        ("swapper", "mesh"),
+        *(("device", device) for device in ("auto", "cpu", "cuda")),
+        ("detect_rotated", True),
+        ("detect_every", 1),
+        ("video_codec", None),
+        ("crf", 18),
+        ("crf", 18.5),
+        ("preset", "slow"),
+        ("start", 0),
+        ("end", "00:01:00.5"),
+        ("overwrite", True),
+        ("content_check", False),
+    ],
+)
+def test_what_is_documented_is_taken(name: str, value: object) -> None:
+    parse({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("face_selector_mode", "all"),
+        ("face_selector_mode", None),
+        ("face_selector_order", "Large-Small"),
+        ("face_selector_gender", "woman"),
+        ("face_selector_race", "arabic"),
+        ("face_selector_age_start", -1),
+        ("face_selector_age_start", 18.0),
+        ("face_selector_age_start", True),
+        ("face_selector_age_start", "18"),
+        ("face_selector_age_start", None),
+        ("face_selector_age_end", 101),
+        ("reference_face_distance", 1.01),
+        ("reference_face_distance", -0.1),
+        ("reference_face_distance", "0.6"),
+        ("reference_face_distance", float("nan")),
+        ("reference_face_distance", True),
+        ("reference_frame_number", -1),
+        ("reference_frame_number", 1.5),
+        ("reference_face_position", -1),
+        ("reference_image", 3),
+        ("reference_image", [3]),
+        ("reference_image", [""]),
+        ("reference_image", None),
+        ("pixel_boost", "300x300"),
+        ("pixel_boost", 384),
+        ("swapper", ""),
+        ("swapper", None),
+        ("device", "tpu"),
+        ("detect_rotated", "yes"),
+        ("detect_every", 0),
+        ("crf", 64),
+        ("crf", float("inf")),
+        ("start", -1),
+        ("start", "1:60"),
+        ("end", "soon"),
+        ("overwrite", 1),
+    ],
+)
+def test_an_error_names_the_field_the_value_and_what_is_allowed(name: str, value: object) -> None:
+    with pytest.raises(ParameterError) as raised:
+        parse({name: value})
+    shown = value[0] if isinstance(value, list) else value
+    assert str(raised.value) == f"{name} is {shown!r}; allowed: {allowed(name)}."
+
+
+def test_all_problems_come_at_once() -> None:
+    with pytest.raises(ParameterError) as raised:
+        parse({"crf": -1, "device": "tpu", "colour": "red", "reference_image": [1, 2, 3]})
+    message = str(raised.value)
+    assert message.count("allowed:") == 4
+    for words in ("crf is -1", "device is 'tpu'", "colour is no parameter", "reference_image is 1"):
+        assert words in message
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("pixel_bost", "pixel_boost"),
+        ("reference_distance", "reference_face_distance"),
+        ("face_selector_sex", "face_selector_race"),
+        ("codec", "video_codec"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_closest(name: str, meant: str) -> None:
+    with pytest.raises(ParameterError, match=f"{name} is no parameter; did you mean {meant}"):
+        parse({name: 1})
+
+
+def test_a_name_like_no_other_is_answered_with_all() -> None:
+    with pytest.raises(ParameterError) as raised:
+        parse({"zzzz": 1})
+    assert all(name in str(raised.value) for name in SwapParameters.model_fields)
+
+
+def test_a_long_value_is_cut() -> None:
+    with pytest.raises(ParameterError) as raised:
+        parse({"device": "x" * 10_000})
+    assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        (
+            {"face_selector_age_start": 60, "face_selector_age_end": 20},
+            "face_selector_age_start is 60 and face_selector_age_end is 20",
+        ),
+        ({"start": 2, "end": "00:00:02"}, "start is 2 s and end is 2 s"),
+    ],
+)
+def test_bounds_that_cross_are_an_error(parameters: dict[str, Any], words: str) -> None:
+    with pytest.raises(ParameterError, match=words):
+        parse(parameters)
+
+
+def test_equal_ages_are_no_error() -> None:
+    rule = parse({"face_selector_age_start": 30, "face_selector_age_end": 30}).options().selection
+    assert (rule.age_start, rule.age_end) == (30, 30)
+
+
+def test_none_null_and_absent_mean_no_filter() -> None:
+    spoken = {"face_selector_gender": "none", "face_selector_race": "none"}
+    silent = {"face_selector_gender": None, "face_selector_race": None}
+    assert parse(spoken) == parse(silent) == parse({})
+
+
+def test_frame_zero_is_the_first_frame() -> None:
+    assert parse({"reference_frame_number": 0}).options() == parse({}).options()
+
+
+def test_one_reference_image_is_a_list_of_one() -> None:
+    images = parse({"reference_image": "a.png"}).options().selection.reference_images
+    assert images == (Path("a.png"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", 0),
+        ("90", 90),
+        ("90.25", 90.25),
+        ("1:30", 90),
+        ("01:30.5", 90.5),
+        ("01:00:00", 3600),
+        ("10:00:01.125", 36001.125),
+        (" 5 ", 5),
+    ],
+)
+def test_times_are_read_as_a_clock_shows_them(text: str, expected: float) -> None:
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", ":", "1:", "-1", "1:60", "1:60:00", "1:2:3:4", "1e3", "5s"])
+def test_what_no_clock_shows_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match="no time"):
+        seconds(text)
+
+
+def test_options_carry_every_choice() -> None:
+    options = parse(
+        {
+            "face_selector_mode": "one",
+            "face_selector_gender": "male",
+            "pixel_boost": "1024x1024",
+            "video_codec": "libx265",
+            "crf": 20,
+            "start": "0:01",
+            "end": 3,
+            "detect_every": 2,
+            "overwrite": True,
+            "content_check": False,
+        }
+    ).options()
+    assert (options.selection.mode, options.selection.gender) == ("one", "male")
+    assert options.pixel_boost == 1024
+    assert (options.encode.codec, options.encode.crf, options.encode.preset) == (
+        "libx265",
+        20.0,
+        None,
+    )
+    assert (options.trim.start, options.trim.end) == (1.0, 3.0)
+    assert options.analysis.detect_every == 2
+    assert (options.overwrite, options.content_check) == (True, False)
+
+
+def test_parameters_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        parse({}).crf = 3.0
+
+
+def test_the_json_schema_takes_what_the_parser_takes() -> None:
+    schema = json.loads(json.dumps(SwapParameters.model_json_schema()))
+    assert schema["additionalProperties"] is False
+    assert set(schema["properties"]) == set(SwapParameters.model_fields)
+    assert "none" in json.dumps(schema["properties"]["face_selector_gender"])
+    start = json.dumps(schema["properties"]["start"])
+    assert '"number"' in start
+    assert '"string"' in start
