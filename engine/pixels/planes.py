@@ -1,0 +1,310 @@
+"""RGB from a frame's planes, and RGB back into them, for a rectangle or for the whole picture.
+
+Rectangles and RGB arrays are in display orientation; planes stay as they were coded. Chroma is
+interpolated bilinearly where it is sited (left of the luma for the 4:2:0 default of MPEG-2 and
+later). The way back uses a dual filter of that interpolation, so that interpolating and reducing
+again is the identity: what a piece leaves unchanged stays unchanged.
+
+Matrices: ITU-R BT.601-7, BT.709-6 and BT.2020-2 (non-constant luminance), quantised as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import ParameterError
+from engine.values import (
+    Bytes,
+    Colour,
+    Frame,
+    Mask,
+    Matrix,
+    Orientation,
+    PixelFormat,
+    Pixels,
+    Plane,
+    Rect,
+)
+
+Floats = NDArray[np.float32]
+ArrayT = TypeVar("ArrayT", bound=np.generic)
+
+# Luma weights of red and blue. A grey picture of an RGB format weighs as JPEG does.
+_RED_BLUE: dict[Matrix, tuple[float, float]] = {
+    "bt601": (0.299, 0.114),
+    "bt709": (0.2126, 0.0722),
+    "bt2020": (0.2627, 0.0593),
+    "rgb": (0.299, 0.114),
+}
+# ITU-T H.273 chroma sample location: where in its block of luma samples a chroma sample lies,
+# across and down, from the first luma sample (0) to the last (1). 0, unspecified, is as 1, left.
+_SITES: tuple[tuple[float, float], ...] = (
+    (0.0, 0.5),
+    (0.0, 0.5),
+    (0.5, 0.5),
+    (0.0, 0.0),
+    (0.5, 0.0),
+    (0.0, 1.0),
+    (0.5, 1.0),
+)
+
+
+def thumbnail(frame: Frame, size: tuple[int, int]) -> Bytes:
+    """The whole picture, area-sampled to `size` (width, height): uint8 RGB as displayed."""
+    coded = size[::-1] if frame.orientation.quarter_turns % 2 else size
+    small = [_area_sampled(plane, coded) for plane in _colour_planes(frame)]
+    return _display(_rgb_bytes(small, frame.format, frame.colour), frame.orientation)
+
+
+def region(frame: Frame, rect: Rect) -> Pixels:
+    """RGB 0..1 of a rectangle of the displayed picture, float32; it must lie inside the frame.
+
+    Codes outside the RGB cube are clipped to it.
+    """
+    codes = _codes(frame, _colour_planes(frame), _coded_rect(frame, rect))
+    rgb = np.clip(_transform(codes, _codes_to_rgb(frame.format, frame.colour)), 0.0, 1.0)
+    return _display(rgb, frame.orientation)
+
+
+def region_bytes(frame: Frame, rect: Rect) -> Bytes:
+    """As `region`, but uint8 0..255; faster where the frame has 8 bits."""
+    coded = _coded_rect(frame, rect)
+    kind = np.uint8 if frame.format.bits == 8 else np.float32
+    planes = enumerate(_colour_planes(frame))
+    full = [_interpolated(frame, n, plane, coded, kind) for n, plane in planes]
+    return _display(_rgb_bytes(full, frame.format, frame.colour), frame.orientation)
+
+
+def blend(frame: Frame, pieces: Sequence[tuple[Rect, Pixels, Mask]]) -> Frame:
+    """The frame with RGB pieces blended in, in order; `frame` itself is not changed.
+
+    A piece is a display rectangle, (h, w, 3) RGB 0..1 and an (h, w) mask 0..1. Blending is done
+    on the planes' own samples: luma by the mask, subsampled chroma by the mask's mean over the
+    luma samples it covers. Samples whose mask is 0, and the alpha plane, stay bit for bit. RGB
+    should be meaningful a pixel or two beyond the mask, for chroma is filtered there.
+    """
+    if not pieces:
+        return frame
+    colours = [plane.copy() for plane in _colour_planes(frame)]
+    for rect, rgb, mask in pieces:
+        shape = (rect.height, rect.width)
+        if rgb.shape != (*shape, 3) or mask.shape != shape:
+            raise ParameterError(
+                f"a piece for {shape} pixels came with RGB {rgb.shape} and mask {mask.shape}; "
+                "all three must have the same height and width"
+            )
+        _blend_piece(frame, colours, rect, rgb, mask)
+    return replace(frame, planes=(*colours, *frame.planes[len(colours) :]))
+
+
+def _blend_piece(
+    frame: Frame, planes: Sequence[Plane], rect: Rect, rgb: Pixels, mask: Mask
+) -> None:
+    coded = _coded_rect(frame, rect)
+    upright = _undisplay(rgb.astype(np.float32, copy=False), frame.orientation)
+    weight = _undisplay(mask.astype(np.float32, copy=False), frame.orientation)
+    change = _transform(upright, _rgb_to_codes(frame.format, frame.colour))
+    change -= _codes(frame, planes, coded)
+    _add(planes[0], frame.format, coded, change[..., 0], weight)
+    if len(planes) == 1:
+        return
+    chroma, shifts = change[..., 1:], (frame.format.chroma_shift_x, frame.format.chroma_shift_y)
+    if shifts != (0, 0):
+        chroma, weight = _reduced(frame, coded, chroma, weight)
+        coded = _chroma_rect(frame, coded)
+    for n in (1, 2):
+        _add(planes[n], frame.format, coded, chroma[..., n - 1], weight)
+
+
+def _add(plane: Plane, fmt: PixelFormat, rect: Rect, change: Floats, weight: Floats) -> None:
+    window = plane[rect.top : rect.bottom, rect.left : rect.right]
+    value = np.rint(window + weight * change)
+    # A weight of 0 adds exactly 0 to an integer, which float32 holds exactly: no sample moves.
+    window[:] = np.clip(value, 0, (1 << fmt.bits) - 1)
+
+
+def _reduced(frame: Frame, coded: Rect, change: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """A change at luma resolution and its mask, both reduced to the chroma samples they touch."""
+    (step_x, step_y), (site_x, site_y) = _steps(frame.format), _site(frame)
+    width, height = frame.coded_size
+    left, top = coded.left % step_x, coded.top % step_y
+    right, bottom = -coded.right % step_x, -coded.bottom % step_y
+    padded = cv2.copyMakeBorder(change, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    # Beyond the rectangle nothing is blended; beyond the frame's edge there is nothing to count.
+    weight = np.pad(weight, ((top, 0), (left, 0)))
+    weight = np.pad(weight, ((0, bottom), (0, 0)), "edge" if coded.bottom == height else "constant")
+    weight = np.pad(weight, ((0, 0), (0, right)), "edge" if coded.right == width else "constant")
+    across, down = _dual_filter(step_x, site_x), _dual_filter(step_y, site_y)
+    filtered = cv2.sepFilter2D(
+        padded,
+        cv2.CV_32F,
+        across,
+        down,
+        anchor=(across.size // 3, down.size // 3),
+        borderType=cv2.BORDER_REPLICATE,
+    )
+    size = (weight.shape[1] // step_x, weight.shape[0] // step_y)
+    share = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+    return cast("Floats", filtered[::step_y, ::step_x]), cast("Floats", share)
+
+
+@cache
+def _dual_filter(step: int, site: float) -> Floats:
+    """Taps that undo bilinear interpolation by `step`: the shortest vector D with D(U(c)) = c.
+
+    They stand on the luma samples of the chroma sample's own block and of the two beside it.
+    """
+    luma = np.arange(-step, 2 * step)
+    position = (luma - site * (step - 1)) / step
+    chroma = np.arange(np.floor(position[0]), np.floor(position[-1]) + 2)
+    interpolation = np.maximum(0.0, 1.0 - np.abs(position[:, None] - chroma))
+    taps, *_ = np.linalg.lstsq(interpolation.T, (chroma == 0).astype(np.float64))
+    return np.asarray(taps, np.float32)
+
+
+def _codes(frame: Frame, planes: Sequence[Plane], coded: Rect) -> Floats:
+    """The planes over a coded rectangle at luma resolution: (h, w, 1 or 3) float32 codes."""
+    full = [_interpolated(frame, n, plane, coded, np.float32) for n, plane in enumerate(planes)]
+    return full[0][..., None] if len(full) == 1 else cast("Floats", cv2.merge(full))
+
+
+def _interpolated(
+    frame: Frame, n: int, plane: Plane, coded: Rect, kind: type[ArrayT]
+) -> NDArray[ArrayT]:
+    """Plane `n` over a coded rectangle at luma resolution, its chroma interpolated bilinearly."""
+    steps = _steps(frame.format)
+    if n == 0 or steps == (1, 1):
+        return plane[coded.top : coded.bottom, coded.left : coded.right].astype(kind, copy=False)
+    inner = _chroma_rect(frame, coded)
+    left, top = max(inner.left - 1, 0), max(inner.top - 1, 0)
+    window = plane[top : inner.bottom + 1, left : inner.right + 1].astype(kind, copy=False)
+    (step_x, step_y), (site_x, site_y) = steps, _site(frame)
+    to_window = np.array(
+        [
+            [1 / step_x, 0, (coded.left - site_x * (step_x - 1)) / step_x - left],
+            [0, 1 / step_y, (coded.top - site_y * (step_y - 1)) / step_y - top],
+        ]
+    )
+    return cast(
+        "NDArray[ArrayT]",
+        cv2.warpAffine(
+            window,
+            to_window,
+            (coded.width, coded.height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        ),
+    )
+
+
+def _rgb_bytes(planes: Sequence[NDArray[Any]], fmt: PixelFormat, colour: Colour) -> Bytes:
+    """Planes of one size as uint8 RGB."""
+    codes = planes[0][..., None] if len(planes) == 1 else cv2.merge(planes)
+    to_bytes = _codes_to_rgb(fmt, colour) * 255.0
+    if codes.dtype == np.uint8:
+        return _transform(codes, to_bytes)
+    rgb = _transform(codes.astype(np.float32), to_bytes)
+    return cast("Bytes", cv2.convertScaleAbs(np.maximum(rgb, 0.0)))
+
+
+def _transform(array: NDArray[ArrayT], matrix: NDArray[np.float64]) -> NDArray[ArrayT]:
+    """Each pixel (c,) times a (d, c + 1) matrix: (h, w, d), in the array's own type, saturated."""
+    out = cv2.transform(cast("NDArray[np.float32]", array), matrix)
+    return cast("NDArray[ArrayT]", out.reshape(*array.shape[:2], matrix.shape[0]))
+
+
+@cache
+def _rgb_to_codes(fmt: PixelFormat, colour: Colour) -> NDArray[np.float64]:
+    """(1 or 3, 4): RGB 0..1 to the codes of a format, unrounded."""
+    top = (1 << fmt.bits) - 1
+    if fmt.family == "rgb":
+        return np.hstack([np.eye(3) * top, np.zeros((3, 1))])
+    unit = 1 << (fmt.bits - 8)  # BT.601 to 2020 give the limited range for 8 bits, times this
+    luma, zero, chroma = (top, 0, top) if colour.full_range else (219 * unit, 16 * unit, 224 * unit)
+    red, blue = _RED_BLUE[colour.matrix]
+    weights = np.array([red, 1.0 - red - blue, blue])
+    rows = [np.append(weights * luma, zero)]
+    if fmt.family == "yuv":
+        for primary, weight in ((2, blue), (0, red)):
+            difference = (np.eye(3)[primary] - weights) / (2.0 * (1.0 - weight))
+            rows.append(np.append(difference * chroma, 128 * unit))
+    return np.stack(rows)
+
+
+@cache
+def _codes_to_rgb(fmt: PixelFormat, colour: Colour) -> NDArray[np.float64]:
+    """(3, 2 or 4): the codes of a format to RGB 0..1."""
+    forward = _rgb_to_codes(fmt, colour)
+    if len(forward) == 1:
+        scale = forward[0, :3].sum()
+        return np.tile([1.0 / scale, -forward[0, 3] / scale], (3, 1))
+    inverse = np.linalg.inv(forward[:, :3])
+    return np.hstack([inverse, -inverse @ forward[:, 3:]])
+
+
+def _colour_planes(frame: Frame) -> tuple[Plane, ...]:
+    """The planes without alpha."""
+    return frame.planes[: 1 if frame.format.family == "gray" else 3]
+
+
+def _area_sampled(plane: Plane, size: tuple[int, int]) -> Plane:
+    if plane.shape == size[::-1]:
+        return plane
+    return cast("Plane", cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
+
+
+def _steps(fmt: PixelFormat) -> tuple[int, int]:
+    """Luma samples for each chroma sample, across and down."""
+    return 1 << fmt.chroma_shift_x, 1 << fmt.chroma_shift_y
+
+
+def _site(frame: Frame) -> tuple[float, float]:
+    location = frame.colour.chroma_location
+    return _SITES[location if location < len(_SITES) else 0]
+
+
+def _chroma_rect(frame: Frame, coded: Rect) -> Rect:
+    """The chroma samples that belong to any luma sample of a coded rectangle."""
+    step_x, step_y = _steps(frame.format)
+    return Rect(
+        coded.left // step_x,
+        coded.top // step_y,
+        -(-coded.right // step_x),
+        -(-coded.bottom // step_y),
+    )
+
+
+def _coded_rect(frame: Frame, rect: Rect) -> Rect:
+    """The same rectangle on the planes."""
+    width, height = frame.size
+    inside = 0 <= rect.left < rect.right <= width and 0 <= rect.top < rect.bottom <= height
+    if not inside:
+        raise ParameterError(
+            f"the rectangle {rect.left}, {rect.top} to {rect.right}, {rect.bottom} does not lie "
+            f"inside the frame of {width}x{height} pixels"
+        )
+    for _ in range(frame.orientation.quarter_turns % 4):
+        rect = Rect(height - rect.bottom, rect.left, height - rect.top, rect.right)
+        width, height = height, width
+    if frame.orientation.mirrored:
+        rect = Rect(width - rect.right, rect.top, width - rect.left, rect.bottom)
+    return rect
+
+
+def _display(array: NDArray[ArrayT], orientation: Orientation) -> NDArray[ArrayT]:
+    """A coded (h, w, ...) array as displayed, contiguous."""
+    turned = np.rot90(array[:, ::-1] if orientation.mirrored else array, orientation.quarter_turns)
+    return np.ascontiguousarray(turned)
+
+
+def _undisplay(array: NDArray[ArrayT], orientation: Orientation) -> NDArray[ArrayT]:
+    """A displayed (h, w, ...) array as coded, contiguous."""
+    turned = np.rot90(array, -orientation.quarter_turns)
+    return np.ascontiguousarray(turned[:, ::-1] if orientation.mirrored else turned)
