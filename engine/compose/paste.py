@@ -1,0 +1,29 @@
+"""Patches put back into the frame that their crops were taken from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.pixels import planes, warp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from engine.values import Frame, Mask, Patch, Pixels, Rect
+
+
+def paste(frame: Frame, patches: Sequence[Patch]) -> Frame:
+    """The frame with the patches blended in, one after another, by their masks.
+
+    Only samples that a mask above 0 reaches differ from the frame's. A frame that no patch
+    reaches is returned as it is.
+    """
+    pieces = list(_pieces(patches, frame.size))
+    return planes.blend(frame, pieces) if pieces else frame
+
+
+def _pieces(patches: Sequence[Patch], size: tuple[int, int]) -> Iterator[tuple[Rect, Pixels, Mask]]:
+    for patch in patches:
+        rect = warp.extent(patch, size)
+        if rect is not None:
+            yield rect, *warp.place(patch, rect)

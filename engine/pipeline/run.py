@@ -1,0 +1,100 @@
+"""The path of a video through the stages, and what is counted on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from engine.pipeline.flow import Stopwatch, ordered_map, prefetch
+from engine.pipeline.stages import Choose, assign
+from engine.values import Analysed, Face, Frame, Planned
+
+Analyse: TypeAlias = Callable[[Iterable[Frame]], Iterator[Analysed]]
+Swap: TypeAlias = Callable[[Planned], Frame]
+
+# Frames that may wait between two stages: enough to even out slow frames, and a bound on memory.
+DEPTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """How the cores are shared out: threads inside each network, and workers that swap faces."""
+
+    network: int
+    workers: int
+
+    @classmethod
+    def of(cls, cores: int) -> Threads:
+        """Analysis, swapping, decoding and encoding run side by side, so none gets all cores."""
+        return cls(network=max(1, min(cores // 2, 8)), workers=max(1, min(cores // 2, 8)))
+
+
+class Tally:
+    """What was seen and swapped. `distance` measures a face's distance to the reference, if any."""
+
+    def __init__(self, distance: Callable[[Face], float] | None = None) -> None:
+        self.frames = 0
+        self.faces_seen = 0
+        self.faces_swapped = 0
+        self.frames_with_swap = 0
+        self.smallest_accepted: float | None = None
+        self.nearest_rejected: float | None = None
+        self._accepted_sum = 0.0
+        self._distance = distance
+
+    @property
+    def mean_accepted(self) -> float | None:
+        """The mean distance of the swapped faces; None where no distance was measured."""
+        if self.smallest_accepted is None:
+            return None
+        return self._accepted_sum / self.faces_swapped
+
+    def count(self, planned: Planned) -> Planned:
+        """Count a frame, and hand it on."""
+        self.frames += 1
+        self.faces_seen += len(planned.faces)
+        self.faces_swapped += len(planned.chosen)
+        self.frames_with_swap += bool(planned.chosen)
+        if self._distance is not None:
+            chosen = {id(face) for face in planned.chosen}
+            for face in planned.faces:
+                self._measure(self._distance(face), accepted=id(face) in chosen)
+        return planned
+
+    def _measure(self, distance: float, *, accepted: bool) -> None:
+        if accepted:
+            self._accepted_sum += distance
+            self.smallest_accepted = _least(self.smallest_accepted, distance)
+        else:
+            self.nearest_rejected = _least(self.nearest_rejected, distance)
+
+
+def _least(known: float | None, new: float) -> float:
+    return new if known is None else min(known, new)
+
+
+def swapped_frames(
+    frames: Iterable[Frame],
+    analyse: Analyse,
+    choose: Choose,
+    swap: Swap,
+    *,
+    tally: Tally,
+    watch: Stopwatch,
+    workers: int,
+) -> Generator[Frame]:
+    """The finished frames, in order: decoded and analysed in a thread each, swapped by `workers`.
+
+    However it ends, every stage is closed and every thread has ended when this generator has.
+    """
+    with ExitStack() as stages:
+        decoded = stages.enter_context(closing(prefetch(watch.timed("decode", frames), DEPTH)))
+        analysed = stages.enter_context(
+            closing(prefetch(watch.timed("analyse", analyse(watch.timed(None, decoded))), DEPTH))
+        )
+        planned = map(tally.count, assign(analysed, choose))
+        yield from stages.enter_context(
+            closing(ordered_map(watch.call("swap", swap), planned, workers, DEPTH))
+        )

@@ -1,0 +1,61 @@
+"""The steps between analysed faces and a finished frame; each knows contracts, no model's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeAlias
+
+import numpy as np
+
+from engine.compose.paste import paste
+from engine.geometry import affine
+from engine.geometry.templates import in_pixels
+from engine.pixels.align import frame_crop
+from engine.swap.contract import SourceT, Swapper
+from engine.values import Aligned, Analysed, Face, Frame, Planned, Template
+
+Choose: TypeAlias = Callable[[tuple[Face, ...]], tuple[Face, ...]]
+
+
+def assign(stream: Iterable[Analysed], choose: Choose) -> Iterator[Planned]:
+    """Frames with those of their faces that are to be swapped."""
+    for shot in stream:
+        yield Planned(shot.frame, shot.faces, choose(shot.faces))
+
+
+def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
+    """The crop of `size` x `size` pixels in which the face lies nearest to the template.
+
+    A template of five points is met by the detection's five, any other by the mesh's.
+
+    Raises:
+        ValueError: the template has another number of points than the face offers.
+    """
+    has_five = len(template.points) == len(face.detection.points)
+    points = face.detection.points if has_five else face.mesh.points[:, :2]
+    to_crop = affine.fit_similarity(points, in_pixels(template, size))
+    return Aligned(
+        pixels=frame_crop(frame, to_crop, size),
+        to_crop=to_crop,
+        mesh=affine.apply(to_crop, face.mesh.points.astype(np.float32)),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceSwap(Generic[SourceT]):
+    """Swaps the chosen faces of one frame: align, swap, paste. Pure, so it runs in any thread.
+
+    `size` is the crop's side in pixels. A frame of which no face was chosen is returned as it is.
+    """
+
+    swapper: Swapper[SourceT]
+    source: SourceT
+    size: int
+
+    def __call__(self, planned: Planned) -> Frame:
+        if not planned.chosen:
+            return planned.frame
+        template = self.swapper.template
+        targets = [align(planned.frame, face, template, self.size) for face in planned.chosen]
+        return paste(planned.frame, self.swapper.swap(targets, [self.source] * len(targets)))

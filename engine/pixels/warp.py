@@ -1,0 +1,95 @@
+"""Pictures and masks carried through an affine map, and pictures made smaller without aliasing.
+
+Pixel centres are whole numbers, in the picture and in the map alike.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import cv2
+import numpy as np
+
+from engine.geometry import affine
+from engine.values import Affine, Bytes, Mask, Patch, Pixels, Rect
+
+# The side of the neighbourhood that a sample reads: a mask of zeros is still zero past it.
+_REACH = 1.0
+
+
+def extent(patch: Patch, size: tuple[int, int]) -> Rect | None:
+    """The whole pixels of a picture of `size` (width, height) that a patch's mask can touch.
+
+    One more pixel lies around them, for chroma is filtered there. None where the mask touches
+    none: it is empty, or lies outside of the picture.
+    """
+    rows = np.flatnonzero(patch.mask.any(axis=1))
+    columns = np.flatnonzero(patch.mask.any(axis=0))
+    if not rows.size:
+        return None
+    left, right = columns[0] - _REACH, columns[-1] + _REACH
+    top, bottom = rows[0] - _REACH, rows[-1] + _REACH
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    placed = affine.apply(affine.invert(patch.to_crop), corners)
+    low = np.ceil(placed.min(axis=0)) - 1
+    high = np.floor(placed.max(axis=0)) + 2
+    width, height = size
+    rect = Rect(
+        left=int(np.clip(low[0], 0, width)),
+        top=int(np.clip(low[1], 0, height)),
+        right=int(np.clip(high[0], 0, width)),
+        bottom=int(np.clip(high[1], 0, height)),
+    )
+    return rect if rect.width > 0 and rect.height > 0 else None
+
+
+def place(patch: Patch, rect: Rect) -> tuple[Pixels, Mask]:
+    """The patch as it lies in `rect` of the picture: pixels and mask of the rect's size.
+
+    Pixels are sampled bicubically and continue past the crop's border; the mask is sampled
+    bilinearly and ends there. A crop finer than its place is sampled several times a pixel and
+    averaged, so that it does not alias.
+    """
+    density = max(1, round(affine.scale_of(patch.to_crop)))
+    to_crop = affine.compose(
+        affine.rescale(1 / density), affine.shift(rect.left, rect.top), patch.to_crop
+    )
+    fine = (rect.width * density, rect.height * density)
+    pixels = _warp(patch.pixels, to_crop, fine, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
+    mask = _warp(patch.mask, to_crop, fine, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
+    if density > 1:
+        size = (rect.width, rect.height)
+        pixels = _undo_box(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), density)
+        mask = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+    return np.clip(pixels, 0, 1).astype(np.float32), np.clip(mask, 0, 1).astype(np.float32)
+
+
+def resize_area(picture: Bytes, size: tuple[int, int]) -> Bytes:
+    """The picture at `size` (width, height), every pixel the mean of those that it covers."""
+    return cast("Bytes", cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+
+
+def _undo_box(pixels: Pixels, density: int) -> Pixels:
+    """Pixels made by averaging `density` samples each way, with the softening taken out again.
+
+    The mean of k samples spread over a pixel has the variance (1 - 1/k²) / 12; a three-tap filter
+    of the same variance, negative, makes the response flat to the third order.
+    """
+    side = (1 - 1 / density**2) / 24
+    taps = np.array([-side, 1 + 2 * side, -side])
+    return cast("Pixels", cv2.sepFilter2D(pixels, -1, taps, taps, borderType=cv2.BORDER_REPLICATE))
+
+
+def _warp(
+    picture: Pixels | Mask, to_crop: Affine, size: tuple[int, int], interpolation: int, border: int
+) -> Pixels | Mask:
+    return cast(
+        "Pixels | Mask",
+        cv2.warpAffine(
+            picture,
+            to_crop,
+            size,
+            flags=interpolation | cv2.WARP_INVERSE_MAP,
+            borderMode=border,
+        ),
+    )

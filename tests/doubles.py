@@ -1,0 +1,55 @@
+"""Swappers whose answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.values import Aligned, Mask, Patch, Portrait, Template
+
+# Where the five points lie in a crop that shows the whole head.
+FIVE = Template("five", ((0.36, 0.42), (0.64, 0.42), (0.5, 0.57), (0.39, 0.69), (0.61, 0.69)))
+
+
+def soft_mask(side: int, border: float = 0.15) -> Mask:
+    """1 in the middle, 0 at the border, linear between."""
+    ramp = np.clip(np.minimum(np.arange(side), np.arange(side)[::-1]) / (border * side), 0, 1)
+    return np.minimum.outer(ramp, ramp).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class IdentitySwapper:
+    """Gives every crop back as it came."""
+
+    name: str = "identity"
+    template: Template = FIVE
+
+    def prepare(self, portrait: Portrait) -> str:
+        return portrait.name
+
+    def swap(self, targets: Sequence[Aligned], sources: Sequence[str]) -> list[Patch]:
+        assert len(targets) == len(sources)
+        return [Patch(one.pixels, soft_mask(len(one.pixels)), one.to_crop) for one in targets]
+
+
+@dataclass(frozen=True)
+class TintedSwapper:
+    """Fills every crop with the mean colour of the source portrait."""
+
+    name: str = "tinted"
+    template: Template = FIVE
+
+    def prepare(self, portrait: Portrait) -> tuple[float, ...]:
+        return tuple(portrait.pixels.reshape(-1, 3).mean(axis=0).tolist())
+
+    def swap(self, targets: Sequence[Aligned], sources: Sequence[tuple[float, ...]]) -> list[Patch]:
+        return [
+            Patch(
+                np.broadcast_to(np.float32(colour), target.pixels.shape).copy(),
+                soft_mask(len(target.pixels)),
+                target.to_crop,
+            )
+            for target, colour in zip(targets, sources, strict=True)
+        ]
