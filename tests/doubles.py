@@ -47,7 +47,7 @@ class TintedSwapper:
     def swap(self, targets: Sequence[Aligned], sources: Sequence[tuple[float, ...]]) -> list[Patch]:
         return [
             Patch(
-                np.broadcast_to(np.float32(colour), target.pixels.shape).copy(),
+                np.broadcast_to(np.array(colour, np.float32), target.pixels.shape).copy(),
                 soft_mask(len(target.pixels)),
                 target.to_crop,
             )

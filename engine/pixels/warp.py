@@ -59,14 +59,18 @@ def place(patch: Patch, rect: Rect) -> tuple[Pixels, Mask]:
     mask = _warp(patch.mask, to_crop, fine, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
     if density > 1:
         size = (rect.width, rect.height)
-        pixels = _undo_box(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), density)
-        mask = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+        pixels = _undo_box(_averaged(pixels, size), density)
+        mask = _averaged(mask, size)
     return np.clip(pixels, 0, 1).astype(np.float32), np.clip(mask, 0, 1).astype(np.float32)
 
 
 def resize_area(picture: Bytes, size: tuple[int, int]) -> Bytes:
     """The picture at `size` (width, height), every pixel the mean of those that it covers."""
     return cast("Bytes", cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+
+
+def _averaged(picture: Pixels | Mask, size: tuple[int, int]) -> Pixels | Mask:
+    return cast("Pixels | Mask", cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
 
 def _undo_box(pixels: Pixels, density: int) -> Pixels:

@@ -13,7 +13,17 @@ from engine.compose.paste import paste
 from engine.geometry import affine
 from engine.pixels import warp
 from engine.pixels.align import frame_crop
-from engine.values import Affine, Colour, Frame, Orientation, Patch, PixelFormat, Rect
+from engine.values import (
+    Affine,
+    Colour,
+    Frame,
+    Matrix,
+    Orientation,
+    Patch,
+    PixelFormat,
+    Plane,
+    Rect,
+)
 from tests.doubles import soft_mask
 
 YUV420 = PixelFormat("yuv420p", "yuv", 8, 1, 1)
@@ -27,8 +37,12 @@ FORMATS = [YUV420, YUV444, YUV420_10, RGB, GREY]
 def smooth(shape: tuple[int, ...], top: int, seed: int) -> NDArray[np.float64]:
     """Noise as sharp as a photograph of a face, kept away from the ends of the range."""
     noise = np.random.default_rng(seed).normal(size=shape)
-    noise = cv2.GaussianBlur(noise, (0, 0), 1.2)
+    noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.2), np.float64)
     return np.asarray((0.5 + 0.12 * noise / noise.std()) * top)
+
+
+def stored(plane: NDArray[np.float64], fmt: PixelFormat) -> Plane:
+    return plane.astype(np.uint8) if fmt.bits == 8 else plane.astype(np.uint16)
 
 
 def make_frame(
@@ -37,19 +51,18 @@ def make_frame(
     """`spread` scales the chroma around its neutral value."""
     width, height = size
     top = (1 << fmt.bits) - 1
-    kind = np.uint8 if fmt.bits == 8 else np.uint16
     planes = [np.clip(smooth((height, width), top, 0), 0.1 * top, 0.9 * top)]
     chroma = (-(-height >> fmt.chroma_shift_y), -(-width >> fmt.chroma_shift_x))
     if fmt.family != "gray":
         for seed in (1, 2):
             wave = smooth(chroma if fmt.family == "yuv" else (height, width), top, seed)
             planes.append(np.clip((wave - top / 2) * spread + top / 2, 0, top))
-    matrix = "rgb" if fmt.family == "rgb" else "bt709"
+    matrix: Matrix = "rgb" if fmt.family == "rgb" else "bt709"
     return Frame(
         index=3,
         pts=77,
         time_base=Fraction(1, 600),
-        planes=tuple(np.rint(plane).astype(kind) for plane in planes),
+        planes=tuple(stored(np.rint(plane), fmt) for plane in planes),
         format=fmt,
         colour=Colour(matrix=matrix, full_range=fmt.family == "rgb"),
         orientation=Orientation(turns),
@@ -72,7 +85,7 @@ def identity_patch(frame: Frame, to_crop: Affine, side: int) -> Patch:
 def test_what_the_mask_does_not_reach_stays_bit_for_bit(fmt: PixelFormat, turns: int) -> None:
     frame = make_frame(fmt, turns=turns)
     to_crop = map_around((70, 90), 64, 0.9, 0.4)
-    red = np.broadcast_to(np.float32([1, 0.2, 0.1]), (64, 64, 3)).copy()
+    red = np.broadcast_to(np.array([1, 0.2, 0.1], np.float32), (64, 64, 3)).copy()
     result = paste(frame, [Patch(red, soft_mask(64), to_crop)])
 
     grid = np.stack(np.meshgrid(*map(np.arange, frame.size)), axis=-1).reshape(-1, 2)
@@ -99,7 +112,7 @@ def test_an_unchanged_crop_gives_the_frame_back(fmt: PixelFormat, scale: float) 
     top = (1 << fmt.bits) - 1
     rows, columns = slice(70, 90), slice(90, 110)
     error = frame.planes[0][rows, columns] - result.planes[0][rows, columns].astype(np.float64)
-    assert 10 * np.log10(top**2 / max(np.mean(error**2), 1e-9)) >= 45
+    assert 10 * np.log10(top**2 / max(float(np.mean(error**2)), 1e-9)) >= 45
 
 
 def test_a_crop_finer_than_its_place_is_averaged_not_aliased() -> None:

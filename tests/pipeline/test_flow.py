@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 
-class Boom(Exception):  # noqa: N818 - a test's own failure
+class Boom(Exception):
     """What a stage of these tests raises."""
 
 
