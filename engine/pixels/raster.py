@@ -1,0 +1,101 @@
+"""Meshes onto pixel grids."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.values import Mask, Points
+
+_SUBPIXEL_BITS = 4
+
+
+def draw_triangles(
+    points: NDArray[np.float32], triangles: NDArray[np.intp], order: NDArray[np.intp], size: int
+) -> NDArray[np.int16]:
+    """Which triangle covers each pixel of a (size, size) grid; -1 where none does.
+
+    Args:
+        points: (n, 2) vertices in the grid's pixels.
+        triangles: (m, 3) vertex indices, m < 32768.
+        order: the triangles to draw, later ones over earlier ones (far to near).
+        size: the grid's side.
+    """
+    ids = np.full((size, size), -1, np.int16)
+    corners = np.rint(points[triangles] * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    for triangle in order.tolist():
+        cv2.fillConvexPoly(
+            ids, corners[triangle], triangle, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS
+        )
+    return ids
+
+
+def interpolate(
+    ids: NDArray[np.int16],
+    points: NDArray[np.float32],
+    triangles: NDArray[np.intp],
+    values: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Vertex `values` (n, k) spread linearly over each drawn triangle; (size, size, k).
+
+    Pixels that no triangle covers are 0.
+    """
+    corners = points[triangles].astype(np.float64)
+    base = np.concatenate([corners, np.ones((*corners.shape[:2], 1))], axis=2)
+    area = np.linalg.det(base)
+    # A triangle seen edge-on has no inverse; its few pixels take its mean.
+    flat = np.abs(area) < 1e-3
+    base[flat] = np.eye(3)
+    planes = np.linalg.solve(base, values[triangles].astype(np.float64))
+    planes[flat] = 0
+    planes[flat, 2] = values[triangles][flat].mean(axis=1)
+    ys, xs = np.nonzero(ids >= 0)
+    chosen = planes.astype(np.float32)[ids[ys, xs]]
+    spread = chosen[:, 0] * xs[:, None] + chosen[:, 1] * ys[:, None] + chosen[:, 2]
+    grid = np.zeros((*ids.shape, values.shape[1]), np.float32)
+    grid[ys, xs] = spread
+    return grid
+
+
+def fill_polygon(points: Points, size: int, scale: float = 1.0) -> Mask:
+    """1 inside the polygon `points` (n, 2), 0 outside, on a (size, size) grid; edges are smooth.
+
+    `scale` takes the points to the grid (pixel centres at whole numbers in both).
+    """
+    mask = np.zeros((size, size), np.uint8)
+    corners = (points[:, :2] + 0.5) * scale - 0.5
+    cv2.fillPoly(
+        mask,
+        [np.rint(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)],
+        255,
+        lineType=cv2.LINE_AA,
+        shift=_SUBPIXEL_BITS,
+    )
+    return mask.astype(np.float32) / 255
+
+
+def fill_hull(points: Points, size: int, scale: float = 1.0) -> Mask:
+    """`fill_polygon` of the convex hull of `points`."""
+    hull = cv2.convexHull(np.ascontiguousarray(points[:, :2], np.float32))[:, 0]
+    return fill_polygon(hull, size, scale)
+
+
+def inside_distance(mask: Mask) -> Mask:
+    """Distance in pixels of each pixel inside `mask` (>= 0.5) from its nearest outside pixel."""
+    binary = (mask >= 0.5).astype(np.uint8)
+    out: Mask = cv2.distanceTransform(binary, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return out
+
+
+def sample_map(
+    texture: NDArray[np.float32], map_x: NDArray[np.float32], map_y: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """`texture` (h, w, c) at the given coordinates (pixel centres are whole), bilinear.
+
+    Outside of the texture every channel is 0.
+    """
+    out: NDArray[np.float32] = cv2.remap(
+        texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    return out
