@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from engine.values import Aligned, Mask, Patch, Portrait, Template
 # Where the five points lie in a crop that shows the whole head.
 FIVE = Template("five", ((0.36, 0.42), (0.64, 0.42), (0.5, 0.57), (0.39, 0.69), (0.61, 0.69)))
 
+Tint: TypeAlias = tuple[float, float, float]  # RGB, 0..1
+
 
 def soft_mask(side: int, border: float = 0.15) -> Mask:
     """1 in the middle, 0 at the border, linear between."""
@@ -19,7 +22,7 @@ def soft_mask(side: int, border: float = 0.15) -> Mask:
     return np.minimum.outer(ramp, ramp).astype(np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass
 class IdentitySwapper:
     """Gives every crop back as it came."""
 
@@ -34,15 +37,16 @@ class IdentitySwapper:
         return [Patch(one.pixels, soft_mask(len(one.pixels)), one.to_crop) for one in targets]
 
 
-@dataclass(frozen=True)
+@dataclass
 class TintedSwapper:
     """Fills every crop with the mean colour of the source portrait."""
 
     name: str = "tinted"
     template: Template = FIVE
 
-    def prepare(self, portrait: Portrait) -> tuple[float, ...]:
-        return tuple(portrait.pixels.reshape(-1, 3).mean(axis=0).tolist())
+    def prepare(self, portrait: Portrait) -> Tint:
+        red, green, blue = portrait.pixels.reshape(-1, 3).mean(axis=0).tolist()
+        return red, green, blue
 
     def swap(self, targets: Sequence[Aligned], sources: Sequence[tuple[float, ...]]) -> list[Patch]:
         return [

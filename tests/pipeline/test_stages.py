@@ -1,0 +1,218 @@
+"""From analysed faces to finished frames, with swappers whose answer is known."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from engine.geometry import affine
+from engine.geometry.templates import ARCFACE_112_V2, in_pixels
+from engine.pipeline.flow import Stopwatch
+from engine.pipeline.run import DEPTH, Tally, Threads, swapped_frames
+from engine.pipeline.stages import FaceSwap, align, assign
+from engine.values import Analysed, Face, Frame, PixelFormat, Planned, Template
+from tests import people
+from tests.doubles import FIVE, IdentitySwapper, TintedSwapper
+
+YUV420 = PixelFormat("yuv420p", "yuv", 8, 1, 1)
+
+
+def frame_of(index: int) -> Frame:
+    rng = np.random.default_rng(index)
+    shapes = [(96, 128), (48, 64), (48, 64)]
+    planes = tuple(rng.integers(60, 180, shape, dtype=np.uint8) for shape in shapes)
+    return Frame(index, index * 40, Fraction(1, 1000), planes, YUV420)
+
+
+def two_faces() -> tuple[Face, Face]:
+    return people.face(10, 20, 40), people.face(70, 30, 40)
+
+
+def analyse(frames: Iterable[Frame]) -> Iterator[Analysed]:
+    for frame in frames:
+        yield Analysed(frame, two_faces())
+
+
+def everybody(faces: tuple[Face, ...]) -> tuple[Face, ...]:
+    return faces
+
+
+def nobody(faces: tuple[Face, ...]) -> tuple[Face, ...]:
+    return faces[:0]
+
+
+def test_assign_keeps_the_frame_and_all_its_faces() -> None:
+    shot = Analysed(frame_of(0), two_faces())
+    (planned,) = assign([shot], lambda faces: faces[1:])
+    assert planned.frame is shot.frame
+    assert planned.faces == shot.faces
+    assert planned.chosen == shot.faces[1:]
+
+
+@pytest.mark.parametrize("size", [64, 384])
+def test_align_puts_the_five_points_on_a_five_point_template(size: int) -> None:
+    frame, (face, _) = frame_of(0), two_faces()
+    points = affine.apply(
+        affine.invert(np.array([[2.0, 0.4, 3.0], [-0.4, 2.0, 9.0]])),
+        in_pixels(ARCFACE_112_V2, 64).astype(np.float32),
+    )
+    face = replace(face, detection=replace(face.detection, points=points))
+    aligned = align(frame, face, ARCFACE_112_V2, size)
+    placed = affine.apply(aligned.to_crop, points)
+    assert np.abs(placed - in_pixels(ARCFACE_112_V2, size)).max() < 0.01 * size
+    assert aligned.pixels.shape == (size, size, 3)
+
+
+def test_align_puts_the_mesh_on_a_mesh_template() -> None:
+    rng = np.random.default_rng(0)
+    spots = rng.uniform(0.2, 0.8, (468, 2))
+    template = Template("mesh", tuple((float(x), float(y)) for x, y in spots))
+    points = np.column_stack([spots * 50 + 20, rng.normal(size=468)]).astype(np.float32)
+    face, _ = two_faces()
+    face = replace(face, mesh=replace(face.mesh, points=points))
+    aligned = align(frame_of(0), face, template, 200)
+    assert np.abs(aligned.mesh[:, :2] - spots * 200).max() < 0.1
+    # The third coordinate stays in the unit of the other two.
+    assert np.allclose(aligned.mesh[:, 2], points[:, 2] * 4, atol=1e-3)
+
+
+def test_align_refuses_a_template_of_other_points() -> None:
+    with pytest.raises(ValueError, match="two equal lists"):
+        align(frame_of(0), two_faces()[0], Template("six", ((0.5, 0.5),) * 6), 64)
+
+
+def test_a_frame_of_which_nothing_was_chosen_is_the_same_object() -> None:
+    swap = FaceSwap(TintedSwapper(), (1.0, 0.0, 0.0), 64)
+    frame = frame_of(0)
+    assert swap(Planned(frame, two_faces(), ())) is frame
+
+
+def test_every_chosen_face_is_swapped_and_no_other() -> None:
+    swap = FaceSwap(TintedSwapper(), (1.0, 1.0, 1.0), 64)
+    frame, (left, right) = frame_of(0), two_faces()
+    for chosen in [(left,), (right,), (left, right)]:
+        result = swap(Planned(frame, (left, right), chosen))
+        changed = result.planes[0] != frame.planes[0]
+        for face in (left, right):
+            x, y = int(face.box.left + 20), int(face.box.top + 20)
+            assert bool(changed[y, x]) == (face in chosen)
+
+
+class Run:
+    """`swapped_frames` over made-up frames, with what there is to watch."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.watch = Stopwatch()
+        self.drawn = 0
+        self.is_closed = False
+
+    def __call__(
+        self,
+        count: int,
+        choose: Callable[[tuple[Face, ...]], tuple[Face, ...]] = everybody,
+        swap: Callable[[Planned], Frame] | None = None,
+    ) -> Generator[Frame]:
+        return swapped_frames(
+            self.frames(count),
+            analyse,
+            choose,
+            swap or FaceSwap(IdentitySwapper(template=FIVE), "someone", 64),
+            tally=self.tally,
+            watch=self.watch,
+            workers=2,
+        )
+
+    def frames(self, count: int) -> Generator[Frame]:
+        try:
+            for index in range(count):
+                self.drawn += 1
+                yield frame_of(index)
+        finally:
+            self.is_closed = True
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    before = set(threading.enumerate())
+    yield Run()
+    assert set(threading.enumerate()) <= before
+
+
+def test_all_frames_come_out_in_order_and_are_counted(run: Run) -> None:
+    result = list(run(30))
+    assert [frame.index for frame in result] == list(range(30))
+    assert (run.tally.frames, run.tally.faces_seen, run.tally.faces_swapped) == (30, 60, 60)
+    assert run.tally.frames_with_swap == 30
+    assert run.watch.seconds.keys() == {"decode", "analyse", "swap"}
+
+
+def test_frames_of_which_nothing_is_chosen_pass_untouched(run: Run) -> None:
+    result = list(run(5, choose=nobody))
+    for index, frame in enumerate(result):
+        assert all(map(np.array_equal, frame.planes, frame_of(index).planes))
+    assert (run.tally.faces_seen, run.tally.faces_swapped) == (10, 0)
+
+
+def test_what_is_held_is_bounded_however_long_the_clip(run: Run) -> None:
+    with closing(run(1000)) as stream:
+        for taken, _ in zip(range(1, 20), stream, strict=False):
+            # Two queues and a window, and one frame in the hands of each of four stages.
+            assert run.drawn <= taken + 3 * DEPTH + 4
+
+
+def test_closing_early_ends_every_stage(run: Run) -> None:
+    stream = run(1000)
+    next(stream)
+    stream.close()
+    assert run.is_closed
+
+
+def test_a_failing_swapper_ends_every_stage(run: Run) -> None:
+    def fail(planned: Planned) -> Frame:
+        if planned.frame.index == 7:
+            raise RuntimeError("at frame 7")
+        return planned.frame
+
+    with pytest.raises(RuntimeError, match="at frame 7"):
+        list(run(1000, swap=fail))
+    assert run.is_closed
+
+
+def test_a_failing_choice_ends_every_stage(run: Run) -> None:
+    def fail(faces: tuple[Face, ...]) -> tuple[Face, ...]:
+        raise RuntimeError("no choice")
+
+    with pytest.raises(RuntimeError, match="no choice"):
+        list(run(1000, choose=fail))
+    assert run.is_closed
+
+
+def test_distances_are_told_apart_by_what_was_chosen() -> None:
+    near, far = two_faces()
+    distances = {id(near): [0.2, 0.4], id(far): [0.9, 0.7]}
+    tally = Tally(lambda face: distances[id(face)].pop(0))
+    for _ in range(2):
+        tally.count(Planned(frame_of(0), (near, far), (near,)))
+    assert tally.smallest_accepted == pytest.approx(0.2)
+    assert tally.mean_accepted == pytest.approx(0.3)
+    assert tally.nearest_rejected == pytest.approx(0.7)
+
+
+def test_without_a_reference_no_distance_is_measured() -> None:
+    tally = Tally()
+    tally.count(Planned(frame_of(0), two_faces(), two_faces()))
+    assert tally.smallest_accepted is tally.mean_accepted is tally.nearest_rejected is None
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 4, 16, 128])
+def test_threads_are_at_least_one_and_do_not_outnumber_the_cores(cores: int) -> None:
+    threads = Threads.of(cores)
+    assert 1 <= threads.network <= cores
+    assert 1 <= threads.workers <= cores
