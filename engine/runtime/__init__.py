@@ -1,1 +1,1 @@
-
+"""Weight files and ONNX Runtime: manifest, lookup, providers, sessions."""

@@ -1,0 +1,205 @@
+"""Which of ONNX Runtime's execution providers can truly run here, and which to use."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from types import ModuleType
+from typing import Final
+
+import numpy as np
+
+from engine.errors import RuntimeUnavailable
+from engine.options import Device
+
+CPU_NAME: Final = "CPUExecutionProvider"
+CUDA_NAME: Final = "CUDAExecutionProvider"
+
+# A client for a remote service: it computes nothing here.
+_REMOTE = frozenset({"AzureExecutionProvider"})
+_FATAL_ONLY = 4
+
+# All of these unpack into the same folder, and none says that it excludes the others.
+_BUILDS = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-migraphx",
+    "onnxruntime-openvino",
+    "onnxruntime-qnn",
+    "onnxruntime-rocm",
+    "onnxruntime-silicon",
+    "onnxruntime-training",
+    "ort-nightly",
+    "ort-nightly-gpu",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An execution provider by ONNX Runtime's name, with its options."""
+
+    name: str
+    options: tuple[tuple[str, str], ...] = ()
+
+
+CPU: Final = Provider(CPU_NAME)
+# HEURISTIC: the exhaustive search tunes anew at every new shape, and the default one may pick
+# convolutions that are many times slower.
+CUDA: Final = Provider(
+    CUDA_NAME,
+    (
+        ("cudnn_conv_algo_search", "HEURISTIC"),
+        ("arena_extend_strategy", "kSameAsRequested"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """An installed distribution that owns the package `onnxruntime`."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Whether a session truly ran on a provider; `detail` says why not."""
+
+    provider: str
+    works: bool
+    detail: str = ""
+
+
+def distributions() -> tuple[Distribution, ...]:
+    """The installed distributions that own the package `onnxruntime`."""
+    return tuple(_installed(_BUILDS))
+
+
+def _installed(names: Iterable[str]) -> Iterator[Distribution]:
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            yield Distribution(name, metadata.version(name))
+
+
+def load_runtime(installed: Iterable[Distribution] | None = None) -> ModuleType:
+    """The module `onnxruntime`, kept from printing; `installed` defaults to `distributions()`.
+
+    Raises:
+        RuntimeUnavailable: there is none, several overwrite each other, or it cannot be loaded.
+    """
+    found = distributions() if installed is None else tuple(installed)
+    if len(found) > 1:
+        names = " ".join(item.name for item in found)
+        raise RuntimeUnavailable(
+            f"Several builds of ONNX Runtime are installed over each other ({names}); run "
+            f"`pip uninstall -y {names}` and then `pip install 'faceswap-engine[gpu]'` for NVIDIA "
+            "cards, else `pip install 'faceswap-engine[cpu]'`."
+        )
+    try:
+        import onnxruntime  # noqa: PLC0415 - importing the engine must not need a runtime
+    except ImportError as error:
+        if not found:
+            raise RuntimeUnavailable(
+                "ONNX Runtime is not installed; run `pip install 'faceswap-engine[cpu]'`, or "
+                "`pip install 'faceswap-engine[gpu]'` for NVIDIA cards."
+            ) from error
+        raise RuntimeUnavailable(
+            f"{found[0].name} {found[0].version} cannot be loaded ({error}); "
+            f"reinstall it with `pip install --force-reinstall {found[0].name}`."
+        ) from error
+    # What its log would say is said by our errors.
+    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
+    module: ModuleType = onnxruntime
+    return module
+
+
+def choose(device: Device, probe: Callable[[str], Probe] | None = None) -> tuple[Provider, ...]:
+    """The providers for a device, the wanted one first.
+
+    `auto` is CUDA where a session truly runs on it, else the CPU. After CUDA comes the CPU, for
+    the few operators (of shapes, mostly) that have no place on a card.
+
+    Raises:
+        RuntimeUnavailable: `cuda` was asked for and does not work.
+    """
+    if device == "cpu":
+        return (CPU,)
+    result = (probe or probe_provider)(CUDA_NAME)
+    if result.works:
+        return (CUDA, CPU)
+    if device == "auto":
+        return (CPU,)
+    raise RuntimeUnavailable(
+        f"The device cuda cannot be used: {result.detail} Run `faceswap-engine doctor` for the "
+        "whole picture, or use the device cpu."
+    )
+
+
+def probe() -> tuple[Probe, ...]:
+    """What comes of making and running a tiny session on each provider of the installed build."""
+    runtime = load_runtime()
+    names = [name for name in runtime.get_available_providers() if name not in _REMOTE]
+    return tuple(probe_provider(name) for name in names)
+
+
+def probe_provider(name: str) -> Probe:
+    """Makes and runs a tiny session on one provider; being compiled in proves nothing."""
+    runtime = load_runtime()
+    if name not in runtime.get_available_providers():
+        build = " and ".join(f"{item.name} {item.version}" for item in distributions())
+        return Probe(name, works=False, detail=f"{build} is built without {name}.")
+    said = preload(runtime) if name == CUDA_NAME else ""
+    options = runtime.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    try:
+        # A provider that cannot start may print and fall back; both are kept out.
+        with contextlib.redirect_stdout(io.StringIO()):
+            session = runtime.InferenceSession(
+                tiny_model(), options, providers=[name], enable_fallback=0
+            )
+            session.run(None, {"x": np.zeros(1, np.float32)})
+    except Exception as error:  # noqa: BLE001 - each provider fails in its own way
+        return Probe(name, works=False, detail=f"{name} does not run: {_line(str(error))}")
+    if session.get_providers()[0] != name:
+        detail = f"{name} cannot start and ONNX Runtime would fall back to the CPU. {said}"
+        return Probe(name, works=False, detail=detail.strip())
+    return Probe(name, works=True)
+
+
+def preload(runtime: ModuleType) -> str:
+    """Loads the CUDA libraries that pip installed; returns what it complained about."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        runtime.preload_dlls()
+    return _line(said.getvalue())
+
+
+def tiny_model() -> bytes:
+    """An ONNX model that computes y = relu(x) of one float, written as protocol buffer bytes."""
+    shape = _message(1, _number(1, 1))
+    tensor = _number(1, 1) + _message(2, shape)
+    values = [_message(1, name) + _message(2, _message(1, tensor)) for name in (b"x", b"y")]
+    node = _message(1, b"x") + _message(2, b"y") + _message(4, b"Relu")
+    graph = (
+        _message(1, node) + _message(2, b"g") + _message(11, values[0]) + _message(12, values[1])
+    )
+    return _number(1, 8) + _message(7, graph) + _message(8, _number(2, 13))
+
+
+def _message(number: int, content: bytes) -> bytes:
+    """A length-delimited field of fewer than 128 bytes."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def _number(number: int, value: int) -> bytes:
+    return bytes([number << 3, value])
+
+
+def _line(text: str, limit: int = 300) -> str:
+    """The text on one line, cut short."""
+    words = " ".join(text.split())
+    return words if len(words) <= limit else words[: limit - 1] + "…"

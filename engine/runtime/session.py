@@ -1,0 +1,156 @@
+"""A network ready to run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import RuntimeUnavailable, WeightsCorrupt, WeightsMissing
+from engine.runtime.providers import CPU, CUDA_NAME, Provider, load_runtime, preload
+
+Tensor: TypeAlias = NDArray[np.float32]
+
+# The networks here are small: more threads than this only wait for each other.
+_MOST_THREADS = 8
+_FATAL_ONLY = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """An input or output of a graph; None stands for a free dimension."""
+
+    name: str
+    shape: tuple[int | None, ...]
+
+
+class Session:
+    """Runs one ONNX graph; `run` may be called from several threads at once.
+
+    Args:
+        path: the ONNX file.
+        providers: the wanted provider first; see `engine.runtime.providers.choose`.
+        threads: threads of one run on the CPU; None takes the cores of this process, 8 at most.
+
+    Raises:
+        WeightsMissing: there is no such file.
+        WeightsCorrupt: ONNX Runtime cannot read the file as a graph.
+        RuntimeUnavailable: ONNX Runtime is missing, or the first provider is not the one in use.
+    """
+
+    def __init__(
+        self, path: Path, providers: Sequence[Provider] = (CPU,), *, threads: int | None = None
+    ) -> None:
+        if not path.is_file():
+            raise WeightsMissing(f"There is no weight file {path}; see weights/README.md.")
+        runtime = load_runtime()
+        built = runtime.get_available_providers()
+        if providers[0].name not in built:
+            raise RuntimeUnavailable(
+                f"{path.name} was to run on {providers[0].name}, but the installed ONNX Runtime "
+                f"has only {', '.join(built)}; run `faceswap-engine doctor`, or use the device cpu."
+            )
+        if providers[0].name == CUDA_NAME:
+            preload(runtime)
+        self.path = path
+        self._session = _open(runtime, path, providers, threads or _cores())
+        self.provider: str = self._session.get_providers()[0]
+        if self.provider != providers[0].name:
+            raise RuntimeUnavailable(
+                f"{path.name} was to run on {providers[0].name}, but only {self.provider} could "
+                "be started; run `faceswap-engine doctor`, or use the device cpu."
+            )
+        self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
+        self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
+
+    @property
+    def batchable(self) -> bool:
+        """Whether the first dimension of every input is free."""
+        return all(spec.shape[:1] == (None,) for spec in self.inputs)
+
+    def run(self, *arrays: Tensor) -> list[Tensor]:
+        """The outputs in the graph's order, for the inputs in the graph's order.
+
+        Raises:
+            ValueError: the number of arrays or a shape is not what the graph takes.
+            RuntimeUnavailable: the provider failed (out of memory, for one).
+        """
+        if len(arrays) != len(self.inputs):
+            names = ", ".join(spec.name for spec in self.inputs)
+            raise ValueError(
+                f"{self.path.name} takes {names}, but {len(arrays)} arrays were given."
+            )
+        for spec, array in zip(self.inputs, arrays, strict=True):
+            _check(self.path.name, spec, array)
+        feed = {spec.name: array for spec, array in zip(self.inputs, arrays, strict=True)}
+        try:
+            outputs: list[Tensor] = self._session.run(None, feed)
+        except Exception as error:
+            raise RuntimeUnavailable(
+                f"{self.path.name} failed on {self.provider}: {error}"
+            ) from error
+        return outputs
+
+
+def _loads_on_cpu(runtime: Any, path: Path) -> bool:
+    """Whether it is the provider, not the file, that is at fault."""
+    try:
+        runtime.InferenceSession(str(path), providers=[CPU.name])
+    except Exception:  # noqa: BLE001 - ONNX Runtime's errors share no base class
+        return False
+    return True
+
+
+def _open(runtime: Any, path: Path, providers: Sequence[Provider], threads: int) -> Any:
+    options = runtime.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Threads that spin while they wait halve the speed of everything else in a pipeline (decoder,
+    # warps, encoder); a lone session loses a few percent without.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return runtime.InferenceSession(
+            str(path),
+            options,
+            providers=[(provider.name, dict(provider.options)) for provider in providers],
+            enable_fallback=0,
+        )
+    except Exception as error:
+        if providers[0] != CPU and _loads_on_cpu(runtime, path):
+            raise RuntimeUnavailable(
+                f"{path.name} cannot start on {providers[0].name}: {error}"
+            ) from error
+        raise WeightsCorrupt(
+            f"ONNX Runtime cannot load {path}: {error}; bring a good copy with "
+            "`faceswap-engine weights import PATH`."
+        ) from error
+
+
+def _cores() -> int:
+    """The cores that this process may use, few enough for small networks."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    count = len(allowed(0)) if allowed else os.cpu_count() or 1
+    return min(count, _MOST_THREADS)
+
+
+def _spec(value: Any) -> TensorSpec:
+    return TensorSpec(
+        value.name, tuple(size if isinstance(size, int) else None for size in value.shape)
+    )
+
+
+def _check(network: str, spec: TensorSpec, array: Tensor) -> None:
+    fits = len(array.shape) == len(spec.shape) and all(
+        wanted in (None, given) for wanted, given in zip(spec.shape, array.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if size is None else str(size) for size in spec.shape)
+        raise ValueError(
+            f"{network} takes {spec.name} of shape ({wanted}), but was given {array.shape}."
+        )
