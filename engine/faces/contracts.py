@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from engine.values import Attributes, Bytes, Detection, Embedding, Mesh, Points
+from engine.values import Attributes, Bytes, Detection, Embedding, Face, Frame, Mesh, Template
 
 
 class Detector(Protocol):
@@ -31,7 +31,7 @@ class Embedder(Protocol):
 
     name: str
     size: int
-    template: str
+    template: Template
 
     def embed(self, crops: Sequence[Bytes]) -> list[Embedding]:
         """A unit-length float32 embedding for each (size, size, 3) crop."""
@@ -39,12 +39,10 @@ class Embedder(Protocol):
 
 
 class AttributeReader(Protocol):
-    """Reads age, gender or race off a picture, given the five points of the face in it."""
+    """Reads age, gender or race off the faces in a frame, aligning them as its networks need."""
 
     provides: frozenset[str]
 
-    def read(self, image: Bytes, points: Sequence[Points]) -> list[Attributes]:
+    def read(self, frame: Frame, faces: Sequence[Face]) -> list[Attributes]:
         """Attributes for each face; fields it does not provide are None."""
         ...
-
-

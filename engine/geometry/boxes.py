@@ -19,6 +19,13 @@ def iou(one: Box, other: Box) -> float:
     return common / union if union > 0 else 0.0
 
 
+def contained(inner: Box, outer: Box) -> float:
+    """The share of the inner box's area that lies in the outer one; 0 where it is empty."""
+    width = min(inner.right, outer.right) - max(inner.left, outer.left)
+    height = min(inner.bottom, outer.bottom) - max(inner.top, outer.top)
+    return max(width, 0.0) * max(height, 0.0) / inner.area if inner.area > 0 else 0.0
+
+
 def ious(boxes: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.float64]:
     """Intersection over union of each of `boxes` (n, 4) with each of `others` (m, 4), as (n, m).
 
@@ -30,7 +37,10 @@ def ious(boxes: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[n
     area_a = np.clip(a[..., 2:] - a[..., :2], 0, None).prod(axis=-1)
     area_b = np.clip(b[..., 2:] - b[..., :2], 0, None).prod(axis=-1)
     union = area_a + area_b - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    overlap: NDArray[np.float64] = np.divide(
+        common, union, out=np.zeros_like(common), where=union > 0
+    )
+    return overlap
 
 
 def nms(boxes: ArrayLike, scores: ArrayLike, threshold: float) -> NDArray[np.intp]:

@@ -4,11 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.geometry import affine
+from engine.values import Affine
 
 POINTS = np.array([[3.0, 4.0], [40.0, 6.0], [20.0, 30.0], [8.0, 44.0], [35.0, 45.0]])
 
 
-def similarity(scale: float, angle: float, x: float, y: float) -> affine.Affine:
+def similarity(scale: float, angle: float, x: float, y: float) -> Affine:
     c, s = scale * np.cos(angle), scale * np.sin(angle)
     return np.array([[c, -s, x], [s, c, y]])
 
@@ -33,7 +34,7 @@ def test_no_nearby_similarity_fits_better() -> None:
     weights = np.array([1.0, 2.0, 0.5, 3.0, 1.0])
     best = affine.fit_similarity(POINTS, target, weights)
 
-    def loss(a: affine.Affine) -> float:
+    def loss(a: Affine) -> float:
         return float(weights @ ((affine.apply(a, POINTS) - target) ** 2).sum(axis=1))
 
     for step in similarity(1, 0, 0, 0) * 0, *(rng.normal(size=(20, 4)) * 1e-3):

@@ -1,0 +1,171 @@
+"""Who a track shows: embeddings and attributes gathered over its sightings."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from statistics import median_low
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.faces.contracts import AttributeReader, Embedder
+from engine.faces.landmarks import five_points, frontalness
+from engine.faces.tracker import Sighting
+from engine.geometry.affine import fit_similarity
+from engine.geometry.templates import in_pixels
+from engine.pixels.align import byte_crop
+from engine.values import Attributes, Bytes, Embedding, Face, Frame, Points
+
+_READINGS = 9  # attribute readings of a track that count
+_STRANGER = 0.2  # cosine of a sighting to its own track under which it must be someone else
+_CLEAR = 0.5  # weight from which a sighting may say that
+_LEAST = 0.02  # weight of the poorest sighting
+_RAREST = 4  # times `every`: the longest time between two readings of a track
+_TRUSTED = 0.5  # mesh score
+_GRADED_SIZE = 112  # pixels from which a face's size no longer adds to its weight
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The networks that tell who a face shows; those that nobody asks for are None."""
+
+    embedder: Embedder | None
+    attributes: AttributeReader | None
+
+    @property
+    def idle(self) -> bool:
+        return self.embedder is None and self.attributes is None
+
+    def read(self, frame: Frame, faces: Sequence[Face]) -> list[Face]:
+        """The faces with their embedding and attributes."""
+        embeddings: list[Embedding | None] = [None] * len(faces)
+        attributes: list[Attributes | None] = [None] * len(faces)
+        if self.embedder is not None:
+            embeddings = [*self.embedder.embed([_aligned(frame, f, self.embedder) for f in faces])]
+        if self.attributes is not None:
+            attributes = [*self.attributes.read(frame, faces)]
+        return [
+            replace(face, embedding=embedding, attributes=read)
+            for face, embedding, read in zip(faces, embeddings, attributes, strict=True)
+        ]
+
+
+@dataclass(slots=True)
+class _Person:
+    number: int
+    seen: int
+    total: NDArray[np.float32] | None = None
+    readings: deque[Attributes] = field(default_factory=lambda: deque(maxlen=_READINGS))
+    reads: int = 0
+    due: int = 0
+
+    def differs(self, face: Face) -> bool:
+        """Whether a clear sighting shows somebody else than the sightings so far."""
+        mine = self.embedding
+        if mine is None or face.embedding is None or _weight(face) < _CLEAR:
+            return False
+        return float(mine @ face.embedding) < _STRANGER
+
+    def add(self, face: Face) -> None:
+        if face.embedding is not None:
+            part = np.float32(_weight(face)) * face.embedding
+            self.total = part if self.total is None else self.total + part
+        if face.attributes is not None:
+            self.readings.append(face.attributes)
+        self.reads += 1
+
+    @property
+    def embedding(self) -> Embedding | None:
+        """The mean of the sightings' embeddings, clear ones counting more, of unit length."""
+        if self.total is None:
+            return None
+        unit: Embedding = self.total / np.linalg.norm(self.total)
+        return unit
+
+    @property
+    def attributes(self) -> Attributes | None:
+        """The median age, the commonest gender and race."""
+        if not self.readings:
+            return None
+        ages = [reading.age for reading in self.readings if reading.age is not None]
+        return Attributes(
+            median_low(ages) if ages else None,
+            _commonest([r.gender for r in self.readings if r.gender is not None]),
+            _commonest([r.race for r in self.readings if r.race is not None]),
+        )
+
+
+def identify(
+    stream: Iterable[Sighting], reader: Reader, every: int, ahead: int
+) -> Iterator[Sighting]:
+    """The same sightings with each face carrying what its track's sightings say together.
+
+    A track is read when it appears, then ever more rarely (after 1, 2, 3 and from then on 4 times
+    `every` frames, where the detector looked). Sightings up to `ahead` frames later count as
+    well, so that a face that appears blurred or in profile is known at once. A track that
+    turns out to show somebody else goes on under a new number.
+    """
+    numbers = count()
+    people: dict[int, _Person] = {}  # by the number that the tracker gave
+    pending: deque[tuple[Sighting, tuple[_Person, ...]]] = deque()
+    for now, sighting in enumerate(stream):
+        shown = []
+        for face in sighting.faces:
+            track = _track(face)
+            person = people.get(track)
+            if person is None:
+                person = people[track] = _Person(next(numbers), now)
+            if not person.reads or (sighting.thorough and now >= person.due):
+                (read,) = reader.read(sighting.frame, [face])
+                if person.differs(read):
+                    person = people[track] = _Person(next(numbers), now)
+                person.add(read)
+                person.due = now + every * min(person.reads, _RAREST)
+            person.seen = now
+            shown.append(person)
+        people = {track: p for track, p in people.items() if now - p.seen <= ahead}
+        pending.append((sighting, tuple(shown)))
+        if len(pending) > ahead:
+            yield _told(*pending.popleft())
+    while pending:
+        yield _told(*pending.popleft())
+
+
+def _told(sighting: Sighting, people: Sequence[_Person]) -> Sighting:
+    faces = tuple(
+        replace(face, embedding=person.embedding, attributes=person.attributes, track=person.number)
+        for face, person in zip(sighting.faces, people, strict=True)
+    )
+    return replace(sighting, faces=faces)
+
+
+def _track(face: Face) -> int:
+    if face.track is None:
+        raise ValueError("A face without a track cannot be identified; follow the faces first.")
+    return face.track
+
+
+def _weight(face: Face) -> float:
+    """How much a sighting says about who it is: large, seen from the front, surely a face."""
+    size = float(np.sqrt(face.box.area))
+    return max(_LEAST, face.mesh.score * frontalness(face.mesh) * min(size / _GRADED_SIZE, 1.0))
+
+
+def _aligned(frame: Frame, face: Face, embedder: Embedder) -> Bytes:
+    target = in_pixels(embedder.template, embedder.size)
+    return byte_crop(frame, fit_similarity(alignment_points(face), target), embedder.size)
+
+
+def alignment_points(face: Face) -> Points:
+    """The five points by which a face is aligned, (5, 2): the mesh's where it can be trusted."""
+    return five_points(face.mesh) if face.mesh.score >= _TRUSTED else face.detection.points
+
+
+def _commonest(values: Sequence[Value]) -> Value | None:
+    return Counter(values).most_common(1)[0][0] if values else None

@@ -1,0 +1,39 @@
+"""What can be told from the 468 points: the five alignment points, the way a face looks."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+
+from engine.values import Mesh, Points
+
+Indices: TypeAlias = tuple[int, ...]
+
+# Landmark numbers of MediaPipe's canonical face model. "Left" is the picture's left.
+_LEFT_EYE: Indices = (33, 133)
+_RIGHT_EYE: Indices = (362, 263)
+_NOSE: Indices = (1,)
+_LEFT_MOUTH: Indices = (61,)
+_RIGHT_MOUTH: Indices = (291,)
+_LEFT_CHEEK, _RIGHT_CHEEK, _NOSE_TIP = 234, 454, 1
+
+
+def five_points(mesh: Mesh) -> Points:
+    """Eyes (middle of their corners), nose tip, mouth corners: (5, 2), as in `Detection.points`."""
+    groups = (_LEFT_EYE, _RIGHT_EYE, _NOSE, _LEFT_MOUTH, _RIGHT_MOUTH)
+    return np.stack([mesh.points[list(group), :2].mean(axis=0) for group in groups])
+
+
+def frontalness(mesh: Mesh) -> float:
+    """1 where the face looks into the camera, 0 where one cheek is out of sight.
+
+    The nose tip's place between the two cheeks, seen across the face.
+    """
+    left, right, nose = mesh.points[[_LEFT_CHEEK, _RIGHT_CHEEK, _NOSE_TIP], :2].astype(np.float64)
+    across = right - left
+    width = float(across @ across)
+    if width == 0:
+        return 0.0
+    place = float((nose - left) @ across) / width
+    return float(np.clip(1 - abs(2 * place - 1), 0, 1))

@@ -1,0 +1,155 @@
+"""Faces through time: numbers that stay with a face, gaps filled, jitter removed.
+
+Each function is a generator over `Sighting`s in the order of time; it looks ahead by a fixed small
+number of frames and no further.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from engine.faces.association import mixed, pair
+from engine.values import Box, Bytes, Detection, Face, Frame, Mesh, Points
+
+_CUT = 0.07  # mean absolute difference of two frames' signatures; motion stays below 0.05
+_SMOOTHING_REACH = 2  # frames to either side
+_STEADY = 0.012  # of a face's size: motion that deviates less from a straight line is jitter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """The faces seen in a frame.
+
+    `signature` is a tiny picture of the frame, by which cuts are known; `thorough` says that the
+    detector itself looked, not only the landmark network following.
+    """
+
+    frame: Frame
+    faces: tuple[Face, ...]
+    signature: Bytes
+    thorough: bool
+
+
+def is_cut(before: Bytes, after: Bytes) -> bool:
+    """Whether two successive frames of these signatures belong to different shots."""
+    difference = np.abs(before.astype(np.int16) - after.astype(np.int16))
+    return float(difference.mean()) / 255 > _CUT
+
+
+@dataclass(slots=True)
+class _Track:
+    number: int
+    face: Face
+    when: int
+
+
+def follow(stream: Iterable[Sighting], hold: int) -> Iterator[Sighting]:
+    """The same sightings with a `track` number on each face, increasing as faces appear.
+
+    A face missing for up to `hold` frames between two sightings of one track is interpolated.
+    Tracks end at a cut and when a face is gone for longer.
+    """
+    pending: deque[Sighting] = deque()
+    tracks: list[_Track] = []
+    count = 0
+    for now, sighting in enumerate(stream):
+        if pending and is_cut(pending[-1].signature, sighting.signature):
+            tracks = []
+        tracks = [track for track in tracks if now - track.when <= hold + 1]
+        faces = list(sighting.faces)
+        known = {
+            new: tracks[old]
+            for old, new in pair([t.face.box for t in tracks], [f.box for f in faces])
+        }
+        for index, face in enumerate(faces):
+            if index in known:
+                track = known[index]
+                faces[index] = replace(face, track=track.number)
+                _fill(pending, track.face, faces[index], now - track.when)
+                track.face, track.when = faces[index], now
+            else:
+                faces[index] = replace(face, track=count)
+                tracks.append(_Track(count, faces[index], now))
+                count += 1
+        pending.append(replace(sighting, faces=tuple(faces)))
+        while len(pending) > hold + 1:
+            yield pending.popleft()
+    yield from pending
+
+
+def _fill(pending: deque[Sighting], first: Face, last: Face, distance: int) -> None:
+    """Put the faces between two sightings `distance` frames apart into the frames that wait."""
+    for step in range(1, distance):
+        at = len(pending) - distance + step
+        face = mixed(first, last, step / distance)
+        pending[at] = replace(pending[at], faces=(*pending[at].faces, face))
+
+
+def steady(stream: Iterable[Sighting], reach: int = _SMOOTHING_REACH) -> Iterator[Sighting]:
+    """The same sightings with the jitter of the landmarks removed and no lag added.
+
+    Each landmark is averaged with its own places in the frames at equal distance before and after,
+    so that even motion stays where it is; a pair counts the less, the more its middle deviates
+    from the landmark's place, so that a blink or a sudden stop is kept.
+    """
+    window: deque[Sighting] = deque()
+    behind = 0
+    for sighting in stream:
+        window.append(sighting)
+        if len(window) - behind > reach:
+            yield _steadied(window, behind)
+            if behind == reach:
+                window.popleft()
+            else:
+                behind += 1
+    while behind < len(window):
+        yield _steadied(window, behind)
+        behind += 1
+
+
+def _steadied(window: deque[Sighting], at: int) -> Sighting:
+    sighting = window[at]
+    faces = tuple(_steadied_face(face, window, at) for face in sighting.faces)
+    return replace(sighting, faces=faces)
+
+
+def _steadied_face(face: Face, window: deque[Sighting], at: int) -> Face:
+    tolerance = _STEADY * float(np.sqrt(face.box.area))
+    packed = _packed(face)
+    scores = [face.mesh.score]
+    total, weight = packed.copy(), np.ones((len(packed), 1), np.float32)
+    for distance in range(1, min(at, len(window) - 1 - at) + 1):
+        before = _same(window[at - distance], face.track)
+        after = _same(window[at + distance], face.track)
+        if before is None or after is None:
+            break
+        middle = (_packed(before) + _packed(after)) / 2
+        deviation = np.linalg.norm(middle - packed, axis=1, keepdims=True) / max(tolerance, 1e-6)
+        share = 2 * np.exp(-(deviation**2)).astype(np.float32)
+        total += share * middle
+        weight += share
+        scores += [before.mesh.score, after.mesh.score]
+    return _unpacked(face, total / weight, float(np.mean(scores)))
+
+
+def _same(sighting: Sighting, track: int | None) -> Face | None:
+    return next((face for face in sighting.faces if face.track == track), None)
+
+
+def _packed(face: Face) -> Points:
+    """Everything that moves, as rows of three: the mesh, the five points, the box's corners."""
+    box = face.box
+    flat = np.zeros((7, 3), np.float32)
+    flat[:5, :2] = face.detection.points
+    flat[5:, :2] = [[box.left, box.top], [box.right, box.bottom]]
+    return np.concatenate([face.mesh.points, flat])
+
+
+def _unpacked(face: Face, packed: Points, mesh_score: float) -> Face:
+    (left, top), (right, bottom) = packed[-2:, :2].tolist()
+    detection = Detection(Box(left, top, right, bottom), face.score, packed[-7:-2, :2].copy())
+    return replace(face, detection=detection, mesh=Mesh(packed[:-7].copy(), mesh_score))
