@@ -9,11 +9,14 @@ from typing import Generic, TypeAlias
 import numpy as np
 
 from engine.compose.paste import paste
+from engine.faces.identity import alignment_points
 from engine.geometry import affine
 from engine.geometry.templates import in_pixels
 from engine.pixels.align import frame_crop
 from engine.swap.contract import SourceT, Swapper
 from engine.values import Aligned, Analysed, Face, Frame, Planned, Template
+
+_FIVE = 5
 
 Choose: TypeAlias = Callable[[tuple[Face, ...]], tuple[Face, ...]]
 
@@ -27,13 +30,13 @@ def assign(stream: Iterable[Analysed], choose: Choose) -> Iterator[Planned]:
 def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
     """The crop of `size` x `size` pixels in which the face lies nearest to the template.
 
-    A template of five points is met by the detection's five, any other by the mesh's.
+    A template of five points is met by the face's five, any other by its mesh.
 
     Raises:
         ValueError: the template has another number of points than the face offers.
     """
-    has_five = len(template.points) == len(face.detection.points)
-    points = face.detection.points if has_five else face.mesh.points[:, :2]
+    five = len(template.points) == _FIVE
+    points = alignment_points(face) if five else face.mesh.points[:, :2]
     to_crop = affine.fit_similarity(points, in_pixels(template, size))
     return Aligned(
         pixels=frame_crop(frame, to_crop, size),
