@@ -97,6 +97,25 @@ class Session:
         return outputs
 
 
+def read_signature(path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """The inputs and outputs of a graph, read without preparing it to run.
+
+    Raises:
+        WeightsCorrupt: ONNX Runtime cannot read the file as a graph.
+        RuntimeUnavailable: ONNX Runtime is missing.
+    """
+    runtime = load_runtime()
+    options = runtime.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = runtime.InferenceSession(str(path), options, providers=[CPU.name])
+    except Exception as error:
+        raise WeightsCorrupt(f"ONNX Runtime cannot load {path}: {error}") from error
+    inputs = tuple(_spec(value) for value in session.get_inputs())
+    return inputs, tuple(_spec(value) for value in session.get_outputs())
+
+
 def _loads_on_cpu(runtime: Any, path: Path) -> bool:
     """Whether it is the provider, not the file, that is at fault."""
     try:

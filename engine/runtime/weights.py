@@ -1,0 +1,318 @@
+"""The weight files: where they lie, whether their bytes are right, and bringing in more of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from platformdirs import user_data_path
+
+from engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
+from engine.runtime.manifest import (
+    MANIFEST,
+    PACKS,
+    Network,
+    Weight,
+    parse_imported,
+    read_manifest,
+    read_packs,
+)
+from engine.runtime.recognise import recognise
+
+VARIABLE: Final = "FACESWAP_ENGINE_WEIGHTS"
+RECORD: Final = "imported.json"
+
+State: TypeAlias = Literal["ok", "missing", "corrupt"]
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of one weight file; `detail` says what is wrong and what mends it."""
+
+    weight: Weight
+    path: Path
+    state: State
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import brought in, and a sentence on each file that it left out."""
+
+    imported: tuple[Weight, ...]
+    skipped: tuple[str, ...]
+
+
+def embedded_folder() -> Path:
+    """The folder of the embedded weights.
+
+    It is the one that the environment variable FACESWAP_ENGINE_WEIGHTS names, else the one in the
+    installed package, else that of the checkout.
+
+    Raises:
+        WeightsMissing: the folder is not there, or holds no manifest.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        folder = Path(named)
+        if not (folder / MANIFEST).is_file():
+            raise WeightsMissing(
+                f"The environment variable {VARIABLE} names {folder}, which holds no {MANIFEST}; "
+                "correct or unset it."
+            )
+        return folder
+    for folder in (_PACKAGE / "_weights", _PACKAGE.parent / "weights"):
+        if (folder / MANIFEST).is_file():
+            return folder
+    raise WeightsMissing(
+        f"The embedded weights are not beside {_PACKAGE}; reinstall faceswap-engine, or name "
+        f"their folder in the environment variable {VARIABLE}."
+    )
+
+
+def imported_folder() -> Path:
+    """The user's folder for imported weights; it need not exist."""
+    return user_data_path("faceswap-engine", appauthor=False) / "weights"
+
+
+class WeightStore:
+    """The embedded weights and those that the user imported; embedded names come first.
+
+    Each file is checked by its sha256 the first time it is asked for. Safe to share by threads.
+    """
+
+    def __init__(self, folder: Path | None = None, user_folder: Path | None = None) -> None:
+        self.folder = folder or embedded_folder()
+        self.user_folder = user_folder or imported_folder()
+        self._embedded = read_manifest(self.folder / MANIFEST)
+        self._networks = read_packs(self.folder / PACKS)
+        self._verified: set[Path] = set()
+        self._lock = threading.Lock()
+
+    def weights(self) -> tuple[Weight, ...]:
+        """All there should be: the embedded ones in the manifest's order, then the imported."""
+        return self._embedded + self._imported()
+
+    def installable(self) -> tuple[Network, ...]:
+        """The networks that can be imported."""
+        return self._networks
+
+    def has(self, name: str) -> bool:
+        """Whether there is a network of this name (its bytes may still be wrong)."""
+        return any(weight.name == name for weight in self.weights())
+
+    def weight(self, name: str) -> Weight:
+        """The facts about a network.
+
+        Raises:
+            WeightsMissing: there is none of this name, or it is one that must be imported first.
+        """
+        for weight in self.weights():
+            if weight.name == name:
+                return weight
+        for network in self._networks:
+            if network.name == name:
+                raise WeightsMissing(
+                    f"{name} of the pack {network.pack} ({network.licence}) is not installed; "
+                    "bring it in with `faceswap-engine weights import PATH`."
+                )
+        known = ", ".join(weight.name for weight in self.weights())
+        raise WeightsMissing(f"There is no network {name!r}; there are {known}.")
+
+    def path(self, name: str) -> Path:
+        """The file of a network, its bytes verified once.
+
+        Raises:
+            WeightsMissing: there is no such network or file.
+            WeightsCorrupt: the file's sha256 is not the one recorded.
+        """
+        weight = self.weight(name)
+        path = self._find(weight)
+        with self._lock:
+            if path not in self._verified:
+                _verify(path, weight)
+                self._verified.add(path)
+        return path
+
+    def verify(self) -> tuple[Status, ...]:
+        """The state of every file, read anew."""
+        return tuple(self._status(weight) for weight in self.weights())
+
+    def import_path(self, path: Path) -> ImportReport:
+        """Copies weight files into the user's folder, from a folder, a zip or one ONNX file.
+
+        A file of the embedded set mends that one; any other is recognised by its graph. Folders
+        are searched through; what cannot be recognised in a folder or a zip is left out and told.
+
+        Raises:
+            WeightsMissing: there is nothing at `path`, or no ONNX file in it.
+            WeightsCorrupt: nothing of it can be recognised.
+        """
+        imported: list[Weight] = []
+        skipped: list[str] = []
+        for name, file in _candidates(path):
+            try:
+                imported.append(self._import_file(file, name, source=path))
+            except WeightsCorrupt as error:
+                skipped.append(str(error))
+        if not imported and not skipped:
+            raise WeightsMissing(f"There is no ONNX file in {path}; nothing was imported.")
+        if not imported:
+            raise WeightsCorrupt(skipped[0])
+        return ImportReport(tuple(imported), tuple(skipped))
+
+    def _find(self, weight: Weight) -> Path:
+        mended = self.user_folder / weight.file
+        return mended if mended.is_file() else self.folder / weight.file
+
+    def _status(self, weight: Weight) -> Status:
+        path = self._find(weight)
+        try:
+            _verify(path, weight)
+        except WeightsError as error:
+            state: State = "missing" if isinstance(error, WeightsMissing) else "corrupt"
+            return Status(weight, path, state, str(error))
+        return Status(weight, path, "ok", "")
+
+    def _imported(self) -> tuple[Weight, ...]:
+        record = self.user_folder / RECORD
+        if not record.is_file():
+            return ()
+        try:
+            rows = json.loads(record.read_text("utf-8"))
+        except ValueError as error:
+            raise WeightsCorrupt(
+                f"{record} is not valid JSON ({error}); delete it and import the files again."
+            ) from error
+        if not isinstance(rows, list):
+            raise WeightsCorrupt(
+                f"{record} does not hold a list; delete it and import the files again."
+            )
+        return tuple(
+            parse_imported(f"{record.name}, row {number}", row)
+            for number, row in enumerate(rows, 1)
+        )
+
+    def _import_file(self, file: Path, called: str, *, source: Path) -> Weight:
+        sha256 = _sha256(file)
+        for weight in self._embedded:
+            if weight.sha256 == sha256:
+                self._copy(file, weight.file)
+                return weight
+        network, outputs = recognise(file, self._networks, called=called)
+        weight = Weight(
+            name=network.name,
+            role=network.role,
+            pack=network.pack,
+            file=f"{network.name}.onnx",
+            sha256=sha256,
+            size=file.stat().st_size,
+            licence=network.licence,
+            licence_file="",
+            source=str(source),
+            source_sha256="",
+            source_path=called,
+            input=network.input,
+            output=outputs,
+        )
+        self._copy(file, weight.file)
+        self._record(weight)
+        return weight
+
+    def _copy(self, file: Path, name: str) -> None:
+        """Beside its place first, then renamed: nobody ever sees half of a file."""
+        target = self.user_folder / name
+        with _beside(target) as scratch:
+            shutil.copyfile(file, scratch)
+        with self._lock:
+            self._verified.discard(target)
+
+    def _record(self, weight: Weight) -> None:
+        others = [item for item in self._imported() if item.name != weight.name]
+        rows = [asdict(item) for item in [*others, weight]]
+        with _beside(self.user_folder / RECORD) as scratch:
+            scratch.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A scratch file in the target's folder, which takes the target's place at the end."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        os.close(handle)
+        scratch = Path(name)
+        try:
+            yield scratch
+            scratch.replace(target)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise WeightsError(f"{target} cannot be written: {error.strerror or error}.") from error
+
+
+def _candidates(path: Path) -> Iterator[tuple[str, Path]]:
+    """(name to the user, file) of each ONNX file at, below or packed in `path`."""
+    if path.is_dir():
+        for file in sorted(path.rglob("*.onnx")):
+            yield file.name, file
+    elif zipfile.is_zipfile(path):
+        yield from _packed(path)
+    elif path.is_file():
+        yield path.name, path
+    else:
+        raise WeightsMissing(f"There is nothing at {path}; name a folder, a zip or an ONNX file.")
+
+
+def _packed(path: Path) -> Iterator[tuple[str, Path]]:
+    """The same for the members of a zip, each unpacked to one scratch file in turn."""
+    with zipfile.ZipFile(path) as bundle, tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "member.onnx"
+        for member in bundle.infolist():
+            if not member.filename.endswith(".onnx"):
+                continue
+            try:
+                with bundle.open(member) as packed, file.open("wb") as unpacked:
+                    shutil.copyfileobj(packed, unpacked)
+            except (zipfile.BadZipFile, RuntimeError) as error:
+                raise WeightsCorrupt(
+                    f"{member.filename} cannot be unpacked from {path}: {error}."
+                ) from error
+            yield Path(member.filename).name, file
+
+
+def _verify(path: Path, weight: Weight) -> None:
+    remedy = "bring a good copy with `faceswap-engine weights import PATH`."
+    if not path.is_file():
+        raise WeightsMissing(
+            f"The weight file {weight.file} of {weight.name} is not in {path.parent}; {remedy}"
+        )
+    size = path.stat().st_size
+    if size != weight.size:
+        raise WeightsCorrupt(
+            f"The weight file {path} has {size} bytes, not the {weight.size} of {weight.name}; "
+            f"{remedy}"
+        )
+    found = _sha256(path)
+    if found != weight.sha256:
+        raise WeightsCorrupt(
+            f"The weight file {path} has the sha256 {found}, not the {weight.sha256} of "
+            f"{weight.name}; {remedy}"
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
