@@ -1,4 +1,4 @@
-"""Pictures and masks carried through an affine map, and pictures made smaller without aliasing.
+"""Patches carried back to where their crops came from, without aliasing.
 
 Pixel centres are whole numbers, in the picture and in the map alike.
 """
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from engine.geometry import affine
-from engine.values import Affine, Bytes, Mask, Patch, Pixels, Rect
+from engine.values import Affine, Mask, Patch, Pixels, Rect
 
 # The side of the neighbourhood that a sample reads: a mask of zeros is still zero past it.
 _REACH = 1.0
@@ -62,11 +62,6 @@ def place(patch: Patch, rect: Rect) -> tuple[Pixels, Mask]:
         pixels = _undo_box(_averaged(pixels, size), density)
         mask = _averaged(mask, size)
     return np.clip(pixels, 0, 1).astype(np.float32), np.clip(mask, 0, 1).astype(np.float32)
-
-
-def resize_area(picture: Bytes, size: tuple[int, int]) -> Bytes:
-    """The picture at `size` (width, height), every pixel the mean of those that it covers."""
-    return cast("Bytes", cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
 
 def _averaged(picture: Pixels | Mask, size: tuple[int, int]) -> Pixels | Mask:

@@ -1,4 +1,4 @@
-"""The content check: explicit material is refused before anything is written.
+"""The content check: explicit material is refused, and no output of it is left behind.
 
 The network is Yahoo's open_nsfw, a classifier of pornographic pictures. It knows nothing of other
 harm and errs both ways; it is a fence, not a judge.
@@ -7,27 +7,24 @@ harm and errs both ways; it is a fence, not a judge.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import ContentBlocked
-from engine.pixels.warp import resize_area
-from engine.values import Bytes
+from engine.pixels.planes import thumbnail
+from engine.values import Bytes, Frame
 
 # By the notes of open_nsfw's makers, a score below 0.2 means safe and above 0.8 means explicit,
 # each with high probability. Beaches and sports lie between: refusing them would teach users to
 # turn the check off.
-THRESHOLD = 0.8
+LIMIT = 0.8
 
+_EVERY = 1.0  # seconds of video between two looks
 _RESIZED, _SIDE = 256, 224
 _BORDER = (_RESIZED - _SIDE) // 2
 _MEAN_BGR = np.array([104, 117, 123], np.float32)
-_BATCH = 4
-
-T = TypeVar("T")
 
 
 class Classifier(Protocol):
@@ -37,43 +34,48 @@ class Classifier(Protocol):
 
 
 class ContentCheck:
-    """Scores pictures from 0 (safe) to 1 (explicit)."""
+    """Looks at the pictures of one source or target, which `what` names in an error.
 
-    def __init__(self, classifier: Classifier) -> None:
+    `highest` is the highest score so far, from 0 (safe) to 1 (explicit), and `looks` their number.
+    """
+
+    def __init__(self, classifier: Classifier, what: str) -> None:
+        self.highest: float | None = None
+        self.looks = 0
         self._classifier = classifier
+        self._what = what
 
-    def scores(self, pictures: Iterable[Bytes]) -> list[float]:
-        """A score for each RGB picture; few of them are held at a time."""
-        return [
-            float(score)
-            for batch in _batched(map(_prepared, pictures), _BATCH)
-            for score in self._classifier.run(np.stack(batch))[0][:, 1]
-        ]
-
-    def highest(self, what: str, pictures: Iterable[Bytes]) -> tuple[float, int]:
-        """The highest score among the pictures (0 of none), and how many they are.
+    def look(self, frame: Frame) -> None:
+        """Score one picture.
 
         Raises:
-            ContentBlocked: It reaches `THRESHOLD`; `what` names the material.
+            ContentBlocked: It reaches `LIMIT`.
         """
-        scores = self.scores(pictures)
-        highest = max(scores, default=0.0)
-        if highest >= THRESHOLD:
+        score = score_of(thumbnail(frame, (_RESIZED, _RESIZED)), self._classifier)
+        self.looks += 1
+        self.highest = score if self.highest is None else max(self.highest, score)
+        if score >= LIMIT:
             raise ContentBlocked(
-                f"The content check refuses {what}: it scores {highest:.2f} as explicit, and "
-                f"{THRESHOLD} is the limit. Nothing was written."
+                f"The content check refuses {self._what}: it scores {score:.2f} as explicit, and "
+                f"{LIMIT} is the limit. Nothing was written."
             )
-        return highest, len(scores)
+
+    def guard(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """The same frames, the first and then one in every second looked at before it passes."""
+        due: float | None = None
+        for frame in frames:
+            now = float(frame.pts * frame.time_base)
+            if due is None or now >= due:
+                self.look(frame)
+                due = now + _EVERY
+            yield frame
 
 
-def _prepared(picture: Bytes) -> NDArray[np.float32]:
-    """The middle 224 x 224 of the picture squeezed to 256 x 256, BGR less the mean of ImageNet."""
-    square = resize_area(picture, (_RESIZED, _RESIZED))
-    middle = square[_BORDER : _BORDER + _SIDE, _BORDER : _BORDER + _SIDE, ::-1]
-    return middle.astype(np.float32) - _MEAN_BGR
+def score_of(picture: Bytes, classifier: Classifier) -> float:
+    """How explicit a picture is, 0..1: (256, 256, 3) RGB, whatever shape it was squeezed from.
 
-
-def _batched(values: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(values)
-    while batch := list(islice(iterator, size)):
-        yield batch
+    The network sees the middle 224 x 224, as in its makers' preprocessing.
+    """
+    middle = picture[_BORDER : _BORDER + _SIDE, _BORDER : _BORDER + _SIDE, ::-1]
+    batch = (middle.astype(np.float32) - _MEAN_BGR)[None]
+    return float(classifier.run(batch)[0][0, 1])

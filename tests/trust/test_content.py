@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from engine.errors import ContentBlocked
 from engine.runtime.session import Session
-from engine.trust.content import THRESHOLD, ContentCheck
-from engine.values import Bytes
+from engine.trust.content import LIMIT, ContentCheck, score_of
+from engine.values import Bytes, Colour, Frame, PixelFormat
 
 NETWORK = Path(__file__).parents[2] / "weights" / "open_nsfw.onnx"
+RGB = PixelFormat("gbrp", "rgb", 8)
 
 
 class Classifier:
@@ -31,63 +32,74 @@ class Classifier:
         return [np.array([(1 - score, score) for score in scores], np.float32)]
 
 
-def plain(red: int, green: int, blue: int, size: tuple[int, int] = (90, 60)) -> Bytes:
-    return np.full((size[1], size[0], 3), (red, green, blue), np.uint8)
+def square(red: int, green: int, blue: int) -> Bytes:
+    return np.full((256, 256, 3), (red, green, blue), np.uint8)
+
+
+def frame(pts: int = 0, size: tuple[int, int] = (40, 30)) -> Frame:
+    width, height = size
+    planes = tuple(np.full((height, width), value, np.uint8) for value in (10, 20, 30))
+    return Frame(0, pts, Fraction(1, 10), planes, RGB, Colour(matrix="rgb", full_range=True))
 
 
 def test_the_network_sees_bgr_less_its_mean() -> None:
     classifier = Classifier(0.1)
-    ContentCheck(classifier).scores([plain(10, 20, 30)])
+    score_of(square(10, 20, 30), classifier)
     (batch,) = classifier.seen
     assert batch.shape == (1, 224, 224, 3)
     assert batch.dtype == np.float32
-    assert np.allclose(batch[0, 0, 0], [30 - 104, 20 - 117, 10 - 123])
+    assert np.allclose(batch, [30 - 104, 20 - 117, 10 - 123])
 
 
 def test_the_network_sees_the_middle() -> None:
-    picture = plain(0, 0, 0, (256, 256))
+    picture = square(0, 0, 0)
     picture[16:240, 16:240] = 255
     classifier = Classifier(0.1)
-    ContentCheck(classifier).scores([picture])
+    score_of(picture, classifier)
     assert (classifier.seen[0] > 100).all()
 
 
-@pytest.mark.parametrize("size", [(20, 900), (1920, 1080), (1, 1)])
-def test_pictures_of_any_shape_are_scored(size: tuple[int, int]) -> None:
-    assert ContentCheck(Classifier(0.25)).scores([plain(1, 2, 3, size)]) == [0.25]
+@pytest.mark.parametrize("size", [(20, 900), (1920, 1080), (2, 2)])
+def test_frames_of_any_shape_are_looked_at_in_rgb(size: tuple[int, int]) -> None:
+    classifier = Classifier(0.25)
+    ContentCheck(classifier, "film").look(frame(size=size))
+    assert np.allclose(classifier.seen[0][0, 100, 100], [30 - 104, 20 - 117, 10 - 123], atol=1)
 
 
-def test_pictures_are_drawn_a_few_at_a_time() -> None:
-    classifier = Classifier(*np.linspace(0, 0.7, 11))
-
-    def pictures() -> Iterator[Bytes]:
-        for index in range(11):
-            assert index <= sum(map(len, classifier.seen)) + 4
-            yield plain(index, 0, 0)
-
-    scores = ContentCheck(classifier).scores(pictures())
-    assert np.allclose(scores, np.linspace(0, 0.7, 11), atol=1e-6)
-
-
-def test_the_highest_score_and_the_count_are_reported() -> None:
-    check = ContentCheck(Classifier(0.1, 0.5, 0.2))
-    highest, count = check.highest("the target", [plain(0, 0, 0)] * 3)
-    assert highest == pytest.approx(0.5)
-    assert count == 3
-
-
-def test_no_picture_at_all_is_no_reason_to_refuse() -> None:
-    assert ContentCheck(Classifier()).highest("the target", []) == (0.0, 0)
+def test_the_highest_score_and_the_number_of_looks_are_kept() -> None:
+    check = ContentCheck(Classifier(0.1, 0.5, 0.2), "film")
+    assert check.highest is None
+    for _ in range(3):
+        check.look(frame())
+    assert check.highest == pytest.approx(0.5)
+    assert check.looks == 3
 
 
 def test_one_picture_at_the_limit_is_refused_and_named() -> None:
-    check = ContentCheck(Classifier(0.1, THRESHOLD + 1e-3))
+    check = ContentCheck(Classifier(0.1, LIMIT + 1e-3), "film.mp4")
+    check.look(frame())
     with pytest.raises(ContentBlocked, match=r"refuses film\.mp4.*0\.80.*Nothing was written"):
-        check.highest("film.mp4", [plain(0, 0, 0)] * 2)
+        check.look(frame())
 
 
-def test_the_embedded_network_calls_people_and_plain_colours_safe() -> None:
-    check = ContentCheck(Session(NETWORK, threads=1))
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (200, 300, 3), dtype=np.uint8)
-    assert max(check.scores([plain(200, 160, 140), plain(30, 90, 160), noise])) < 0.5
+def test_a_video_is_looked_at_once_a_second_from_its_first_frame() -> None:
+    classifier = Classifier(*[0.0] * 20)
+    check = ContentCheck(classifier, "film")
+    frames = [frame(pts) for pts in range(7, 52)]  # ten a second
+    assert list(check.guard(frames)) == frames
+    assert check.looks == 5
+
+
+def test_no_frame_passes_from_the_refused_one_on() -> None:
+    check = ContentCheck(Classifier(0, 0, 0.9), "film")
+    passed: list[Frame] = []
+    with pytest.raises(ContentBlocked):
+        passed.extend(check.guard(frame(pts) for pts in range(100)))
+    assert [one.pts for one in passed] == list(range(20))
+
+
+def test_the_embedded_network_calls_plain_colours_and_noise_safe() -> None:
+    session = Session(NETWORK, threads=1)
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    for picture in (square(200, 160, 140), square(30, 90, 160), noise):
+        assert score_of(picture, session) < 0.5
