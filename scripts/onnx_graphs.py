@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -17,8 +15,8 @@ def unpack_constants(model: onnx.ModelProto, *, stay_small: bool) -> None:
 
     ONNX Runtime runs block-quantised DequantizeLinear nodes at every call and refuses some of
     them; a plain constant expression it folds once, when it loads the graph. With `stay_small`
-    the int8 values stay in the file, as Reshape((Cast(values) - zeros) * scales); otherwise the float32
-    result is stored.
+    the int8 values stay in the file, as Reshape((Cast(values) - zeros) * scales); otherwise the
+    float32 result is stored.
     """
     graph = model.graph
     constants = {item.name: item for item in graph.initializer}
@@ -47,7 +45,9 @@ def unpack_constants(model: onnx.ModelProto, *, stay_small: bool) -> None:
                 ]
             )
             kept += [
-                helper.make_node("Cast", [f"{name}_values"], [f"{name}_float"], to=TensorProto.FLOAT),
+                helper.make_node(
+                    "Cast", [f"{name}_values"], [f"{name}_float"], to=TensorProto.FLOAT
+                ),
                 helper.make_node("Sub", [f"{name}_float", f"{name}_zeros"], [f"{name}_centred"]),
                 helper.make_node("Mul", [f"{name}_centred", f"{name}_scales"], [f"{name}_scaled"]),
                 helper.make_node("Reshape", [f"{name}_scaled", f"{name}_shape"], [name]),
@@ -66,7 +66,9 @@ def _blocks(
     values, scales, zeros = (numpy_helper.to_array(constants[name]) for name in node.input)
     axis = next(helper.get_attribute_value(a) for a in node.attribute if a.name == "axis")
     if axis != values.ndim - 1 or values.dtype != np.int8:
-        raise ValueError(f"{node.name}: only int8 values in blocks along the last axis are supported")
+        raise ValueError(
+            f"{node.name}: only int8 values in blocks along the last axis are supported"
+        )
     blocks = scales.shape[-1]
     if values.shape[-1] % blocks:
         raise ValueError(f"{node.name}: {values.shape[-1]} values do not fill {blocks} blocks")
@@ -121,8 +123,3 @@ def tidy(model: onnx.ModelProto) -> bytes:
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def parameters(model: onnx.ModelProto) -> int:
-    """How many numbers the constants hold."""
-    return sum(math.prod(item.dims) for item in model.graph.initializer)

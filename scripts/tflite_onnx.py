@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -36,6 +37,9 @@ class Table:
             return 0
         offset: int = struct.unpack_from("<H", self._data, self._vtable + 4 + 2 * number)[0]
         return self._at + offset if offset else 0
+
+    def has(self, number: int) -> bool:
+        return self._field(number) != 0
 
     def scalar(self, number: int, kind: str, default: int = 0) -> int:
         at = self._field(number)
@@ -74,7 +78,7 @@ class Tensor:
 
 
 def _tensor(number: int, table: Table, buffers: list[Table]) -> Tensor:
-    if table._field(6):
+    if table.has(6):
         raise ValueError(f"tensor {number} is stored sparsely, which is not supported")
     shape = tuple(int(n) for n in table.array(0, np.int32))
     data = buffers[table.scalar(2, "I")].array(0, np.uint8)
@@ -88,9 +92,7 @@ class Converter:
 
     def __init__(self, tflite: bytes) -> None:
         model = Table(tflite, struct.unpack_from("<I", tflite, 0)[0])
-        self._codes = [
-            max(code.scalar(0, "b"), code.scalar(3, "i")) for code in model.tables(1)
-        ]
+        self._codes = [max(code.scalar(0, "b"), code.scalar(3, "i")) for code in model.tables(1)]
         graph = model.tables(2)[0]
         buffers = model.tables(4)
         self._tensors = [_tensor(i, t, buffers) for i, t in enumerate(graph.tables(0))]
@@ -121,7 +123,7 @@ class Converter:
             output = self._tensors[int(operator.array(2, np.int32)[0])]
             self._rules[code](inputs, output, operator)
 
-    def node(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
@@ -160,7 +162,10 @@ class Converter:
     ) -> None:
         image = inputs[0]
         strides = [options.scalar(2, "i", 1), options.scalar(1, "i", 1)]
-        dilations = [options.scalar(dilation_slot + 1, "i", 1), options.scalar(dilation_slot, "i", 1)]
+        dilations = [
+            options.scalar(dilation_slot + 1, "i", 1),
+            options.scalar(dilation_slot, "i", 1),
+        ]
         kernel = list(weight.shape[2:])
         names = [image.name, self.constant(f"{output.name}_weight", weight)]
         if len(inputs) == 3:
