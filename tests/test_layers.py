@@ -17,6 +17,7 @@ ROWS = {
     "values": 0,
     "errors": 0,
     "options": 0,
+    "version": 0,
     "geometry": 1,
     "pixels": 2,
     "media": 2,

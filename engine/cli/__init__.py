@@ -1,0 +1,5 @@
+"""The command `faceswap-engine`: arguments in, words and an exit code out."""
+
+from engine.cli.commands import main
+
+__all__ = ["main"]

@@ -1,0 +1,439 @@
+"""The commands, their options, and what becomes of their errors."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that help comes at once
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from engine.errors import EngineError, WeightsError
+from engine.options import AnalysisOptions, Device, SelectionRule, SelectorMode, SelectorOrder
+from engine.values import Gender, Race
+from engine.version import VERSION
+
+NAME = "faceswap-engine"
+UNEXPECTED = 1
+STOPPED = 130
+
+_RULE = SelectionRule()
+_ANALYSIS = AnalysisOptions()
+_SIDES = ("128x128", "256x256", "384x384", "512x512", "768x768", "1024x1024")
+
+EPILOG = """Exit codes:
+0    done
+1    something unexpected, or doctor found something broken
+2    a parameter is unknown, of the wrong type or out of range
+3    a file cannot be read or written, or the output exists
+4    no face was found, or none that the selection accepts
+5    weights are missing or corrupt
+6    ONNX Runtime or the wanted device cannot be used
+7    the content check refused the material
+130  stopped"""
+
+WHICH, WHO, HOW, FILES = (
+    "Which faces",
+    "The reference: who is replaced",
+    "How they are swapped",
+    "Files and encoding",
+)
+
+
+def _words(choices: Iterable[str]) -> str:
+    return ", ".join(choices)
+
+
+Target = Annotated[str, typer.Argument(help="Video or picture to change.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Order = Annotated[
+    str,
+    typer.Option(
+        help=f"Which face comes first: {_words(get_args(SelectorOrder))}.",
+        metavar="ORDER",
+        rich_help_panel=WHICH,
+    ),
+]
+GenderFilter = Annotated[
+    str,
+    typer.Option(
+        help=f"Keep only faces read as {_words(get_args(Gender))}, or none for no filter.",
+        metavar="GENDER",
+        rich_help_panel=WHICH,
+    ),
+]
+RaceFilter = Annotated[
+    str,
+    typer.Option(
+        help=f"Keep only faces read as {_words(get_args(Race))}, or none for no filter; "
+        "needs the fairface weights.",
+        metavar="RACE",
+        rich_help_panel=WHICH,
+    ),
+]
+AgeStart = Annotated[
+    int,
+    typer.Option(
+        help="Youngest age that is kept, 0 to 100.", metavar="YEARS", rich_help_panel=WHICH
+    ),
+]
+AgeEnd = Annotated[
+    int,
+    typer.Option(help="Oldest age that is kept, 0 to 100.", metavar="YEARS", rich_help_panel=WHICH),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        help=f"Where the networks run: {_words(get_args(Device))}.",
+        metavar="DEVICE",
+        rich_help_panel=HOW,
+    ),
+]
+Rotated = Annotated[
+    bool,
+    typer.Option(
+        "--detect-rotated",
+        help="Also look for heads turned by 90, 180 and 270 degrees.",
+        rich_help_panel=HOW,
+    ),
+]
+
+app = typer.Typer(
+    name=NAME,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog=EPILOG,
+    help="Swap a face in a video or picture, on your own machine.",
+)
+weights_app = typer.Typer(help="List, verify and import weight files.")
+app.add_typer(weights_app, name="weights")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; `arguments` default to the process's own. Returns the exit code."""
+    try:
+        code = app(arguments, prog_name=NAME, standalone_mode=False)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else NAME
+        message = error.format_message().rstrip(".")
+        typer.echo(f"error: {message}. See {path} --help.", err=True)
+        return error.exit_code
+    return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def told(debug: bool) -> Generator[None]:
+    """Turns what goes wrong inside into one sentence on stderr and an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("error: stopped; nothing was left half-written.", err=True)
+        raise typer.Exit(STOPPED) from None
+    except EngineError as error:
+        _trace(debug)
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except (typer.Exit, typer.Abort, BrokenPipeError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a sentence is what a user can act on
+        _trace(debug)
+        hint = "" if debug else " Run it again with --debug for the traceback."
+        typer.echo(f"error: unexpected {type(error).__name__}: {error}.{hint}", err=True)
+        raise typer.Exit(UNEXPECTED) from None
+
+
+def _trace(debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{NAME} {VERSION}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None and not version:
+        typer.echo(context.get_help())
+
+
+@weights_app.callback(invoke_without_command=True)
+def _weights(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command(epilog=EPILOG)
+def swap(
+    source: Annotated[
+        str, typer.Argument(help="Picture with the face to put in.", show_default=False)
+    ],
+    target: Target,
+    *,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="File to write.", metavar="FILE", show_default=False),
+    ],
+    face_selector_mode: Annotated[
+        str,
+        typer.Option(
+            help=f"Swap the reference person, every face, or one: "
+            f"{_words(get_args(SelectorMode))}.",
+            metavar="MODE",
+            rich_help_panel=WHICH,
+        ),
+    ] = _RULE.mode,
+    face_selector_order: Order = _RULE.order,
+    face_selector_gender: GenderFilter = "none",
+    face_selector_race: RaceFilter = "none",
+    face_selector_age_start: AgeStart = _RULE.age_start,
+    face_selector_age_end: AgeEnd = _RULE.age_end,
+    reference_face_distance: Annotated[
+        float,
+        typer.Option(
+            help="Greatest distance (1 - cosine) that is a match, 0 to 1.",
+            metavar="NUMBER",
+            rich_help_panel=WHO,
+        ),
+    ] = _RULE.reference_distance,
+    reference_frame_number: Annotated[
+        int,
+        typer.Option(
+            help="Frame that shows the person to replace; 1 is the first.",
+            metavar="NUMBER",
+            rich_help_panel=WHO,
+        ),
+    ] = _RULE.reference_frame,
+    reference_face_position: Annotated[
+        int,
+        typer.Option(
+            help="Which of that frame's faces, ordered and filtered; 0 is the first.",
+            metavar="NUMBER",
+            rich_help_panel=WHO,
+        ),
+    ] = _RULE.reference_position,
+    reference_image: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Picture of the person to replace, instead of a frame; may be repeated.",
+            show_default=False,
+            metavar="PICTURE",
+            rich_help_panel=WHO,
+        ),
+    ] = None,
+    pixel_boost: Annotated[
+        str,
+        typer.Option(
+            help=f"Resolution the face is swapped at: {_words(_SIDES)}.",
+            metavar="SIZE",
+            rich_help_panel=HOW,
+        ),
+    ] = "384x384",
+    swapper: Annotated[
+        str,
+        typer.Option(
+            help="What swaps the face; auto takes the best that is installed.",
+            metavar="NAME",
+            rich_help_panel=HOW,
+        ),
+    ] = "auto",
+    device: DeviceOption = "auto",
+    detect_rotated: Rotated = _ANALYSIS.detect_rotated,
+    detect_every: Annotated[
+        int,
+        typer.Option(
+            help="Frames between detections; faces are followed in between.",
+            metavar="NUMBER",
+            rich_help_panel=HOW,
+        ),
+    ] = _ANALYSIS.detect_every,
+    content_check: Annotated[
+        bool,
+        typer.Option(
+            help="Refuse explicit material before anything is written.", rich_help_panel=HOW
+        ),
+    ] = True,
+    video_codec: Annotated[
+        str | None,
+        typer.Option(
+            help="Video encoder (default: what fits the target).",
+            show_default=False,
+            metavar="NAME",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    crf: Annotated[
+        float | None,
+        typer.Option(
+            help="Constant quality, 0 (best) to 63 (default: the encoder's choice).",
+            show_default=False,
+            metavar="NUMBER",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="The encoder's trade of speed for size.",
+            show_default=False,
+            metavar="NAME",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="Where in the target to begin, in seconds or HH:MM:SS.mmm.",
+            show_default=False,
+            metavar="TIME",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to stop, exclusive.",
+            show_default=False,
+            metavar="TIME",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace an output that exists.", rich_help_panel=FILES),
+    ] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Put the face of SOURCE onto a person in TARGET.
+
+    For example: [bold]faceswap-engine swap face.jpg film.mp4 -o swapped.mp4[/bold]
+    """
+    with told(debug):
+        from engine import app as engine
+        from engine.cli import progress, show
+
+        with progress.shown(sys.stderr) as observe:
+            report = engine.swap(
+                source,
+                target,
+                output,
+                observe=observe,
+                face_selector_mode=face_selector_mode,
+                face_selector_order=face_selector_order,
+                face_selector_gender=face_selector_gender,
+                face_selector_race=face_selector_race,
+                face_selector_age_start=face_selector_age_start,
+                face_selector_age_end=face_selector_age_end,
+                reference_face_distance=reference_face_distance,
+                reference_frame_number=reference_frame_number,
+                reference_face_position=reference_face_position,
+                reference_image=reference_image or [],
+                pixel_boost=pixel_boost,
+                swapper=swapper,
+                device=device,
+                detect_rotated=detect_rotated,
+                detect_every=detect_every,
+                content_check=content_check,
+                video_codec=video_codec,
+                crf=crf,
+                preset=preset,
+                start=start,
+                end=end,
+                overwrite=overwrite,
+            )
+        show.remarks(report)
+        if as_json:
+            show.as_json(report.to_dict())
+        else:
+            show.report(report)
+
+
+@app.command(epilog=EPILOG)
+def doctor(*, as_json: AsJson = False, debug: Debug = False) -> None:
+    """Look at what this machine offers, and say how to mend what is broken."""
+    with told(debug):
+        from engine.cli import show
+        from engine.doctor import Finding, examine, healthy
+
+        findings: list[Finding] = []
+        for finding in examine():
+            findings.append(finding)
+            if not as_json:
+                show.finding(finding)
+        if as_json:
+            show.as_json([asdict(finding) for finding in findings])
+        if not healthy(findings):
+            raise typer.Exit(1)
+
+
+@weights_app.command("list")
+def list_weights(*, as_json: AsJson = False, debug: Debug = False) -> None:
+    """List the networks that are here, and those that can be imported."""
+    with told(debug):
+        from engine.cli import show
+        from engine.runtime.weights import WeightStore
+
+        store = WeightStore()
+        if as_json:
+            show.as_json([asdict(weight) for weight in store.weights()])
+        else:
+            show.weights(store.weights(), store.installable())
+
+
+@weights_app.command()
+def verify(*, as_json: AsJson = False, debug: Debug = False) -> None:
+    """Compare every weight file with its recorded checksum; exit code 5 if one fails."""
+    with told(debug):
+        from engine.cli import show
+        from engine.runtime.weights import WeightStore
+
+        statuses = WeightStore().verify()
+        if as_json:
+            show.as_json([show.status_dict(status) for status in statuses])
+        else:
+            show.statuses(statuses)
+        if any(status.state != "ok" for status in statuses):
+            raise typer.Exit(WeightsError.exit_code)
+
+
+@weights_app.command("import")
+def import_weights(
+    path: Annotated[
+        Path,
+        typer.Argument(help="A folder, a zip or an ONNX file.", show_default=False),
+    ],
+    *,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Bring in weights that you have: each file is recognised, checked and copied."""
+    with told(debug):
+        from engine.cli import show
+        from engine.runtime.weights import WeightStore
+
+        brought = WeightStore().import_path(path)
+        for sentence in brought.skipped:
+            typer.echo(f"note: {sentence}", err=True)
+        if as_json:
+            show.as_json([asdict(weight) for weight in brought.imported])
+        else:
+            for weight in brought.imported:
+                typer.echo(f"imported {weight.name} ({weight.role}, {weight.pack})")

@@ -1,0 +1,93 @@
+"""How far a swap is: a bar on a terminal, a plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Protocol, TextIO, TypeAlias
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
+
+
+class Progress(Protocol):
+    """How many frames are done, and of how many where that is known."""
+
+    @property
+    def done(self) -> int: ...
+
+    @property
+    def total(self) -> int | None: ...
+
+
+Observer: TypeAlias = Callable[[Progress], None]
+
+_EVERY = 5.0  # seconds between two plain lines
+
+
+@contextmanager
+def shown(stream: TextIO) -> Generator[Observer]:
+    """An observer that shows progress on `stream` for as long as the context is open."""
+    with _bar(stream) if stream.isatty() else plain(stream) as observe:
+        yield observe
+
+
+@contextmanager
+def _bar(stream: TextIO) -> Generator[Observer]:
+    bar = Bar(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("frames"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=Console(file=stream),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("swap", total=None, rate="")
+        start = time.monotonic()
+
+        def observe(progress: Progress) -> None:
+            rate = rate_of(progress.done, time.monotonic() - start)
+            bar.update(task, completed=progress.done, total=progress.total, rate=rate)
+
+        yield observe
+
+
+@contextmanager
+def plain(stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Generator[Observer]:
+    """An observer that writes a line every few seconds."""
+    start = said = clock()
+
+    def observe(progress: Progress) -> None:
+        nonlocal said
+        now = clock()
+        if now - said >= _EVERY:
+            said = now
+            stream.write(f"{line(progress.done, progress.total, now - start)}\n")
+            stream.flush()
+
+    yield observe
+
+
+def line(done: int, total: int | None, elapsed: float) -> str:
+    """Progress in words: frames done, frames per second, and the time left where it is known."""
+    if total is None:
+        return f"{done} frames, {rate_of(done, elapsed)}"
+    left = timedelta(seconds=round(elapsed / done * (total - done))) if done else None
+    words = f"{done} of {total} frames, {rate_of(done, elapsed)}"
+    return words if left is None else f"{words}, {left} left"
+
+
+def rate_of(done: int, elapsed: float) -> str:
+    """Frames per second in words."""
+    return f"{done / elapsed:.1f} frames/s" if elapsed > 0 else "- frames/s"

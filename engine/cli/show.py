@@ -1,0 +1,122 @@
+"""Results in words and tables for a terminal, or as JSON for a program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+
+from engine.doctor import Finding
+from engine.pipeline.report import SwapReport
+from engine.runtime.manifest import Network, Weight
+from engine.runtime.weights import Status
+from engine.values import Attributes, Face
+
+_MARKS = {"ok": "ok", "note": "note", "broken": "BROKEN"}
+_COLOURS = {"ok": "green", "note": "yellow", "broken": "red"}
+
+
+def as_json(value: Any) -> None:
+    """Prints a value of dicts, lists, strings, numbers, booleans and None on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def report(done: SwapReport) -> None:
+    """Prints what was swapped, how long it took, and what to look at."""
+    rate = done.frames / done.seconds if done.seconds > 0 else 0.0
+    frames = "1 frame" if done.frames == 1 else f"{done.frames} frames"
+    typer.echo(
+        f"{done.output}: {done.faces_swapped} of {done.faces_seen} faces swapped in {frames}, "
+        f"{done.seconds:.1f} s ({rate:.1f} frames/s) with {done.swapper.name} on {done.device}."
+    )
+
+
+def remarks(done: SwapReport) -> None:
+    """Says on stderr what was chosen and what asks for a look at the output."""
+    for note in done.notes:
+        typer.echo(f"note: {note}", err=True)
+    for warning in done.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def faces(found: Sequence[tuple[Face, float | None]]) -> None:
+    """Prints a line for each face, numbered from 0, with its distance to a reference if known."""
+    rows = [
+        (
+            str(index),
+            f"{face.box.left:.0f},{face.box.top:.0f} to {face.box.right:.0f},{face.box.bottom:.0f}",
+            f"{face.score:.2f}",
+            *_read(face.attributes or Attributes()),
+            "-" if distance is None else f"{distance:.2f}",
+        )
+        for index, (face, distance) in enumerate(found)
+    ]
+    table(("face", "box", "score", "age", "gender", "race", "distance"), rows)
+
+
+def face_dict(index: int, face: Face, distance: float | None) -> dict[str, Any]:
+    """A face as JSON has it."""
+    box, read = face.box, face.attributes or Attributes()
+    return {
+        "index": index,
+        "box": [box.left, box.top, box.right, box.bottom],
+        "score": face.score,
+        "age": read.age,
+        "gender": read.gender,
+        "race": read.race,
+        "distance": distance,
+    }
+
+
+def finding(one: Finding) -> None:
+    """Prints a finding, and its remedy where it has one."""
+    mark = typer.style(f"{_MARKS[one.state]:>6}", fg=_COLOURS[one.state])
+    typer.echo(f"{mark}  {one.subject}: {one.detail}")
+    if one.remedy:
+        typer.echo(f"        mend it with: {one.remedy}")
+
+
+def weights(here: Sequence[Weight], installable: Sequence[Network]) -> None:
+    """Prints the networks that are here, then those that can be imported and are not."""
+    names = {weight.name for weight in here}
+    rows = [(one.name, one.role, one.pack, f"{one.size / 1e6:.1f} MB", one.licence) for one in here]
+    rows += [
+        (one.name, one.role, one.pack, "not installed", one.licence)
+        for one in installable
+        if one.name not in names
+    ]
+    table(("name", "role", "pack", "size", "licence"), rows)
+
+
+def statuses(found: Sequence[Status]) -> None:
+    """Prints the state of each weight file, and what mends those that are not well."""
+    table(("name", "state", "file"), [(one.weight.name, one.state, str(one.path)) for one in found])
+    for one in found:
+        if one.detail:
+            typer.echo(f"error: {one.detail}", err=True)
+
+
+def status_dict(status: Status) -> dict[str, str]:
+    """The state of a weight file as JSON has it."""
+    return {
+        "name": status.weight.name,
+        "state": status.state,
+        "file": str(status.path),
+        "detail": status.detail,
+    }
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints columns that are as wide as they must be, for the eye and for `awk` alike."""
+    lines = [tuple(heads), *(tuple(row) for row in rows)]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    for cells in lines:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        typer.echo("  ".join(padded).rstrip())
+
+
+def _read(attributes: Attributes) -> tuple[str, str, str]:
+    age = "-" if attributes.age is None else str(attributes.age)
+    return age, attributes.gender or "-", attributes.race or "-"

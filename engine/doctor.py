@@ -1,0 +1,176 @@
+"""What this machine offers the engine, and what is broken about it, as findings with remedies."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal, TypeAlias
+
+from engine.errors import EngineError
+
+State: TypeAlias = Literal["ok", "note", "broken"]
+
+_RUNTIMES = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-openvino",
+    "onnxruntime-rocm",
+    "onnxruntime-migraphx",
+    "onnxruntime-qnn",
+    "onnxruntime-silicon",
+    "onnxruntime-training",
+    "ort-nightly",
+    "ort-nightly-gpu",
+)
+_OPENCVS = (
+    "opencv-python-headless",
+    "opencv-python",
+    "opencv-contrib-python-headless",
+    "opencv-contrib-python",
+)
+_CUDA_EXTRAS = "onnxruntime-gpu[cuda,cudnn]"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `remedy` is what to do, as a command where there is one."""
+
+    subject: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A distribution that is installed."""
+
+    name: str
+    version: str
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, one after the other; a check that fails is a finding, too."""
+    yield python(sys.version_info[:3])
+    yield one_build("ONNX Runtime", installed(_RUNTIMES), prefer=_RUNTIMES[1])
+    yield one_build("OpenCV", installed(_OPENCVS), prefer=_OPENCVS[0])
+    for check in (providers, encoders, weights):
+        yield from _guarded(check)
+
+
+def healthy(findings: Iterable[Finding]) -> bool:
+    """Whether nothing is broken."""
+    return all(finding.state != "broken" for finding in findings)
+
+
+def python(version: tuple[int, int, int]) -> Finding:
+    """The interpreter; 3.11 is the oldest that will do."""
+    words = f"{'.'.join(map(str, version))} on {platform.system()} {platform.machine()}"
+    if version < (3, 11):
+        return Finding("Python", "broken", words, "Install Python 3.11 or newer.")
+    return Finding("Python", "ok", f"{words}, {sys.executable}")
+
+
+def installed(names: Sequence[str]) -> tuple[Installed, ...]:
+    """Those of the distributions that are installed here."""
+
+    def look() -> Iterator[Installed]:
+        for name in names:
+            try:
+                yield Installed(name, metadata.version(name))
+            except metadata.PackageNotFoundError:
+                continue
+
+    return tuple(look())
+
+
+def one_build(subject: str, builds: Sequence[Installed], *, prefer: str) -> Finding:
+    """Exactly one of several distributions that own the same folder must be installed.
+
+    Where there are more, the files of the one written last are in force, and removing either
+    leaves holes in the other; so all go, and the preferred one (or the first) comes back.
+    """
+    if not builds:
+        return Finding(subject, "broken", "not installed", _pip("install", _requirement(prefer)))
+    words = ", ".join(f"{build.name} {build.version}" for build in builds)
+    if len(builds) == 1:
+        return Finding(subject, "ok", words)
+    kept = next((build for build in builds if build.name == prefer), builds[0])
+    remove = _pip("uninstall", "-y", *(build.name for build in builds))
+    install = _pip("install", f"{_requirement(kept.name)}=={kept.version}")
+    return Finding(
+        subject,
+        "broken",
+        f"builds that overwrite each other: {words}",
+        f"{remove} && {install}",
+    )
+
+
+def providers() -> Iterator[Finding]:
+    """Each execution provider of the installed ONNX Runtime, tried with a session."""
+    from engine.runtime.providers import CPU_NAME, probe  # noqa: PLC0415 - it may not load
+
+    for result in probe():
+        if result.works:
+            yield Finding(f"Provider {result.provider}", "ok", "a session ran on it")
+        else:
+            # A graphics card may well be absent; the CPU is what everything falls back on.
+            state: State = "broken" if result.provider == CPU_NAME else "note"
+            yield Finding(f"Provider {result.provider}", state, result.detail)
+
+
+def encoders() -> Iterator[Finding]:
+    """PyAV and, for each codec, the encoders that truly encode."""
+    from engine.media.codecs import Codec, encoder_trials, versions  # noqa: PLC0415 - the same
+
+    yield Finding("PyAV", "ok", ", ".join(f"{name} {text}" for name, text in versions().items()))
+    trials: dict[Codec, list[str]] = {}
+    for trial in encoder_trials():
+        trials.setdefault(trial.codec, []).extend([trial.encoder] if trial.works else [])
+    for codec, working in trials.items():
+        if working:
+            yield Finding(f"Encoder {codec}", "ok", ", ".join(working))
+        elif codec == "h264":
+            yield Finding(
+                f"Encoder {codec}",
+                "broken",
+                "none works",
+                _pip("install", "--force-reinstall", "--no-deps", "av"),
+            )
+        else:
+            yield Finding(f"Encoder {codec}", "note", "none works")
+
+
+def weights() -> Iterator[Finding]:
+    """The weight files, each against the checksum in the manifest."""
+    from engine.runtime.weights import WeightStore  # noqa: PLC0415 - the same
+
+    for status in WeightStore().verify():
+        weight = status.weight
+        if status.state == "ok":
+            detail = f"{weight.role}, {weight.size / 1e6:.1f} MB, sha256 verified"
+            yield Finding(f"Weights {weight.name}", "ok", detail)
+        else:
+            yield Finding(f"Weights {weight.name}", "broken", status.detail)
+
+
+def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """The findings of a check; what it raises becomes the last of them."""
+    try:
+        yield from check()
+    except (EngineError, ImportError, OSError) as error:
+        yield Finding(check.__name__.capitalize(), "broken", str(error))
+
+
+def _requirement(name: str) -> str:
+    return _CUDA_EXTRAS if name == "onnxruntime-gpu" else name
+
+
+def _pip(*arguments: str) -> str:
+    """A command line for the pip of this very interpreter."""
+    return shlex.join([sys.executable, "-m", "pip", *arguments])

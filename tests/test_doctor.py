@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from engine import doctor
+from engine.doctor import Finding, Installed, encoders, healthy, installed, one_build, python
+from engine.errors import WeightsCorrupt
+
+CPU = Installed("onnxruntime", "1.31.1")
+GPU = Installed("onnxruntime-gpu", "1.31.0")
+
+
+def test_one_build_is_well() -> None:
+    finding = one_build("ONNX Runtime", [CPU], prefer="onnxruntime-gpu")
+    assert (finding.state, finding.detail) == ("ok", "onnxruntime 1.31.1")
+
+
+@pytest.mark.parametrize("builds", [[CPU, GPU], [GPU, CPU]])
+def test_two_builds_are_removed_and_the_preferred_comes_back(builds: list[Installed]) -> None:
+    finding = one_build("ONNX Runtime", builds, prefer="onnxruntime-gpu")
+    assert finding.state == "broken"
+    remove, _, install = finding.remedy.partition(" && ")
+    assert shlex.split(remove) == [
+        *(sys.executable, "-m", "pip", "uninstall", "-y"),
+        *(build.name for build in builds),
+    ]
+    assert shlex.split(install) == [
+        *(sys.executable, "-m", "pip", "install"),
+        "onnxruntime-gpu[cuda,cudnn]==1.31.0",
+    ]
+
+
+def test_two_builds_of_opencv_leave_the_one_without_windows() -> None:
+    builds = [Installed("opencv-python", "5.0"), Installed("opencv-python-headless", "5.1")]
+    finding = one_build("OpenCV", builds, prefer="opencv-python-headless")
+    assert finding.remedy.endswith("install opencv-python-headless==5.1")
+
+
+def test_no_build_is_broken_and_says_how_to_get_one() -> None:
+    finding = one_build("ONNX Runtime", [], prefer="onnxruntime")
+    assert finding.state == "broken"
+    assert finding.remedy.endswith("-m pip install onnxruntime")
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [((3, 10, 9), "broken"), ((3, 11, 0), "ok"), ((3, 14, 2), "ok")],
+)
+def test_the_oldest_python_is_3_11(version: tuple[int, int, int], state: str) -> None:
+    assert python(version).state == state
+
+
+def test_only_what_is_installed_is_listed() -> None:
+    assert [found.name for found in installed(["numpy", "no-such-distribution"])] == ["numpy"]
+
+
+def test_health_is_the_absence_of_what_is_broken() -> None:
+    well, hint = Finding("a", "ok", ""), Finding("b", "note", "")
+    assert healthy([])
+    assert healthy([well, hint])
+    assert not healthy([well, Finding("c", "broken", ""), hint])
+
+
+def test_the_encoder_that_output_is_made_with_works_here() -> None:
+    findings = {finding.subject: finding for finding in encoders()}
+    assert findings["Encoder h264"].state == "ok"
+    assert findings["PyAV"].detail.startswith("PyAV 1")
+
+
+def test_a_check_that_fails_is_a_finding_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def weights() -> Iterator[Finding]:
+        yield Finding("Weights a", "ok", "verified")
+        raise WeightsCorrupt("b is not what the manifest says.")
+
+    monkeypatch.setattr(doctor, "weights", weights)
+    findings = list(doctor.examine())
+    assert findings[-2] == Finding("Weights a", "ok", "verified")
+    assert findings[-1] == Finding("Weights", "broken", "b is not what the manifest says.")
+    assert {"Python", "ONNX Runtime", "OpenCV", "PyAV"} <= {one.subject for one in findings}
