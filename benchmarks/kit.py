@@ -1,0 +1,117 @@
+"""What the benchmarks share: faces, RGB pictures as frames, the machine, where things are."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from fractions import Fraction
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from engine.faces.analyser import FaceAnalyser
+from engine.faces.mesh import FaceMesh
+from engine.faces.sface import SFace
+from engine.faces.yunet import YuNet
+from engine.options import AnalysisOptions
+from engine.pixels.planes import region_bytes
+from engine.runtime.session import Session
+from engine.values import Bytes, Colour, Face, Frame, Mesh, PixelFormat, Pixels, Portrait, Rect
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+OUT = ROOT / "benchmarks" / "out"
+MEDIA = ROOT.parent / "shared" / "media"
+# The synthetic people and the demo's film are read by the modules that the demo uses.
+sys.path.insert(0, str(ROOT / "scripts"))
+
+
+def machine() -> dict[str, str]:
+    """What the numbers were measured on and with."""
+    names = (
+        *("faceswap-engine", "av", "numpy", "onnxruntime", "onnxruntime-gpu"),
+        *("opencv-python-headless", "openpeople", "dlib-bin"),
+    )
+    return {
+        "processor": processor(),
+        "cores": str(os.cpu_count()),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: version for name in names if (version := installed(name))},
+    }
+
+
+def machine_line() -> str:
+    return "; ".join(f"{name} {value}" for name, value in machine().items())
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def frame_of(picture: Bytes) -> Frame:
+    """An RGB picture as a frame of three planes."""
+    planes = tuple(np.ascontiguousarray(picture[..., channel]) for channel in range(3))
+    form = PixelFormat("gbrp", "rgb", 8)
+    return Frame(0, 0, Fraction(1, 25), planes, form, Colour(matrix="rgb", full_range=True))
+
+
+def picture_of(frame: Frame) -> Bytes:
+    """The whole frame as RGB."""
+    return region_bytes(frame, Rect(0, 0, *frame.size))
+
+
+class Kit:
+    """The engine's analyser with the embedded networks, for single pictures and for clips."""
+
+    def __init__(self, threads: int = 1) -> None:
+        def session(name: str) -> Session:
+            return Session(ROOT / "weights" / name, threads=threads)
+
+        self.analyser = FaceAnalyser(
+            YuNet(session("yunet_2023mar.onnx")),
+            FaceMesh(session("face_mesh_468.onnx")),
+            SFace(session("sface_2021dec.onnx")),
+            None,
+            AnalysisOptions(),
+        )
+
+    def faces(self, frame: Frame) -> list[Face]:
+        """The faces of a frame by itself, largest first, each with an embedding."""
+        return sorted(self.analyser.analyse_picture(frame), key=lambda face: -face.box.area)
+
+    def face_near(self, frame: Frame, mesh: Mesh) -> Face | None:
+        """The face of a frame that lies where `mesh` does; None where there is none."""
+        centre, reach = mesh.points[:, :2].mean(axis=0), float(np.ptp(mesh.points[:, 0]))
+        for face in self.faces(frame):
+            away = float(np.linalg.norm(face.mesh.points[:, :2].mean(axis=0) - centre))
+            if away < 0.5 * reach:
+                return face
+        return None
+
+    def portrait(self, name: str, picture: Bytes) -> Portrait:
+        """The picture's largest face as a source.
+
+        Raises:
+            LookupError: there is none.
+        """
+        faces = self.faces(frame_of(picture))
+        if not faces:
+            raise LookupError(f"{name} shows no face.")
+        return Portrait(name, as_pixels(picture), faces[0])
+
+
+def as_pixels(picture: Bytes) -> Pixels:
+    return (picture / np.float32(255)).astype(np.float32)

@@ -1,0 +1,412 @@
+"""Does the result look like the source, and move like the target?
+
+Every portrait of the synthetic people goes onto every other person's expressions and selfie, and
+the photographs of a folder of real media, where there is one, onto each other and onto a clip.
+Writes benchmarks/results/quality.{json,md} and picture sheets into benchmarks/out/.
+
+    python benchmarks/quality.py --quick     a sample, in about a minute; writes no results
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import kit as shared
+import measures
+import numpy as np
+from kit import MEDIA, OUT, RESULTS, Kit, as_pixels, frame_of, picture_of
+from numpy.typing import NDArray
+from second_opinion import SAME_PERSON, Dlib, distance
+
+from engine.compose.paste import paste
+from engine.geometry import affine
+from engine.pipeline.stages import align
+from engine.pixels.align import warp_crop
+from engine.swap.contract import Swapper
+from engine.swap.mesh_warp import MeshWarp
+from engine.values import Bytes, Face, Frame
+
+SAME = 0.363  # SFace: two pictures of one person are at least this near (OpenCV zoo)
+FRONTAL = 30.0  # degrees of yaw
+CELL = 200  # side of a picture on a sheet
+SOURCES = ("obama.jpg", "obama2.jpg", "biden.jpg")
+PHOTOGRAPHS = (*SOURCES, "two_people.jpg", "obama_and_biden.jpg")
+CLIP = "short_hamilton_clip.mp4"
+QUICK_EXPRESSIONS = ("happy", "surprised", "disgusted", "confused", "pensive", "playful")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A portrait, made ready for the swapper."""
+
+    name: str
+    face: Face
+    picture: Bytes
+    prepared: Any
+    second: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """A face in a frame, and all that is measured of it once. `face` is None if none was found."""
+
+    name: str
+    frame: Frame
+    face: Face | None
+    second: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One swap's measurements; None where no face was found to measure."""
+
+    group: str
+    source: str
+    target: str
+    target_missed: bool
+    result_missed: bool
+    yaw: float | None = None
+    before: float | None = None
+    after: float | None = None
+    kept: float | None = None
+    error: float | None = None
+    eyes_error: float | None = None
+    lips_error: float | None = None
+    eye_opening_error: float | None = None
+    mouth_opening_error: float | None = None
+    second_before: float | None = None
+    second_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The pieces that every measurement needs."""
+
+    kit: Kit
+    second: Dlib | None
+    swapper: Swapper[Any]
+    size: int
+
+    def source(self, name: str, picture: Bytes) -> Source:
+        portrait = self.kit.portrait(name, picture)
+        second = self.second.describe(picture, portrait.face.mesh) if self.second else None
+        prepared = self.swapper.prepare(portrait)
+        return Source(name, portrait.face, picture, prepared, second)
+
+    def targets(self, name: str, picture: Bytes, *, every: bool = False) -> list[Target]:
+        """The largest face of a picture, or every face."""
+        frame = frame_of(picture)
+        faces = self.kit.faces(frame)
+        if not faces:
+            return [Target(name, frame, None, None)]
+        chosen = faces if every else faces[:1]
+        return [
+            Target(
+                f"{name}#{number}" if every and len(chosen) > 1 else name,
+                frame,
+                face,
+                self.second.describe(picture, face.mesh) if self.second else None,
+            )
+            for number, face in enumerate(chosen)
+        ]
+
+    def swap(self, source: Source, frame: Frame, face: Face) -> Frame:
+        aligned = align(frame, face, self.swapper.template, self.size)
+        return paste(frame, self.swapper.swap([aligned], [source.prepared]))
+
+    def measure(self, group: str, source: Source, target: Target) -> tuple[Row, Frame]:
+        """One swap, and the frame that it made."""
+        row = Row(group, source.name, target.name, target.face is None, target.face is None)
+        if target.face is None:
+            return row, target.frame
+        wanted = target.face.mesh.points
+        result = self.swap(source, target.frame, target.face)
+        row = replace(row, yaw=measures.yaw(wanted), before=cosine(source.face, target.face))
+        got = self.kit.face_near(result, target.face.mesh)
+        if got is None:
+            return replace(row, result_missed=True), result
+        mesh = got.mesh.points
+        row = replace(
+            row,
+            after=cosine(source.face, got),
+            kept=cosine(target.face, got),
+            error=measures.landmark_error(wanted, mesh),
+            eyes_error=measures.landmark_error(wanted, mesh, measures.EYES),
+            lips_error=measures.landmark_error(wanted, mesh, measures.LIPS),
+            eye_opening_error=abs(measures.eye_opening(wanted) - measures.eye_opening(mesh)),
+            mouth_opening_error=abs(measures.mouth_opening(wanted) - measures.mouth_opening(mesh)),
+        )
+        if self.second and source.second is not None and target.second is not None:
+            now = self.second.describe(picture_of(result), got.mesh)
+            row = replace(
+                row,
+                second_before=distance(source.second, target.second),
+                second_after=distance(source.second, now),
+            )
+        return row, result
+
+
+def cosine(one: Face, other: Face) -> float:
+    assert one.embedding is not None
+    assert other.embedding is not None
+    return float(one.embedding @ other.embedding)
+
+
+def synthetic_pairs(bench: Bench, *, quick: bool) -> Iterator[tuple[Source, Target]]:
+    """Portraits of the synthetic people onto the others' expressions and selfies."""
+    import people  # noqa: PLC0415 - found through kit's path
+
+    everyone = people.people()
+    givers = everyone[::2] if quick else everyone
+    takers = everyone[1::4] if quick else everyone
+    wanted = QUICK_EXPRESSIONS if quick else people.EXPRESSIONS
+    sources = [bench.source(each.name, people.read(each.portrait)) for each in givers]
+    for taker in takers:
+        cells = taker.expressions()
+        targets = [bench.targets(f"{taker.name} {name}", cells[name])[0] for name in wanted]
+        targets += bench.targets(f"{taker.name} selfie", people.read(taker.selfie))
+        for source in sources:
+            if source.name != taker.name:
+                yield from ((source, target) for target in targets)
+
+
+def photograph_pairs(bench: Bench, media: Path, *, quick: bool) -> Iterator[tuple[Source, Target]]:
+    """Photographs onto the faces of the other photographs and of a clip; no face onto itself."""
+    import people  # noqa: PLC0415 - found through kit's path
+
+    pictures = {name: people.read(media / name) for name in PHOTOGRAPHS}
+    sources = [bench.source(name, pictures[name]) for name in SOURCES]
+    shots = [
+        shot for name in PHOTOGRAPHS for shot in bench.targets(name, pictures[name], every=True)
+    ]
+    frames = sampled(media / CLIP, 8 if quick else 40)
+    shots += [
+        shot
+        for number, picture in frames
+        for shot in bench.targets(f"{CLIP} {number}", picture, every=True)
+    ]
+    for source in sources:
+        for shot in shots:
+            # A person's own face put onto them says nothing of likeness gained.
+            if shot.face is None or cosine(source.face, shot.face) < SAME:
+                yield source, shot
+
+
+def sampled(path: Path, count: int) -> Iterator[tuple[int, Bytes]]:
+    """Evenly spaced pictures of a clip with their numbers."""
+    with av.open(str(path)) as container:
+        whole = container.streams.video[0].frames
+        wanted = set(np.linspace(0, whole - 1, count).astype(int).tolist())
+        for number, frame in enumerate(container.decode(video=0)):
+            if number in wanted:
+                yield number, frame.to_ndarray(format="rgb24").astype(np.uint8)
+
+
+def measured(
+    bench: Bench, group: str, pairs: Iterable[tuple[Source, Target]], sheet: Sheet, workers: int
+) -> list[Row]:
+    """All rows of a group, in order; every so many of them go onto the sheet."""
+    rows = []
+    with ThreadPoolExecutor(workers) as pool:
+        listed = list(pairs)
+        done = pool.map(lambda pair: (pair, *bench.measure(group, *pair)), listed)
+        every = max(1, len(listed) // sheet.room)
+        for number, ((source, target), row, result) in enumerate(done):
+            rows.append(row)
+            if number % every == 0 and target.face is not None:
+                sheet.add(source, target, target.face, result, row)
+    return rows
+
+
+class Sheet:
+    """Source, target and result side by side, three to a row."""
+
+    room = 30
+
+    def __init__(self) -> None:
+        self._cells: list[Bytes] = []
+
+    def add(self, source: Source, target: Target, face: Face, result: Frame, row: Row) -> None:
+        before, after = picture_of(target.frame), picture_of(result)
+        cells = [closeup(source.picture, source.face), closeup(before, face), closeup(after, face)]
+        strip = np.ascontiguousarray(np.hstack(cells))
+        words = f"{row.before:.2f} > {row.after:.2f}" if row.after is not None else "no face found"
+        for thickness, colour in ((3, (0, 0, 0)), (1, (255, 255, 255))):
+            place, font = (2 * CELL + 6, CELL - 8), cv2.FONT_HERSHEY_SIMPLEX
+            cv2.putText(strip, words, place, font, 0.5, colour, thickness, cv2.LINE_AA)
+        self._cells.append(strip)
+
+    def write(self, path: Path) -> None:
+        if not self._cells:
+            return
+        blank = np.full_like(self._cells[0], 255)
+        cells = [*self._cells, *[blank] * (-len(self._cells) % 3)]
+        rows = [np.hstack(cells[start : start + 3]) for start in range(0, len(cells), 3)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
+
+
+def closeup(picture: Bytes, face: Face) -> Bytes:
+    """A square around the face."""
+    points = face.mesh.points[:, :2]
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    scale = CELL / (1.7 * float(np.ptp(points, axis=0).max()))
+    shift = (CELL - 1) / 2 - scale * middle
+    return warp_crop(picture, np.array([[scale, 0, shift[0]], [0, scale, shift[1]]]), CELL)
+
+
+def steadiness(bench: Bench, source: Source, frames: Sequence[Bytes]) -> dict[str, float]:
+    """How much target and result flicker, in crops that follow the target's face, and jitter.
+
+    Both are second differences over time, so that even motion does not count.
+    """
+    crops: dict[str, list[NDArray[np.float32]]] = {"target": [], "result": []}
+    meshes: dict[str, list[NDArray[np.float32]]] = {"target": [], "result": []}
+    clip = (replace(frame_of(picture), index=n, pts=n) for n, picture in enumerate(frames))
+    for shot in bench.kit.analyser.analyse(clip):
+        if not shot.faces:
+            continue
+        face = max(shot.faces, key=lambda each: each.box.area)
+        result = bench.swap(source, shot.frame, face)
+        # Each by itself: the tracker's smoothing must not hide the result's unrest.
+        pair = [bench.kit.face_near(frame, face.mesh) for frame in (shot.frame, result)]
+        to_crop = align(shot.frame, face, bench.swapper.template, 192).to_crop
+        middle = affine.compose(to_crop, affine.shift(-32, -32))
+        for name, frame, found in zip(crops, (shot.frame, result), pair, strict=True):
+            crops[name].append(warp_crop(as_pixels(picture_of(frame)), middle, 128))
+            meshes[name].append((found or face).mesh.points)
+    flickers = {name: measures.flicker(np.stack(each)) for name, each in crops.items()}
+    jitters = {name: measures.jitter(np.stack(each)) for name, each in meshes.items()}
+    return {
+        "frames": float(len(crops["target"])),
+        "target_flicker": flickers["target"],
+        "result_flicker": flickers["result"],
+        "target_jitter": jitters["target"],
+        "result_jitter": jitters["result"],
+    }
+
+
+def consecutive(path: Path, count: int) -> list[Bytes]:
+    """The first pictures of a clip."""
+    with av.open(str(path)) as container:
+        pictures = (
+            frame.to_ndarray(format="rgb24").astype(np.uint8) for frame in container.decode(video=0)
+        )
+        return [picture for picture, _ in zip(pictures, range(count), strict=False)]
+
+
+def summary(rows: Sequence[Row]) -> dict[str, float]:
+    """Means and shares over a group's rows."""
+    found = [row for row in rows if row.after is not None]
+    frontal = [row for row in found if row.yaw is not None and abs(row.yaw) <= FRONTAL]
+
+    def mean(name: str) -> float:
+        values = [value for row in found if (value := getattr(row, name)) is not None]
+        return float(np.mean(values)) if values else float("nan")
+
+    def share(name: str, limit: float, sign: int) -> float:
+        values = [value for row in frontal if (value := getattr(row, name)) is not None]
+        return float(np.mean([sign * value >= sign * limit for value in values] or [np.nan]))
+
+    after = [row.after for row in found if row.after is not None]
+    return {
+        "swaps": len(rows),
+        "targets_missed": float(np.mean([row.target_missed for row in rows])),
+        "results_missed": float(np.mean([row.result_missed for row in rows])),
+        "cosine_before": mean("before"),
+        "cosine_after": mean("after"),
+        "cosine_after_p10": float(np.percentile(after, 10)) if after else float("nan"),
+        "cosine_to_target": mean("kept"),
+        "share_same_person": share("after", SAME, 1),
+        "landmark_error": mean("error"),
+        "eyes_error": mean("eyes_error"),
+        "lips_error": mean("lips_error"),
+        "eye_opening_error": mean("eye_opening_error"),
+        "mouth_opening_error": mean("mouth_opening_error"),
+        "dlib_before": mean("second_before"),
+        "dlib_after": mean("second_after"),
+        "dlib_share_same_person": share("second_after", SAME_PERSON, -1),
+    }
+
+
+def table(columns: dict[str, dict[str, float]]) -> str:
+    """A Markdown table, a line for each measure."""
+    names = list(columns)
+    measured_names = dict.fromkeys(key for column in columns.values() for key in column)
+    lines = ["| measure | " + " | ".join(names) + " |", "| --- |" + " ---: |" * len(names)]
+    for key in measured_names:
+        cells = [columns[name].get(key, float("nan")) for name in names]
+        shown = [f"{cell:.0f}" if key in ("swaps", "frames") else f"{cell:.4f}" for cell in cells]
+        lines.append(f"| {key.replace('_', ' ')} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+def worst(rows: Sequence[Row], count: int = 8) -> list[Row]:
+    found = [row for row in rows if row.after is not None]
+    return sorted(found, key=lambda row: row.after or 0.0)[:count]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a sample; writes no results")
+    parser.add_argument("--media", type=Path, default=MEDIA, help="folder of real photographs")
+    parser.add_argument("--size", type=int, default=384, help="side of the swapped crop")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--no-dlib", action="store_true", help="leave the second recogniser out")
+    choices = parser.parse_args()
+    started = time.perf_counter()
+    second = None if choices.no_dlib else Dlib.load()
+    if second is None and not choices.no_dlib:
+        print("dlib is not installed (extra `bench`): no second opinion.")
+    bench = Bench(Kit(), second, MeshWarp(), choices.size)
+    groups = {"synthetic": synthetic_pairs(bench, quick=choices.quick)}
+    if choices.media.is_dir():
+        groups["photographs"] = photograph_pairs(bench, choices.media, quick=choices.quick)
+    rows: dict[str, list[Row]] = {}
+    for name, pairs in groups.items():
+        sheet = Sheet()
+        rows[name] = measured(bench, name, pairs, sheet, choices.workers)
+        sheet.write(OUT / f"quality_{name}{'_quick' if choices.quick else ''}.png")
+        print(f"{name}: {len(rows[name])} swaps, {time.perf_counter() - started:.0f} s so far")
+    columns = {name: summary(each) for name, each in rows.items()}
+    steady = {}
+    if choices.media.is_dir():
+        import people  # noqa: PLC0415 - found through kit's path
+
+        giver = bench.source("biden.jpg", people.read(choices.media / "biden.jpg"))
+        count = 20 if choices.quick else 100
+        steady[CLIP] = steadiness(bench, giver, consecutive(choices.media / CLIP, count))
+    print(table(columns))
+    if steady:
+        print(table(steady))
+    for each in rows.values():
+        print("lowest: " + ", ".join(f"{r.source}>{r.target} {r.after:.2f}" for r in worst(each)))
+    print(f"sheets are in {OUT}; {time.perf_counter() - started:.0f} s in all")
+    if not choices.quick:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        document = {
+            "machine": shared.machine(),
+            "size": choices.size,
+            "summary": columns,
+            "steadiness": steady,
+            "rows": [asdict(row) for each in rows.values() for row in each],
+        }
+        (RESULTS / "quality.json").write_text(json.dumps(document, indent=1) + "\n")
+        text = [f"# Quality\n\n{shared.machine_line()}\n", table(columns), "", table(steady)]
+        (RESULTS / "quality.md").write_text("\n".join(text) + "\n")
+
+
+if __name__ == "__main__":
+    main()
