@@ -50,6 +50,16 @@ def _words(choices: Iterable[str]) -> str:
     return ", ".join(choices)
 
 
+def _number(text: str) -> int | float | str:
+    """A number where it is one; what is none is refused later, together with all else."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 Target = Annotated[str, typer.Argument(help="Video or picture to change.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -79,14 +89,20 @@ RaceFilter = Annotated[
     ),
 ]
 AgeStart = Annotated[
-    int,
+    str,
     typer.Option(
-        help="Youngest age that is kept, 0 to 100.", metavar="YEARS", rich_help_panel=WHICH
+        help="Youngest age that is kept, 0 to 100.",
+        metavar="YEARS",
+        rich_help_panel=WHICH,
     ),
 ]
 AgeEnd = Annotated[
-    int,
-    typer.Option(help="Oldest age that is kept, 0 to 100.", metavar="YEARS", rich_help_panel=WHICH),
+    str,
+    typer.Option(
+        help="Oldest age that is kept, 0 to 100.",
+        metavar="YEARS",
+        rich_help_panel=WHICH,
+    ),
 ]
 DeviceOption = Annotated[
     str,
@@ -203,32 +219,32 @@ def swap(
     face_selector_order: Order = _RULE.order,
     face_selector_gender: GenderFilter = "none",
     face_selector_race: RaceFilter = "none",
-    face_selector_age_start: AgeStart = _RULE.age_start,
-    face_selector_age_end: AgeEnd = _RULE.age_end,
+    face_selector_age_start: AgeStart = str(_RULE.age_start),
+    face_selector_age_end: AgeEnd = str(_RULE.age_end),
     reference_face_distance: Annotated[
-        float,
+        str,
         typer.Option(
             help="Greatest distance (1 - cosine) that is a match, 0 to 1.",
             metavar="NUMBER",
             rich_help_panel=WHO,
         ),
-    ] = _RULE.reference_distance,
+    ] = str(_RULE.reference_distance),
     reference_frame_number: Annotated[
-        int,
+        str,
         typer.Option(
             help="Frame that shows the person to replace; 1 is the first.",
             metavar="NUMBER",
             rich_help_panel=WHO,
         ),
-    ] = _RULE.reference_frame,
+    ] = str(_RULE.reference_frame),
     reference_face_position: Annotated[
-        int,
+        str,
         typer.Option(
             help="Which of that frame's faces, ordered and filtered; 0 is the first.",
             metavar="NUMBER",
             rich_help_panel=WHO,
         ),
-    ] = _RULE.reference_position,
+    ] = str(_RULE.reference_position),
     reference_image: Annotated[
         list[Path] | None,
         typer.Option(
@@ -257,13 +273,13 @@ def swap(
     device: DeviceOption = "auto",
     detect_rotated: Rotated = _ANALYSIS.detect_rotated,
     detect_every: Annotated[
-        int,
+        str,
         typer.Option(
             help="Frames between detections; faces are followed in between.",
             metavar="NUMBER",
             rich_help_panel=HOW,
         ),
-    ] = _ANALYSIS.detect_every,
+    ] = str(_ANALYSIS.detect_every),
     content_check: Annotated[
         bool,
         typer.Option(
@@ -280,7 +296,7 @@ def swap(
         ),
     ] = None,
     crf: Annotated[
-        float | None,
+        str | None,
         typer.Option(
             help="Constant quality, 0 (best) to 63 (default: the encoder's choice).",
             show_default=False,
@@ -340,20 +356,20 @@ def swap(
                 face_selector_order=face_selector_order,
                 face_selector_gender=face_selector_gender,
                 face_selector_race=face_selector_race,
-                face_selector_age_start=face_selector_age_start,
-                face_selector_age_end=face_selector_age_end,
-                reference_face_distance=reference_face_distance,
-                reference_frame_number=reference_frame_number,
-                reference_face_position=reference_face_position,
+                face_selector_age_start=_number(face_selector_age_start),
+                face_selector_age_end=_number(face_selector_age_end),
+                reference_face_distance=_number(reference_face_distance),
+                reference_frame_number=_number(reference_frame_number),
+                reference_face_position=_number(reference_face_position),
                 reference_image=reference_image or [],
                 pixel_boost=pixel_boost,
                 swapper=swapper,
                 device=device,
                 detect_rotated=detect_rotated,
-                detect_every=detect_every,
+                detect_every=_number(detect_every),
                 content_check=content_check,
                 video_codec=video_codec,
-                crf=crf,
+                crf=None if crf is None else _number(crf),
                 preset=preset,
                 start=start,
                 end=end,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Protocol, TextIO, TypeAlias
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -17,31 +17,20 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-
-class Progress(Protocol):
-    """How many frames are done, and of how many where that is known."""
-
-    @property
-    def done(self) -> int: ...
-
-    @property
-    def total(self) -> int | None: ...
-
-
-Observer: TypeAlias = Callable[[Progress], None]
+from engine.pipeline.run import Observe, Progress
 
 _EVERY = 5.0  # seconds between two plain lines
 
 
 @contextmanager
-def shown(stream: TextIO) -> Generator[Observer]:
+def shown(stream: TextIO) -> Generator[Observe]:
     """An observer that shows progress on `stream` for as long as the context is open."""
     with _bar(stream) if stream.isatty() else plain(stream) as observe:
         yield observe
 
 
 @contextmanager
-def _bar(stream: TextIO) -> Generator[Observer]:
+def _bar(stream: TextIO) -> Generator[Observe]:
     bar = Bar(
         BarColumn(),
         MofNCompleteColumn(),
@@ -64,7 +53,7 @@ def _bar(stream: TextIO) -> Generator[Observer]:
 
 
 @contextmanager
-def plain(stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Generator[Observer]:
+def plain(stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Generator[Observe]:
     """An observer that writes a line every few seconds."""
     start = said = clock()
 

@@ -1,17 +1,11 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 
 import pytest
 
 from engine.cli.progress import line, plain, rate_of, shown
-
-
-@dataclass(frozen=True)
-class Step:
-    done: int
-    total: int | None
+from engine.pipeline.run import Progress
 
 
 class Terminal(io.StringIO):
@@ -43,7 +37,7 @@ def test_plain_lines_come_every_few_seconds() -> None:
     stream = io.StringIO()
     with plain(stream, clock=lambda: float(next(now))) as observe:
         for done in range(1, 13):
-            observe(Step(done, 12))
+            observe(Progress(done, 12))
     assert stream.getvalue().splitlines() == [
         "5 of 12 frames, 1.0 frames/s, 0:00:07 left",
         "10 of 12 frames, 1.0 frames/s, 0:00:02 left",
@@ -55,12 +49,12 @@ def test_a_terminal_gets_a_bar(total: int | None) -> None:
     stream = Terminal()
     with shown(stream) as observe:
         for done in range(1, 4):
-            observe(Step(done, total))
+            observe(Progress(done, total))
     assert "frames" in stream.getvalue()
 
 
 def test_a_short_run_says_nothing_off_a_terminal() -> None:
     stream = io.StringIO()
     with shown(stream) as observe:
-        observe(Step(1, 1))
+        observe(Progress(1, 1))
     assert not stream.getvalue()

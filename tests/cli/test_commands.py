@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from engine.cli import commands
+from engine.cli.commands import app, main
+from engine.errors import ContentBlocked, EngineError, MediaError, NoFaceFound
+from engine.parameters import SwapParameters, allowed, parse
+from engine.version import VERSION
+
+ROOT = Path(__file__).parents[2]
+
+
+def options_of(command: str) -> dict[str, Any]:
+    """The default of each argument and option, by name."""
+    found = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
+    return {parameter.name: parameter.default for parameter in found.params}
+
+
+def test_every_parameter_is_an_option_with_the_same_default() -> None:
+    options = options_of("swap")
+    assert SwapParameters.model_fields.keys() <= options.keys()
+    given = {
+        name: commands._number(value) if isinstance(value := options[name], str) else value
+        for name in SwapParameters.model_fields
+    }
+    given["reference_image"] = given["reference_image"] or []
+    assert parse(given) == parse({})
+
+
+def test_help_lists_every_option_and_every_choice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["swap", "--help"]) == 0
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name in SwapParameters.model_fields:
+        assert f"--{name.replace('_', '-')}" in words
+    for name in ("face_selector_mode", "face_selector_order", "pixel_boost", "device"):
+        assert allowed(name) in words
+    assert "Exit codes" in words
+
+
+def test_help_comes_at_once() -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "engine", "--help"], check=True, capture_output=True, cwd=ROOT
+        )
+        return time.perf_counter() - start
+
+    # The best of a few, as other work on the machine only adds. It takes less than half of this.
+    assert min(seconds() for _ in range(3)) < 1.0
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"faceswap-engine {VERSION}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["weights"]])
+def test_a_bare_command_shows_its_help(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 0
+    assert "Usage:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["swop"], "No such command 'swop'. Did you mean 'swap'?"),
+        (["swap", "a.png"], "Missing argument 'target'. See faceswap-engine swap --help."),
+        (["swap", "a.png", "b.mp4"], "Missing option '--output'"),
+        (["swap", "a", "b", "-o", "c", "--pixel-bost", "1"], "--pixel-boost"),
+    ],
+)
+def test_a_wrong_command_line_is_one_sentence_and_code_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ")
+    assert words in said.err
+    assert said.err.count("\n") == 1
+    assert not said.out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NoFaceFound("No face."), 4),
+        (MediaError("No file."), 3),
+        (ContentBlocked("Refused."), 7),
+        (EngineError("Something."), 1),
+    ],
+)
+def test_an_error_of_the_engine_is_its_sentence_and_its_code(
+    error: EngineError, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as raised, commands.told(debug=False):
+        raise error
+    assert raised.value.exit_code == code
+    assert capsys.readouterr().err == f"error: {error}\n"
+
+
+def test_an_unexpected_error_says_how_to_see_more(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as raised, commands.told(debug=False):
+        raise ZeroDivisionError("division by zero")
+    assert raised.value.exit_code == 1
+    said = capsys.readouterr().err
+    assert said == (
+        "error: unexpected ZeroDivisionError: division by zero. "
+        "Run it again with --debug for the traceback.\n"
+    )
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x"), NoFaceFound("x")])
+def test_debug_shows_the_traceback(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), commands.told(debug=True):
+        raise error
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_control_c_is_code_130(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as raised, commands.told(debug=False):
+        raise KeyboardInterrupt
+    assert raised.value.exit_code == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_doctor_finds_this_machine_well(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["doctor", "--json"])
+    findings = json.loads(capsys.readouterr().out)
+    assert {"Python", "ONNX Runtime", "OpenCV", "PyAV"} <= {one["subject"] for one in findings}
+    assert code == int(any(one["state"] == "broken" for one in findings))
+
+
+def test_doctor_speaks_plainly(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor"])
+    assert f"Python: {sys.version_info[0]}.{sys.version_info[1]}" in capsys.readouterr().out

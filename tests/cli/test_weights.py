@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engine.cli.commands import main
+from engine.runtime.weights import VARIABLE, WeightStore, embedded_folder
+
+
+@pytest.fixture
+def spoiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of weights of which one file has a wrong byte and one is gone."""
+    folder = tmp_path / "weights"
+    shutil.copytree(embedded_folder(), folder, ignore=shutil.ignore_patterns("licences"))
+    first, second = (weight.file for weight in WeightStore(folder, tmp_path).weights()[:2])
+    content = bytearray((folder / first).read_bytes())
+    content[1000] ^= 1
+    (folder / first).write_bytes(content)
+    (folder / second).unlink()
+    monkeypatch.setenv(VARIABLE, str(folder))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return folder
+
+
+def test_the_list_names_what_is_here_and_what_could_be(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["weights", "list"]) == 0
+    said = capsys.readouterr().out
+    assert "yunet" in said
+    assert "inswapper_128" in said
+
+
+def test_the_list_is_json_for_a_program(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "list", "--json"]) == 0
+    assert "yunet" in {weight["name"] for weight in json.loads(capsys.readouterr().out)}
+
+
+def test_verify_finds_the_embedded_weights_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "verify", "--json"]) == 0
+    assert {one["state"] for one in json.loads(capsys.readouterr().out)} == {"ok"}
+
+
+def test_verify_names_what_is_corrupt_or_missing(
+    spoiled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["weights", "verify"]) == 5
+    said = capsys.readouterr()
+    assert "corrupt" in said.out
+    assert "missing" in said.out
+    assert said.err.count("error: ") == 2
+    assert str(spoiled) in said.err
+
+
+def test_doctor_finds_spoiled_weights(spoiled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().out.count("BROKEN  Weights") == 2
+
+
+def test_an_import_mends_a_spoiled_file(
+    spoiled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(VARIABLE)
+    good = embedded_folder()
+    monkeypatch.setenv(VARIABLE, str(spoiled))
+    assert main(["weights", "import", str(good)]) == 0
+    assert "imported yunet" in capsys.readouterr().out
+    assert main(["weights", "verify"]) == 0
+
+
+def test_an_import_of_nothing_is_code_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "import", str(tmp_path)]) == 5
+    assert "There is no ONNX file" in capsys.readouterr().err
