@@ -1,0 +1,142 @@
+"""Sound, subtitles, attachments: streams that go from file to file packet by packet."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Discard, Disposition, Stream
+
+from engine.media.probe import as_fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of the source that is kept, in its own seconds, and how far it moves.
+
+    A packet is kept if `start <= time < end`; its time then becomes `time - shift`.
+    """
+
+    start: Fraction | None = None
+    end: Fraction | None = None
+    shift: Fraction = Fraction(0)
+
+
+def add_copies(
+    source: InputContainer, output: OutputContainer, picture: Stream
+) -> tuple[dict[int, Stream], list[str]]:
+    """Adds a stream to `output` for each of `source` that it can hold, but not for `picture`.
+
+    Returns the output streams by the source's stream index, and a sentence for each left out.
+    """
+    copies: dict[int, Stream] = {}
+    left_out: list[str] = []
+    for stream in source.streams:
+        if stream.index == picture.index:
+            continue
+        if stream.type == "data" and source.chapters():
+            continue  # in MP4 the chapters' titles; they are written anew
+        if not _can_hold(output.format.name, stream):
+            left_out.append(f"{_named(stream)} is left out: {output.format.name} cannot hold it")
+            continue
+        copies[stream.index] = _add_copy(output, stream)
+    return copies, left_out
+
+
+def copied_packets(
+    source: InputContainer, copies: Mapping[int, Stream], window: Window
+) -> Iterator[tuple[Fraction, Packet[Any]]]:
+    """Packets ready to be muxed, each with its time in the output's seconds."""
+    wanted = [stream for stream in source.streams if stream.index in copies]
+    packets = [stream for stream in wanted if stream.type != "attachment"]
+    if not packets:
+        return
+    for stream in source.streams:
+        if stream not in packets:
+            stream.discard = Discard.all
+    for packet in source.demux(packets):
+        if packet.dts is None:
+            continue
+        placed = _placed(packet, window)
+        if placed:
+            base = as_fraction(packet.time_base)
+            packet.stream = copies[packet.stream_index]
+            yield (packet.dts or 0) * base, packet
+
+
+def moved_chapters(source: InputContainer, window: Window) -> list[Any]:
+    """The chapters of the part that is kept, in the output's time."""
+    kept = []
+    for chapter in source.chapters():
+        base = as_fraction(chapter["time_base"] or 1)
+        start, end = chapter["start"] * base, chapter["end"] * base
+        if window.end is not None and start >= window.end:
+            continue
+        if window.start is not None and end <= window.start:
+            continue
+        first = start if window.start is None else max(start, window.start)
+        last = end if window.end is None else min(end, window.end)
+        kept.append(
+            {
+                **chapter,
+                "start": round((first - window.shift) / base),
+                "end": round((last - window.shift) / base),
+            }
+        )
+    return kept
+
+
+def _placed(packet: Packet[Any], window: Window) -> bool:
+    """Moves a packet's time into the output; False where it lies outside the window."""
+    base = as_fraction(packet.time_base)
+    stamp = packet.pts if packet.pts is not None else packet.dts
+    attached = packet.stream.disposition & Disposition.attached_pic
+    if attached or stamp is None:
+        return True
+    time = stamp * base
+    if window.end is not None and time >= window.end:
+        return False
+    late = 0
+    if window.start is not None and time < window.start:
+        shown = time + (packet.duration or 0) * base
+        if packet.stream.type != "subtitle" or shown <= window.start:
+            return False
+        # A subtitle on screen when the part begins appears at its first picture.
+        late = round((window.start - time) / base)
+        packet.duration = max(1, (packet.duration or 0) - late)
+    move = late - round(window.shift / base)
+    packet.pts = stamp + move
+    packet.dts = packet.pts if packet.dts is None else packet.dts + move
+    return True
+
+
+def _can_hold(format_name: str, stream: Stream) -> bool:
+    """Whether a muxer takes a stream: tried on a header in memory, as no table says it all."""
+    try:
+        with av.open(io.BytesIO(), "w", format=format_name) as trial:
+            _add_copy(trial, stream)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError, AttributeError):
+        return False
+    return True
+
+
+def _add_copy(output: OutputContainer, stream: Stream) -> Stream:
+    copy: Stream = output.add_stream_from_template(stream, opaque=True)
+    copy.time_base = stream.time_base
+    copy.disposition = stream.disposition
+    copy.metadata.update(stream.metadata)
+    return copy
+
+
+def _named(stream: Stream) -> str:
+    context = stream.codec_context
+    codec = context.codec.name if context else (stream.name or "unknown")
+    title = stream.metadata.get("title") or stream.metadata.get("language")
+    return f"{stream.type} stream {stream.index} ({codec}{', ' + title if title else ''})"

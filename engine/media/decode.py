@@ -1,0 +1,240 @@
+"""Files to frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from engine.errors import MediaError, ParameterError
+from engine.media.formats import planes_of
+from engine.media.probe import (
+    as_fraction,
+    colour_of,
+    frame_rate,
+    is_image,
+    main_video,
+    open_media,
+    orientation_of,
+)
+from engine.options import Trim
+from engine.values import Frame
+
+Warn = Callable[[str], None]
+_WHOLE = Trim()
+
+
+def silent(message: str) -> None:
+    """Ignores a warning."""
+
+
+def read_frames(path: Path, trim: Trim = _WHOLE, *, warn: Warn = silent) -> Iterator[Frame]:
+    """The pictures of a video, or of the part that `trim` names, in order of display.
+
+    Frames keep the decoder's samples; `index` counts from 0 at the first picture of the part.
+    The file is opened at the first `next` and closed when the generator ends or is closed. Damaged
+    parts are left out, and `warn` hears a sentence about them.
+
+    Raises:
+        MediaError: the file cannot be read or holds no picture.
+        ParameterError: no picture lies in the part that `trim` names.
+    """
+    if is_image(path):
+        yield read_image(path)
+        return
+    start, end = exact_seconds(trim.start), exact_seconds(trim.end)
+    if start is not None and end is not None and end <= start:
+        raise ParameterError(f"the end, {trim.end} s, must lie after the start, {trim.start} s")
+    count = 0
+    for picture, stream, since in _pictures(path, start or Fraction(0), warn):
+        if end is not None and since >= end:
+            break
+        yield _frame(picture, stream, count)
+        count += 1
+    if not count:
+        raise ParameterError(
+            f"no picture of {path} lies between {trim.start or 0} s and its end or {trim.end} s; "
+            "choose an earlier start"
+        )
+
+
+def read_frame(path: Path, number: int) -> Frame:
+    """One picture by its number; 1 is the first and 0 is taken as 1. An image has only one.
+
+    Raises:
+        MediaError: the file cannot be read.
+        ParameterError: the number is negative or the video has fewer frames.
+    """
+    if is_image(path):
+        return read_image(path)
+    if number < 0:
+        raise ParameterError(f"frame numbers count from 1; {number} was given")
+    count = 0
+    for picture, stream, _ in _pictures(path, Fraction(0), silent):
+        count += 1
+        if count >= number:
+            return _frame(picture, stream, count - 1)
+    raise ParameterError(f"frame {number} was asked for, but {path} has only {count} frames")
+
+
+def read_image(path: Path) -> Frame:
+    """A still picture with its alpha, bit depth and orientation; JPEG and WebP keep their YUV.
+
+    Raises:
+        MediaError: the file cannot be read.
+    """
+    with open_media(path) as container:
+        stream = main_video(container, path)
+        if len(container.streams.video) > 1:
+            raise MediaError(
+                f"{path} is put together from {len(container.streams.video)} tiles, which is not "
+                "supported; save it as JPEG or PNG"
+            )
+        for picture in _decoded(container, stream, _Damage()):
+            planes, described = planes_of(picture)
+            return Frame(
+                index=0,
+                pts=0,
+                time_base=as_fraction(stream.time_base or 1),
+                planes=planes,
+                format=described,
+                colour=colour_of(picture, stream),
+                orientation=orientation_of(picture, path),
+                duration=1,
+            )
+    raise MediaError(f"{path} holds no picture that can be decoded; the file may be damaged")
+
+
+def exact_seconds(seconds: float | None) -> Fraction | None:
+    """Seconds as they were written: 0.1 is a tenth, not its nearest binary fraction."""
+    return None if seconds is None else Fraction(str(seconds))
+
+
+@dataclass
+class _Damage:
+    """What was met on the way through a file."""
+
+    packets: int = 0  # could not be decoded
+    hidden: int = 0  # decoded, but an edit list hides them
+    stopped: str | None = None  # why the file could not be read to its end
+
+
+def _pictures(
+    path: Path, start: Fraction, warn: Warn, *, seek: bool = True
+) -> Iterator[tuple[VideoFrame, VideoStream, Fraction]]:
+    """Pictures from `start` on, each with its stream and its seconds since the first picture."""
+    with open_media(path) as container:
+        stream = main_video(container, path)
+        base, damage = as_fraction(stream.time_base), _Damage()
+        decoded = _decoded(container, stream, damage)
+        picture = next(decoded, None)
+        if picture is None:
+            raise MediaError(f"{path} holds no picture that can be decoded; it may be damaged")
+        origin = picture.pts or 0
+        if seek and start > 0:
+            wanted = origin + math.ceil(start / base)
+            decoded = _decoded_from(container, stream, wanted, damage)
+            picture = next(decoded, None)
+            if picture is None or (picture.pts or 0) > wanted:
+                # This container seeks badly: decode from its beginning instead.
+                yield from _pictures(path, start, warn, seek=False)
+                return
+        count, end = 0, Fraction(0)
+        while picture is not None:
+            since = ((picture.pts or 0) - origin) * base
+            if since >= start:
+                yield picture, stream, since
+            count, end = count + 1, since + picture.duration * base
+            picture = next(decoded, None)
+        whole = count if start == 0 else None
+        for sentence in _complaints(container, stream, damage, whole, end):
+            warn(f"{path} {sentence}")
+
+
+def _complaints(
+    container: InputContainer,
+    stream: VideoStream,
+    damage: _Damage,
+    count: int | None,
+    end: Fraction,
+) -> Iterator[str]:
+    if damage.packets:
+        yield f"is damaged: {damage.packets} packets could not be decoded and were left out"
+    if damage.stopped:
+        yield f"could not be read to its end ({damage.stopped})"
+    expected = stream.frames - damage.hidden
+    if count is not None and count < expected:
+        yield f"is incomplete: {count} of {expected} frames could be decoded"
+    elif not stream.frames and container.duration is not None:
+        declared = Fraction(container.duration, 1_000_000)
+        if end < declared - max(Fraction(1), declared / 20):
+            yield f"seems cut: its picture ends at {float(end):.2f} s of {float(declared):.2f} s"
+
+
+def _decoded_from(
+    container: InputContainer, stream: VideoStream, wanted: int, damage: _Damage
+) -> Iterator[VideoFrame]:
+    """Pictures from the last key frame at or before `wanted`; none where seeking fails."""
+    try:
+        container.seek(wanted, stream=stream, backward=True)
+    except av.FFmpegError:
+        return
+    yield from _decoded(container, stream, damage)
+
+
+def _decoded(
+    container: InputContainer, stream: VideoStream, damage: _Damage
+) -> Iterator[VideoFrame]:
+    """Pictures in display order, past damaged packets; every pts is greater than the last."""
+    last: int | None = None
+    step = max(1, round(1 / (frame_rate(stream) * as_fraction(stream.time_base))))
+    for packet in _packets(container, stream, damage):
+        try:
+            pictures = stream.decode(packet)
+        except av.FFmpegError:
+            damage.packets += packet is not None and packet.size > 0
+            continue
+        for picture in pictures:
+            duration = picture.duration or step
+            if picture.pts is None:
+                picture.pts = 0 if last is None else last + duration
+            elif last is not None and picture.pts <= last:
+                picture.pts = last + 1
+            picture.duration, last = duration, picture.pts
+            yield picture
+
+
+def _packets(
+    container: InputContainer, stream: VideoStream, damage: _Damage
+) -> Iterator[Packet[VideoStream] | None]:
+    """Packets of a stream, then None, which lets the decoder hand out what it still holds."""
+    try:
+        for packet in container.demux(stream):
+            if packet.dts is not None or packet.size:
+                damage.hidden += packet.is_discard
+                yield packet
+    except av.FFmpegError as error:
+        damage.stopped = error.strerror
+    yield None
+
+
+def _frame(picture: VideoFrame, stream: VideoStream, index: int) -> Frame:
+    planes, described = planes_of(picture)
+    return Frame(
+        index=index,
+        pts=picture.pts or 0,
+        time_base=as_fraction(stream.time_base),
+        planes=planes,
+        format=described,
+        colour=colour_of(picture, stream),
+        orientation=orientation_of(picture, None),
+        duration=picture.duration,
+    )

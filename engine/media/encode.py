@@ -1,0 +1,340 @@
+"""Frames to a video file, with everything else of the target carried over."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from engine.errors import MediaError
+from engine.media.copies import Window, add_copies, copied_packets, moved_chapters
+from engine.media.decode import exact_seconds
+from engine.media.encoders import choose_encoder, encoder_format, encoder_options, encoders_for
+from engine.media.formats import full_range, picture_of, pixel_format
+from engine.media.output import VIDEO_FORMATS, check_output, written_aside
+from engine.media.probe import Source, as_fraction, describe, main_video, open_media
+from engine.options import EncodeOptions, Trim
+from engine.values import Frame
+
+Observe = Callable[[int], None]
+# Tags that describe the old file itself; the muxer writes its own.
+_OWN_TAGS = frozenset(
+    {
+        "bps",
+        "compatible_brands",
+        "duration",
+        "encoder",
+        "major_brand",
+        "minor_version",
+        "number_of_bytes",
+        "number_of_frames",
+    }
+)
+_ISO_FORMATS = frozenset({"mp4", "mov"})
+_CLOCKS = {
+    "matroska": Fraction(1, 1000),
+    "webm": Fraction(1, 1000),
+    "flv": Fraction(1, 1000),
+    "mpegts": Fraction(1, 90_000),
+}
+_DEFAULT, _WHOLE = EncodeOptions(), Trim()
+_BT709, _LIMITED, _FULL = 1, 1, 2  # FFmpeg's numbers
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenInfo:
+    """What was written, and in sentences what could not be carried over as it was."""
+
+    frames: int
+    size: tuple[int, int]
+    codec: str
+    pixel_format: str
+    warnings: tuple[str, ...]
+
+
+def write_video(
+    frames: Iterable[Frame],
+    output: Path,
+    *,
+    like: Path,
+    options: EncodeOptions = _DEFAULT,
+    trim: Trim = _WHOLE,
+    overwrite: bool = False,
+    observe: Observe | None = None,
+    marks: Mapping[str, str] | None = None,
+) -> WrittenInfo:
+    """Encodes frames as the picture of `output` and copies the rest of `like` packet by packet.
+
+    Every frame keeps its pts, time base and duration; of a trimmed target, everything moves so
+    that the first picture comes when the target's came. Colour tags, display matrix, aspect ratio,
+    HDR metadata, sound, subtitles, attachments, chapters and metadata are those of `like`;
+    `marks` are further metadata. `observe` is told the number of frames written after each; what
+    it raises ends the work. Until the end the file grows beside `output`, under a temporary name
+    that no failure leaves behind. Memory does not grow with the length.
+
+    Raises:
+        MediaError: `output` cannot be written, or its container cannot hold the codec.
+        OutputExists: it is there and `overwrite` is False.
+        ParameterError: unknown codec or preset, quality out of range.
+    """
+    check_output(output, overwrite=overwrite, inputs=(like,))
+    remaining = iter(frames)
+    first = next(remaining, None)
+    if first is None:
+        raise MediaError(f"there is no frame to write to {output}")
+    source = describe(like)
+    window = _window(source, first, trim)
+    try:
+        with (
+            open_media(like) as target,
+            written_aside(output) as aside,
+            _opened(aside, first) as container,
+        ):
+            stream, warnings = _add_picture(container, output, first, source, options)
+            shown = main_video(target, like)
+            stream.metadata.update(_kept(shown.metadata))
+            stream.disposition = shown.disposition
+            copies, left_out = add_copies(target, container, shown)
+            container.set_chapters(moved_chapters(target, window))
+            container.metadata.update(_marked(_kept(target.metadata), marks or {}))
+            container.start_encoding()
+            written = _Count()
+            packets = _encoded(
+                stream, itertools.chain((first,), remaining), window, written, observe
+            )
+            _mux(container, packets, copied_packets(target, copies, window))
+    except av.FFmpegError as error:
+        raise MediaError(f"{output} could not be written: {error.strerror}") from error
+    return WrittenInfo(
+        frames=written.frames,
+        size=first.coded_size,
+        codec=stream.codec_context.codec.canonical_name,
+        pixel_format=stream.pix_fmt or "",
+        warnings=(*warnings, *left_out),
+    )
+
+
+@dataclass
+class _Count:
+    frames: int = 0
+
+
+@contextmanager
+def _opened(aside: Path, first: Frame) -> Iterator[OutputContainer]:
+    """The output being written; closed without its trailer's errors where the work failed."""
+    name = VIDEO_FORMATS[aside.suffix.lower()]
+    muxing: dict[str, str] = {}
+    if name in _ISO_FORMATS:
+        muxing["movflags"] = "+faststart"
+        if first.time_base.numerator == 1:
+            # Without it the muxer doubles small time scales, and the time base is another.
+            muxing["video_track_timescale"] = str(first.time_base.denominator)
+    container = av.open(str(aside), "w", format=name, container_options=muxing)
+    try:
+        yield container
+    except BaseException:
+        with suppress(av.FFmpegError, ValueError):
+            container.close()
+        raise
+    container.close()
+
+
+def _add_picture(
+    container: OutputContainer, output: Path, first: Frame, source: Source, options: EncodeOptions
+) -> tuple[VideoStream, list[str]]:
+    """The video stream with everything that must be known before the first frame."""
+    name = container.format.name
+    encoder = choose_encoder(options.codec, first, name)
+    pixel_format, changed = encoder_format(encoder, first)
+    warnings = [changed] if changed else []
+    chosen = encoder_options(encoder, options)
+    hdr = _hdr_parameters(source)
+    if hdr and encoder.name == "libx265":
+        chosen["x265-params"] = ":".join((chosen["x265-params"], *hdr))
+    elif hdr:
+        warnings.append(f"{encoder.name} does not carry the mastering display metadata")
+    if source.interlaced:
+        warnings.append("the target is interlaced; the output is encoded as progressive pictures")
+    rate = source.info.frame_rate.limit_denominator(100_000)
+    try:
+        stream = container.add_stream(encoder.name, rate=rate, options=chosen)
+    except ValueError as error:
+        raise MediaError(
+            f"{output.suffix} cannot hold {encoder.name}; it can hold "
+            f"{', '.join(encoders_for(container.supported_codecs))}"
+        ) from error
+    assert isinstance(stream, VideoStream)
+    context = stream.codec_context
+    context.width, context.height = first.coded_size
+    context.pix_fmt = pixel_format
+    context.thread_count = 0
+    context.time_base = stream.time_base = _clock(name, first, rate, warnings)
+    if source.sample_aspect_ratio:
+        context.sample_aspect_ratio = source.sample_aspect_ratio
+    _tag_colours(context, first, pixel_format)
+    if name in _ISO_FORMATS and encoder.name == "libx265":
+        context.codec_tag = "hvc1"  # the one that Apple's players accept
+    if source.display_matrix:
+        stream.set_display_matrix(source.display_matrix)
+    return stream, warnings
+
+
+def _clock(name: str, first: Frame, rate: Fraction, warnings: list[str]) -> Fraction:
+    """The time base to encode in."""
+    if name == "avi":
+        warnings.append("AVI knows no time stamps; frames are placed at a constant rate")
+        return 1 / rate
+    clock = _CLOCKS.get(name)
+    if clock and (first.time_base / clock).denominator != 1:
+        warnings.append(f"{name} counts time in units of {clock} s; times are rounded to them")
+    return first.time_base
+
+
+def _tag_colours(context: VideoCodecContext, first: Frame, pixel_format: str) -> None:
+    colour = first.colour
+    context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+    if first.format.family == "rgb" and not pixel_format.startswith(("gbr", "rgb", "bgr")):
+        context.colorspace, context.color_range = _BT709, _LIMITED
+    else:
+        context.colorspace = colour.space
+        context.color_range = _FULL if full_range(first) else _LIMITED
+
+
+def _hdr_parameters(source: Source) -> list[str]:
+    """x265's parameters for the mastering display and the light level, where the target has any.
+
+    x265 counts chromaticities in 1/50000 and luminances in 1/10000 cd/m2 (SMPTE ST 2086).
+    """
+    parameters = []
+    if source.mastering_display:
+        numbers = struct.unpack_from("=22i", source.mastering_display)
+        ratios = [Fraction(numbers[n], numbers[n + 1] or 1) for n in range(0, len(numbers) - 2, 2)]
+        red, green, blue, white = (
+            [round(v * 50_000) for v in ratios[n : n + 2]] for n in (0, 2, 4, 6)
+        )
+        darkest, brightest = (round(value * 10_000) for value in ratios[8:10])
+        points = "".join(
+            f"{letter}({x},{y})"
+            for letter, (x, y) in (("G", green), ("B", blue), ("R", red), ("WP", white))
+        )
+        parameters.append(f"master-display={points}L({brightest},{darkest})")
+    if source.light_level:
+        content, average = struct.unpack_from("=2I", source.light_level)
+        parameters.append(f"max-cll={content},{average}")
+    return parameters
+
+
+def _window(source: Source, first: Frame, trim: Trim) -> Window:
+    """What is kept of the target's other streams, and how far everything moves."""
+    origin = source.first_pts * source.time_base
+    begin = first.pts * first.time_base
+    start, end = exact_seconds(trim.start), exact_seconds(trim.end)
+    # Containers cannot start before zero, so a target that does is moved as a whole.
+    return Window(
+        start=begin if start else None,
+        end=None if end is None else origin + end,
+        shift=begin - max(origin, Fraction(0)) if start or origin < 0 else Fraction(0),
+    )
+
+
+def _encoded(
+    stream: VideoStream,
+    frames: Iterable[Frame],
+    window: Window,
+    written: _Count,
+    observe: Observe | None,
+) -> Iterator[Packet[VideoStream]]:
+    """Packets of the encoded frames, each with its frame's duration."""
+    context = stream.codec_context
+    durations: dict[int, int] = {}
+    for frame in frames:
+        # The encoder would rescale a frame of another size without a word.
+        if frame.coded_size != (context.width, context.height):
+            raise MediaError(
+                f"frame {frame.index + 1} is {frame.coded_size[0]}x{frame.coded_size[1]} and the "
+                f"first was {context.width}x{context.height}; cut the video where its size changes"
+            )
+        picture = _converted(frame, context.pix_fmt or frame.format.name)
+        ratio = frame.time_base / as_fraction(context.time_base)
+        picture.pts = round((frame.pts - window.shift / frame.time_base) * ratio)
+        picture.time_base = as_fraction(context.time_base)
+        durations[picture.pts] = round(frame.duration * ratio)
+        for packet in stream.encode(picture):
+            packet.duration = durations.pop(packet.pts or 0, 0)
+            yield packet
+        written.frames += 1
+        if observe is not None:
+            observe(written.frames)
+    for packet in stream.encode(None):
+        packet.duration = durations.pop(packet.pts or 0, 0)
+        yield packet
+
+
+def _converted(frame: Frame, pixel_format: str) -> VideoFrame:
+    """A picture for the encoder; the frame's own samples wherever the formats are the same."""
+    if frame.format.name == pixel_format:
+        return picture_of(frame)
+    depth = "" if frame.format.bits == 8 else f"{frame.format.bits}le"
+    if frame.format.family == "yuv" and pixel_format == f"yuv444p{depth}":
+        return picture_of(_with_full_chroma(frame, pixel_format))
+    picture = picture_of(frame)
+    if frame.format.family == "rgb" and not pixel_format.startswith(("gbr", "rgb", "bgr")):
+        return picture.reformat(
+            format=pixel_format, dst_colorspace=_BT709, dst_color_range=_LIMITED
+        )
+    return picture.reformat(format=pixel_format)
+
+
+def _with_full_chroma(frame: Frame, name: str) -> Frame:
+    """The frame as 4:4:4, each chroma sample repeated, and without alpha."""
+    width, height = frame.coded_size
+    down, across = 1 << frame.format.chroma_shift_y, 1 << frame.format.chroma_shift_x
+    chroma = (
+        plane.repeat(down, axis=0).repeat(across, axis=1)[:height, :width]
+        for plane in frame.planes[1:3]
+    )
+    return replace(frame, planes=(frame.planes[0], *chroma), format=pixel_format(name))
+
+
+def _mux(
+    container: OutputContainer,
+    pictures: Iterator[Packet[VideoStream]],
+    others: Iterator[tuple[Fraction, Packet[Any]]],
+) -> None:
+    """Writes packets of all streams side by side, so that the muxer need not hold many back."""
+    waiting = next(others, None)
+    for packet in pictures:
+        time = (packet.dts or 0) * as_fraction(packet.time_base)
+        while waiting is not None and waiting[0] <= time:
+            container.mux(waiting[1])
+            waiting = next(others, None)
+        container.mux(packet)
+    while waiting is not None:
+        container.mux(waiting[1])
+        waiting = next(others, None)
+
+
+def _kept(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in metadata.items() if key.lower() not in _OWN_TAGS}
+
+
+def _marked(metadata: Mapping[str, str], marks: Mapping[str, str]) -> dict[str, str]:
+    """The target's metadata and the marks; a comment that was there stays before the mark's."""
+    marked = {**metadata, **marks}
+    own = next((value for key, value in metadata.items() if key.lower() == "comment"), None)
+    if own and "comment" in marks:
+        marked = {key: value for key, value in marked.items() if key.lower() != "comment"}
+        marked["comment"] = f"{own}\n{marks['comment']}"
+    return marked

@@ -1,0 +1,173 @@
+"""Which encoder, with which quality, in which pixel format."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from av.codec.codec import Codec, UnknownCodecError, find_best_pix_fmt_of_list
+
+from engine.errors import ParameterError
+from engine.options import EncodeOptions
+from engine.values import Frame
+
+_X26_PRESETS = (
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """One of FFmpeg's encoders and how this engine drives it.
+
+    `crf` is the default quality and `max_crf` the largest; `preset_option` is the option that
+    takes the preset, and `presets` what it may be, the default being `preset`.
+    """
+
+    name: str
+    crf: float | None = None
+    max_crf: float = 0
+    preset_option: str = "preset"
+    preset: str | None = None
+    presets: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+_ENCODERS = {
+    encoder.name: encoder
+    for encoder in (
+        Encoder("libx264", 18, 51, preset="medium", presets=_X26_PRESETS),
+        Encoder(
+            "libx265",
+            20,
+            51,
+            preset="medium",
+            presets=_X26_PRESETS,
+            options={"x265-params": "log-level=error"},
+        ),
+        Encoder("libsvtav1", 24, 63, preset="8", presets=tuple(str(n) for n in range(14))),
+        Encoder(
+            "libvpx-vp9",
+            22,
+            63,
+            preset_option="cpu-used",
+            preset="4",
+            presets=tuple(str(n) for n in range(9)),
+            options={"b": "0", "row-mt": "1", "deadline": "good"},
+        ),
+        Encoder(
+            "libvpx",
+            10,
+            63,
+            preset_option="cpu-used",
+            preset="4",
+            presets=tuple(str(n) for n in range(17)),
+            options={"b": "20M", "deadline": "good"},
+        ),
+        Encoder("prores_ks"),
+        Encoder("ffv1", options={"level": "3", "slicecrc": "1"}),
+        Encoder("mpeg4", options={"qmin": "2", "qmax": "4"}),
+    )
+}
+_ALIASES = {
+    "h264": "libx264",
+    "avc": "libx264",
+    "x264": "libx264",
+    "hevc": "libx265",
+    "h265": "libx265",
+    "x265": "libx265",
+    "av1": "libsvtav1",
+    "vp8": "libvpx",
+    "vp9": "libvpx-vp9",
+    "prores": "prores_ks",
+}
+_CANONICAL = frozenset({"h264", "hevc", "av1", "vp8", "vp9", "prores"})
+
+
+def choose_encoder(asked: str | None, frame: Frame, container: str) -> Encoder:
+    """The encoder asked for, or the one that fits the frames and the container.
+
+    Raises:
+        ParameterError: no encoder has that name.
+    """
+    if asked is None:
+        if container == "webm":
+            return _ENCODERS["libvpx-vp9"]
+        return _ENCODERS["libx265" if frame.format.bits > 8 else "libx264"]
+    name = _ALIASES.get(asked.lower(), asked)
+    try:
+        codec = Codec(name, "w")
+    except UnknownCodecError:
+        codec = None
+    if codec is None or codec.type != "video":
+        known = ", ".join(sorted(set(_ALIASES) | set(_ENCODERS)))
+        raise ParameterError(f"there is no video encoder named {asked}; possible are {known}")
+    return _ENCODERS.get(codec.name, Encoder(codec.name))
+
+
+def encoders_for(supported: Collection[str]) -> list[str]:
+    """The short names of the encoders that a container holds."""
+    return sorted(
+        alias
+        for alias, name in _ALIASES.items()
+        if {alias, name} & set(supported) and alias in _CANONICAL
+    )
+
+
+def encoder_options(encoder: Encoder, options: EncodeOptions) -> dict[str, str]:
+    """The options with which FFmpeg opens the encoder.
+
+    Raises:
+        ParameterError: the quality or the preset is not one of this encoder's.
+    """
+    chosen = dict(encoder.options)
+    if options.crf is not None and encoder.crf is None:
+        raise ParameterError(f"{encoder.name} has no crf; leave it out or choose another codec")
+    crf = encoder.crf if options.crf is None else options.crf
+    if crf is not None:
+        if not 0 <= crf <= encoder.max_crf:
+            raise ParameterError(
+                f"the crf {crf:g} is out of range; {encoder.name} takes 0 to {encoder.max_crf:g}"
+            )
+        chosen["crf"] = f"{crf:g}"
+    preset = encoder.preset if options.preset is None else options.preset
+    if preset is not None:
+        if preset not in encoder.presets:
+            known = ", ".join(encoder.presets) or "none"
+            raise ParameterError(
+                f"{encoder.name} has no preset named {preset}; possible are {known}"
+            )
+        chosen[encoder.preset_option] = preset
+    return chosen
+
+
+def encoder_format(encoder: Encoder, frame: Frame) -> tuple[str, str | None]:
+    """The pixel format to encode in, and a sentence on what changes where it is not the frame's."""
+    accepted = [described.name for described in Codec(encoder.name, "w").video_formats or ()]
+    own = frame.format.name
+    width, height = frame.coded_size
+    odd = (width % (1 << frame.format.chroma_shift_x)) or (
+        height % (1 << frame.format.chroma_shift_y)
+    )
+    if odd and encoder.name in ("libx264", "libx265"):
+        deep = "" if frame.format.bits == 8 else f"{frame.format.bits}le"
+        if f"yuv444p{deep}" in accepted:
+            return f"yuv444p{deep}", (
+                f"the picture is {width}x{height} and {encoder.name} needs even sizes for {own}; "
+                f"it is encoded as yuv444p{deep}, each chroma sample repeated"
+            )
+    if not accepted or own in accepted:
+        return own, None
+    best, _ = find_best_pix_fmt_of_list(accepted, own, has_alpha=frame.format.alpha)
+    if best is None:
+        raise ParameterError(f"{encoder.name} cannot encode {own}; choose another codec")
+    return best.name, f"{encoder.name} cannot encode {own}; it is encoded as {best.name}"

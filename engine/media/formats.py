@@ -1,0 +1,212 @@
+"""FFmpeg's pixel formats and the engine's planes: reading and writing without loss.
+
+Every decoder's picture becomes planes of one component each. Planar formats are viewed in place;
+semi-planar, packed and palette formats are taken apart into the planar format that holds the same
+samples. Only exotic layouts (5-6-5 bits, floats, ...) go through FFmpeg's scaler.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from functools import cache
+from math import log2
+from typing import Any
+
+import numpy as np
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from engine.values import Frame, PixelFormat, Plane
+
+# Semi-planar formats: the planar one, how far samples are shifted up, and whether V comes first.
+_SEMI_PLANAR: dict[str, tuple[str, int, bool]] = {
+    "nv12": ("yuv420p", 0, False),
+    "nv21": ("yuv420p", 0, True),
+    "nv16": ("yuv422p", 0, False),
+    "nv24": ("yuv444p", 0, False),
+    "nv42": ("yuv444p", 0, True),
+    "nv20le": ("yuv422p10le", 0, False),
+    "p010le": ("yuv420p10le", 6, False),
+    "p012le": ("yuv420p12le", 4, False),
+    "p016le": ("yuv420p16le", 0, False),
+    "p210le": ("yuv422p10le", 6, False),
+    "p216le": ("yuv422p16le", 0, False),
+    "p410le": ("yuv444p10le", 6, False),
+    "p416le": ("yuv444p16le", 0, False),
+}
+# Packed formats with one sample of each component per pixel: the planar one, and which of the
+# packed components are its planes (R, G, B, A or Y, A).
+_PACKED: dict[str, tuple[str, tuple[int, ...]]] = {
+    "rgb24": ("gbrp", (0, 1, 2)),
+    "bgr24": ("gbrp", (2, 1, 0)),
+    "rgb0": ("gbrp", (0, 1, 2)),
+    "bgr0": ("gbrp", (2, 1, 0)),
+    "0rgb": ("gbrp", (1, 2, 3)),
+    "0bgr": ("gbrp", (3, 2, 1)),
+    "rgba": ("gbrap", (0, 1, 2, 3)),
+    "bgra": ("gbrap", (2, 1, 0, 3)),
+    "argb": ("gbrap", (1, 2, 3, 0)),
+    "abgr": ("gbrap", (3, 2, 1, 0)),
+    "rgb48": ("gbrp16le", (0, 1, 2)),
+    "bgr48": ("gbrp16le", (2, 1, 0)),
+    "rgba64": ("gbrap16le", (0, 1, 2, 3)),
+    "bgra64": ("gbrap16le", (2, 1, 0, 3)),
+    "ya8": ("ya8", (0, 1)),
+    "ya16": ("ya16le", (0, 1)),
+    "gray16": ("gray16le", (0,)),
+}
+# Packed 4:2:2: where the first luma and the two chroma samples lie among four.
+_PACKED_422: dict[str, tuple[int, int, int]] = {
+    "yuyv422": (0, 1, 3),
+    "yvyu422": (0, 3, 1),
+    "uyvy422": (1, 0, 2),
+}
+_PLANAR = re.compile(r"(yuv[aj]?4\d\dp|gbra?p|gray)(9le|1\dle)?")
+
+
+@cache
+def pixel_format(name: str) -> PixelFormat:
+    """The description of one of FFmpeg's planar formats, by its name."""
+    described = VideoFormat(name)
+    components = described.components
+    alpha = any(component.is_alpha for component in components)
+    grey = len(components) - alpha == 1
+    return PixelFormat(
+        name=name.replace("yuvj", "yuv"),
+        family="rgb" if described.is_rgb else "gray" if grey else "yuv",
+        bits=components[0].bits,
+        chroma_shift_x=0 if grey else int(log2(64 // described.chroma_width(64))),
+        chroma_shift_y=0 if grey else int(log2(64 // described.chroma_height(64))),
+        alpha=alpha,
+    )
+
+
+def planes_of(picture: VideoFrame) -> tuple[tuple[Plane, ...], PixelFormat]:
+    """A decoded picture's planes, read-only, and the format that they are in.
+
+    The planes may be views of the picture's own memory, which they keep alive.
+    """
+    name = picture.format.name
+    if name in _SEMI_PLANAR:
+        planes, name = _from_semi_planar(picture, name)
+    elif name in _PACKED_422:
+        planes, name = _from_packed_422(picture, name)
+    elif name == "pal8":
+        planes, name = _from_palette(picture), "gbrap"
+    elif name.removesuffix("le").removesuffix("be") in _PACKED:
+        planes, name = _from_packed(picture, name)
+    else:
+        target = _planar_name(picture.format)
+        if target != name:
+            picture, name = picture.reformat(format=target), target
+        planes = [_view(picture, n) for n in range(len(picture.planes))]
+        if picture.format.is_rgb:
+            planes = [planes[2], planes[0], planes[1], *planes[3:]]
+    for plane in planes:
+        plane.flags.writeable = False
+    return tuple(planes), pixel_format(name)
+
+
+def picture_of(frame: Frame) -> VideoFrame:
+    """A picture for an encoder, its samples copied from the frame's planes bit for bit."""
+    width, height = frame.coded_size
+    picture = VideoFrame(width, height, frame.format.name)
+    if frame.format.name.startswith("ya"):
+        packed = _view(picture, 0, components=2)
+        for n, plane in enumerate(frame.planes):
+            packed[..., n] = plane
+    else:
+        order: Sequence[int] = range(len(frame.planes))
+        if frame.format.family == "rgb":
+            order = (1, 2, 0, 3)[: len(frame.planes)]
+        for n, source in enumerate(order):
+            _view(picture, n)[:] = frame.planes[source]
+    picture.pts, picture.time_base = frame.pts, frame.time_base
+    picture.color_range = 2 if full_range(frame) else 1
+    picture.colorspace = frame.colour.space
+    picture.color_primaries = frame.colour.primaries
+    picture.color_trc = frame.colour.transfer
+    return picture
+
+
+def full_range(frame: Frame) -> bool:
+    """Whether the frame's samples use every code; RGB always does."""
+    return frame.colour.full_range or frame.format.family == "rgb"
+
+
+def _view(
+    picture: VideoFrame, n: int, *, components: int = 1, kind: str | None = None
+) -> NDArray[Any]:
+    """A plane of a picture as (h, w) or (h, w, components), without its lines' padding."""
+    plane = picture.planes[n]
+    dtype = np.dtype(kind or ("<u2" if picture.format.components[0].bits > 8 else "u1"))
+    pixel = dtype.itemsize * components
+    shape: tuple[int, ...] = (plane.height, plane.width)
+    strides: tuple[int, ...] = (abs(plane.line_size), pixel)
+    if components > 1:
+        shape, strides = (*shape, components), (*strides, dtype.itemsize)
+    array: NDArray[Any] = np.ndarray(shape, dtype, buffer=_memory(plane), strides=strides)
+    # A picture stored bottom-up has its first line last in memory.
+    return array[::-1] if plane.line_size < 0 else array
+
+
+def _memory(plane: Any) -> memoryview:
+    return memoryview(plane)
+
+
+def _split(packed: NDArray[Any], order: Sequence[int]) -> list[NDArray[Any]]:
+    native = packed.dtype.newbyteorder("=")
+    return [packed[..., n].astype(native, order="C") for n in order]
+
+
+def _from_semi_planar(picture: VideoFrame, name: str) -> tuple[list[NDArray[Any]], str]:
+    planar, shift, swapped = _SEMI_PLANAR[name]
+    chroma = _split(_view(picture, 1, components=2), (1, 0) if swapped else (0, 1))
+    planes = [_view(picture, 0), *chroma]
+    return [plane >> shift for plane in planes] if shift else planes, planar
+
+
+def _from_packed(picture: VideoFrame, name: str) -> tuple[list[NDArray[Any]], str]:
+    stem = name.removesuffix("le").removesuffix("be")
+    planar, order = _PACKED[stem]
+    wide = picture.format.components[0].bits > 8
+    kind = (">u2" if name.endswith("be") else "<u2") if wide else "u1"
+    padded = 1 if stem.startswith("0") or stem.endswith("0") else 0
+    components = len(picture.format.components) + padded
+    packed = _view(picture, 0, components=components, kind=kind)
+    return _split(packed if components > 1 else packed[..., None], order), planar
+
+
+def _from_packed_422(picture: VideoFrame, name: str) -> tuple[list[NDArray[Any]], str]:
+    luma, first, second = _PACKED_422[name]
+    plane, width = picture.planes[0], picture.width
+    pairs = -(-width // 2)
+    lines = np.frombuffer(_memory(plane), np.uint8).reshape(plane.height, -1)[:, : pairs * 4]
+    chroma = [np.ascontiguousarray(lines[:, n::4]) for n in (first, second)]
+    return [np.ascontiguousarray(lines[:, luma::2][:, :width]), *chroma], "yuv422p"
+
+
+def _from_palette(picture: VideoFrame) -> list[NDArray[Any]]:
+    # The palette's entries are 32-bit words, alpha on top, in the machine's byte order.
+    entries = np.frombuffer(_memory(picture.planes[1]), np.uint8, 1024).reshape(256, 4)
+    order = (2, 1, 0, 3) if sys.byteorder == "little" else (1, 2, 3, 0)
+    pixels = _view(picture, 0)
+    return [entries[:, n][pixels] for n in order]
+
+
+def _planar_name(described: VideoFormat) -> str:
+    """The format's own name where it is planar, else the planar format nearest to it."""
+    little = described.name.removesuffix("be") + ("le" if described.name.endswith("be") else "")
+    if _PLANAR.fullmatch(little):
+        return little
+    components = described.components
+    deep = "16le" if max(component.bits for component in components) > 8 else ""
+    alpha = any(component.is_alpha for component in components)
+    if len(components) == 1 and not described.is_bayer:
+        return "gray" + deep
+    if described.is_rgb or described.is_bayer:
+        return ("gbrap" if alpha else "gbrp") + deep
+    return ("yuva444p" if alpha else "yuv444p") + deep

@@ -1,0 +1,268 @@
+"""Opening files and saying what is in them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from engine.errors import MediaError
+from engine.media.exif import exif_orientation
+from engine.media.formats import planes_of
+from engine.values import Colour, Matrix, Orientation, PixelFormat, VideoInfo
+
+_IMAGE_FORMATS = frozenset({"image2", "webp", "webp_anim"})
+_TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
+_IMAGE_BRANDS = frozenset({b"avif", b"heic", b"heix", b"mif1", b"msf1"})
+_MATRICES: dict[int, Matrix] = {
+    1: "bt709",
+    4: "bt601",
+    5: "bt601",
+    6: "bt601",
+    7: "bt709",
+    9: "bt2020",
+    10: "bt2020",
+}
+_CENTRED_CODECS = frozenset({"mjpeg", "mpeg1video"})
+# The eight orientations as the linear part (a, b, c, d) of x' = ax + cy, y' = bx + dy.
+_QUARTER_TURNS = ((1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is known of a media file's picture after its first frame."""
+
+    info: VideoInfo
+    time_base: Fraction
+    first_pts: int
+    display_matrix: tuple[int, ...] | None
+    mastering_display: bytes | None
+    light_level: bytes | None
+    sample_aspect_ratio: Fraction | None
+    interlaced: bool
+
+
+def probe(path: Path) -> VideoInfo:
+    """What a file is: a video or an image, its size, rate, format, colours and length.
+
+    Raises:
+        MediaError: it is not there, is a directory, or holds no picture that can be read.
+    """
+    return describe(path).info
+
+
+def describe(path: Path) -> Source:
+    """As `probe`, with what an output must carry over besides."""
+    with open_media(path) as container:
+        stream = main_video(container, path)
+        picture = first_picture(container, stream, path)
+        image = _is_image(container, path)
+        orientation = orientation_of(picture, path if image else None)
+        width, height = picture.width, picture.height
+        info = VideoInfo(
+            kind="image" if image else "video",
+            size=(height, width) if orientation.quarter_turns % 2 else (width, height),
+            frame_rate=frame_rate(stream),
+            frame_count=1 if image else stream.frames or None,
+            duration=None if image else _duration(container, stream),
+            codec=stream.codec_context.codec.canonical_name,
+            format=format_of(picture),
+            colour=colour_of(picture, stream),
+            orientation=orientation,
+            has_audio=bool(container.streams.audio),
+        )
+        ratio = stream.sample_aspect_ratio
+        return Source(
+            info=info,
+            time_base=as_fraction(stream.time_base),
+            first_pts=picture.pts or 0,
+            display_matrix=_display_matrix(picture),
+            mastering_display=_side_data(picture, "MASTERING_DISPLAY_METADATA"),
+            light_level=_side_data(picture, "CONTENT_LIGHT_LEVEL"),
+            sample_aspect_ratio=as_fraction(ratio) if ratio else None,
+            interlaced=picture.interlaced_frame,
+        )
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is a still image, judged by its content and not by its name."""
+    with open_media(path) as container:
+        return _is_image(container, path)
+
+
+@contextmanager
+def open_media(path: Path) -> Iterator[InputContainer]:
+    """A file opened for reading, closed at the end of the block.
+
+    Raises:
+        MediaError: it is not there, is a directory, is empty, is cut or is no media file.
+    """
+    if path.is_dir():
+        raise MediaError(f"{path} is a directory; name a video or image file in it")
+    if not path.exists():
+        raise MediaError(f"{path} does not exist; check the path")
+    if path.stat().st_size == 0:
+        raise MediaError(f"{path} is empty; nothing can be read from it")
+    try:
+        # The prefix and the whitelist keep names such as "http:x", and playlists, off the network.
+        container = av.open(
+            f"file:{path}",
+            mode="r",
+            container_options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaError(_why_unreadable(path, error)) from error
+    try:
+        if container.format.name in _TEXT_FORMATS:
+            raise MediaError(f"{path} is a text file, not a video or an image")
+        yield container
+    finally:
+        container.close()
+
+
+def main_video(container: InputContainer, path: Path) -> VideoStream:
+    """The video stream that a viewer sees; cover art does not count."""
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & Disposition.attached_pic
+    ]
+    best = container.streams.best("video")
+    if not streams:
+        what = "holds sound but no picture" if container.streams.audio else "holds no picture"
+        raise MediaError(f"{path} {what}; name a video or an image")
+    chosen = next((stream for stream in streams if stream is best), streams[0])
+    if chosen.codec_context is None:
+        raise MediaError(f"{path} has a video codec that this FFmpeg build cannot decode")
+    chosen.thread_type = "AUTO"
+    return chosen
+
+
+def first_picture(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
+    """The first picture that decodes."""
+    for packet in container.demux(stream):
+        try:
+            pictures = packet.decode()
+        except av.FFmpegError:
+            continue
+        if pictures:
+            return pictures[0]
+    raise MediaError(f"{path} holds no picture that can be decoded; the file may be damaged")
+
+
+def format_of(picture: VideoFrame) -> PixelFormat:
+    """The planar format in which the engine holds a decoded picture."""
+    return planes_of(picture)[1]
+
+
+def colour_of(picture: VideoFrame, stream: VideoStream) -> Colour:
+    """Range, matrix and tags; what the file leaves open is filled in as players do."""
+    name, codec = picture.format.name, stream.codec_context.codec.canonical_name
+    rgb = picture.format.is_rgb or name == "pal8"
+    # Grey that says nothing is taken as full range, as FFmpeg's own scaler does.
+    untagged_grey = picture.color_range == 0 and name.startswith(("gray", "ya", "mono"))
+    return Colour(
+        matrix="rgb" if rgb else _matrix(picture),
+        full_range=picture.color_range == 2 or name.startswith("yuvj") or rgb or untagged_grey,
+        primaries=picture.color_primaries,
+        transfer=picture.color_trc,
+        space=picture.colorspace,
+        chroma_location=2 if codec in _CENTRED_CODECS else 0,
+    )
+
+
+def orientation_of(picture: VideoFrame, image: Path | None) -> Orientation:
+    """How the coded picture is to be turned: by EXIF for an image, else by display matrix."""
+    if image is not None:
+        return exif_orientation(image)
+    matrix = _display_matrix(picture)
+    if matrix is None:
+        return Orientation(quarter_turns=round(picture.rotation / 90) % 4)
+    return orientation_from_matrix(matrix)
+
+
+def orientation_from_matrix(matrix: tuple[int, ...]) -> Orientation:
+    """The nearest of the eight orientations to an FFmpeg display matrix (nine 16.16 numbers)."""
+    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
+    candidates = [Orientation(turns, mirrored) for turns in range(4) for mirrored in (False, True)]
+
+    def likeness(orientation: Orientation) -> int:
+        p, q, r, s = _QUARTER_TURNS[orientation.quarter_turns]
+        if orientation.mirrored:
+            p, q = -p, -q
+        return a * p + b * q + c * r + d * s
+
+    return max(candidates, key=likeness)
+
+
+def _is_image(container: InputContainer, path: Path) -> bool:
+    name = container.format.name
+    if name in _IMAGE_FORMATS or name.endswith("_pipe"):
+        return True
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in _IMAGE_BRANDS
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] == b"ftyp":
+        return (
+            f"{path} is incomplete: its index (moov) is missing, as in a recording or a "
+            "download that was cut off; fetch or record it again"
+        )
+    reason = getattr(error, "strerror", None) or str(error)
+    return f"{path} is not a video or an image that can be read ({reason})"
+
+
+def _matrix(picture: VideoFrame) -> Matrix:
+    if picture.colorspace in _MATRICES:
+        return _MATRICES[picture.colorspace]
+    if picture.color_primaries == 9:
+        return "bt2020"
+    if picture.color_range == 2 and picture.format.name.startswith("yuvj"):
+        return "bt601"
+    return "bt709" if picture.width >= 1280 or picture.height > 576 else "bt601"
+
+
+def frame_rate(stream: VideoStream) -> Fraction:
+    """The average rate, or the nearest that the container knows; 25 where it knows none."""
+    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+    return as_fraction(rate) if rate else Fraction(25)
+
+
+def _duration(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration is not None and stream.time_base:
+        return float(stream.duration * as_fraction(stream.time_base))
+    return None if container.duration is None else container.duration / 1_000_000
+
+
+def as_fraction(value: Any) -> Fraction:
+    """A rational of PyAV as the standard library's."""
+    # PyAV 19 has a rational type of its own.
+    return Fraction(int(value.numerator), int(value.denominator))
+
+
+def _side_data(picture: VideoFrame, name: str) -> bytes | None:
+    try:
+        data: Any = picture.side_data
+        return bytes(data[name]) if name in {entry.type.name for entry in data} else None
+    except (ValueError, KeyError):
+        return None  # PyAV cannot list side data of a type newer than itself
+
+
+def _display_matrix(picture: VideoFrame) -> tuple[int, ...] | None:
+    data = _side_data(picture, "DISPLAYMATRIX")
+    return None if data is None else struct.unpack("=9i", data)
