@@ -18,6 +18,7 @@ from engine.faces.yunet import YuNet
 from engine.options import AnalysisOptions
 from engine.pixels.planes import region_bytes
 from engine.runtime.session import Session
+from engine.runtime.weights import WeightStore
 from engine.values import Bytes, Colour, Face, Frame, Mesh, PixelFormat, Pixels, Portrait, Rect
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,12 +79,13 @@ class Kit:
 
     def __init__(self, threads: int = 1) -> None:
         def session(name: str) -> Session:
-            return Session(ROOT / "weights" / name, threads=threads)
+            return Session(store.path(name), threads=threads)
 
+        store = WeightStore()
         self.analyser = FaceAnalyser(
-            YuNet(session("yunet_2023mar.onnx")),
-            FaceMesh(session("face_mesh_468.onnx")),
-            SFace(session("sface_2021dec.onnx")),
+            YuNet(session("yunet")),
+            FaceMesh(session("face_mesh")),
+            SFace(session("sface")),
             None,
             AnalysisOptions(),
         )
