@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.errors import WeightsCorrupt, WeightsMissing
+from engine.runtime.manifest import MANIFEST, PACKS, InputSpec, read_manifest, read_packs
+from engine.runtime.weights import embedded_folder
+
+ROW = f"""
+[[weight]]
+name = "net"
+role = "detector"
+file = "net.onnx"
+sha256 = "{"0" * 64}"
+size = 10
+licence = "MIT"
+licence_file = "licences/net.txt"
+source = "net==1"
+source_sha256 = "{"1" * 64}"
+source_path = "net/net.onnx"
+output = ["a", "b"]
+[weight.input]
+name = "x"
+layout = "NCHW"
+size = 0
+multiple = 32
+colour = "BGR"
+mean = [1, 2.5, 3]
+std = [1, 1, 2]
+template = ""
+"""
+LINES = ROW.splitlines()
+FIELDS = [number for number, line in enumerate(LINES) if " = " in line]
+
+
+def manifest(folder: Path, text: str) -> Path:
+    path = folder / MANIFEST
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_a_row_becomes_a_weight(tmp_path: Path) -> None:
+    (weight,) = read_manifest(manifest(tmp_path, ROW))
+    assert (weight.name, weight.role, weight.pack, weight.size) == (
+        "net",
+        "detector",
+        "embedded",
+        10,
+    )
+    assert weight.output == ("a", "b")
+    assert weight.input == InputSpec("x", "NCHW", 0, 32, "BGR", (1, 2.5, 3), (1, 1, 2), "")
+
+
+@pytest.mark.parametrize("number", FIELDS)
+def test_a_missing_field_is_named(tmp_path: Path, number: int) -> None:
+    text = "\n".join([*LINES[:number], *LINES[number + 1 :]])
+    key = LINES[number].partition(" = ")[0]
+    with pytest.raises(WeightsCorrupt, match=f"weight 1.* lacks the field '{key}'"):
+        read_manifest(manifest(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("size = 10", "size = 0", "size must be a whole number of at least 1, but is 0"),
+        ("size = 10", "size = true", "size must be a whole number"),
+        ("size = 10", 'size = "10"', "size must be a whole number"),
+        ('"detector"', '"detektor"', "role must be one of .* but is 'detektor'"),
+        ('"MIT"', "3", "licence must be a text, but is 3"),
+        ('["a", "b"]', "[1]", "output must be a list of texts"),
+        ('"NCHW"', '"CHW"', "layout must be one of NCHW, NHWC, but is 'CHW'"),
+        ("[1, 1, 2]", "[1, 0, 2]", "std must be three numbers above 0"),
+        ("[1, 1, 2]", "[1, 2]", "std must be three numbers"),
+        ("0" * 64, "0" * 63, "sha256 must be 64 lower-case"),
+        ('"net.onnx"', '"../net.onnx"', "file must be a file name without a folder"),
+        ("multiple = 32", "multiple = 32\nsise = 3", "unknown field 'sise'"),
+        ("size = 10", "size = 10\nsice = 3", "unknown field 'sice'"),
+        ("[[weight]]", "x = 1\n[[weight]]", "unknown field 'x'"),
+        ("[[weight]]", "[[weight", "not valid TOML"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value(
+    tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    with pytest.raises(WeightsCorrupt, match=told):
+        read_manifest(manifest(tmp_path, ROW.replace(old, new, 1)))
+
+
+def test_names_are_distinct(tmp_path: Path) -> None:
+    with pytest.raises(WeightsCorrupt, match="two rows of the name 'net'"):
+        read_manifest(manifest(tmp_path, ROW + ROW))
+
+
+def test_a_missing_manifest_is_told(tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissing, match=r"manifest\.toml"):
+        read_manifest(tmp_path / MANIFEST)
+
+
+def test_every_embedded_row_names_its_licence_text() -> None:
+    folder = embedded_folder()
+    for weight in read_manifest(folder / MANIFEST):
+        assert (folder / weight.licence_file).read_text("utf-8").strip()
+
+
+def test_packs_tell_networks_of_one_shape_apart_by_file_name() -> None:
+    networks = read_packs(embedded_folder() / PACKS)
+    stems = [stem for network in networks for stem in network.stems]
+    assert len(stems) == len(set(stems))
+    assert all(stem == stem.lower() for stem in stems)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("colour", ["RGB", "BGR"])
+def test_tensor_is_layout_order_and_normalisation(layout: str, colour: str) -> None:
+    spec = InputSpec("x", layout, 4, 1, colour, (10, 20, 30), (2, 4, 8), "")  # type: ignore[arg-type]
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 4, 6, 3), dtype=np.uint8)
+    batch = spec.tensor(list(pictures))
+    assert batch.dtype == np.float32
+    assert batch.flags.c_contiguous
+    channels = batch.transpose(0, 2, 3, 1) if layout == "NCHW" else batch
+    restored = channels * (2, 4, 8) + (10, 20, 30)
+    np.testing.assert_allclose(restored[..., ::-1] if colour == "BGR" else restored, pictures)

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
+from engine.runtime import weights as room
+from engine.runtime.manifest import MANIFEST, PACKS
+from engine.runtime.weights import RECORD, VARIABLE, WeightStore, embedded_folder
+from tests.runtime.tiny_models import Signature
+
+INSWAPPER = Signature(
+    {"target": (1, 3, 128, 128), "source": (1, 512)}, {"output": (1, 3, 128, 128)}
+)
+ARCFACE = Signature({"input.1": ("N", 3, 112, 112)}, {"683": (1, 512)})
+LANDMARKS_106 = Signature({"data": ("N", 3, 192, 192)}, {"fc1": (1, 212)})
+GENDER_AGE = Signature({"data": ("N", 3, 96, 96)}, {"fc1": (1, 3)})
+RESTORER = Signature({"input": (1, 3, 512, 512)}, {"output": (1, 3, 512, 512)})
+SCRFD = Signature(
+    {"input.1": (1, 3, "height", "width")},
+    {f"{400 + n}": (12800 >> 2 * (n % 3), (1, 4, 10)[n // 3]) for n in range(9)},
+)
+FAIRFACE = Signature(
+    {"input": ("N", 3, 224, 224)}, {"race_id": (1,), "gender_id": (1,), "age_id": (1,)}
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> WeightStore:
+    """A store of copies of the two smallest networks, and no imports."""
+    source, folder = embedded_folder(), tmp_path / "weights"
+    folder.mkdir()
+    shutil.copyfile(source / PACKS, folder / PACKS)
+    for file in ("yunet_2023mar.onnx", "gender_v1.onnx"):
+        shutil.copyfile(source / file, folder / file)
+    _, *rows = (source / MANIFEST).read_text("utf-8").split("[[weight]]")
+    kept = [f"[[weight]]{row}" for row in rows if 'name = "yunet"' in row or "gender_v1" in row]
+    (folder / MANIFEST).write_text("".join(kept), "utf-8")
+    return WeightStore(folder, tmp_path / "user")
+
+
+def test_the_embedded_weights_are_whole() -> None:
+    assert [status.detail for status in WeightStore().verify() if status.state != "ok"] == []
+
+
+def test_the_folder_comes_from_the_environment_first(
+    store: WeightStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(store.folder))
+    assert embedded_folder() == store.folder
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    with pytest.raises(WeightsMissing, match=VARIABLE):
+        embedded_folder()
+
+
+def test_a_path_is_verified_once(store: WeightStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    digest = room._sha256
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return digest(path)
+
+    monkeypatch.setattr(room, "_sha256", counted)
+    assert store.path("yunet") == store.path("yunet") == store.folder / "yunet_2023mar.onnx"
+    assert len(read) == 1
+
+
+def test_a_missing_file_is_named(store: WeightStore) -> None:
+    (store.folder / "gender_v1.onnx").unlink()
+    with pytest.raises(WeightsMissing, match=r"gender_v1\.onnx of gender .*weights import"):
+        store.path("gender")
+    assert [status.state for status in store.verify()].count("missing") == 1
+
+
+@pytest.mark.parametrize("cut", [0, 1], ids=["changed", "cut"])
+def test_a_wrong_file_is_named(store: WeightStore, cut: int) -> None:
+    path = store.folder / "gender_v1.onnx"
+    data = bytearray(path.read_bytes())
+    data[1000] ^= 1
+    path.write_bytes(data[: len(data) - cut])
+    with pytest.raises(WeightsCorrupt, match=r"gender_v1\.onnx has .*weights import"):
+        store.path("gender")
+    assert [status.state for status in store.verify()].count("corrupt") == 1
+
+
+def test_importing_a_good_copy_mends_a_wrong_file(store: WeightStore, tmp_path: Path) -> None:
+    (store.folder / "gender_v1.onnx").write_bytes(b"wrong")
+    good = tmp_path / "under another name.onnx"
+    shutil.copyfile(embedded_folder() / "gender_v1.onnx", good)
+    report = store.import_path(good)
+    assert [weight.name for weight in report.imported] == ["gender"]
+    assert store.path("gender").read_bytes() == good.read_bytes()
+    assert {status.state for status in store.verify()} == {"ok"}
+
+
+def test_unknown_names_are_told(store: WeightStore) -> None:
+    with pytest.raises(WeightsMissing, match=r"no network 'yolo'; there are yunet, "):
+        store.weight("yolo")
+    with pytest.raises(WeightsMissing, match=r"inswapper_128 of the pack insightface .*research"):
+        store.path("inswapper_128")
+    assert not store.has("inswapper_128")
+
+
+@pytest.mark.parametrize(
+    ("file", "signature", "name", "role"),
+    [
+        ("inswapper_128.onnx", INSWAPPER, "inswapper_128", "swapper"),
+        ("inswapper_128.fp16.onnx", INSWAPPER, "inswapper_128_fp16", "swapper"),
+        ("W600K_R50.onnx", ARCFACE, "w600k_r50", "embedder"),
+        ("det_10g.onnx", SCRFD, "det_10g", "detector"),
+        ("whatever.onnx", LANDMARKS_106, "2d106det", "landmarker"),
+        ("whatever.onnx", GENDER_AGE, "genderage", "attributes"),
+        ("whatever.onnx", FAIRFACE, "fairface", "attributes"),
+        ("GFPGANv1.4.onnx", RESTORER, "gfpgan_1.4", "restorer"),
+    ],
+)
+def test_networks_are_recognised_by_their_graph(
+    store: WeightStore,
+    tmp_path: Path,
+    file: str,
+    signature: Signature,
+    name: str,
+    role: str,
+) -> None:
+    path = signature.save(tmp_path / file)
+    (weight,) = store.import_path(path).imported
+    assert (weight.name, weight.role, weight.size) == (name, role, path.stat().st_size)
+    assert weight.output == tuple(signature.outputs)
+    assert store.path(name).read_bytes() == path.read_bytes()
+    assert weight in WeightStore(store.folder, store.user_folder).weights()
+
+
+def test_an_import_of_the_same_name_takes_the_others_place(
+    store: WeightStore, tmp_path: Path
+) -> None:
+    for value in (1.0, 2.0):
+        path = GENDER_AGE.save(tmp_path / "genderage.onnx", value=value)
+        store.import_path(path)
+        assert store.path("genderage").read_bytes() == path.read_bytes()
+    assert [weight.name for weight in store.weights()].count("genderage") == 1
+
+
+def test_a_folder_and_a_zip_bring_what_is_known_and_tell_the_rest(
+    store: WeightStore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models" / "buffalo_l"
+    folder.mkdir(parents=True)
+    ARCFACE.save(folder / "w600k_r50.onnx")
+    LANDMARKS_106.save(folder / "2d106det.onnx")
+    Signature({"x": (1,)}, {"y": (7,)}).save(folder / "strange.onnx")
+    (folder / "readme.txt").write_text("no network")
+    bundle = tmp_path / "buffalo_l.zip"
+    with zipfile.ZipFile(bundle, "w") as packed:
+        for file in folder.iterdir():
+            packed.write(file, f"../buffalo_l/{file.name}")
+    for source in (folder.parent, bundle):
+        target = WeightStore(store.folder, tmp_path / "users" / source.name)
+        report = target.import_path(source)
+        assert {weight.name for weight in report.imported} == {"w600k_r50", "2d106det"}
+        assert len(report.skipped) == 1
+        assert report.skipped[0].startswith("strange.onnx is none of the networks")
+        assert {status.state for status in target.verify()} == {"ok"}
+
+
+def test_what_cannot_be_told_apart_is_asked_for(store: WeightStore, tmp_path: Path) -> None:
+    path = RESTORER.save(tmp_path / "model.onnx")
+    with pytest.raises(WeightsCorrupt, match=r"any of several .*gfpgan_1\.4\.onnx"):
+        store.import_path(path)
+
+
+def test_an_unknown_network_is_told_by_its_shapes(store: WeightStore, tmp_path: Path) -> None:
+    path = Signature({"x": (1, "k")}, {"y": (7,)}).save(tmp_path / "strange.onnx")
+    with pytest.raises(WeightsCorrupt, match=r"it takes x \(1, any\) and gives y \(7\)"):
+        store.import_path(path)
+    assert not store.user_folder.exists()
+
+
+def test_nothing_to_import_is_told(store: WeightStore, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    text = tmp_path / "text.onnx"
+    text.write_text("no network")
+    with pytest.raises(WeightsMissing, match="nothing at"):
+        store.import_path(tmp_path / "nobody")
+    with pytest.raises(WeightsMissing, match="no ONNX file in"):
+        store.import_path(empty)
+    with pytest.raises(WeightsCorrupt, match=r"text\.onnx"):
+        store.import_path(text)
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, store: WeightStore) -> None:
+    (tmp_path / "file").write_text("in the way")
+    path = GENDER_AGE.save(tmp_path / "genderage.onnx")
+    blocked = WeightStore(store.folder, tmp_path / "file" / "user")
+    with pytest.raises(WeightsError, match="cannot be written"):
+        blocked.import_path(path)
+
+
+def test_an_import_leaves_no_scratch_file(store: WeightStore, tmp_path: Path) -> None:
+    store.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx"))
+    names = sorted(path.name for path in store.user_folder.iterdir())
+    assert names == ["genderage.onnx", RECORD]
+
+
+@pytest.mark.parametrize("content", ["{", "3", json.dumps([{"pack": "x"}]), "[3]"])
+def test_a_broken_record_is_told(store: WeightStore, content: str) -> None:
+    store.user_folder.mkdir()
+    (store.user_folder / RECORD).write_text(content)
+    with pytest.raises(WeightsCorrupt, match="imported"):
+        store.weights()
