@@ -9,8 +9,15 @@ from engine.faces.association import mixed_detection, moved, pair
 from engine.faces.contracts import AttributeReader, Detector, Embedder, Landmarker
 from engine.faces.identity import Reader, identify
 from engine.faces.mesh import locate_in
-from engine.faces.regions import agree, around_detection, around_mesh, between
-from engine.faces.search import View, find_faces, views_for
+from engine.faces.regions import (
+    Region,
+    agree,
+    around_detection,
+    around_known,
+    around_mesh,
+    between,
+)
+from engine.faces.search import find_faces, views_for
 from engine.faces.tracker import Sighting, follow, is_cut, steady
 from engine.options import AnalysisOptions
 from engine.pixels.planes import thumbnail
@@ -49,7 +56,8 @@ class FaceAnalyser:
 
         `thorough` looks at several scales: for portraits, still images and reference frames.
         """
-        return tuple(self._reader.read(frame, self._look(frame, thorough=thorough)))
+        found = [self._fresh(frame, one) for one in self._detect(frame, thorough=thorough)]
+        return tuple(self._reader.read(frame, [face for face in found if _is_face(face)]))
 
     def analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
         """Each frame of a video with its faces, best score first, in the order of the frames.
@@ -72,7 +80,7 @@ class FaceAnalyser:
         before = self._sighting(first)
         yield before
         while chunk := list(islice(frames, max(self._options.detect_every, 1))):
-            after = self._sighting(chunk[-1])
+            after = self._sighting(chunk[-1], before)
             yield from self._in_between(before, chunk[:-1], after)
             yield after
             before = after
@@ -81,62 +89,106 @@ class FaceAnalyser:
         self, before: Sighting, frames: Sequence[Frame], after: Sighting
     ) -> Iterator[Sighting]:
         signatures = [_signature(frame) for frame in frames]
-        pairs = pair([f.box for f in before.faces], [f.box for f in after.faces])
+        pairs = _pairs(before.faces, after.faces)
         shot = [before.signature, *signatures, after.signature]
         steady_scene = len(pairs) == len(before.faces) == len(after.faces) and not any(
             is_cut(*two) for two in pairwise(shot)
         )
         ends = [(before.faces[i], after.faces[j]) for i, j in pairs]
+        last = before
         for index, (frame, signature) in enumerate(zip(frames, signatures, strict=True)):
             share = (index + 1) / (len(frames) + 1)
             faces = self._followed(frame, ends, share) if steady_scene else None
             if faces is None:
-                yield self._sighting(frame, signature)
+                last = self._sighting(frame, last, signature)
             else:
-                yield Sighting(frame, faces, signature, thorough=False)
+                last = Sighting(frame, faces, signature, thorough=False)
+            yield last
 
     def _followed(
         self, frame: Frame, ends: Sequence[tuple[Face, Face]], share: float
     ) -> tuple[Face, ...] | None:
         """The faces of a frame between two others, or None where one was lost on the way."""
-        regions = [between(around_mesh(a.mesh), around_mesh(b.mesh), share) for a, b in ends]
+        regions = [between(_region(a), _region(b), share) for a, b in ends]
         meshes = locate_in(frame, regions, self._landmarker)
         for mesh, region, (a, b) in zip(meshes, regions, ends, strict=True):
-            if mesh.score < min(_FACE, a.mesh.score, b.mesh.score):
-                return None
-            if not agree(around_mesh(mesh), region, _STRAY):
+            trusted = min(a.mesh.score, b.mesh.score) >= _FACE
+            if trusted and (mesh.score < _FACE or not agree(around_mesh(mesh), region, _STRAY)):
                 return None
         return tuple(
-            Face(mixed_detection(moved(a, mesh), moved(b, mesh), share), mesh)
+            Face(_carried(a, b, mesh, share), mesh)
             for mesh, (a, b) in zip(meshes, ends, strict=True)
         )
 
-    def _sighting(self, frame: Frame, signature: Bytes | None = None) -> Sighting:
-        return Sighting(
-            frame,
-            tuple(self._look(frame, thorough=False)),
-            _signature(frame) if signature is None else signature,
-            thorough=True,
-        )
+    def _sighting(
+        self, frame: Frame, before: Sighting | None = None, signature: Bytes | None = None
+    ) -> Sighting:
+        """Detect in a frame of a video; `before` is one shortly before.
 
-    def _look(self, frame: Frame, *, thorough: bool) -> list[Face]:
-        """Detect, then let the landmark network look twice: the second time at its own region."""
+        A face known from there needs the landmark network but once, and less of a score.
+        """
+        signature = _signature(frame) if signature is None else signature
+        detections = self._detect(frame, thorough=False)
+        pairs = (
+            {}
+            if before is None or is_cut(before.signature, signature)
+            else {new: before.faces[old] for old, new in _pairs(before.faces, detections)}
+        )
+        faces: list[Face] = []
+        for index, detection in enumerate(detections):
+            known = pairs.get(index)
+            face = None if known is None else self._known(frame, detection, known)
+            if face is None:
+                face = self._fresh(frame, detection)
+            if known is not None or _is_face(face):
+                faces.append(face)
+        return Sighting(frame, tuple(faces), signature, thorough=True)
+
+    def _known(self, frame: Frame, detection: Detection, known: Face) -> Face | None:
+        """A face whose region is known from shortly before, or None where it is not there."""
+        if known.mesh.score < _FACE:
+            return None
+        region = around_known(known, detection)
+        (mesh,) = locate_in(frame, [region], self._landmarker)
+        lost = mesh.score < _FACE or not agree(around_mesh(mesh), region, _STRAY)
+        return None if lost else Face(detection, mesh)
+
+    def _detect(self, frame: Frame, *, thorough: bool) -> list[Detection]:
         options = self._options
-        views: tuple[View, ...] = views_for(
+        views = views_for(
             frame.size, options.detector_size, thorough=thorough, rotated=options.detect_rotated
         )
-        detections = find_faces(frame, self._detector, views)
-        rough = locate_in(frame, [around_detection(d) for d in detections], self._landmarker)
-        meshes = locate_in(frame, [around_mesh(mesh) for mesh in rough], self._landmarker)
-        return [
-            Face(detection, mesh)
-            for detection, mesh in zip(detections, meshes, strict=True)
-            if _is_face(detection, mesh)
-        ]
+        return find_faces(frame, self._detector, views)
+
+    def _fresh(self, frame: Frame, detection: Detection) -> Face:
+        """A face of which nothing but the detection is known.
+
+        The landmark network looks twice: the second time at the region that it found itself.
+        """
+        (rough,) = locate_in(frame, [around_detection(detection)], self._landmarker)
+        (mesh,) = locate_in(frame, [around_mesh(rough)], self._landmarker)
+        return Face(detection, mesh if mesh.score >= rough.score else rough)
 
 
-def _is_face(detection: Detection, mesh: Mesh) -> bool:
-    return mesh.score >= _FACE or detection.score >= _SURE
+def _carried(before: Face, after: Face, mesh: Mesh, share: float) -> Detection:
+    """The detection of a face that only the landmark network saw, from those around it."""
+    if min(before.mesh.score, mesh.score, after.mesh.score) < _FACE:
+        return mixed_detection(before.detection, after.detection, share)
+    return mixed_detection(moved(before, mesh), moved(after, mesh), share)
+
+
+def _is_face(face: Face) -> bool:
+    return face.mesh.score >= _FACE or face.score >= _SURE
+
+
+def _region(face: Face) -> Region:
+    """Where the landmark network should look for this face in the next frames."""
+    trusted = face.mesh.score >= _FACE
+    return around_mesh(face.mesh) if trusted else around_detection(face.detection)
+
+
+def _pairs(known: Sequence[Face], found: Sequence[Face | Detection]) -> list[tuple[int, int]]:
+    return pair([face.box for face in known], [face.box for face in found])
 
 
 def _signature(frame: Frame) -> Bytes:

@@ -11,16 +11,16 @@ from engine.values import Mesh, Points
 Indices: TypeAlias = tuple[int, ...]
 
 # Landmark numbers of MediaPipe's canonical face model. "Left" is the picture's left.
-_LEFT_EYE: Indices = (33, 133)
-_RIGHT_EYE: Indices = (362, 263)
-_NOSE: Indices = (1,)
+_LEFT_EYE: Indices = (33, 133, 159, 145)
+_RIGHT_EYE: Indices = (362, 263, 386, 374)
+_NOSE: Indices = (4,)
 _LEFT_MOUTH: Indices = (61,)
 _RIGHT_MOUTH: Indices = (291,)
 _LEFT_CHEEK, _RIGHT_CHEEK, _NOSE_TIP = 234, 454, 1
 
 
 def five_points(mesh: Mesh) -> Points:
-    """Eyes (middle of their corners), nose tip, mouth corners: (5, 2), as in `Detection.points`."""
+    """Middles of the eyes, nose tip, mouth corners: (5, 2), as in `Detection.points`."""
     groups = (_LEFT_EYE, _RIGHT_EYE, _NOSE, _LEFT_MOUTH, _RIGHT_MOUTH)
     return np.stack([mesh.points[list(group), :2].mean(axis=0) for group in groups])
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.geometry import affine as maps
 from engine.geometry.boxes import box_of
-from engine.values import Affine, Detection, Mesh, Points
+from engine.values import Affine, Detection, Face, Mesh, Points
 
 # Outer corners of the eyes in the mesh, at the picture's left and right; forehead and chin.
 _LEFT_EYE, _RIGHT_EYE, _TOP, _CHIN = 33, 263, 10, 152
@@ -57,6 +57,15 @@ def around_mesh(mesh: Mesh) -> Region:
     middle = np.array([[(box.left + box.right) / 2, (box.top + box.bottom) / 2]])
     x, y = maps.apply(maps.invert(level), middle)[0]
     return Region(float(x), float(y), _ZOOM * max(box.width, box.height), angle)
+
+
+def around_known(face: Face, detection: Detection) -> Region:
+    """Where to look for a known face that a detector found anew: its region, moved along."""
+    motion = maps.fit_similarity(face.detection.points, detection.points)
+    region = around_mesh(face.mesh)
+    x, y = maps.apply(motion, np.array([[region.x, region.y]]))[0].tolist()
+    side, angle = region.side * maps.scale_of(motion), region.angle + maps.angle_of(motion)
+    return Region(x, y, side, angle)
 
 
 def between(first: Region, second: Region, share: float) -> Region:
