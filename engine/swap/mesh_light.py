@@ -14,7 +14,9 @@ from engine.pixels.tone import Field, weighted_blur
 from engine.values import Mask
 
 FLOOR = 0.03  # keeps the logarithm of black finite
-_RIDGE = 2e-3
+# Light's terms may turn by this much: the source's own shading by shape is identity and stays.
+_RIDGE = (1e-6, 2e-3, 2e-3, *[0.2] * 5)
+_MOST = 2.5  # log units of the strongest gain
 _ROUNDS = 3
 _OUTLIER = 0.25  # log units at which a pixel's say has halved
 
@@ -45,8 +47,7 @@ def fit_light(
     values = ratio.reshape(-1, 3)
     start = weights.reshape(-1)
     say = start
-    ridge = _RIDGE * np.eye(terms.shape[1], dtype=np.float32)
-    ridge[0, 0] = 1e-6
+    ridge = np.diag(_RIDGE[: terms.shape[1]]).astype(np.float32)
     fitted = np.zeros_like(values)
     for _ in range(_ROUNDS):
         weighted = terms * say[:, None]
@@ -83,4 +84,5 @@ def light_gain(
     rest = np.clip(ratio - fitted, -0.5, 0.5)
     local, seen = weighted_blur(rest, weights * trust**2 + 1e-6, sigma)
     local *= np.clip(seen * 4, 0, 1)[..., None]
-    return fitted + local * closeness[..., None], ratio - fitted
+    gain = np.clip(fitted + local * closeness[..., None], -_MOST, _MOST)
+    return gain, ratio - fitted

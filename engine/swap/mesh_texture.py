@@ -13,22 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.geometry.face_mesh import (
-    INNER_LIPS,
     LEFT_BROW,
-    LEFT_EYE_GAP,
     LEFT_LIDS,
-    MOUTH_GAP,
     NOSTRILS,
     OUTER_LIPS,
     OVAL,
     RIGHT_BROW,
-    RIGHT_EYE_GAP,
     RIGHT_LIDS,
     face_mesh,
     frontal_points,
-    openness,
     vertex_normals,
 )
+from engine.geometry.shape import frontal
 from engine.pixels.raster import (
     draw_triangles,
     fill_hull,
@@ -49,11 +45,13 @@ _SEAM = 0.055
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeshSource:
-    """A prepared portrait: textures fine to coarse, each (side, side, 4) RGB and opacity."""
+    """A prepared portrait: textures fine to coarse, each (side, side, 4) RGB and opacity.
+
+    `shape` is the face's own shape, turned to the front (`geometry.shape.frontal`).
+    """
 
     textures: tuple[NDArray[np.float32], ...]
-    eyes: tuple[float, float]
-    mouth: float
+    shape: Points
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +62,7 @@ class Layout:
     ids: NDArray[np.int16]
     normals: NDArray[np.float32]
     skin: Mask
+    browless: Mask
     seam: Mask
 
 
@@ -88,8 +87,10 @@ def layout(side: int) -> Layout:
         features = np.maximum(features, fill_hull(points[list(ring)], side))
     features = np.clip(blur(features, side * 0.012) * 2, 0, 1)
     oval = fill_polygon(points[list(OVAL)], side)
+    brows = np.maximum(*(fill_hull(points[list(r)], side) for r in (LEFT_BROW, RIGHT_BROW)))
+    browless = 1 - np.clip(blur(brows, side * 0.02) * 5, 0, 1)
     seam = smoothstep(0.0, 1.0, inside_distance(oval) / (_SEAM * side))
-    return Layout(points, ids, normals, oval * (1 - features), seam)
+    return Layout(points, ids, normals, oval * (1 - features), browless, seam)
 
 
 def unwrap(portrait: Portrait, side: int) -> tuple[NDArray[np.float32], Mask]:
@@ -158,7 +159,7 @@ def bare(texture: NDArray[np.float32]) -> tuple[NDArray[np.float32], Mask]:
     )
     upper = smoothstep(0.66, 0.5, ys)
     brow = np.maximum(reach * upper, smoothstep(0.30, 0.24, ys))
-    hair = hair * brow * plan.skin
+    hair = hair * brow * plan.browless
     hair = np.clip(blur(hair, 1.5) * 1.6, 0, 1)
     skin, _ = weighted_blur(coarse, plan.skin * (1 - hair) + 1e-5, _COARSE * 0.05)
     painted = texture + enlarge(hair, side)[..., None] * (enlarge(skin, side) - texture)
@@ -174,12 +175,5 @@ def prepare_texture(portrait: Portrait) -> MeshSource:
     textures = [full]
     for _ in range(LEVELS - 1):
         textures.append(shrink(textures[-1], textures[-1].shape[0] // 2))
-    points = portrait.face.mesh.points
-    return MeshSource(
-        textures=tuple(textures),
-        eyes=(
-            openness(points, LEFT_EYE_GAP, (33, 133)),
-            openness(points, RIGHT_EYE_GAP, (263, 362)),
-        ),
-        mouth=openness(points, MOUTH_GAP, (INNER_LIPS[0], INNER_LIPS[10])),
-    )
+    shape, _ = frontal(portrait.face.mesh.points)
+    return MeshSource(tuple(textures), shape)

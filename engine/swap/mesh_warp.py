@@ -6,6 +6,7 @@ Expression, pose, gaze and mouth are the target's; features are the source's, in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,17 @@ from engine.geometry.face_mesh import (
     mesh_template,
     vertex_normals,
 )
+from engine.geometry.shape import reshaped
+from engine.pixels.detail import match_detail
 from engine.pixels.raster import draw_triangles, fill_hull, fill_polygon, interpolate, sample_map
 from engine.pixels.tone import Field, blur, enlarge, luma, shrink, weighted_blur
 from engine.swap.mesh_light import FLOOR, light_basis, light_gain
 from engine.swap.mesh_texture import MeshSource, layout, prepare_texture, smoothstep
-from engine.values import Aligned, Mask, Patch, Points, Portrait
+from engine.values import Aligned, Mask, Patch, Pixels, Points, Portrait
 
+_SHAPE = 1.0  # share of the source's face shape
+_CLOSENESS = 0.5  # how far the target's local light is followed well inside the face
+_LOCAL = 0.06  # scale of that local light, of the crop's side
 _COARSE = 64
 _FACING = (0.0, 0.25)
 _BEARD = (
@@ -60,45 +66,69 @@ class MeshWarp:
 def _swap(target: Aligned, source: MeshSource) -> Patch:
     size = target.pixels.shape[0]
     grid = max(_COARSE * 2, size // 4)
-    warped, normals, cover = _render(target.mesh, source, size, grid)
-    coarse = shrink(target.pixels, _COARSE)
-    opacity = shrink(np.ascontiguousarray(warped[..., 3]), _COARSE)
-    flesh = shrink(np.ascontiguousarray(warped[..., :3]), _COARSE)
-    skin = _skin(target.mesh, size)
-    coarse_normals = shrink(normals, _COARSE)
-    facing = shrink(cover, _COARSE)
-    weights = skin * facing * (opacity > 0.02) * _prior(target.mesh, size)
-    edge = 1 - opacity
+    points = reshaped(target.mesh, source.shape, _SHAPE)
+    render = _render(points, target, source, grid)
+    skin = _skin(points, size)
+    coarse = shrink(render.base, _COARSE)
+    opacity = shrink(render.opacity, _COARSE)
+    weights = skin * shrink(render.cover, _COARSE) * (opacity > 0.02) * _prior(points, size)
     gain, rest = light_gain(
-        coarse, flesh, light_basis(coarse_normals), weights, 0.5 + 0.5 * edge, _COARSE * 0.06
+        coarse,
+        shrink(render.flesh, _COARSE),
+        light_basis(shrink(render.normals, _COARSE)),
+        weights,
+        _CLOSENESS + (1 - _CLOSENESS) * (1 - opacity),
+        _COARSE * _LOCAL,
     )
-    lit = (warped[..., :3] + FLOOR) * np.exp(enlarge(gain, size)) - FLOOR
-    mask = warped[..., 3] * enlarge(cover, size)
-    mask *= enlarge(1 - _foreign(rest, skin), size)
-    mask *= 1 - _openings(target.mesh, size, grid)
-    return Patch(np.clip(lit, 0, 1), np.clip(mask, 0, 1).astype(np.float32), target.to_crop)
+    lit = (render.flesh + FLOOR) * np.exp(enlarge(gain, size)) - FLOOR
+    scale = max(affine.scale_of(target.to_crop), 1.0)
+    lit = match_detail(lit, render.base, enlarge(weights, size), scale)
+    mask = render.opacity * enlarge(render.cover * 1.0, size)
+    mask *= enlarge(1 - _foreign(rest, skin), size) * (1 - _openings(points, size, grid))
+    blend = render.base + mask[..., None] * (lit - render.base)
+    whole = enlarge(render.whole, size)
+    return Patch(np.clip(blend, 0, 1), np.clip(whole, 0, 1), target.to_crop)
 
 
-def _render(
-    mesh_points: Points, source: MeshSource, size: int, grid: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32], Mask]:
-    """The texture on the target's mesh (size, size, 4), normals and facing on the coarser grid."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Render:
+    """The source on the reshaped target mesh. `cover`, `whole`, `normals` are on the grid."""
+
+    flesh: Pixels
+    opacity: Mask
+    base: Pixels  # the target's own pixels, moved with the mesh
+    normals: NDArray[np.float32]
+    cover: Mask  # 1 where the surface faces the camera
+    whole: Mask  # 1 on the face, fading out at its contour
+
+
+def _render(points: Points, target: Aligned, source: MeshSource, grid: int) -> _Render:
     mesh = face_mesh()
+    size = target.pixels.shape[0]
     texture = min(source.textures, key=lambda level: abs(np.log(level.shape[0] / size / 1.1)))
-    side = texture.shape[0]
     scale = grid / size
-    points = ((mesh_points[:, :2] + 0.5) * scale - 0.5).astype(np.float32)
-    normals = vertex_normals(mesh_points, mesh)
-    order = np.argsort(-mesh_points[mesh.triangles, 2].mean(axis=1))
-    ids = draw_triangles(points, mesh.triangles, order, grid)
-    values = np.concatenate([layout(side).points, normals], axis=1)
-    spread = interpolate(ids, points, mesh.triangles, values)
-    fine = enlarge(spread[..., :2], size)
-    warped = sample_map(texture, fine[..., 0], fine[..., 1])
+    placed = ((points[:, :2] + 0.5) * scale - 0.5).astype(np.float32)
+    order = np.argsort(-points[mesh.triangles, 2].mean(axis=1))
+    ids = draw_triangles(placed, mesh.triangles, order, grid)
+    values = np.concatenate(
+        [layout(texture.shape[0]).points, target.mesh[:, :2], vertex_normals(points, mesh)], axis=1
+    )
+    spread = interpolate(ids, placed, mesh.triangles, values)
     covered = (ids >= 0).astype(np.float32)
-    facing = weighted_blur(spread[..., 2:], covered, 1.5)[0][..., 2:]
-    cover = smoothstep(*_FACING, facing[..., 0]) * smoothstep(0.5, 1.0, blur(covered, 1.0))
-    return warped, spread[..., 2:], cover
+    where = enlarge(np.ascontiguousarray(spread[..., :4]), size)
+    warped = sample_map(texture, where[..., 0], where[..., 1])
+    base = sample_map(target.pixels, where[..., 2], where[..., 3])
+    normals, _ = weighted_blur(spread[..., 4:], covered, 1.5)
+    whole = smoothstep(0.55, 1.0, blur(covered, 1.0))
+    inside = enlarge(whole, size)[..., None] > 0
+    return _Render(
+        flesh=np.ascontiguousarray(warped[..., :3]),
+        opacity=np.ascontiguousarray(warped[..., 3]),
+        base=np.where(inside, base, target.pixels),
+        normals=normals,
+        cover=smoothstep(*_FACING, normals[..., 2]) * whole,
+        whole=whole,
+    )
 
 
 def _prior(points: Points, size: int) -> Mask:

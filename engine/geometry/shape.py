@@ -1,0 +1,64 @@
+"""Whose face a mesh is, apart from how the head is turned and what the face does.
+
+A mesh is turned to the front by a rigid fit to the canonical face; two persons' frontal meshes
+then differ by identity and by expression. The strongest modes of expression (jaw, smile, brows),
+learned from the sixteen expressions of ten synthetic persons by `scripts/build_expression.py`, are
+projected out, which leaves the difference in identity.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.geometry.face_mesh import OVAL, face_mesh, frontal_points, rigid_fit
+from engine.values import Points
+
+_REACH = 0.12  # of the template's side: how far inside the oval the full difference is in force
+
+
+def frontal(points: Points) -> tuple[Points, NDArray[np.float64]]:
+    """Mesh `points` (468, 3) turned to the front in the template's unit square, and the map used.
+
+    The map is a 3-D similarity (3, 4) from the points' space.
+    """
+    pose = rigid_fit(points, frontal_points(face_mesh()))
+    return (points @ pose[:, :3].T + pose[:, 3]).astype(np.float32), pose
+
+
+def reshaped(target: Points, source_shape: Points, share: float) -> Points:
+    """The target's mesh (468, 3) with `share` (0..1) of the source's face shape, same space.
+
+    `source_shape` is `frontal` of the source's mesh. The oval stays where it is, and so do the
+    modes of expression.
+    """
+    own, pose = frontal(target)
+    weights, basis = _weights(), _expression()
+    difference = (source_shape - own).reshape(-1)
+    difference -= basis.T @ (basis @ difference)
+    moved = difference.reshape(-1, 3) * (share * weights[:, None])
+    back = np.linalg.inv(pose[:, :3])
+    return (target + moved @ back.T).astype(np.float32)
+
+
+@cache
+def _weights() -> NDArray[np.float32]:
+    """How far each vertex takes part, (468,): none on the oval, wholly inside."""
+    points = frontal_points(face_mesh())[:, :2]
+    gaps = np.linalg.norm(points[:, None] - points[None, list(OVAL)], axis=2).min(axis=1)
+    t = np.clip(gaps / _REACH, 0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)
+
+
+@cache
+def _expression() -> NDArray[np.float32]:
+    """Orthonormal modes of expression, (modes, 1404)."""
+    with (
+        files("engine.geometry").joinpath("expression.npz").open("rb") as file,
+        np.load(file) as data,
+    ):
+        basis: NDArray[np.float32] = data["basis"].astype(np.float32)
+    return basis.reshape(len(basis), -1)
