@@ -13,7 +13,6 @@ from engine.values import Analysed, Face, Frame, Planned
 
 Analyse: TypeAlias = Callable[[Iterable[Frame]], Iterator[Analysed]]
 Swap: TypeAlias = Callable[[Planned], Frame]
-Observe: TypeAlias = Callable[["Progress"], None]
 
 # Frames that may wait between two stages: enough to even out slow frames, and a bound on memory.
 DEPTH = 8
@@ -107,16 +106,3 @@ def swapped_frames(
         yield from stages.enter_context(
             closing(ordered_map(watch.call("swap", swap), planned, workers, DEPTH))
         )
-
-
-def observed(
-    frames: Iterable[Frame], observe: Observe | None, total: int | None
-) -> Iterator[Frame]:
-    """The same frames; `observe` is told, in the reader's thread, when each is dealt with.
-
-    What `observe` raises ends the run.
-    """
-    for done, frame in enumerate(frames, start=1):
-        yield frame
-        if observe is not None:
-            observe(Progress(done, total))

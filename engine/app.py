@@ -1,0 +1,317 @@
+"""The composition root: here alone parameters become concrete networks and swappers."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from engine.errors import ParameterError
+from engine.faces.analyser import FaceAnalyser
+from engine.faces.attributes import AgeGender
+from engine.faces.contracts import AttributeReader
+from engine.faces.fairface import FairFace, ReadTogether
+from engine.faces.mesh import FaceMesh
+from engine.faces.sface import SFace
+from engine.faces.yunet import YuNet
+from engine.media.decode import read_frame, read_image
+from engine.options import AnalysisOptions, Device
+from engine.parameters import SwapParameters, parse
+from engine.pipeline.job import Observe, Request, Tools, embedding_of, largest_face, run_swap
+from engine.pipeline.report import Choice, SwapReport
+from engine.pipeline.run import Threads
+from engine.runtime import providers
+from engine.runtime.session import Session
+from engine.runtime.weights import WeightStore
+from engine.selection import Need, filtered, frame_needs, nearest, needs, ordered
+from engine.swap.contract import Swapper
+from engine.swap.mesh_warp import MeshWarp
+from engine.values import Face, Frame
+
+Location: TypeAlias = str | os.PathLike[str]
+
+AUTO = "auto"
+_SWAPPERS: dict[str, Callable[[], Swapper[Any]]] = {MeshWarp.name: MeshWarp}
+_RACE = "fairface"
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|data:")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundFaces:
+    """The faces of one frame, ordered and filtered as `reference_face_position` counts them.
+
+    `distances` holds each face's distance (1 - cosine) to the nearest reference, or None for each
+    where no reference was given.
+    """
+
+    frame: Frame
+    faces: tuple[Face, ...]
+    distances: tuple[float | None, ...]
+
+
+class Engine:
+    """Swaps faces, and keeps the networks loaded from one call to the next.
+
+    Args:
+        device: where the networks run, unless a call says otherwise.
+        swapper: the name of a swapper, "auto", or a swapper of the caller's own; the same.
+        weights: where the networks' files are; None takes the embedded and the imported ones.
+        threads: how many cores to use; None takes all that this process may.
+
+    A context manager; `close` drops the networks. Several threads may share it.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: Device = "auto",
+        swapper: str | Swapper[Any] = AUTO,
+        weights: WeightStore | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise ParameterError(f"threads is {threads}; allowed: a whole number from 1, or None.")
+        self._device: Device = device
+        self._swapper = swapper
+        self._threads = Threads.of(threads or _cores())
+        self._networks = _Networks(weights or WeightStore(), self._threads.network)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drops the networks; a later call loads them again."""
+        self._networks.clear()
+
+    def swap(
+        self,
+        source_image: Location,
+        target: Location,
+        output: Location,
+        *,
+        observe: Observe | None = None,
+        **parameters: Any,
+    ) -> SwapReport:
+        """Puts the largest face of a picture onto faces of a video or picture.
+
+        `parameters` are those of `SwapParameters`. `observe` is called in this thread after each
+        frame of a video; what it raises ends the run. No error leaves a file behind.
+
+        Raises:
+            ParameterError: A parameter is unknown, of the wrong type or out of range.
+            MediaError: A file cannot be read or written, or the output exists.
+            NoFaceFound: The source or the reference shows no face.
+            WeightsError: A network that the request needs is missing or corrupt.
+            RuntimeUnavailable: The device cannot be used.
+            ContentBlocked: The content check refused the source or the target.
+        """
+        parsed, own = self._parse(parameters)
+        options = parsed.options()
+        for picture in options.selection.reference_images:
+            _path("reference_image", picture)
+        request = Request(
+            source=_path("source_image", source_image),
+            target=_path("target", target),
+            output=_path("output", output),
+            options=options,
+            parameters=parsed.model_dump(mode="json"),
+        )
+        swapper, choice = _named(parsed.swapper) if own is None else _given(own)
+        return run_swap(request, self._tools(request, parsed.device, swapper, choice), observe)
+
+    def faces(
+        self,
+        target: Location,
+        frame: int = 1,
+        references: Sequence[Location] = (),
+        **parameters: Any,
+    ) -> FoundFaces:
+        """The faces of one frame, with age, gender and, where fairface is imported, race.
+
+        Order, filters, `detect_rotated` and `device` are taken from `parameters`, so that a face's
+        index is what `reference_face_position` takes. Distances are those to the largest face of
+        each of the pictures `references`. Raises as `swap` does.
+        """
+        parsed, _ = self._parse({**parameters, "reference_frame_number": frame})
+        rule, analysis = parsed.options().selection, parsed.options().analysis
+        pictures = [_path("references", picture) for picture in references]
+        shown = read_frame(_path("target", target), rule.reference_frame)
+        networks = self._networks.on(parsed.device)
+        with_embedding: set[Need] = {"embedding"} if pictures else set()
+        knower = networks.analyser(with_embedding, analysis)
+        known = [
+            embedding_of(largest_face(read_image(path), knower, "references", path)[0])
+            for path in pictures
+        ]
+        wanted = needs(rule) - {"embedding"} | with_embedding | networks.readable
+        found = networks.analyser(wanted, analysis).analyse_picture(shown)
+        kept = filtered(ordered(found, rule.order), rule)
+        distances = tuple(nearest(face, known) if known else None for face in kept)
+        return FoundFaces(shown, kept, distances)
+
+    def _parse(self, parameters: dict[str, Any]) -> tuple[SwapParameters, Swapper[Any] | None]:
+        """The call's parameters over the engine's own, and the caller's own swapper if in use."""
+        if isinstance(self._swapper, str):
+            own = {"device": self._device, "swapper": self._swapper}
+            return parse({**own, **parameters}), None
+        if "swapper" in parameters:
+            return parse({"device": self._device, **parameters}), None
+        own = {"device": self._device, "swapper": self._swapper.name}
+        return parse({**own, **parameters}), self._swapper
+
+    def _tools(
+        self, request: Request, device: Device, swapper: Swapper[Any], choice: Choice
+    ) -> Tools:
+        """The networks that a request needs, and no others."""
+        networks = self._networks.on(device)
+        rule, analysis = request.options.selection, request.options.analysis
+        return Tools(
+            swapper=swapper,
+            choice=choice,
+            device=networks.name,
+            portraits=networks.analyser((), analysis),
+            references=networks.analyser(needs(rule), analysis),
+            frames=networks.analyser(frame_needs(rule), analysis),
+            classifier=networks.session("open_nsfw") if request.options.content_check else None,
+            threads=self._threads,
+        )
+
+
+def swap(
+    source_image: Location,
+    target: Location,
+    output: Location,
+    *,
+    observe: Observe | None = None,
+    **parameters: Any,
+) -> SwapReport:
+    """One swap by an engine of its own; see `Engine.swap`."""
+    with Engine() as engine:
+        return engine.swap(source_image, target, output, observe=observe, **parameters)
+
+
+class _Networks:
+    """Sessions, each made when it is first asked for and kept."""
+
+    def __init__(self, store: WeightStore, threads: int) -> None:
+        self.store = store
+        self._threads = threads
+        self._sessions: dict[tuple[str, Device], Session] = {}
+        self._devices: dict[Device, _DeviceNetworks] = {}
+        self._lock = threading.Lock()
+
+    def on(self, device: Device) -> _DeviceNetworks:
+        """The networks on a device; what "auto" means is found out once."""
+        with self._lock:
+            if device not in self._devices:
+                self._devices[device] = _DeviceNetworks(self, device, providers.choose(device))
+            return self._devices[device]
+
+    def session(self, name: str, on: _DeviceNetworks) -> Session:
+        with self._lock:
+            key = (name, on.device)
+            if key not in self._sessions:
+                path = self.store.path(name)
+                self._sessions[key] = Session(path, on.providers, threads=self._threads)
+            return self._sessions[key]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._sessions.clear()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _DeviceNetworks:
+    """The networks on one device, and what is composed of them."""
+
+    networks: _Networks
+    device: Device
+    providers: tuple[providers.Provider, ...]
+
+    @property
+    def name(self) -> str:
+        """The device in use, where the one asked for may be "auto"."""
+        return "cuda" if self.providers[0].name == providers.CUDA_NAME else "cpu"
+
+    @property
+    def readable(self) -> frozenset[Need]:
+        """The attributes that the installed networks can read."""
+        embedded: frozenset[Need] = frozenset({"age", "gender"})
+        return embedded | {"race"} if self.networks.store.has(_RACE) else embedded
+
+    def session(self, name: str) -> Session:
+        return self.networks.session(name, self)
+
+    def analyser(self, wanted: Iterable[Need], options: AnalysisOptions) -> FaceAnalyser:
+        """Detector and landmarks, and of the rest what is wanted and no more."""
+        wanted = frozenset(wanted)
+        readers = list(self._readers(wanted))
+        return FaceAnalyser(
+            YuNet(self.session("yunet"), score=options.detector_score),
+            FaceMesh(self.session("face_mesh")),
+            SFace(self.session("sface")) if "embedding" in wanted else None,
+            ReadTogether(readers) if readers else None,
+            options,
+        )
+
+    def _readers(self, wanted: frozenset[Need]) -> Iterable[AttributeReader]:
+        if wanted & {"age", "gender"}:
+            yield AgeGender(
+                age=self.session("age") if "age" in wanted else None,
+                gender=self.session("gender") if "gender" in wanted else None,
+            )
+        if "race" in wanted:
+            yield FairFace(self.session(_RACE))
+
+
+def _named(name: str) -> tuple[Swapper[Any], Choice]:
+    """The swapper of a name, and why it is this one.
+
+    Raises:
+        ParameterError: There is none of this name.
+    """
+    if name == AUTO:
+        reason = "the embedded swapper is the only one there is"
+        return MeshWarp(), Choice(MeshWarp.name, reason)
+    if name not in _SWAPPERS:
+        known = ", ".join((AUTO, *_SWAPPERS))
+        raise ParameterError(f"swapper is {name!r}; allowed: {known}.")
+    return _SWAPPERS[name](), Choice(name, "it was asked for")
+
+
+def _given(swapper: Swapper[Any]) -> tuple[Swapper[Any], Choice]:
+    return swapper, Choice(swapper.name, "the caller brought it")
+
+
+def _path(field: str, location: Location) -> Path:
+    """A location as a path.
+
+    Raises:
+        ParameterError: It is a URI: nothing here reaches a network.
+    """
+    text = os.fspath(location)
+    if _URI.match(text):
+        raise ParameterError(
+            f"{field} is {text[:80]!r}, and this engine reads and writes files only, with no "
+            "network; allowed: the path of a file."
+        )
+    return Path(location)
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1

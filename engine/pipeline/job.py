@@ -1,0 +1,342 @@
+"""One swap from its files to its report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from engine.errors import MediaError, NoFaceFound
+from engine.faces.analyser import FaceAnalyser
+from engine.media.decode import read_frame, read_frames, read_image
+from engine.media.encode import write_video
+from engine.media.output import IMAGE_SUFFIXES, check_output
+from engine.media.probe import probe
+from engine.media.still import write_image
+from engine.options import SwapOptions, Trim
+from engine.pipeline.flow import Stopwatch
+from engine.pipeline.report import Choice, Content, Reference, Selection, StageSeconds, SwapReport
+from engine.pipeline.run import Progress, Tally, Threads, swapped_frames
+from engine.pipeline.stages import FaceSwap
+from engine.pixels.planes import region
+from engine.selection import choose, nearest, reference_face
+from engine.swap.contract import Swapper
+from engine.trust.content import LIMIT, Classifier, ContentCheck
+from engine.trust.marks import synthetic_marks
+from engine.values import (
+    Analysed,
+    Attributes,
+    Embedding,
+    Face,
+    Frame,
+    Planned,
+    Portrait,
+    Rect,
+    VideoInfo,
+)
+
+Observe: TypeAlias = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is to be swapped; `parameters` are the public ones, for the report."""
+
+    source: Path
+    target: Path
+    output: Path
+    options: SwapOptions
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What it is swapped with. The analysers differ in what they read off the faces.
+
+    `portraits` finds faces and no more, `references` reads what names the reference face, `frames`
+    what each frame's selection needs. `classifier` is None where the content check is turned off.
+    """
+
+    swapper: Swapper[Any]
+    choice: Choice
+    device: str
+    portraits: FaceAnalyser
+    references: FaceAnalyser
+    frames: FaceAnalyser
+    classifier: Classifier | None
+    threads: Threads
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """The reference faces: their embeddings, and what the report says of them."""
+
+    embeddings: tuple[Embedding, ...] = ()
+    references: tuple[Reference, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> SwapReport:
+    """Does the swap and reports on it; on any error there is no output.
+
+    Raises:
+        MediaError: A file cannot be read or written, or the output exists.
+        NoFaceFound: The source or the reference shows no face.
+        ContentBlocked: The content check refused the source or the target.
+    """
+    began = time.perf_counter()
+    options, rule = request.options, request.options.selection
+    info = probe(request.target)
+    check_output(
+        request.output,
+        overwrite=options.overwrite,
+        inputs=(request.source, request.target, *rule.reference_images),
+    )
+    _check_kind(request, info)
+    source_check = _check(tools.classifier, request.source)
+    target_check = _check(tools.classifier, request.target)
+
+    picture = read_image(request.source)
+    if source_check is not None:
+        source_check.look(picture)
+    face, notes = largest_face(picture, tools.portraits, "source_image", request.source)
+    known = known_faces(request, tools.references)
+    swap = FaceSwap(
+        tools.swapper,
+        tools.swapper.prepare(_portrait(request.source, picture, face)),
+        options.pixel_boost,
+    )
+    run = _Run(
+        request=request,
+        tools=tools,
+        choose=partial(choose, rule=rule, references=known.embeddings),
+        swap=swap,
+        check=target_check,
+        tally=Tally(partial(nearest, references=known.embeddings) if known.embeddings else None),
+        watch=Stopwatch(),
+        marks=synthetic_marks(tools.choice.name, content_checked=target_check is not None),
+    )
+    warnings = run.picture() if info.kind == "image" else run.video(info, observe)
+    tally = run.tally
+    if not tally.faces_swapped:
+        warnings = (*warnings, _nothing_swapped(tally, options))
+    return SwapReport(
+        output=request.output,
+        kind=info.kind,
+        frames=tally.frames,
+        faces_seen=tally.faces_seen,
+        faces_swapped=tally.faces_swapped,
+        frames_with_swap=tally.frames_with_swap,
+        seconds=time.perf_counter() - began,
+        stage_seconds=StageSeconds(**run.watch.seconds),
+        swapper=tools.choice,
+        device=tools.device,
+        selection=Selection(
+            mode=rule.mode,
+            references=known.references,
+            distance_limit=rule.reference_distance if known.embeddings else None,
+            smallest_accepted=tally.smallest_accepted,
+            mean_accepted=tally.mean_accepted,
+            nearest_rejected=tally.nearest_rejected,
+        ),
+        content=_content(source_check, target_check),
+        notes=tuple(dict.fromkeys((*notes, *known.notes))),
+        warnings=warnings,
+        parameters=request.parameters,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Run:
+    """The part of a swap that touches every frame."""
+
+    request: Request
+    tools: Tools
+    choose: Callable[[tuple[Face, ...]], tuple[Face, ...]]
+    swap: FaceSwap[Any]
+    check: ContentCheck | None
+    tally: Tally
+    watch: Stopwatch
+    marks: Mapping[str, str]
+
+    def video(self, info: VideoInfo, observe: Observe | None) -> tuple[str, ...]:
+        """Swap a video; returns what to warn of."""
+        request, options = self.request, self.request.options
+        warnings: list[str] = []
+        total = expected_frames(info, options.trim)
+
+        def tell(done: int) -> None:
+            if observe is not None:
+                observe(Progress(done, total))
+
+        frames = swapped_frames(
+            read_frames(request.target, options.trim, warn=warnings.append),
+            self._analyse,
+            self.choose,
+            self.swap,
+            tally=self.tally,
+            watch=self.watch,
+            workers=self.tools.threads.workers,
+        )
+        with self.watch.stage("encode"), closing(frames):
+            written = write_video(
+                self.watch.timed(None, frames),
+                request.output,
+                like=request.target,
+                options=options.encode,
+                trim=options.trim,
+                overwrite=options.overwrite,
+                observe=tell,
+                marks=self.marks,
+            )
+        return (*warnings, *written.warnings)
+
+    def picture(self) -> tuple[str, ...]:
+        """Swap a still picture; returns what to warn of."""
+        request = self.request
+        with self.watch.stage("decode"):
+            frame = read_image(request.target)
+        with self.watch.stage("analyse"):
+            if self.check is not None:
+                self.check.look(frame)
+            faces = self.tools.frames.analyse_picture(frame)
+        planned = self.tally.count(Planned(frame, faces, self.choose(faces)))
+        with self.watch.stage("swap"):
+            result = self.swap(planned)
+        with self.watch.stage("encode"):
+            written = write_image(
+                result,
+                request.output,
+                like=request.target,
+                overwrite=request.options.overwrite,
+                marks=self.marks,
+            )
+        return written.warnings
+
+    def _analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
+        guarded = frames if self.check is None else self.check.guard(frames)
+        return self.tools.frames.analyse(guarded)
+
+
+def largest_face(
+    picture: Frame, analyser: FaceAnalyser, field: str, path: Path
+) -> tuple[Face, tuple[str, ...]]:
+    """The largest face of a picture, and a note where there are several.
+
+    Raises:
+        NoFaceFound: There is none; `field` and `path` name the picture.
+    """
+    faces = analyser.analyse_picture(picture)
+    if not faces:
+        raise NoFaceFound(
+            f"No face was found in {field} {path}; choose a picture that shows one clearly."
+        )
+    if len(faces) == 1:
+        return faces[0], ()
+    face = max(faces, key=lambda face: face.box.area)
+    note = (
+        f"{path} shows {len(faces)} faces; the largest is taken, {face.box.width:.0f} x "
+        f"{face.box.height:.0f} pixels at {face.box.left:.0f}, {face.box.top:.0f}."
+    )
+    return face, (note,)
+
+
+def known_faces(request: Request, analyser: FaceAnalyser) -> Known:
+    """The reference faces of a request: of its pictures, else of its reference frame.
+
+    Raises:
+        NoFaceFound: A picture shows none, or the frame shows none that the rule accepts.
+        ParameterError: The target has no such frame.
+    """
+    rule = request.options.selection
+    if rule.mode != "reference":
+        return Known()
+    if not rule.reference_images:
+        number = rule.reference_frame
+        frame = read_frame(request.target, number)
+        where = f"frame {number} of {request.target}"
+        face = reference_face(analyser.analyse_picture(frame), rule, where=where)
+        return Known((embedding_of(face),), (_reference(where, face),))
+    found = [
+        (path, *largest_face(read_image(path), analyser, "reference_image", path))
+        for path in rule.reference_images
+    ]
+    return Known(
+        tuple(embedding_of(face) for _, face, _ in found),
+        tuple(_reference(str(path), face) for path, face, _ in found),
+        tuple(note for _, _, notes in found for note in notes),
+    )
+
+
+def embedding_of(face: Face) -> Embedding:
+    """The embedding of a face that was analysed for one."""
+    if face.embedding is None:
+        raise ValueError("This face has no embedding; analyse it with an embedder.")
+    return face.embedding
+
+
+def expected_frames(info: VideoInfo, trim: Trim) -> int | None:
+    """How many frames there will be, as far as the container tells; of a part, an estimate."""
+    if info.frame_count is None or (trim.start is None and trim.end is None):
+        return info.frame_count
+    length = info.frame_count / float(info.frame_rate)
+    start = min(trim.start or 0.0, length)
+    end = length if trim.end is None else min(trim.end, length)
+    return max(1, round((end - start) * float(info.frame_rate)))
+
+
+def _check_kind(request: Request, info: VideoInfo) -> None:
+    goes_to_picture = request.output.suffix.lower() in IMAGE_SUFFIXES
+    if goes_to_picture and info.kind == "video":
+        raise MediaError(
+            f"The target {request.target} is a video, but the output {request.output} is named as "
+            "a picture; choose a name that ends in .mp4 or .mkv, for example."
+        )
+    if not goes_to_picture and info.kind == "image":
+        raise MediaError(
+            f"The target {request.target} is a picture, but the output {request.output} is not "
+            f"named as one; choose a name that ends in one of {', '.join(IMAGE_SUFFIXES)}."
+        )
+
+
+def _portrait(path: Path, picture: Frame, face: Face) -> Portrait:
+    width, height = picture.size
+    return Portrait(path.stem, region(picture, Rect(0, 0, width, height)), face)
+
+
+def _reference(where: str, face: Face) -> Reference:
+    return Reference(where, face.box, face.score, face.attributes or Attributes())
+
+
+def _check(classifier: Classifier | None, what: Path) -> ContentCheck | None:
+    return None if classifier is None else ContentCheck(classifier, str(what))
+
+
+def _content(source: ContentCheck | None, target: ContentCheck | None) -> Content:
+    if source is None or target is None:
+        return Content(checked=False, limit=LIMIT)
+    return Content(
+        checked=True,
+        limit=LIMIT,
+        source_score=source.highest,
+        target_score=target.highest,
+        target_samples=target.looks,
+    )
+
+
+def _nothing_swapped(tally: Tally, options: SwapOptions) -> str:
+    """Why the output shows every face as it was."""
+    frames = "the picture" if tally.frames == 1 else f"any of the {tally.frames} frames"
+    if not tally.faces_seen:
+        return f"No face was swapped: none was found in {frames}."
+    if tally.nearest_rejected is not None:
+        return (
+            f"No face was swapped: the nearest in {frames} is at a distance of "
+            f"{tally.nearest_rejected:.2f} to the reference, and reference_face_distance is "
+            f"{options.selection.reference_distance:g}."
+        )
+    return f"No face was swapped: none in {frames} passes the filters."
