@@ -305,17 +305,20 @@ def consecutive(path: Path, count: int) -> list[Bytes]:
         return [picture for picture, _ in zip(pictures, range(count), strict=False)]
 
 
+def frontal(row: Row) -> bool:
+    return row.yaw is not None and abs(row.yaw) <= FRONTAL
+
+
 def summary(rows: Sequence[Row]) -> dict[str, float]:
     """Means and shares over a group's rows."""
     found = [row for row in rows if row.after is not None]
-    frontal = [row for row in found if row.yaw is not None and abs(row.yaw) <= FRONTAL]
 
     def mean(name: str) -> float:
         values = [value for row in found if (value := getattr(row, name)) is not None]
         return float(np.mean(values)) if values else float("nan")
 
     def share(name: str, limit: float, sign: int) -> float:
-        values = [value for row in frontal if (value := getattr(row, name)) is not None]
+        values = [value for row in found if (value := getattr(row, name)) is not None]
         return float(np.mean([sign * value >= sign * limit for value in values] or [np.nan]))
 
     after = [row.after for row in found if row.after is not None]
@@ -380,7 +383,10 @@ def main() -> None:
         rows[name] = measured(bench, name, pairs, sheet, choices.workers)
         sheet.write(OUT / f"quality_{name}{'_quick' if choices.quick else ''}.png")
         print(f"{name}: {len(rows[name])} swaps, {time.perf_counter() - started:.0f} s so far")
-    columns = {name: summary(each) for name, each in rows.items()}
+    columns = {}
+    for name, each in rows.items():
+        columns[name] = summary(each)
+        columns[f"{name}, yaw to {FRONTAL:.0f}"] = summary([row for row in each if frontal(row)])
     steady = {}
     if choices.media.is_dir():
         import people  # noqa: PLC0415 - found through kit's path

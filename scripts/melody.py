@@ -32,4 +32,5 @@ def melody(seconds: float) -> NDArray[np.float32]:
                 np.float32
             )
     fade = np.minimum(np.arange(count)[::-1] / (0.25 * RATE), 1.0).astype(np.float32)
-    return np.clip(sound * fade, -0.5, 0.5)
+    faded: NDArray[np.float32] = np.clip(sound * fade, -0.5, 0.5)
+    return faded

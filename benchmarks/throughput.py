@@ -1,0 +1,179 @@
+"""How much longer does a swap take than a plain transcode of the same clip?
+
+Both read and write with the engine's own reader and writer and the same encoder settings, so the
+transcode is the swap without its face work. They run in turn, as pairs, so that a machine that
+slows down slows both. Writes benchmarks/results/throughput.{json,md}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import kit
+from kit import OUT, RESULTS
+
+from engine import Engine
+from engine.media.decode import read_frames
+from engine.media.encode import write_video
+from engine.media.probe import probe
+from engine.options import EncodeOptions
+
+SOURCE = "P008"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Seconds of a transcode and of the swap that followed it, and the swap's stages."""
+
+    transcode: float
+    swap: float
+    stages: dict[str, float]
+
+    @property
+    def ratio(self) -> float:
+        return self.swap / self.transcode
+
+
+def transcode(clip: Path, output: Path) -> float:
+    """Seconds for reading and writing every frame as it is."""
+    started = time.perf_counter()
+    write_video(read_frames(clip), output, like=clip, options=EncodeOptions(), overwrite=True)
+    return time.perf_counter() - started
+
+
+def pairs(
+    engine: Engine, source: Path, clip: Path, count: int, parameters: dict[str, Any]
+) -> list[Pair]:
+    """Interleaved measurements, after one of each that does not count."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain, swapped = Path(folder) / f"plain{clip.suffix}", Path(folder) / f"swap{clip.suffix}"
+        done = []
+        for number in range(count + 1):
+            seconds = transcode(clip, plain)
+            started = time.perf_counter()
+            report = engine.swap(source, clip, swapped, overwrite=True, **parameters)
+            pair = Pair(seconds, time.perf_counter() - started, asdict(report.stage_seconds))
+            print(
+                f"transcode {pair.transcode:.2f} s, swap {pair.swap:.2f} s, {pair.ratio:.2f}"
+                + ("" if number else " (warming up, not counted)"),
+                flush=True,
+            )
+            if number:
+                done.append(pair)
+        return done
+
+
+def summary(measured: list[Pair]) -> dict[str, Any]:
+    """Medians, the ratios' spread, and what share of all stages' work each stage is."""
+    ratios = sorted(pair.ratio for pair in measured)
+    stages = {
+        name: statistics.median(pair.stages[name] for pair in measured)
+        for name in measured[0].stages
+    }
+    whole = sum(stages.values())
+    return {
+        "pairs": len(measured),
+        "transcode_seconds": statistics.median(pair.transcode for pair in measured),
+        "swap_seconds": statistics.median(pair.swap for pair in measured),
+        "ratio_min": ratios[0],
+        "ratio_median": statistics.median(ratios),
+        "ratio_max": ratios[-1],
+        "stage_seconds": stages,
+        "stage_shares": {name: seconds / whole for name, seconds in stages.items()},
+    }
+
+
+def markdown(result: dict[str, Any]) -> str:
+    clip, found = result["clip"], result["summary"]
+    width, height = clip["size"]
+    described = f"{clip['name']}: {clip['frames']} frames of {width}x{height}, {clip['codec']}."
+    spread = f"{found['ratio_min']:.2f} to {found['ratio_max']:.2f}"
+    lines = [
+        "# Throughput",
+        "",
+        described,
+        "",
+        kit.machine_line(),
+        "",
+        "| measure | value |",
+        "| --- | ---: |",
+        f"| pairs | {found['pairs']} |",
+        f"| plain transcode, median seconds | {found['transcode_seconds']:.2f} |",
+        f"| swap, median seconds | {found['swap_seconds']:.2f} |",
+        f"| swap, frames a second | {clip['frames'] / found['swap_seconds']:.1f} |",
+        f"| swap over transcode, median | {found['ratio_median']:.2f} |",
+        f"| swap over transcode, min to max | {spread} |",
+        "",
+        "| stage | seconds of work | share |",
+        "| --- | ---: | ---: |",
+    ]
+    lines += [
+        f"| {name} | {seconds:.2f} | {found['stage_shares'][name]:.0%} |"
+        for name, seconds in found["stage_seconds"].items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def demo_clip() -> Path:
+    """The demo's film, made once: 720p, one face."""
+    import demo  # noqa: PLC0415 - found through kit's path
+    import people  # noqa: PLC0415
+
+    clip = OUT / "throughput.mp4"
+    if not clip.is_file():
+        OUT.mkdir(parents=True, exist_ok=True)
+        demo.make_target(people.person(demo.ACTOR), clip)
+    return clip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--clip", type=Path, help="target (default: the demo's film, 720p, one face)"
+    )
+    parser.add_argument("--source", type=Path, help="picture of the face to put in")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--pixel-boost", default="384x384")
+    parser.add_argument("--mode", default="reference", help="face_selector_mode")
+    parser.add_argument("--no-write", action="store_true", help="print only")
+    choices = parser.parse_args()
+    import people  # noqa: PLC0415 - found through kit's path
+
+    clip = choices.clip or demo_clip()
+    source = choices.source or people.person(SOURCE).portrait
+    parameters = {"pixel_boost": choices.pixel_boost, "face_selector_mode": choices.mode}
+    with Engine() as engine:
+        measured = pairs(engine, source, clip, choices.pairs, parameters)
+    info = probe(clip)
+    result = {
+        "machine": kit.machine(),
+        "clip": {
+            "name": clip.name,
+            "size": info.size,
+            "frames": sum(1 for _ in read_frames(clip)),
+            "codec": info.codec,
+            "format": info.format.name,
+        },
+        "parameters": parameters,
+        "summary": summary(measured),
+        "pairs": [asdict(pair) for pair in measured],
+    }
+    text = markdown(result)
+    print(text)
+    if not choices.no_write:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        (RESULTS / "throughput.json").write_text(json.dumps(result, indent=1) + "\n")
+        (RESULTS / "throughput.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
