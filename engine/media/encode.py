@@ -6,7 +6,7 @@ import itertools
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from engine.errors import MediaError
 from engine.media.copies import Window, add_copies, copied_packets, moved_chapters
 from engine.media.decode import exact_seconds
 from engine.media.encoders import choose_encoder, encoder_format, encoder_options, encoders_for
-from engine.media.formats import full_range, picture_of, pixel_format
-from engine.media.output import VIDEO_FORMATS, check_output, written_aside
+from engine.media.formats import full_range, picture_of, with_full_chroma
+from engine.media.marks import marked_metadata
+from engine.media.output import VIDEO_FORMATS, WrittenInfo, check_output, written_aside
 from engine.media.probe import Source, as_fraction, describe, main_video, open_media
 from engine.options import EncodeOptions, Trim
 from engine.values import Frame
@@ -51,17 +52,6 @@ _CLOCKS = {
 }
 _DEFAULT, _WHOLE = EncodeOptions(), Trim()
 _BT709, _LIMITED, _FULL = 1, 1, 2  # FFmpeg's numbers
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenInfo:
-    """What was written, and in sentences what could not be carried over as it was."""
-
-    frames: int
-    size: tuple[int, int]
-    codec: str
-    pixel_format: str
-    warnings: tuple[str, ...]
 
 
 def write_video(
@@ -108,7 +98,7 @@ def write_video(
             stream.disposition = shown.disposition
             copies, left_out = add_copies(target, container, shown)
             container.set_chapters(moved_chapters(target, window))
-            container.metadata.update(_marked(_kept(target.metadata), marks or {}))
+            container.metadata.update(marked_metadata(_kept(target.metadata), marks or {}))
             container.start_encoding()
             written = _Count()
             packets = _encoded(
@@ -288,24 +278,13 @@ def _converted(frame: Frame, pixel_format: str) -> VideoFrame:
         return picture_of(frame)
     depth = "" if frame.format.bits == 8 else f"{frame.format.bits}le"
     if frame.format.family == "yuv" and pixel_format == f"yuv444p{depth}":
-        return picture_of(_with_full_chroma(frame, pixel_format))
+        return picture_of(with_full_chroma(frame, alpha=False))
     picture = picture_of(frame)
     if frame.format.family == "rgb" and not pixel_format.startswith(("gbr", "rgb", "bgr")):
         return picture.reformat(
             format=pixel_format, dst_colorspace=_BT709, dst_color_range=_LIMITED
         )
     return picture.reformat(format=pixel_format)
-
-
-def _with_full_chroma(frame: Frame, name: str) -> Frame:
-    """The frame as 4:4:4, each chroma sample repeated, and without alpha."""
-    width, height = frame.coded_size
-    down, across = 1 << frame.format.chroma_shift_y, 1 << frame.format.chroma_shift_x
-    chroma = (
-        plane.repeat(down, axis=0).repeat(across, axis=1)[:height, :width]
-        for plane in frame.planes[1:3]
-    )
-    return replace(frame, planes=(frame.planes[0], *chroma), format=pixel_format(name))
 
 
 def _mux(
@@ -328,13 +307,3 @@ def _mux(
 
 def _kept(metadata: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in metadata.items() if key.lower() not in _OWN_TAGS}
-
-
-def _marked(metadata: Mapping[str, str], marks: Mapping[str, str]) -> dict[str, str]:
-    """The target's metadata and the marks; a comment that was there stays before the mark's."""
-    marked = {**metadata, **marks}
-    own = next((value for key, value in metadata.items() if key.lower() == "comment"), None)
-    if own and "comment" in marks:
-        marked = {key: value for key, value in marked.items() if key.lower() != "comment"}
-        marked["comment"] = f"{own}\n{marks['comment']}"
-    return marked

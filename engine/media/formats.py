@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from math import log2
 from typing import Any
@@ -130,6 +131,20 @@ def picture_of(frame: Frame) -> VideoFrame:
     picture.color_primaries = frame.colour.primaries
     picture.color_trc = frame.colour.transfer
     return picture
+
+
+def with_full_chroma(frame: Frame, *, alpha: bool = True) -> Frame:
+    """A YUV frame as 4:4:4, each chroma sample repeated; without its alpha plane on request."""
+    fmt = frame.format
+    width, height = frame.coded_size
+    chroma = (
+        plane.repeat(1 << fmt.chroma_shift_y, axis=0).repeat(1 << fmt.chroma_shift_x, axis=1)
+        for plane in frame.planes[1:3]
+    )
+    kept = frame.planes[3:] if alpha else ()
+    name = f"yuv{'a' if kept else ''}444p{'' if fmt.bits == 8 else f'{fmt.bits}le'}"
+    planes = (frame.planes[0], *(plane[:height, :width] for plane in chroma), *kept)
+    return replace(frame, planes=planes, format=pixel_format(name))
 
 
 def full_range(frame: Frame) -> bool:

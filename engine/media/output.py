@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import MediaError, OutputExists
@@ -24,6 +25,17 @@ VIDEO_FORMATS = {
     ".ts": "mpegts",
     ".webm": "webm",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenInfo:
+    """What was written, and in sentences what could not be carried over as it was."""
+
+    frames: int
+    size: tuple[int, int]
+    codec: str
+    pixel_format: str
+    warnings: tuple[str, ...]
 
 
 def check_output(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:

@@ -17,8 +17,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.exif import exif_orientation
 from engine.media.formats import planes_of
+from engine.media.segments import exif_orientation
 from engine.values import Colour, Matrix, Orientation, PixelFormat, VideoInfo
 
 _IMAGE_FORMATS = frozenset({"image2", "webp", "webp_anim"})
@@ -33,7 +33,7 @@ _MATRICES: dict[int, Matrix] = {
     9: "bt2020",
     10: "bt2020",
 }
-_CENTRED_CODECS = frozenset({"mjpeg", "mpeg1video"})
+_CENTRED_CODECS = frozenset({"mjpeg", "mpeg1video", "webp"})
 # The eight orientations as the linear part (a, b, c, d) of x' = ax + cy, y' = bx + dy.
 _QUARTER_TURNS = ((1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))
 
@@ -185,7 +185,7 @@ def colour_of(picture: VideoFrame, stream: VideoStream) -> Colour:
 def orientation_of(picture: VideoFrame, image: Path | None) -> Orientation:
     """How the coded picture is to be turned: by EXIF for an image, else by display matrix."""
     if image is not None:
-        return exif_orientation(image)
+        return exif_orientation(image.read_bytes())
     matrix = _display_matrix(picture)
     if matrix is None:
         return Orientation(quarter_turns=round(picture.rotation / 90) % 4)

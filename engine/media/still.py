@@ -1,0 +1,146 @@
+"""A frame to a still image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+from av.codec.context import CodecContext
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+
+from engine.errors import MediaError
+from engine.media.formats import full_range, picture_of, with_full_chroma
+from engine.media.marks import marks_packet
+from engine.media.output import IMAGE_SUFFIXES, WrittenInfo, check_output, written_aside
+from engine.media.segments import icc_profile, with_metadata
+from engine.values import Frame, Orientation, Plane
+
+_BT601, _LIMITED, _FULL = 5, 1, 2  # FFmpeg's numbers
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoding:
+    codec: str
+    pixel_format: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    yuv_range: int | None = None  # of the BT.601 that the file format prescribes
+
+
+def write_image(
+    frame: Frame,
+    output: Path,
+    *,
+    like: Path | None = None,
+    overwrite: bool = False,
+    marks: Mapping[str, str] | None = None,
+) -> WrittenInfo:
+    """Writes a frame as PNG, JPEG or WebP, upright, with the colour profile of `like`.
+
+    PNG keeps alpha and 16 bits; JPEG has the highest quality and the frame's own chroma
+    resolution; WebP is lossless for RGB frames. `marks` become an XMP packet.
+
+    Raises:
+        MediaError: `output` cannot be written or has no such extension.
+        OutputExists: it is there and `overwrite` is False.
+    """
+    check_output(output, overwrite=overwrite, inputs=() if like is None else (like,))
+    suffix = output.suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        raise MediaError(f"the output {output} must end in one of {', '.join(IMAGE_SUFFIXES)}")
+    upright = _upright(frame)
+    encoding = _encoding(suffix, upright)
+    width, height = upright.coded_size
+    try:
+        data = _encoded(upright, encoding)
+    except av.FFmpegError as error:
+        raise MediaError(f"{output} could not be written: {error.strerror}") from error
+    alpha = upright.format.alpha
+    packet = marks_packet(marks) if marks else None
+    profile = None if like is None else icc_profile(like.read_bytes())
+    if packet or profile:
+        data = with_metadata(data, xmp=packet, icc=profile, size=(width, height), alpha=alpha)
+    with written_aside(output) as aside:
+        aside.write_bytes(data)
+    lost = alpha and encoding.codec == "mjpeg"
+    return WrittenInfo(
+        frames=1,
+        size=(width, height),
+        codec=encoding.codec,
+        pixel_format=encoding.pixel_format,
+        warnings=("JPEG has no transparency; it was left out",) if lost else (),
+    )
+
+
+def _encoding(suffix: str, frame: Frame) -> _Encoding:
+    fmt = frame.format
+    if suffix == ".png":
+        deep = fmt.bits > 8
+        if fmt.family == "gray":
+            grey = ("ya16be" if deep else "ya8") if fmt.alpha else ("gray16be" if deep else "gray")
+            return _Encoding("png", grey)
+        stem = "rgba" if fmt.alpha else "rgb"
+        depth = ("64be" if fmt.alpha else "48be") if deep else ("" if fmt.alpha else "24")
+        return _Encoding("png", stem + depth)
+    if suffix == ".webp":
+        if fmt.family == "yuv":
+            name = "yuva420p" if fmt.alpha else "yuv420p"
+            return _Encoding("libwebp", name, {"quality": "95"}, _LIMITED)
+        return _Encoding("libwebp", "bgra", {"lossless": "1"})
+    kept = fmt.name if fmt.name in ("yuv420p", "yuv422p") else "yuv444p"
+    return _Encoding("mjpeg", kept, {"qmin": "1", "qmax": "1", "huffman": "optimal"}, _FULL)
+
+
+def _encoded(frame: Frame, encoding: _Encoding) -> bytes:
+    picture = _converted(frame, encoding)
+    context = CodecContext.create(encoding.codec, "w")
+    assert isinstance(context, VideoCodecContext)
+    context.width, context.height = frame.coded_size
+    context.pix_fmt = encoding.pixel_format
+    context.time_base = Fraction(1, 25)
+    context.options = dict(encoding.options)
+    context.color_range = encoding.yuv_range or _FULL
+    if encoding.yuv_range is not None:
+        context.colorspace = _BT601
+    picture.pts, picture.time_base = 0, Fraction(1, 25)
+    return b"".join(bytes(packet) for packet in [*context.encode(picture), *context.encode(None)])
+
+
+def _converted(frame: Frame, encoding: _Encoding) -> VideoFrame:
+    """The frame in the encoding's pixel format, range and matrix; untouched where they agree."""
+    picture = picture_of(frame)
+    range_now = _FULL if full_range(frame) else _LIMITED
+    range_then = encoding.yuv_range or _FULL
+    matrix_agrees = frame.format.family != "yuv" or frame.colour.matrix == "bt601"
+    if frame.format.name == encoding.pixel_format and range_now == range_then and matrix_agrees:
+        return picture
+    matrices = {"bt601": _BT601, "bt709": 1, "bt2020": 9, "rgb": _BT601}
+    return picture.reformat(
+        format=encoding.pixel_format,
+        src_colorspace=matrices[frame.colour.matrix],
+        dst_colorspace=_BT601 if encoding.yuv_range is not None else None,
+        src_color_range=range_now,
+        dst_color_range=range_then,
+    )
+
+
+def _upright(frame: Frame) -> Frame:
+    """The frame as it is displayed, its planes turned."""
+    orientation = frame.orientation
+    if orientation == Orientation():
+        return frame
+    if frame.format.chroma_shift_x or frame.format.chroma_shift_y:
+        # Turned chroma would be sited elsewhere, and odd sizes would not match.
+        frame = with_full_chroma(frame)
+    planes = tuple(_turned(plane, orientation) for plane in frame.planes)
+    return replace(frame, planes=planes, orientation=Orientation())
+
+
+def _turned(plane: Plane, orientation: Orientation) -> Plane:
+    mirrored = plane[:, ::-1] if orientation.mirrored else plane
+    return cast("Plane", np.rot90(mirrored, orientation.quarter_turns))
