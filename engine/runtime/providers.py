@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -21,6 +22,7 @@ CUDA_NAME: Final = "CUDAExecutionProvider"
 # A client for a remote service: it computes nothing here.
 _REMOTE = frozenset({"AzureExecutionProvider"})
 _FATAL_ONLY = 4
+_NO_CARD = "is there an NVIDIA card, and does its driver suit this build's version of CUDA?"
 
 # All of these unpack into the same folder, and none says that it excludes the others.
 _BUILDS = (
@@ -166,16 +168,21 @@ def probe_provider(name: str) -> Probe:
     except Exception as error:  # noqa: BLE001 - each provider fails in its own way
         return Probe(name, works=False, detail=f"{name} does not run: {_line(str(error))}")
     if session.get_providers()[0] != name:
-        detail = f"{name} cannot start and ONNX Runtime would fall back to the CPU. {said}"
-        return Probe(name, works=False, detail=detail.strip())
+        return Probe(name, works=False, detail=f"{name} cannot start: {said or _NO_CARD}")
     return Probe(name, works=True)
 
 
 def preload(runtime: ModuleType) -> str:
-    """Loads the CUDA libraries that pip installed; returns what it complained about."""
+    """Loads the CUDA libraries that pip installed; returns a sentence on those it cannot load."""
     with contextlib.redirect_stdout(io.StringIO()) as said:
         runtime.preload_dlls()
-    return _line(said.getvalue())
+    libraries = dict.fromkeys(re.findall(r"Failed to load (\S+):", said.getvalue()))
+    if not libraries:
+        return ""
+    return (
+        f"{', '.join(libraries)} cannot be loaded; `pip install 'faceswap-engine[gpu]'` brings "
+        "the libraries of CUDA and cuDNN."
+    )
 
 
 def tiny_model() -> bytes:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ from engine.runtime.providers import (
     choose,
     distributions,
     load_runtime,
+    preload,
     probe,
     probe_provider,
     tiny_model,
@@ -94,3 +96,16 @@ def test_importing_the_room_does_not_import_the_runtime() -> None:
         "sys.exit('onnxruntime' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_libraries_that_do_not_load_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    def complain() -> None:
+        print("Failed to load libcublasLt.so.13: no such file")  # noqa: T201 - as it does
+        print("Failed to load libcudart.so.13: no such file")  # noqa: T201
+
+    runtime = ModuleType("onnxruntime")
+    runtime.preload_dlls = complain  # type: ignore[attr-defined]
+    assert preload(runtime).startswith("libcublasLt.so.13, libcudart.so.13 cannot be loaded")
+    runtime.preload_dlls = lambda: None  # type: ignore[attr-defined]
+    assert preload(runtime) == ""
+    assert capsys.readouterr().out == ""
