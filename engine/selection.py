@@ -71,12 +71,13 @@ def reference_face(
             f"No face was found in {where}; choose a frame that shows the person with "
             "reference_frame_number, or give a picture with reference_image."
         )
-    listing = "; ".join(f"{index}: {describe(face)}" for index, face in enumerate(found))
     if not candidates:
         raise NoFaceFound(
-            f"None of the {_count(found)} in {where} passes the filters ({_filters(rule)}): "
-            f"{listing}. Loosen the filters or choose another reference_frame_number."
+            f"Of {_count(found)} in {where} none passes the filters ({_filters(rule)}): "
+            f"{'; '.join(map(describe, found))}. "
+            "Loosen the filters or choose another reference_frame_number."
         )
+    listing = "; ".join(f"{index}: {describe(face)}" for index, face in enumerate(candidates))
     raise NoFaceFound(
         f"reference_face_position is {rule.reference_position}, but {where} offers "
         f"{_count(candidates)}, counted from 0 ({rule.order}; {_filters(rule)}): {listing}."

@@ -192,7 +192,9 @@ def test_no_face_at_all_names_the_place_and_the_remedy() -> None:
 
 def test_nobody_passing_shows_who_was_found() -> None:
     rule = SelectionRule(gender="male", age_start=70)
-    with pytest.raises(NoFaceFound, match="None of the 3 faces") as raised:
+    with pytest.raises(
+        NoFaceFound, match="Of 3 faces in the reference frame none passes"
+    ) as raised:
         reference_face(PEOPLE, rule)
     message = str(raised.value)
     assert "male, age 70 to 100" in message
@@ -203,6 +205,9 @@ def test_a_position_past_the_end_says_how_many_there_are() -> None:
     rule = SelectionRule(gender="female", reference_position=2)
     with pytest.raises(NoFaceFound, match=r"position is 2, .* offers 2 faces, counted from 0"):
         reference_face(PEOPLE, rule)
+    with pytest.raises(NoFaceFound) as raised:
+        reference_face(PEOPLE, rule)
+    assert f"0: {describe(CLEO)}; 1: {describe(ADA)}." in str(raised.value)
 
 
 @pytest.mark.parametrize(

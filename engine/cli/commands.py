@@ -14,7 +14,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from engine.errors import EngineError, WeightsError
+from engine.errors import EngineError, ParameterError, WeightsError
 from engine.options import AnalysisOptions, Device, SelectionRule, SelectorMode, SelectorOrder
 from engine.values import Gender, Race
 from engine.version import VERSION
@@ -119,6 +119,11 @@ Rotated = Annotated[
         help="Also look for heads turned by 90, 180 and 270 degrees.",
         rich_help_panel=HOW,
     ),
+]
+
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace an output that exists.", rich_help_panel=FILES),
 ]
 
 app = typer.Typer(
@@ -331,10 +336,7 @@ def swap(
             rich_help_panel=FILES,
         ),
     ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace an output that exists.", rich_help_panel=FILES),
-    ] = False,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -380,6 +382,82 @@ def swap(
             show.as_json(report.to_dict())
         else:
             show.report(report)
+
+
+@app.command(epilog=EPILOG)
+def faces(
+    target: Annotated[
+        str, typer.Argument(help="Video or picture to look into.", show_default=False)
+    ],
+    *,
+    frame: Annotated[
+        int, typer.Option(help="Frame to look at; 1 is the first.", metavar="NUMBER")
+    ] = _RULE.reference_frame,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture to write: the frame and its faces, numbered.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Picture of a person to measure distances to; may be repeated.",
+            metavar="PICTURE",
+            show_default=False,
+        ),
+    ] = None,
+    face_selector_order: Order = _RULE.order,
+    face_selector_gender: GenderFilter = "none",
+    face_selector_race: RaceFilter = "none",
+    face_selector_age_start: AgeStart = str(_RULE.age_start),
+    face_selector_age_end: AgeEnd = str(_RULE.age_end),
+    device: DeviceOption = "auto",
+    detect_rotated: Rotated = _ANALYSIS.detect_rotated,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """List the faces in a frame, numbered as --reference-face-position counts them.
+
+    For example: [bold]faceswap-engine faces film.mp4 --frame 120 --sheet faces.png[/bold]
+    """
+    with told(debug):
+        from engine.app import Engine
+        from engine.cli import show
+        from engine.inspect.sheet import as_frame, contact_sheet
+        from engine.media.output import IMAGE_SUFFIXES, check_output
+        from engine.media.still import write_image
+
+        if sheet is not None:
+            if sheet.suffix.lower() not in IMAGE_SUFFIXES:
+                raise ParameterError(
+                    f"--sheet is {sheet}; allowed: a file that ends in {_words(IMAGE_SUFFIXES)}."
+                )
+            # Said before any work is done.
+            check_output(sheet, overwrite=overwrite, inputs=[Path(target)])
+        with Engine() as engine:
+            found = engine.faces(
+                target,
+                frame,
+                reference or (),
+                face_selector_order=face_selector_order,
+                face_selector_gender=face_selector_gender,
+                face_selector_race=face_selector_race,
+                face_selector_age_start=_number(face_selector_age_start),
+                face_selector_age_end=_number(face_selector_age_end),
+                device=device,
+                detect_rotated=detect_rotated,
+            )
+        if sheet is not None:
+            picture = contact_sheet(found.frame, found.faces, found.distances)
+            write_image(as_frame(picture), sheet, overwrite=overwrite)
+        if as_json:
+            show.as_json(show.face_list(found.faces, found.distances))
+        else:
+            show.faces(found.faces, found.distances)
 
 
 @app.command(epilog=EPILOG)

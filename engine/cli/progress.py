@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TextIO
+from typing import TextIO, TypeAlias
 
 from rich.console import Console
 from rich.progress import (
@@ -17,7 +17,9 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from engine.pipeline.run import Observe, Progress
+from engine.pipeline.run import Progress
+
+Observe: TypeAlias = Callable[[Progress], None]
 
 _EVERY = 5.0  # seconds between two plain lines
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import typer
@@ -41,8 +42,11 @@ def remarks(done: SwapReport) -> None:
         typer.echo(f"warning: {warning}", err=True)
 
 
-def faces(found: Sequence[tuple[Face, float | None]]) -> None:
+def faces(found: Sequence[Face], distances: Sequence[float | None]) -> None:
     """Prints a line for each face, numbered from 0, with its distance to a reference if known."""
+    if not found:
+        typer.echo("No face was found, or none that passes the filters.")
+        return
     rows = [
         (
             str(index),
@@ -51,23 +55,23 @@ def faces(found: Sequence[tuple[Face, float | None]]) -> None:
             *_read(face.attributes or Attributes()),
             "-" if distance is None else f"{distance:.2f}",
         )
-        for index, (face, distance) in enumerate(found)
+        for index, (face, distance) in enumerate(zip(found, distances, strict=True))
     ]
     table(("face", "box", "score", "age", "gender", "race", "distance"), rows)
 
 
-def face_dict(index: int, face: Face, distance: float | None) -> dict[str, Any]:
-    """A face as JSON has it."""
-    box, read = face.box, face.attributes or Attributes()
-    return {
-        "index": index,
-        "box": [box.left, box.top, box.right, box.bottom],
-        "score": face.score,
-        "age": read.age,
-        "gender": read.gender,
-        "race": read.race,
-        "distance": distance,
-    }
+def face_list(found: Sequence[Face], distances: Sequence[float | None]) -> list[dict[str, Any]]:
+    """The same as JSON has it; boxes are left, top, right, bottom."""
+    return [
+        {
+            "index": index,
+            "box": [face.box.left, face.box.top, face.box.right, face.box.bottom],
+            "score": face.score,
+            **asdict(face.attributes or Attributes()),
+            "distance": distance,
+        }
+        for index, (face, distance) in enumerate(zip(found, distances, strict=True))
+    ]
 
 
 def finding(one: Finding) -> None:

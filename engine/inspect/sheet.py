@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -11,14 +12,14 @@ from engine.geometry import affine as maps
 from engine.pixels.align import byte_crop
 from engine.pixels.draw import Ink, fill, outline, text_width, write
 from engine.pixels.planes import thumbnail
-from engine.values import Affine, Attributes, Box, Bytes, Face, Frame, Rect
+from engine.values import Affine, Attributes, Box, Bytes, Colour, Face, Frame, PixelFormat, Rect
 
 _COLUMNS = 5
 _CARD = 240  # side of a face's picture
 _GAP = 12
 _LINE = 24
 _LINES = 4
-_TEXT = 17
+_TEXT = 16
 _PAPER: Ink = (24, 24, 27)
 _WORDS: Ink = (228, 228, 231)
 _MARK: Ink = (163, 230, 53)
@@ -54,6 +55,18 @@ def contact_sheet(
         top = below + row * (card_height + _GAP)
         _paste(sheet, _card(frame, index, face, distance), left, top)
     return sheet
+
+
+def as_frame(picture: Bytes) -> Frame:
+    """A picture, (h, w, 3) RGB, as the frame that an image writer takes."""
+    return Frame(
+        index=0,
+        pts=0,
+        time_base=Fraction(1),
+        planes=tuple(np.ascontiguousarray(picture[..., channel]) for channel in range(3)),
+        format=PixelFormat("gbrp", "rgb", 8),
+        colour=Colour(matrix="rgb", full_range=True),
+    )
 
 
 def _overview(frame: Frame, faces: Sequence[Face]) -> Bytes:

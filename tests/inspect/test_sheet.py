@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from engine.inspect.sheet import contact_sheet
+from engine.inspect.sheet import as_frame, contact_sheet
+from engine.media.decode import read_image
+from engine.media.still import write_image
 from engine.values import Bytes, Colour, Frame, Orientation, PixelFormat
 from tests.people import face
 
@@ -85,3 +88,11 @@ def test_the_frame_is_not_drawn_on() -> None:
     contact_sheet(shown, [face(100, 40, 50)])
     assert all(np.array_equal(was, now) for was, now in zip(before, shown.planes, strict=True))
     assert share_of_ink(contact_sheet(shown, [])) > 0.01
+
+
+def test_a_written_sheet_reads_back_as_it_was(tmp_path: Path) -> None:
+    sheet = contact_sheet(frame(), [face(100, 40, 50)])
+    write_image(as_frame(sheet), tmp_path / "sheet.png")
+    again = read_image(tmp_path / "sheet.png")
+    assert again.size == (sheet.shape[1], sheet.shape[0])
+    assert np.array_equal(np.dstack(again.planes), sheet)
