@@ -9,6 +9,7 @@ from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
 
+import measures
 import numpy as np
 
 from engine.faces.analyser import FaceAnalyser
@@ -96,12 +97,13 @@ class Kit:
 
     def face_near(self, frame: Frame, mesh: Mesh) -> Face | None:
         """The face of a frame that lies where `mesh` does; None where there is none."""
-        centre, reach = mesh.points[:, :2].mean(axis=0), float(np.ptp(mesh.points[:, 0]))
-        for face in self.faces(frame):
-            away = float(np.linalg.norm(face.mesh.points[:, :2].mean(axis=0) - centre))
-            if away < 0.5 * reach:
-                return face
-        return None
+        reach = 0.5 * float(np.ptp(mesh.points[:, 0]))
+        near = [
+            (away, face)
+            for face in self.faces(frame)
+            if (away := measures.shift(face.mesh.points, mesh.points)) < reach
+        ]
+        return min(near, key=lambda pair: pair[0])[1] if near else None
 
     def portrait(self, name: str, picture: Bytes) -> Portrait:
         """The picture's largest face as a source.

@@ -20,6 +20,11 @@ def eye_distance(mesh: Points) -> float:
     return max(float(np.linalg.norm(right - left)), 1.0)
 
 
+def shift(one: Points, other: Points) -> float:
+    """Pixels between the middles of two meshes."""
+    return float(np.linalg.norm(one[:, :2].mean(axis=0) - other[:, :2].mean(axis=0)))
+
+
 def landmark_error(wanted: Points, got: Points, indices: tuple[int, ...] | None = None) -> float:
     """Mean distance between two meshes (468, 2 or 3) in the plane, in eye distances."""
     chosen = slice(None) if indices is None else list(indices)

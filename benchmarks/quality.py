@@ -317,6 +317,10 @@ def summary(rows: Sequence[Row]) -> dict[str, float]:
         values = [value for row in found if (value := getattr(row, name)) is not None]
         return float(np.mean(values)) if values else float("nan")
 
+    def median(name: str) -> float:
+        values = [value for row in found if (value := getattr(row, name)) is not None]
+        return float(np.median(values)) if values else float("nan")
+
     def share(name: str, limit: float, sign: int) -> float:
         values = [value for row in found if (value := getattr(row, name)) is not None]
         return float(np.mean([sign * value >= sign * limit for value in values] or [np.nan]))
@@ -332,6 +336,7 @@ def summary(rows: Sequence[Row]) -> dict[str, float]:
         "cosine_to_target": mean("kept"),
         "share_same_person": share("after", SAME, 1),
         "landmark_error": mean("error"),
+        "landmark_error_median": median("error"),
         "eyes_error": mean("eyes_error"),
         "lips_error": mean("lips_error"),
         "eye_opening_error": mean("eye_opening_error"),
