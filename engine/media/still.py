@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
@@ -143,4 +142,4 @@ def _upright(frame: Frame) -> Frame:
 
 def _turned(plane: Plane, orientation: Orientation) -> Plane:
     mirrored = plane[:, ::-1] if orientation.mirrored else plane
-    return cast("Plane", np.rot90(mirrored, orientation.quarter_turns))
+    return np.rot90(mirrored, orientation.quarter_turns)
