@@ -20,6 +20,24 @@ def test_exports_are_sorted_and_there() -> None:
         assert name in dir(engine)
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        "pass",
+        "from engine.app import Engine",
+        "from engine.swap.contract import Swapper",
+        "import engine.swap.contract",
+        "engine.Engine; engine.swap",
+    ],
+)
+def test_swap_is_the_function_whatever_is_imported_first(first: str) -> None:
+    script = f"import engine; {first}; from engine import swap; print(engine.swap is swap, swap)"
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert result.stdout.startswith("True <function swap")
+
+
 def test_every_error_of_the_tree_is_the_engines() -> None:
     for name in engine.__all__:
         value = getattr(engine, name)
