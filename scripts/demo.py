@@ -131,20 +131,18 @@ def write(output: Path, pictures: Iterable[Bytes], sound: NDArray[np.float32]) -
 
 
 def stills(path: Path, numbers: set[int]) -> list[Bytes]:
-    """Single pictures of a film, as RGB."""
-    return [
-        region_bytes(frame, Rect(0, 0, *frame.size))
-        for frame in read_frames(path)
-        if frame.index in numbers
-    ]
+    """The middle squares of single pictures of a film, as RGB."""
+    width, height = SIZE
+    square = Rect((width - height) // 2, 0, (width + height) // 2, height)
+    return [region_bytes(frame, square) for frame in read_frames(path) if frame.index in numbers]
 
 
 def before_after(source: Path, target: Path, swapped: Path, output: Path) -> None:
     """The source, and under each other pictures of the target and of what became of them."""
     count = sum(1 for _ in read_frames(target))
-    numbers = {round(count * share) for share in (0.09, 0.31, 0.56, 0.92)}
+    numbers = {round(count * share) for share in (0.02, 0.09, 0.31, 0.56)}
     rows = [np.hstack(stills(path, numbers)) for path in (target, swapped)]
-    sheet = cv2.resize(np.vstack(rows), None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA)
+    sheet = cv2.resize(np.vstack(rows), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     side = sheet.shape[0]
     portrait = cv2.resize(read(source), (side, side), interpolation=cv2.INTER_AREA)
     picture = cv2.cvtColor(np.hstack([portrait, sheet]), cv2.COLOR_RGB2BGR)

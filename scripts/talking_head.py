@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from engine.geometry import affine
 from engine.geometry.face_mesh import OVAL
+from engine.pipeline.flow import ordered_map
 from engine.values import Affine, Bytes, Mask, Points
 
 Triangles = NDArray[np.intp]
@@ -82,15 +83,16 @@ def border(width: int, height: int) -> NDArray[np.float64]:
 
 
 def film(
-    posed: Mapping[str, Pose], script: Sequence[Beat], rate: int, seed: int = 1
+    posed: Mapping[str, Pose], script: Sequence[Beat], rate: int, workers: int = 2
 ) -> Iterator[Bytes]:
     """The film's pictures, (720, 1280, 3) RGB, beginning at the first beat's expression."""
     base = posed[script[0].expression]
     height, width = base.picture.shape[:2]
     triangles = delaunay(np.mean([pose.points[:, :2] for pose in posed.values()], axis=0))
-    grain = np.random.default_rng(seed)
     instants = list(timeline(script, rate))
-    for number, (before, after, progress) in enumerate(instants):
+
+    def picture(number: int) -> Bytes:
+        before, after, progress = instants[number]
         time = number / rate
         a, b = posed[before], posed[after]
         shape = swayed(a.points + eased(progress) * (b.points - a.points), time)
@@ -101,8 +103,10 @@ def film(
         share = eased(min(max((progress - 0.25) / 0.5, 0.0), 1.0))
         if share > 0:
             face = cast("Bytes", cv2.addWeighted(face, 1 - share, bend.apply(b), share, 0))
-        picture = face if a is base is b else over(bend.apply(base), face, bend.face_mask())
-        yield finish(picture, grain)
+        whole = face if a is base is b else over(bend.apply(base), face, bend.face_mask())
+        return finish(whole, np.random.default_rng(number))
+
+    yield from ordered_map(picture, range(len(instants)), workers, 2 * workers)
 
 
 def over(below: Bytes, above: Bytes, mask: Mask) -> Bytes:
