@@ -29,6 +29,7 @@ from onnx_graphs import (
     drop_dropout,
     keep_batch_in_reshapes,
     set_shape,
+    spread_prelu,
     tidy,
     unpack_constants,
 )
@@ -75,13 +76,16 @@ def _sface(original: bytes) -> bytes:
     model = onnx.load_from_string(original)
     unpack_constants(model, stay_small=True)
     drop_dropout(model)
+    spread_prelu(model)
     set_shape(model.graph.input[0], ["N", 3, 112, 112])
     set_shape(model.graph.output[0], ["N", 128])
     return tidy(model)
 
 
 def _face_mesh(original: bytes) -> bytes:
-    return tidy(face_mesh_to_onnx(original))
+    model = face_mesh_to_onnx(original)
+    spread_prelu(model)
+    return tidy(model)
 
 
 def _canonical_face(original: bytes) -> bytes:

@@ -88,6 +88,43 @@ def drop_dropout(model: onnx.ModelProto) -> None:
     graph.node.extend(kept)
 
 
+def spread_prelu(model: onnx.ModelProto) -> None:
+    """Replace each PRelu by slope * x + (1 - slope) * relu(x), with 1x1 depthwise convolutions.
+
+    On the CPU, ONNX Runtime computes PRelu one number at a time and leaves its blocked layout for
+    it; it took two thirds of these networks' time. Relu, Conv and Add stay in the layout.
+    """
+    graph = model.graph
+    constants = {item.name: item for item in graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if node.op_type != "PRelu":
+            nodes.append(node)
+            continue
+        source, output = node.input[0], node.output[0]
+        slope = numpy_helper.to_array(constants[node.input[1]]).astype(np.float32)
+        slope = slope.reshape(-1, 1, 1, 1)
+        names = {part: f"{output}_{part}" for part in ("relu", "scale", "rest", "line", "bend")}
+        graph.initializer.extend(
+            [
+                numpy_helper.from_array(slope, names["scale"]),
+                numpy_helper.from_array(1 - slope, names["rest"]),
+            ]
+        )
+        nodes += [
+            helper.make_node("Relu", [source], [names["relu"]]),
+            _depthwise(source, names["scale"], names["line"], slope.size),
+            _depthwise(names["relu"], names["rest"], names["bend"], slope.size),
+            helper.make_node("Add", [names["line"], names["bend"]], [output]),
+        ]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _depthwise(source: str, weight: str, output: str, channels: int) -> onnx.NodeProto:
+    return helper.make_node("Conv", [source, weight], [output], group=channels, kernel_shape=[1, 1])
+
+
 def keep_batch_in_reshapes(model: onnx.ModelProto) -> None:
     """Make constant reshapes that begin with a batch of 1 copy the batch of their input."""
     graph = model.graph
@@ -107,10 +144,11 @@ def tidy(model: onnx.ModelProto) -> bytes:
     """Drop unused constants and inputs, constants among the inputs, and what only describes."""
     graph = model.graph
     used = {name for node in graph.node for name in node.input}
+    nodes = [node for node in graph.node if node.op_type != "Constant" or node.output[0] in used]
     constants = [item for item in graph.initializer if item.name in used]
     names = {item.name for item in graph.initializer}
     inputs = [value for value in graph.input if value.name in used - names]
-    for field, items in (("initializer", constants), ("input", inputs)):
+    for field, items in (("node", nodes), ("initializer", constants), ("input", inputs)):
         graph.ClearField(field)
         getattr(graph, field).extend(items)
     graph.ClearField("value_info")

@@ -211,7 +211,7 @@ class Converter:
         self._finish(name, output, operator.table(4).scalar(0, "b"))
 
     def _prelu(self, inputs: list[Tensor], output: Tensor, _: Table) -> None:
-        slope = self._value(inputs[1]).reshape(-1, 1, 1)
+        slope = self._value(inputs[1]).astype(np.float32).reshape(-1, 1, 1)
         names = [inputs[0].name, self.constant(f"{output.name}_slope", slope)]
         self.node("PRelu", names, output.name)
 

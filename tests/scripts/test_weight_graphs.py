@@ -113,3 +113,24 @@ def test_archives_of_arrays_depend_on_the_arrays_alone(tmp_path: Path) -> None:
     with np.load(path) as loaded:
         assert loaded.files == list(arrays)
         assert all((loaded[name] == arrays[name]).all() for name in arrays)
+
+
+def test_prelu_spread_over_convolutions_computes_the_same() -> None:
+    slope = np.array([-0.5, 0.0, 0.3, 1.0, 4.0], np.float32).reshape(-1, 1, 1)
+    tensor = helper.make_tensor_value_info
+    shape = ["N", 5, "H", "W"]
+    graph = helper.make_graph(
+        [helper.make_node("PRelu", ["x", "slope"], ["y"])],
+        "prelu",
+        [tensor("x", TensorProto.FLOAT, shape)],
+        [tensor("y", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(slope, "slope")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    graphs.spread_prelu(model)
+    data = graphs.tidy(model)
+    assert b"PRelu" not in data
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(0).normal(size=(2, 5, 4, 3)).astype(np.float32)
+    (y,) = session.run(None, {"x": x})
+    np.testing.assert_allclose(y, np.where(x > 0, x, slope * x), rtol=1e-5, atol=1e-6)
