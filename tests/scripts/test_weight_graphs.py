@@ -118,7 +118,7 @@ def test_archives_of_arrays_depend_on_the_arrays_alone(tmp_path: Path) -> None:
 def test_prelu_spread_over_convolutions_computes_the_same() -> None:
     slope = np.array([-0.5, 0.0, 0.3, 1.0, 4.0], np.float32).reshape(-1, 1, 1)
     tensor = helper.make_tensor_value_info
-    shape = ["N", 5, "H", "W"]
+    shape: list[str | int | None] = ["N", 5, "H", "W"]
     graph = helper.make_graph(
         [helper.make_node("PRelu", ["x", "slope"], ["y"])],
         "prelu",
