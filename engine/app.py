@@ -38,7 +38,8 @@ Location: TypeAlias = str | os.PathLike[str]
 AUTO = "auto"
 _SWAPPERS: dict[str, Callable[[], Swapper[Any]]] = {MeshWarp.name: MeshWarp}
 _RACE = "fairface"
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|data:")
+# One slash will do, as a path has lost the second; a scheme of one letter is a drive.
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
