@@ -119,9 +119,11 @@ class WeightStore:
         Raises:
             WeightsMissing: there is none of this name, or it is one that must be imported first.
         """
-        for weight in self.weights():
-            if weight.name == name:
-                return weight
+        # The imported ones last: a broken record of them must not stop the embedded ones.
+        for weights in (lambda: self._embedded, self._imported):
+            for weight in weights():
+                if weight.name == name:
+                    return weight
         for network in self._networks:
             if network.name == name:
                 raise WeightsMissing(

@@ -213,3 +213,4 @@ def test_a_broken_record_is_told(store: WeightStore, content: str) -> None:
     (store.user_folder / RECORD).write_text(content)
     with pytest.raises(WeightsCorrupt, match="imported"):
         store.weights()
+    assert store.path("yunet").is_file()
