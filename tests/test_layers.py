@@ -18,7 +18,6 @@ ROWS = {
     "errors": 0,
     "options": 0,
     "version": 0,
-    "version": 0,
     "geometry": 1,
     "pixels": 2,
     "media": 2,
