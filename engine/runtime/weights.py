@@ -120,10 +120,12 @@ class WeightStore:
             WeightsMissing: there is none of this name, or it is one that must be imported first.
         """
         # The imported ones last: a broken record of them must not stop the embedded ones.
-        for weights in (lambda: self._embedded, self._imported):
-            for weight in weights():
-                if weight.name == name:
-                    return weight
+        for weight in self._embedded:
+            if weight.name == name:
+                return weight
+        for weight in self._imported():
+            if weight.name == name:
+                return weight
         for network in self._networks:
             if network.name == name:
                 raise WeightsMissing(
