@@ -1,0 +1,209 @@
+"""`swap` and `faces` from the command line to files, with the embedded networks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.cli.commands import main
+from engine.media.decode import read_image
+from tests.footage import STRANGER, TWO, WOMAN, asset, picture, write_clip, write_png
+
+SOURCE = str(asset(STRANGER))
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_png(tmp_path_factory.mktemp("still") / "two.png", picture(TWO)))
+
+
+@pytest.fixture(scope="module")
+def wall(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A picture of nobody."""
+    return str(write_png(tmp_path_factory.mktemp("wall") / "wall.png", picture(())))
+
+
+def test_a_swap_says_what_it_did(
+    still: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.png"
+    assert main(["swap", SOURCE, still, "-o", str(output), "--face-selector-mode", "many"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{output}: 2 of 2 faces swapped in 1 frame, ")
+    assert output.is_file()
+
+
+def test_the_report_is_json_and_alone_on_stdout(
+    still: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.png"
+    arguments = ["--face-selector-mode", "one", "--crf", "20", "--detect-every", "3", "--json"]
+    assert main(["swap", SOURCE, still, "-o", str(output), *arguments]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["frames"], report["faces_seen"], report["faces_swapped"]) == (1, 2, 1)
+    assert report["swapper"]["name"] == "mesh"
+    assert report["parameters"]["crf"] == 20
+    assert report["parameters"]["detect_every"] == 3
+    assert {"decode", "analyse", "swap", "encode"} == report["stage_seconds"].keys()
+
+
+def test_a_source_of_several_people_is_noted(
+    still: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["swap", still, still, "-o", str(tmp_path / "out.png")]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("note: ")
+    assert "2 faces" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["{source}", "{still}", "-o", "{folder}/o.png", "--pixel-boost", "9x9"], 2, "9x9"),
+        (["{source}", "{still}", "-o", "{folder}/o.png", "--swapper", "best"], 2, "best"),
+        (["{folder}/none.jpg", "{still}", "-o", "{folder}/o.png"], 3, "none.jpg does not exist"),
+        (["{source}", "{folder}", "-o", "{folder}/o.png"], 3, "is a directory"),
+        (["{source}", "{still}", "-o", "{still}", "--overwrite"], 3, "also an input"),
+        (["{source}", "{still}", "-o", "{source}"], 3, ""),
+        (["{source}", "{still}", "-o", "{folder}/none/o.png"], 3, "does not exist"),
+        (["{wall}", "{still}", "-o", "{folder}/o.png"], 4, "No face was found in source_image"),
+        (["{source}", "{wall}", "-o", "{folder}/o.png"], 4, "No face was found in frame 1"),
+        (
+            ["{source}", "{still}", "-o", "{folder}/o.png", "--reference-face-position", "2"],
+            4,
+            "offers 2 faces",
+        ),
+        (
+            ["{source}", "{still}", "-o", "{folder}/o.png", "--face-selector-race", "asian"],
+            5,
+            "weights import PATH",
+        ),
+    ],
+)
+def test_a_failure_is_one_sentence_a_code_and_no_output(
+    arguments: list[str],
+    code: int,
+    words: str,
+    still: str,
+    wall: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path.parent / "no imported weights"))
+    filled = [
+        argument.format(source=SOURCE, still=still, wall=wall, folder=tmp_path)
+        for argument in arguments
+    ]
+    assert main(["swap", *filled]) == code
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ")
+    assert words in said.err
+    assert said.err.count("\n") == 1
+    assert not said.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_exists_needs_overwrite(
+    still: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.png"
+    output.write_bytes(b"mine")
+    arguments = ["swap", SOURCE, still, "-o", str(output)]
+    assert main(arguments) == 3
+    assert output.read_bytes() == b"mine"
+    assert main([*arguments, "--overwrite"]) == 0
+    assert output.read_bytes() != b"mine"
+    capsys.readouterr()
+
+
+def test_faces_are_listed_and_drawn(
+    still: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheet = tmp_path / "faces.png"
+    reference = str(asset(WOMAN))
+    order = ["--face-selector-order", "left-right"]
+    arguments = ["faces", still, *order, "--reference", reference, "--sheet", str(sheet)]
+    assert main([*arguments, "--json"]) == 0
+    woman, man = json.loads(capsys.readouterr().out)
+    assert (woman["index"], man["index"]) == (0, 1)
+    assert woman["box"][0] < man["box"][0]
+    assert woman["distance"] < 0.5 < man["distance"]
+    assert (woman["gender"], man["gender"]) == ("female", "male")
+    assert read_image(sheet).size[0] > 1000
+    assert main([*arguments, "--overwrite"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["face", "box", "score", "age", "gender", "race", "distance"]
+    assert len(lines) == 3
+
+
+def test_an_index_is_the_position_that_a_swap_takes(
+    still: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_men = ["--face-selector-gender", "male"]
+    assert main(["faces", still, *only_men, "--json"]) == 0
+    (man,) = json.loads(capsys.readouterr().out)
+    output = ["-o", str(tmp_path / "out.png")]
+    assert main(["swap", SOURCE, still, *output, *only_men, "--json"]) == 0
+    (reference,) = json.loads(capsys.readouterr().out)["selection"]["references"]
+    assert abs(reference["box"]["left"] - man["box"][0]) < 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--sheet", "{folder}/sheet.mp4"], 2),
+        (["--sheet", "{folder}/none/sheet.png"], 3),
+        (["--frame", "x"], 2),
+        (["--face-selector-order", "left"], 2),
+    ],
+)
+def test_faces_fails_as_swap_does(
+    arguments: list[str],
+    code: int,
+    still: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["faces", still, *(word.format(folder=tmp_path) for word in arguments)]) == code
+    assert capsys.readouterr().err.startswith("error: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_is_an_empty_list(wall: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["faces", wall, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent in another way there")
+def test_control_c_ends_a_swap_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", range(0, 8000, 40))
+    output = tmp_path / "results"
+    output.mkdir()
+    # A shell's background job ignores the signal, and so would its children.
+    heeding = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    script = f"{heeding} from engine.cli import main; sys.exit(main())"
+    arguments = ["swap", SOURCE, str(clip), "-o", str(output / "out.mkv"), "--video-codec", "ffv1"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments, "--face-selector-mode", "many"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    limit = time.monotonic() + 60
+    while not list(output.iterdir()) and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.startswith("error: stopped")
+    assert list(output.iterdir()) == []
