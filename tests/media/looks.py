@@ -1,0 +1,61 @@
+"""What a file holds, read with PyAV alone, for comparing outputs with targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+
+def pictures(path: Path) -> list[tuple[int, NDArray[Any]]]:
+    """Pts and samples of every picture."""
+    with av.open(str(path)) as container:
+        return [(p.pts or 0, p.to_ndarray()) for p in container.decode(video=0)]
+
+
+def stamps(path: Path) -> tuple[Fraction, list[int]]:
+    """The video's time base and every pts, in order of display."""
+    with av.open(str(path)) as container:
+        base = container.streams.video[0].time_base
+        assert base is not None
+        return Fraction(base), [p.pts or 0 for p in container.decode(video=0)]
+
+
+def seconds(path: Path) -> list[Fraction]:
+    base, counts = stamps(path)
+    return [count * base for count in counts]
+
+
+def packets(path: Path, kind: str, number: int = 0) -> list[tuple[Fraction, bytes]]:
+    """Seconds and payload of every packet of the n-th stream of a kind."""
+    with av.open(str(path)) as container:
+        stream = [stream for stream in container.streams if stream.type == kind][number]
+        base = stream.time_base
+        assert base is not None
+        return [
+            ((packet.pts or 0) * Fraction(base), bytes(packet))
+            for packet in container.demux(stream)
+            if packet.dts is not None
+        ]
+
+
+def kinds(path: Path) -> list[str]:
+    with av.open(str(path)) as container:
+        return [stream.type for stream in container.streams]
+
+
+def payloads(listed: Sequence[tuple[Fraction, bytes]]) -> list[bytes]:
+    return [payload for _, payload in listed]
+
+
+def same_samples(one: Path, other: Path) -> bool:
+    first, second = pictures(one), pictures(other)
+    return len(first) == len(second) and all(
+        a.shape == b.shape and np.array_equal(a, b)
+        for (_, a), (_, b) in zip(first, second, strict=True)
+    )

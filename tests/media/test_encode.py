@@ -1,0 +1,469 @@
+"""What goes in comes out: time, samples, sound, and everything else of the target."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from engine.errors import Cancelled, MediaError, OutputExists, ParameterError
+from engine.media.decode import read_frames
+from engine.media.encode import write_video
+from engine.media.marks import SOURCE_TYPE, read_mark
+from engine.media.output import WrittenInfo, check_output
+from engine.media.probe import describe, probe
+from engine.options import EncodeOptions, Trim
+from engine.values import Frame
+from tests.media.looks import kinds, packets, payloads, pictures, same_samples, seconds, stamps
+from tests.synth import Line, Sound, Tags, make_clip
+
+FAST = EncodeOptions(preset="ultrafast")
+VFR = (0, 400, 900, 1300, 2600, 2700, 3900, 4000, 5200, 5300, 7000, 7400)
+
+
+def pass_through(
+    target: Path,
+    output: Path,
+    options: EncodeOptions = FAST,
+    trim: Trim = Trim(),  # noqa: B008 - frozen
+) -> WrittenInfo:
+    return write_video(read_frames(target, trim), output, like=target, options=options, trim=trim)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".ts", ".nut"])
+@pytest.mark.parametrize("timing", ["constant", "variable", "offset", "both"])
+def test_every_pts_is_the_targets(tmp_path: Path, suffix: str, timing: str) -> None:
+    pts = VFR if timing in ("variable", "both") else tuple(range(0, 12 * 480, 480))
+    if timing in ("offset", "both"):
+        pts = tuple(stamp + 6000 for stamp in pts)
+    webm = suffix == ".webm"
+    target = make_clip(
+        tmp_path / f"target{suffix}",
+        pts=pts,
+        time_base=Fraction(1, 12_000),
+        codec="libvpx-vp9" if webm else "libx264",
+        options={} if webm else {"bf": "3"},
+        sounds=[Sound("libopus" if webm else "aac")],
+    )
+    output = tmp_path / f"output{suffix}"
+    info = pass_through(target, output, EncodeOptions() if webm else EncodeOptions(preset="medium"))
+    assert info.frames == 12
+    assert info.warnings == ()
+    assert stamps(output) == stamps(target)
+    assert packets(output, "audio") == packets(target, "audio")
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mov"])
+def test_times_survive_a_change_of_container(tmp_path: Path, suffix: str) -> None:
+    target = make_clip(tmp_path / "target.mp4", sounds=[Sound()])
+    output = tmp_path / f"output{suffix}"
+    pass_through(target, output)
+    near = [float(time) for time in seconds(target)]
+    assert [float(time) for time in seconds(output)] == pytest.approx(near, abs=0.001)
+    before, after = packets(target, "audio"), packets(output, "audio")
+    assert payloads(after) == payloads(before)
+    assert float(after[5][0]) == pytest.approx(float(before[5][0]), abs=0.001)
+
+
+def test_durations_are_the_targets(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.mp4", pts=VFR, time_base=Fraction(1, 12_000))
+    output = tmp_path / "output.mp4"
+    pass_through(target, output)
+    with av.open(str(target)) as one, av.open(str(output)) as other:
+        assert one.streams.video[0].duration == other.streams.video[0].duration
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "out_codec", "size"),
+    [
+        ("ffv1", "yuv420p", "ffv1", (64, 48)),
+        ("ffv1", "yuv420p", "ffv1", (63, 47)),
+        ("ffv1", "yuv422p10le", "ffv1", (64, 48)),
+        ("ffv1", "yuv411p", "ffv1", (64, 48)),
+        ("ffv1", "yuv440p", "ffv1", (64, 48)),
+        ("ffv1", "yuva420p", "ffv1", (64, 48)),
+        ("ffv1", "gray", "ffv1", (64, 48)),
+        ("ffv1", "gbrp", "ffv1", (64, 48)),
+        ("ffv1", "gbrp12le", "ffv1", (64, 48)),
+        ("libx264", "yuv420p", "libx264", (64, 48)),
+        ("libx264", "yuv422p", "libx264", (64, 48)),
+        ("libx264", "yuv444p", "libx264", (63, 47)),
+        ("libx264", "yuvj420p", "libx264", (64, 48)),
+        ("rawvideo", "yuv420p", "libx264", (64, 48)),
+        ("rawvideo", "nv12", "libx264", (64, 48)),
+    ],
+)
+def test_samples_reach_the_encoder_bit_for_bit(
+    tmp_path: Path, codec: str, pix_fmt: str, out_codec: str, size: tuple[int, int]
+) -> None:
+    tags = Tags(full=True) if pix_fmt == "yuvj420p" else None
+    target = make_clip(
+        tmp_path / "target.nut", codec=codec, pix_fmt=pix_fmt, size=size, frames=6, tags=tags
+    )
+    output = tmp_path / "output.nut"
+    lossless = EncodeOptions(codec=out_codec, crf=0 if out_codec == "libx264" else None)
+    info = pass_through(target, output, lossless)
+    assert info.warnings == ()
+    assert probe(output).format == probe(target).format
+    frames = list(read_frames(target))
+    for one, other in zip(frames, read_frames(output), strict=True):
+        for before, after in zip(one.planes, other.planes, strict=True):
+            assert np.array_equal(before, after)
+    if not (pix_fmt.startswith("nv") or codec == "rawvideo"):
+        assert same_samples(target, output)
+
+
+@pytest.mark.parametrize("size", [(63, 47), (64, 47), (63, 48)])
+@pytest.mark.parametrize("deep", [False, True])
+def test_odd_sizes_stay_and_keep_every_sample(
+    tmp_path: Path, size: tuple[int, int], deep: bool
+) -> None:
+    pix_fmt = "yuv420p10le" if deep else "yuv420p"
+    target = make_clip(tmp_path / "target.mkv", codec="ffv1", pix_fmt=pix_fmt, size=size, frames=3)
+    output = tmp_path / "output.mkv"
+    lossless = EncodeOptions(crf=0, preset="ultrafast")
+    info = pass_through(target, output, lossless)
+    assert info.size == probe(output).size == size
+    assert any("even sizes" in warning for warning in info.warnings)
+    if not deep:  # crf 0 is lossless for 8 bits alone
+        for one, other in zip(read_frames(target), read_frames(output), strict=True):
+            assert np.array_equal(one.planes[0], other.planes[0])
+            for n in (1, 2):
+                assert np.array_equal(one.planes[n], other.planes[n][::2, ::2])
+
+
+def test_odd_sizes_need_no_change_where_the_codec_takes_them(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.webm", codec="libvpx-vp9", size=(63, 47), frames=3)
+    output = tmp_path / "output.webm"
+    info = pass_through(target, output, EncodeOptions())
+    assert (info.size, info.pixel_format, info.warnings) == ((63, 47), "yuv420p", ())
+    assert probe(output).size == (63, 47)
+
+
+@pytest.mark.parametrize("codec", ["hevc", "h264", None])
+def test_ten_bits_stay_ten_bits(tmp_path: Path, codec: str | None) -> None:
+    target = make_clip(
+        tmp_path / "target.mp4",
+        codec="libx265",
+        pix_fmt="yuv420p10le",
+        options={"x265-params": "log-level=none"},
+        tags=Tags(9, 16, 9),
+    )
+    output = tmp_path / "output.mp4"
+    info = pass_through(target, output, EncodeOptions(codec=codec, preset="ultrafast"))
+    assert info.codec == (codec or "hevc")
+    assert info.pixel_format == "yuv420p10le"
+    assert probe(output).format.bits == 10
+    assert stamps(output) == stamps(target)
+    assert probe(output).colour == probe(target).colour
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+@pytest.mark.parametrize(
+    ("tags", "matrix"),
+    [
+        (Tags(1, 1, 1), "bt709"),
+        (Tags(6, 6, 6), "bt601"),
+        (Tags(5, 6, 5, full=True), "bt601"),
+        (Tags(1, 1, 1, full=True), "bt709"),
+        (Tags(9, 14, 9), "bt2020"),
+    ],
+)
+def test_colour_tags_are_kept(tmp_path: Path, suffix: str, tags: Tags, matrix: str) -> None:
+    target = make_clip(tmp_path / f"target{suffix}", tags=tags, frames=3)
+    output = tmp_path / f"output{suffix}"
+    pass_through(target, output)
+    colour = probe(output).colour
+    assert colour == probe(target).colour
+    assert (colour.primaries, colour.transfer, colour.space) == (
+        tags.primaries,
+        tags.transfer,
+        tags.space,
+    )
+    assert (colour.matrix, colour.full_range) == (matrix, tags.full)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize(
+    ("turn", "mirrored"), [(90, False), (180, False), (270, False), (90, True)]
+)
+def test_the_display_matrix_is_kept(tmp_path: Path, suffix: str, turn: int, mirrored: bool) -> None:
+    if mirrored and suffix == ".mkv":
+        pytest.skip("Matroska has no mirrored projection")
+    target = make_clip(tmp_path / f"target{suffix}", rotation=turn, mirrored=mirrored, frames=3)
+    output = tmp_path / f"output{suffix}"
+    pass_through(target, output)
+    assert describe(output).display_matrix == describe(target).display_matrix
+    info = probe(output)
+    assert info.orientation == probe(target).orientation
+    assert info.orientation.mirrored == mirrored
+    assert info.size == ((48, 64) if turn % 180 else (64, 48))
+
+
+def test_aspect_ratio_is_kept(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.mp4", aspect=Fraction(4, 3), frames=3)
+    output = tmp_path / "output.mp4"
+    pass_through(target, output)
+    assert describe(output).sample_aspect_ratio == Fraction(4, 3)
+
+
+def test_mastering_display_and_light_level_are_kept(tmp_path: Path) -> None:
+    display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    parameters = f"log-level=none:master-display={display}:max-cll=1000,400"
+    target = make_clip(
+        tmp_path / "target.mp4",
+        codec="libx265",
+        pix_fmt="yuv420p10le",
+        options={"x265-params": parameters},
+        tags=Tags(9, 16, 9),
+        frames=3,
+    )
+    output = tmp_path / "output.mp4"
+    assert describe(target).mastering_display is not None
+    pass_through(target, output)
+    assert describe(output).mastering_display == describe(target).mastering_display
+    assert describe(output).light_level == describe(target).light_level
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_every_audio_track_is_copied(tmp_path: Path, suffix: str) -> None:
+    sounds = [Sound(), Sound(pitch=880, language="fra", start=0.1), Sound(pitch=220, seconds=0.9)]
+    target = make_clip(tmp_path / f"target{suffix}", sounds=sounds)
+    output = tmp_path / f"output{suffix}"
+    pass_through(target, output)
+    for number in range(3):
+        assert packets(output, "audio", number) == packets(target, "audio", number)
+    with av.open(str(output)) as container:
+        languages = [stream.language for stream in container.streams.audio]
+    assert languages == ["eng", "fra", "eng"]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_subtitles_and_chapters_are_copied(tmp_path: Path, suffix: str) -> None:
+    lines = [Line(0.0, 0.2, "one"), Line(0.2, 0.4, "two")]
+    chapters = [(0.0, 0.2, "first"), (0.2, 0.48, "second")]
+    target = make_clip(
+        tmp_path / f"target{suffix}",
+        sounds=[Sound()],
+        lines=lines,
+        chapters=chapters,
+        metadata={"title": "A clip", "comment": "mine"},
+    )
+    output = tmp_path / f"output{suffix}"
+    info = pass_through(target, output)
+    assert info.warnings == ()
+    assert packets(output, "subtitle") == packets(target, "subtitle")
+    with av.open(str(target)) as one, av.open(str(output)) as other:
+        assert one.chapters() == other.chapters()
+        assert len(other.chapters()) == 2
+        found = {key.lower(): value for key, value in other.metadata.items()}
+        assert (found["title"], found["comment"]) == ("A clip", "mine")
+
+
+def test_attachments_are_copied(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.mkv", attachment=b"a note", frames=3)
+    output = tmp_path / "output.mkv"
+    pass_through(target, output)
+    with av.open(str(output)) as container:
+        (attachment,) = container.streams.attachments
+        assert (attachment.name, attachment.data) == ("note.txt", b"a note")
+
+
+def test_what_the_container_cannot_hold_is_named(tmp_path: Path) -> None:
+    target = make_clip(
+        tmp_path / "target.mkv",
+        sounds=[Sound(), Sound("flac", language="deu")],
+        lines=[Line(0, 0.2, "one")],
+        attachment=b"a note",
+        frames=3,
+    )
+    output = tmp_path / "output.mp4"
+    info = pass_through(target, output)
+    assert kinds(output) == ["video", "audio", "audio"]
+    assert any("subrip" in warning for warning in info.warnings)
+    assert any("attachment" in warning for warning in info.warnings)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_trimmed_part_starts_together(tmp_path: Path, suffix: str) -> None:
+    target = make_clip(
+        tmp_path / f"target{suffix}",
+        frames=75,
+        options={"g": "20"},
+        sounds=[Sound(seconds=3)],
+        chapters=[(0.0, 1.2, "first"), (1.2, 3.0, "second")],
+        lines=[Line(0.5, 1.5, "shown across the cut"), Line(2.5, 2.8, "after")],
+    )
+    trim = Trim(1.0, 2.0)
+    output = tmp_path / f"output{suffix}"
+    pass_through(target, output, EncodeOptions(crf=0, preset="ultrafast"), trim)
+    before, after = pictures(target), pictures(output)
+    assert len(after) == 25
+    assert seconds(output)[0] == seconds(target)[0]
+    assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(before[25:50], after, strict=True))
+    sound, cut = packets(target, "audio"), packets(output, "audio")
+    kept = [(time, body) for time, body in sound if 1 <= time < 2]
+    assert payloads(cut) == payloads(kept)
+    moved = [float(time - 1) for time, _ in kept]
+    assert [float(time) for time, _ in cut] == pytest.approx(moved, abs=0.0011)
+    (line,) = packets(output, "subtitle")[:1]
+    assert line[0] == 0
+    with av.open(str(output)) as container:
+        chapters = container.chapters()
+        spans = [
+            (float(c["start"] * (c["time_base"] or 1)), float(c["end"] * (c["time_base"] or 1)))
+            for c in chapters
+        ]
+    assert spans == [pytest.approx((0, 0.2)), pytest.approx((0.2, 1.0))]
+
+
+def test_parts_cover_the_whole_once(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.mp4", frames=30, options={"g": "7", "bf": "2"})
+    whole = [frame.pts for frame in read_frames(target)]
+    parts = [
+        [frame.pts for frame in read_frames(target, Trim(start, end))]
+        for start, end in ((None, 0.2), (0.2, 0.44), (0.44, 0.9), (0.9, None))
+    ]
+    assert [stamp for part in parts for stamp in part] == whole
+    assert next(iter(read_frames(target, Trim(0.44)))).index == 0
+
+
+def test_marks_survive(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.mp4", frames=3, metadata={"comment": "mine"})
+    for suffix in (".mp4", ".mov", ".mkv", ".ts"):
+        output = tmp_path / f"output{suffix}"
+        write_video(
+            read_frames(target),
+            output,
+            like=target,
+            options=FAST,
+            marks={"comment": "Faces were swapped."},
+        )
+        if suffix == ".ts":
+            continue  # MPEG-TS has no metadata
+        assert read_mark(output) == "mine\nFaces were swapped."
+        with av.open(str(output)) as container:
+            text = next(v for k, v in container.metadata.items() if k.lower() == "comment")
+        assert SOURCE_TYPE in text
+    assert read_mark(target) is None
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
+    target = make_clip(
+        tmp_path / "target.mp4", frames=400, size=(32, 32), sounds=[Sound(seconds=16)]
+    )
+    alive: weakref.WeakSet[Frame] = weakref.WeakSet()
+    most = 0
+
+    def counted() -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+        nonlocal most
+        for frame in read_frames(target):
+            most = max(most, sum(1 for _ in tracked))
+            tracked.add(frame.planes[0].base)
+            yield frame
+
+    tracked: weakref.WeakSet[object] = weakref.WeakSet()
+    del alive
+    gc.collect()
+    write_video(counted(), tmp_path / "output.mp4", like=target, options=FAST)  # type: ignore[arg-type]
+    assert most < 20
+
+
+def test_the_observer_counts_and_may_cancel(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.mp4", sounds=[Sound()])
+    output = tmp_path / "output.mp4"
+    counts: list[int] = []
+    write_video(read_frames(target), output, like=target, options=FAST, observe=counts.append)
+    assert counts == list(range(1, 13))
+
+    def cancel(count: int) -> None:
+        if count == 5:
+            raise Cancelled("enough")
+
+    files = sorted(tmp_path.iterdir())
+    before = output.read_bytes()
+    with pytest.raises(Cancelled):
+        write_video(
+            read_frames(target), output, like=target, options=FAST, observe=cancel, overwrite=True
+        )
+    assert sorted(tmp_path.iterdir()) == files
+    assert output.read_bytes() == before
+
+
+def test_a_failing_source_leaves_nothing_behind(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.mp4")
+    files = sorted(tmp_path.iterdir())
+
+    def failing() -> Iterator[Frame]:
+        for frame in read_frames(target):
+            if frame.index == 3:
+                raise ValueError("broken")
+            yield frame
+
+    def growing() -> Iterator[Frame]:
+        for frame in read_frames(target):
+            planes = tuple(plane[:-2] for plane in frame.planes)
+            yield replace(frame, planes=planes) if frame.index == 3 else frame
+
+    with pytest.raises(ValueError, match="broken"):
+        write_video(failing(), tmp_path / "output.mp4", like=target, options=FAST)
+    with pytest.raises(MediaError, match="64x46"):
+        write_video(growing(), tmp_path / "output.mp4", like=target, options=FAST)
+    with pytest.raises(MediaError, match="no frame"):
+        write_video([], tmp_path / "output.mp4", like=target)
+    assert sorted(tmp_path.iterdir()) == files
+
+
+@pytest.mark.parametrize(
+    ("options", "suffix", "error", "said"),
+    [
+        (EncodeOptions(codec="h999"), ".mp4", ParameterError, "possible are"),
+        (EncodeOptions(codec="aac"), ".mp4", ParameterError, "possible are"),
+        (EncodeOptions(preset="quick"), ".mp4", ParameterError, "ultrafast"),
+        (EncodeOptions(crf=99), ".mp4", ParameterError, "0 to 51"),
+        (EncodeOptions(codec="ffv1", crf=9), ".mkv", ParameterError, "no crf"),
+        (EncodeOptions(codec="h264"), ".webm", MediaError, "av1, vp8, vp9"),
+    ],
+)
+def test_impossible_encodings_are_explained(
+    tmp_path: Path, options: EncodeOptions, suffix: str, error: type[Exception], said: str
+) -> None:
+    target = make_clip(tmp_path / "target.mp4", frames=2)
+    files = sorted(tmp_path.iterdir())
+    with pytest.raises(error, match=said):
+        pass_through(target, tmp_path / f"output{suffix}", options)
+    assert sorted(tmp_path.iterdir()) == files
+
+
+@pytest.mark.parametrize("codec", ["vp9", "av1", "hevc", "h264", "libx264"])
+def test_codecs_by_their_names(tmp_path: Path, codec: str) -> None:
+    target = make_clip(tmp_path / "target.mp4", frames=3, size=(64, 64))
+    output = tmp_path / "output.mp4"
+    info = pass_through(target, output, EncodeOptions(codec=codec))
+    assert stamps(output)[1] == stamps(target)[1]
+    assert info.codec == codec.removeprefix("lib").replace("x264", "h264")
+
+
+def test_outputs_are_checked_before_any_work(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.mp4", frames=2)
+    (tmp_path / "there.mp4").write_bytes(b"old")
+    check_output(tmp_path / "new.mp4")
+    check_output(tmp_path / "there.mp4", overwrite=True)
+    with pytest.raises(OutputExists, match="overwrite"):
+        check_output(tmp_path / "there.mp4")
+    with pytest.raises(MediaError, match="also an input"):
+        check_output(target, overwrite=True, inputs=(target,))
+    with pytest.raises(MediaError, match="does not exist"):
+        check_output(tmp_path / "none" / "new.mp4")
+    with pytest.raises(MediaError, match=r"\.mkv"):
+        check_output(tmp_path / "new.xyz")
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(MediaError, match="directory"):
+        check_output(tmp_path / "folder.mp4", overwrite=True)
