@@ -77,33 +77,24 @@ class FaceAnalyser:
         first = next(frames, None)
         if first is None:
             return
-        before = self._sighting(first)
+        before = self._sighting(first, _signature(first), ())
         yield before
         while chunk := list(islice(frames, max(self._options.detect_every, 1))):
-            after = self._sighting(chunk[-1], before)
-            yield from self._in_between(before, chunk[:-1], after)
+            signatures = [_signature(frame) for frame in chunk]
+            whole = not any(is_cut(*two) for two in pairwise([before.signature, *signatures]))
+            after = self._sighting(chunk[-1], signatures[-1], before.faces if whole else ())
+            ends = _one_to_one(before.faces, after.faces) if whole else None
+            for index, (frame, signature) in enumerate(zip(chunk[:-1], signatures, strict=False)):
+                share = (index + 1) / len(chunk)
+                faces = None if ends is None else self._followed(frame, ends, share)
+                if faces is None:
+                    known = () if is_cut(before.signature, signature) else before.faces
+                    before = self._sighting(frame, signature, known)
+                else:
+                    before = Sighting(frame, faces, signature, thorough=False)
+                yield before
             yield after
             before = after
-
-    def _in_between(
-        self, before: Sighting, frames: Sequence[Frame], after: Sighting
-    ) -> Iterator[Sighting]:
-        signatures = [_signature(frame) for frame in frames]
-        pairs = _pairs(before.faces, after.faces)
-        shot = [before.signature, *signatures, after.signature]
-        steady_scene = len(pairs) == len(before.faces) == len(after.faces) and not any(
-            is_cut(*two) for two in pairwise(shot)
-        )
-        ends = [(before.faces[i], after.faces[j]) for i, j in pairs]
-        last = before
-        for index, (frame, signature) in enumerate(zip(frames, signatures, strict=True)):
-            share = (index + 1) / (len(frames) + 1)
-            faces = self._followed(frame, ends, share) if steady_scene else None
-            if faces is None:
-                last = self._sighting(frame, last, signature)
-            else:
-                last = Sighting(frame, faces, signature, thorough=False)
-            yield last
 
     def _followed(
         self, frame: Frame, ends: Sequence[tuple[Face, Face]], share: float
@@ -120,27 +111,20 @@ class FaceAnalyser:
             for mesh, (a, b) in zip(meshes, ends, strict=True)
         )
 
-    def _sighting(
-        self, frame: Frame, before: Sighting | None = None, signature: Bytes | None = None
-    ) -> Sighting:
-        """Detect in a frame of a video; `before` is one shortly before.
+    def _sighting(self, frame: Frame, signature: Bytes, known: Sequence[Face]) -> Sighting:
+        """Detect in a frame of a video, given the faces of one shortly before in the same shot.
 
         A face known from there needs the landmark network but once, and less of a score.
         """
-        signature = _signature(frame) if signature is None else signature
         detections = self._detect(frame, thorough=False)
-        pairs = (
-            {}
-            if before is None or is_cut(before.signature, signature)
-            else {new: before.faces[old] for old, new in _pairs(before.faces, detections)}
-        )
+        pairs = {new: known[old] for old, new in _pairs(known, detections)}
         faces: list[Face] = []
         for index, detection in enumerate(detections):
-            known = pairs.get(index)
-            face = None if known is None else self._known(frame, detection, known)
+            earlier = pairs.get(index)
+            face = None if earlier is None else self._known(frame, detection, earlier)
             if face is None:
                 face = self._fresh(frame, detection)
-            if known is not None or _is_face(face):
+            if earlier is not None or _is_face(face):
                 faces.append(face)
         return Sighting(frame, tuple(faces), signature, thorough=True)
 
@@ -189,6 +173,14 @@ def _region(face: Face) -> Region:
 
 def _pairs(known: Sequence[Face], found: Sequence[Face | Detection]) -> list[tuple[int, int]]:
     return pair([face.box for face in known], [face.box for face in found])
+
+
+def _one_to_one(before: Sequence[Face], after: Sequence[Face]) -> list[tuple[Face, Face]] | None:
+    """The sightings of each face, or None where a face appeared or vanished."""
+    pairs = _pairs(before, after)
+    if not len(pairs) == len(before) == len(after):
+        return None
+    return [(before[i], after[j]) for i, j in pairs]
 
 
 def _signature(frame: Frame) -> Bytes:

@@ -62,13 +62,14 @@ class _Person:
     seen: int
     total: NDArray[np.float32] | None = None
     readings: deque[Attributes] = field(default_factory=lambda: deque(maxlen=_READINGS))
+    weight: float = 0.0
     reads: int = 0
     due: int = 0
 
     def differs(self, face: Face) -> bool:
-        """Whether a clear sighting shows somebody else than the sightings so far."""
+        """Whether a clear sighting shows somebody else than clear sightings so far."""
         mine = self.embedding
-        if mine is None or face.embedding is None or _weight(face) < _CLEAR:
+        if mine is None or face.embedding is None or min(self.weight, _weight(face)) < _CLEAR:
             return False
         return float(mine @ face.embedding) < _STRANGER
 
@@ -76,6 +77,7 @@ class _Person:
         if face.embedding is not None:
             part = np.float32(_weight(face)) * face.embedding
             self.total = part if self.total is None else self.total + part
+            self.weight += _weight(face)
         if face.attributes is not None:
             self.readings.append(face.attributes)
         self.reads += 1

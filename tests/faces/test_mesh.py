@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from engine.faces.mesh import FaceMesh, locate_in
+from engine.faces.regions import around_detection, around_mesh
+from engine.faces.search import find_faces, views_for
+from engine.faces.yunet import YuNet
+from engine.geometry import affine as maps
+from engine.values import Bytes, Frame, Mesh
+from tests.faces.pictures import frame_of, picture, turned
+
+
+def found(frame: Frame, detector: YuNet, landmarker: FaceMesh) -> Mesh:
+    views = views_for(frame.size, 640, thorough=False, rotated=True)
+    (detection,) = find_faces(frame, detector, views)
+    (rough,) = locate_in(frame, [around_detection(detection)], landmarker)
+    (mesh,) = locate_in(frame, [around_mesh(rough)], landmarker)
+    return mesh
+
+
+def between_eyes(mesh: Mesh) -> float:
+    return float(np.linalg.norm(mesh.points[33, :2] - mesh.points[263, :2]))
+
+
+@pytest.mark.parametrize("degrees", [0, 40, 90, 135, 180, 290])
+def test_the_mesh_turns_with_the_head(
+    detector: YuNet, landmarker: FaceMesh, degrees: float
+) -> None:
+    upright = found(frame_of(picture("P004")), detector, landmarker)
+    image, motion = turned(picture("P004"), degrees, 700)
+    mesh = found(frame_of(image), detector, landmarker)
+    expected = maps.apply(motion, upright.points)
+    distance = np.linalg.norm(mesh.points[:, :2] - expected[:, :2], axis=1)
+    assert mesh.score > 0.9
+    assert distance.mean() < 0.02 * between_eyes(mesh)
+
+
+def test_depth_has_the_unit_of_the_picture(detector: YuNet, landmarker: FaceMesh) -> None:
+    small = found(frame_of(picture("P004", longest=400)), detector, landmarker)
+    large = found(frame_of(picture("P004", longest=1000)), detector, landmarker)
+    assert np.ptp(large.points[:, 2]) == pytest.approx(2.5 * np.ptp(small.points[:, 2]), rel=0.1)
+    # The tip of the nose is nearer to the camera than the cheeks.
+    assert large.points[1, 2] < large.points[[234, 454], 2].min()
+
+
+@pytest.mark.parametrize("value", [0, 128])
+def test_what_is_no_face_scores_low(landmarker: FaceMesh, value: int) -> None:
+    size = landmarker.size
+    blank: Bytes = np.full((size, size, 3), value, np.uint8)
+    (mesh,) = landmarker.locate([blank])
+    assert mesh.score < 0.5
+    assert mesh.points.shape == (468, 3)
+
+
+def test_no_crops_give_no_meshes(landmarker: FaceMesh) -> None:
+    assert landmarker.locate([]) == []
