@@ -168,7 +168,8 @@ def told(debug: bool) -> Generator[None]:
     except Exception as error:  # noqa: BLE001 - a sentence is what a user can act on
         _trace(debug)
         hint = "" if debug else " Run it again with --debug for the traceback."
-        typer.echo(f"error: unexpected {type(error).__name__}: {error}.{hint}", err=True)
+        what = f"{type(error).__name__}: {error}".rstrip(".: ")
+        typer.echo(f"error: unexpected {what}.{hint}", err=True)
         raise typer.Exit(UNEXPECTED) from None
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -36,9 +37,13 @@ def test_every_parameter_is_an_option_with_the_same_default() -> None:
     assert parse(given) == parse({})
 
 
-def test_help_lists_every_option_and_every_choice(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_option_and_every_choice(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     assert main(["swap", "--help"]) == 0
-    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    words = " ".join(plain.replace("│", " ").split())
     for name in SwapParameters.model_fields:
         assert f"--{name.replace('_', '-')}" in words
     for name in ("face_selector_mode", "face_selector_order", "pixel_boost", "device"):
@@ -118,6 +123,12 @@ def test_an_unexpected_error_says_how_to_see_more(capsys: pytest.CaptureFixture[
         "error: unexpected ZeroDivisionError: division by zero. "
         "Run it again with --debug for the traceback.\n"
     )
+
+
+def test_an_error_without_words_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), commands.told(debug=False):
+        raise MemoryError
+    assert capsys.readouterr().err.startswith("error: unexpected MemoryError. Run it again")
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("x"), NoFaceFound("x")])
