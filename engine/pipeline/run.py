@@ -35,8 +35,12 @@ class Threads:
 
     @classmethod
     def of(cls, cores: int) -> Threads:
-        """Analysis, swapping, decoding and encoding run side by side, so none gets all cores."""
-        return cls(network=max(1, min(cores // 2, 8)), workers=max(1, min(cores // 2, 8)))
+        """A network may use all cores, as its threads sleep when they wait, and one runs at a time.
+
+        Workers run beside analysis and encoding, which take the other half of the cores. More
+        than eight of either only wait for each other.
+        """
+        return cls(network=max(1, min(cores, 8)), workers=max(1, min(cores // 2, 8)))
 
 
 class Tally:
