@@ -17,11 +17,10 @@ import numpy as np
 from engine.media.decode import read_image
 from engine.pixels.planes import thumbnail
 from engine.values import Bytes
+from tests.synth import Sound, make_clip
 
 WIDTH, HEIGHT = 400, 240
 SIDE = 170
-TIME_BASE = Fraction(1, 1000)
-SOUND_RATE = 8000
 
 
 @dataclass(frozen=True)
@@ -68,24 +67,22 @@ def write_png(path: Path, pixels: Bytes) -> Path:
     return path
 
 
-def write_clip(path: Path, times: Iterable[int], spots: Sequence[Spot] = TWO) -> Path:
-    """A lossless clip: a picture at each of `times` (ms), two tracks of sound."""
-    times = list(times)
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("ffv1", rate=25)
-        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        video.time_base = video.codec_context.time_base = TIME_BASE
-        tracks = [container.add_stream("pcm_s16le", rate=SOUND_RATE) for _ in range(2)]
-        for index, time in enumerate(times):
-            shot = av.VideoFrame.from_ndarray(picture(spots, index // 2), format="rgb24")
-            shot = shot.reformat(format="yuv420p")
-            shot.pts, shot.time_base = time, TIME_BASE
-            container.mux(video.encode(shot))
-        container.mux(video.encode(None))
-        for number, track in enumerate(tracks, start=1):
-            container.mux(track.encode(_tone(220.0 * number, times[-1] / 1000 + 0.04)))
-            container.mux(track.encode(None))
-    return path
+def write_clip(
+    path: Path, times: Iterable[int], spots: Sequence[Spot] = TWO, **properties: Any
+) -> Path:
+    """A lossless clip: a picture at each of `times` (ms), two tracks of sound.
+
+    `properties` are further ones of `make_clip`. The people walk to the right.
+    """
+    given: dict[str, Any] = {
+        "codec": "ffv1",
+        "size": (WIDTH, HEIGHT),
+        "pts": list(times),
+        "time_base": Fraction(1, 1000),
+        "sounds": (Sound("pcm_s16le"), Sound("pcm_s16le", 660.0)),
+        "paint": lambda index, _: picture(spots, index // 2),
+    }
+    return make_clip(path, **{**given, **properties})
 
 
 def sound(path: Path) -> list[list[tuple[int | None, bytes]]]:
@@ -97,11 +94,3 @@ def sound(path: Path) -> list[list[tuple[int | None, bytes]]]:
             if packet.size:
                 tracks[places[packet.stream.index]].append((packet.pts, bytes(packet)))
         return tracks
-
-
-def _tone(hertz: float, seconds: float) -> Any:
-    count = int(seconds * SOUND_RATE)
-    wave = np.sin(np.arange(count) / SOUND_RATE * hertz * 2 * np.pi) * 8000
-    frame = av.AudioFrame.from_ndarray(wave.astype(np.int16)[None], format="s16", layout="mono")
-    frame.sample_rate, frame.pts = SOUND_RATE, 0
-    return frame

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 import numpy as np
@@ -18,6 +19,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 _RATE = 48_000
+
+Paint: TypeAlias = Callable[[int, tuple[int, int]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,12 @@ def make_clip(
     attachment: bytes | None = None,
     options: Mapping[str, str] | None = None,
     muxing: Mapping[str, str] | None = None,
+    paint: Paint | None = None,
 ) -> Path:
     """Writes a clip and returns its path.
 
     `pts` count in `time_base` (1/(512 fps) where it is None) and replace `frames` and `fps`.
+    `paint` makes picture n of a (width, height), as `draw` does, which is the default.
     `rotation` and `mirrored` go into the display matrix as PyAV's `set_display_rotation` has them.
     """
     base = time_base or Fraction(1, 512 * fps)
@@ -121,7 +126,7 @@ def make_clip(
         )
         out.start_encoding()
         for n, stamp in enumerate(stamps):
-            picture = _picture(draw(n, size), pix_fmt, tags)
+            picture = _picture((paint or draw)(n, size), pix_fmt, tags)
             picture.pts, picture.time_base = stamp, base
             out.mux(video.encode(picture))
         out.mux(video.encode(None))

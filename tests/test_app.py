@@ -28,7 +28,8 @@ from engine.errors import (
 from engine.media.decode import read_frames, read_image
 from engine.media.marks import read_mark
 from engine.pipeline.run import Progress
-from engine.values import Aligned, Frame, Patch
+from engine.pixels.planes import region
+from engine.values import Aligned, Bytes, Frame, Patch, Rect
 from tests.doubles import IdentitySwapper, TintedSwapper
 from tests.footage import (
     HEIGHT,
@@ -44,6 +45,7 @@ from tests.footage import (
     write_clip,
     write_png,
 )
+from tests.synth import Tags
 
 # Not a constant rate, and not from zero.
 TIMES = (40, 80, 120, 200, 240, 245, 330, 370, 450, 490, 530, 600)
@@ -199,19 +201,49 @@ def test_a_part_of_a_video_is_swapped_alone(warm: Engine, clip: Path, output: Pa
 def test_the_reference_frame_is_counted_from_one(
     warm: Engine, tmp_path: Path, output: Path
 ) -> None:
-    """The first frame shows nobody, so the reference is read from the second."""
-    target = tmp_path / "late.mkv"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "tests.footage.picture", lambda spots, step: picture(spots if step else (), step)
-        )
-        write_clip(target, TIMES[:6], TWO)
+    """The first two frames show nobody, so the reference is read from the third."""
+    target = write_clip(
+        tmp_path / "late.mkv",
+        TIMES[:6],
+        paint=lambda index, _: picture(TWO if index >= 2 else (), index),
+    )
     with pytest.raises(NoFaceFound, match="frame 1"):
         warm.swap(SOURCE, target, output, **QUICK)
     report = warm.swap(SOURCE, target, output, reference_frame_number=3, **QUICK)
     assert report.frames_with_swap == 4
     with pytest.raises(ParameterError, match=r"7.*only 6 frames"):
         warm.swap(SOURCE, target, output, reference_frame_number=7, overwrite=True, **QUICK)
+
+
+def turned(index: int, size: tuple[int, int]) -> Bytes:
+    """The people lying on their side: a display rotation of 90 degrees puts them upright."""
+    return np.ascontiguousarray(np.rot90(picture(TWO, index), -1))
+
+
+FORMATS: list[tuple[str, dict[str, Any]]] = [
+    ("turned.mkv", {"paint": turned, "size": (HEIGHT, WIDTH), "rotation": 90}),
+    ("ten bits.mkv", {"pix_fmt": "yuv420p10le", "codec": "ffv1"}),
+    ("full colour.mkv", {"pix_fmt": "yuv444p", "tags": Tags(1, 1, 1)}),
+    ("full range.mkv", {"tags": Tags(5, 6, 5, full=True)}),
+]
+
+
+@pytest.mark.parametrize(("name", "properties"), FORMATS, ids=lambda value: str(value)[:12])
+def test_any_kind_of_video_is_swapped_in_its_own_samples(
+    warm: Engine, tmp_path: Path, output: Path, name: str, properties: dict[str, Any]
+) -> None:
+    target = write_clip(tmp_path / name, TIMES[:3], **properties)
+    report = warm.swap(
+        SOURCE, target, output, face_selector_mode="one", face_selector_order="left-right", **QUICK
+    )
+    before, after = list(read_frames(target)), list(read_frames(output))
+    assert report.faces_swapped == 3
+    assert [frame.format for frame in after] == [frame.format for frame in before]
+    assert after[0].orientation == before[0].orientation
+    # Whoever is on the right as displayed is untouched.
+    for one, other in zip(before, after, strict=True):
+        rect = Rect(WIDTH // 2 + 10, 0, WIDTH, HEIGHT)
+        assert np.array_equal(region(one, rect), region(other, rect))
 
 
 @pytest.mark.parametrize("boost", ["256x256", "512x512"])
