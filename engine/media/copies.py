@@ -61,7 +61,7 @@ def copied_packets(
         if stream not in packets:
             stream.discard = Discard.all
     for packet in source.demux(packets):
-        if packet.dts is None:
+        if packet.dts is None or _is_filler(packet):
             continue
         placed = _placed(packet, window)
         if placed:
@@ -116,6 +116,11 @@ def _placed(packet: Packet[Any], window: Window) -> bool:
     return True
 
 
+def _is_filler(packet: Packet[Any]) -> bool:
+    """Whether a packet is MP4's empty text between two subtitles, which the muxer writes itself."""
+    return packet.stream.codec_context.codec.canonical_name == "mov_text" and packet.size <= 2
+
+
 def _can_hold(format_name: str, stream: Stream) -> bool:
     """Whether a muxer takes a stream: tried on a header in memory, as no table says it all."""
     try:
@@ -137,6 +142,6 @@ def _add_copy(output: OutputContainer, stream: Stream) -> Stream:
 
 def _named(stream: Stream) -> str:
     context = stream.codec_context
-    codec = context.codec.name if context else (stream.name or "unknown")
+    codec = context.codec.canonical_name if context else (stream.name or "unknown")
     title = stream.metadata.get("title") or stream.metadata.get("language")
     return f"{stream.type} stream {stream.index} ({codec}{', ' + title if title else ''})"

@@ -131,6 +131,10 @@ def _opened(aside: Path, first: Frame) -> Iterator[OutputContainer]:
         if first.time_base.numerator == 1:
             # Without it the muxer doubles small time scales, and the time base is another.
             muxing["video_track_timescale"] = str(first.time_base.denominator)
+    if name in ("matroska", "webm"):
+        # Sound may begin before zero, by what its encoder needs to start; the picture must not
+        # be moved for that. Matroska's blocks can say so.
+        muxing["avoid_negative_ts"] = "disabled"
     container = av.open(str(aside), "w", format=name, container_options=muxing)
     try:
         yield container

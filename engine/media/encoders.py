@@ -167,7 +167,8 @@ def encoder_format(encoder: Encoder, frame: Frame) -> tuple[str, str | None]:
             )
     if not accepted or own in accepted:
         return own, None
-    best, _ = find_best_pix_fmt_of_list(accepted, own, has_alpha=frame.format.alpha)
+    best, loss = find_best_pix_fmt_of_list(accepted, own, has_alpha=frame.format.alpha)
     if best is None:
         raise ParameterError(f"{encoder.name} cannot encode {own}; choose another codec")
-    return best.name, f"{encoder.name} cannot encode {own}; it is encoded as {best.name}"
+    changed = f"{encoder.name} cannot encode {own}; it is encoded as {best.name}"
+    return best.name, changed if loss else None

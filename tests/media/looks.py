@@ -9,13 +9,22 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 
-def pictures(path: Path) -> list[tuple[int, NDArray[Any]]]:
-    """Pts and samples of every picture."""
+def pictures(path: Path) -> list[tuple[int, NDArray[np.uint8]]]:
+    """Pts of every picture, and the bytes of all its planes without padding."""
     with av.open(str(path)) as container:
-        return [(p.pts or 0, p.to_ndarray()) for p in container.decode(video=0)]
+        return [(p.pts or 0, _bytes(p)) for p in container.decode(video=0)]
+
+
+def _bytes(picture: VideoFrame) -> NDArray[np.uint8]:
+    size = 1 if picture.format.components[0].bits == 8 else 2
+    planes: list[Any] = list(picture.planes)
+    lines = [np.frombuffer(p, np.uint8).reshape(p.height, p.line_size) for p in planes]
+    cut = [line[:, : p.width * size].ravel() for p, line in zip(planes, lines, strict=True)]
+    return np.concatenate(cut)
 
 
 def stamps(path: Path) -> tuple[Fraction, list[int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -73,7 +72,10 @@ def test_times_survive_a_change_of_container(tmp_path: Path, suffix: str) -> Non
 
 
 def test_durations_are_the_targets(tmp_path: Path) -> None:
-    target = make_clip(tmp_path / "target.mp4", pts=VFR, time_base=Fraction(1, 12_000))
+    # With B-frames, MP4 derives its length from the order of decoding and gets it wrong.
+    target = make_clip(
+        tmp_path / "target.mp4", pts=VFR, time_base=Fraction(1, 12_000), options={"bf": "0"}
+    )
     output = tmp_path / "output.mp4"
     pass_through(target, output)
     with av.open(str(target)) as one, av.open(str(output)) as other:
@@ -90,7 +92,7 @@ def test_durations_are_the_targets(tmp_path: Path) -> None:
         ("ffv1", "yuv440p", "ffv1", (64, 48)),
         ("ffv1", "yuva420p", "ffv1", (64, 48)),
         ("ffv1", "gray", "ffv1", (64, 48)),
-        ("ffv1", "gbrp", "ffv1", (64, 48)),
+        ("rawvideo", "bgr24", "ffv1", (64, 48)),
         ("ffv1", "gbrp12le", "ffv1", (64, 48)),
         ("libx264", "yuv420p", "libx264", (64, 48)),
         ("libx264", "yuv422p", "libx264", (64, 48)),
@@ -116,7 +118,7 @@ def test_samples_reach_the_encoder_bit_for_bit(
     for one, other in zip(frames, read_frames(output), strict=True):
         for before, after in zip(one.planes, other.planes, strict=True):
             assert np.array_equal(before, after)
-    if not (pix_fmt.startswith("nv") or codec == "rawvideo"):
+    if codec != "rawvideo":
         assert same_samples(target, output)
 
 
@@ -356,24 +358,21 @@ def test_marks_survive(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
-    target = make_clip(
-        tmp_path / "target.mp4", frames=400, size=(32, 32), sounds=[Sound(seconds=16)]
-    )
-    alive: weakref.WeakSet[Frame] = weakref.WeakSet()
+    sound = Sound(seconds=16)
+    target = make_clip(tmp_path / "target.mp4", frames=400, size=(32, 32), sounds=[sound])
+    alive: list[weakref.ref[object]] = []
     most = 0
 
-    def counted() -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+    def counted() -> Iterator[Frame]:
         nonlocal most
         for frame in read_frames(target):
-            most = max(most, sum(1 for _ in tracked))
-            tracked.add(frame.planes[0].base)
+            alive[:] = [plane for plane in alive if plane() is not None]
+            alive.append(weakref.ref(frame.planes[0]))
+            most = max(most, len(alive))
             yield frame
 
-    tracked: weakref.WeakSet[object] = weakref.WeakSet()
-    del alive
-    gc.collect()
-    write_video(counted(), tmp_path / "output.mp4", like=target, options=FAST)  # type: ignore[arg-type]
-    assert most < 20
+    write_video(counted(), tmp_path / "output.mp4", like=target, options=FAST)
+    assert most < 5
 
 
 def test_the_observer_counts_and_may_cancel(tmp_path: Path) -> None:

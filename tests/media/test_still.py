@@ -1,0 +1,168 @@
+"""Still images: samples, alpha, depth, orientation, profile and marks."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.errors import MediaError, OutputExists
+from engine.media.decode import read_frames, read_image
+from engine.media.formats import pixel_format
+from engine.media.marks import SOURCE_TYPE, read_mark
+from engine.media.probe import is_image, probe
+from engine.media.segments import icc_profile, with_metadata, xmp_packet
+from engine.media.still import write_image
+from engine.values import Colour, Frame, Orientation, Plane
+from tests.synth import draw
+
+ORIENTATIONS = [Orientation(turns, mirrored) for turns in range(4) for mirrored in (False, True)]
+# EXIF's values 1 to 8 for the picture's first row and column, as the standard words them.
+EXIF = {
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+def rgb_frame(name: str = "gbrp", orientation: Orientation | None = None) -> Frame:
+    """A picture of 43 x 31 in an RGB or grey format; deep ones use all their bits."""
+    fmt = pixel_format(name)
+    rng = np.random.default_rng(5)
+    picture = draw(0, (43, 31))
+    channels = [picture[..., 1]] if fmt.family == "gray" else [picture[..., n] for n in range(3)]
+    planes: list[Plane] = []
+    for channel in [*channels, *([picture[..., 2]] if fmt.alpha else [])]:
+        if fmt.bits == 8:
+            planes.append(channel.copy())
+        else:
+            planes.append(
+                channel.astype(np.uint16) * 257
+                ^ rng.integers(0, 255, channel.shape).astype(np.uint16)
+            )
+    colour = Colour("rgb" if fmt.family == "rgb" else "bt601", full_range=True)
+    return Frame(0, 0, Fraction(1, 25), tuple(planes), fmt, colour, orientation or Orientation())
+
+
+def with_exif(jpeg: bytes, value: int) -> bytes:
+    tiff = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x112, 3, 1, value, 0, 0)
+    body = b"Exif\0\0" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
+
+
+def upright(frame: Frame) -> list[np.ndarray]:
+    turned = [plane[:, ::-1] if frame.orientation.mirrored else plane for plane in frame.planes]
+    return [np.rot90(plane, frame.orientation.quarter_turns) for plane in turned]
+
+
+@pytest.mark.parametrize(
+    "name", ["gbrp", "gbrap", "gbrp16le", "gbrap16le", "gray", "gray16le", "ya8", "ya16le"]
+)
+def test_png_keeps_every_sample(tmp_path: Path, name: str) -> None:
+    frame = rgb_frame(name)
+    output = tmp_path / "output.png"
+    write_image(frame, output)
+    again = read_image(output)
+    assert again.format == frame.format
+    for before, after in zip(frame.planes, again.planes, strict=True):
+        assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("name", ["gbrp", "gbrap"])
+def test_webp_keeps_every_sample_of_rgb(tmp_path: Path, name: str) -> None:
+    frame = rgb_frame(name)
+    output = tmp_path / "output.webp"
+    write_image(frame, output, marks={"comment": "x"})
+    again = read_image(output)
+    opaque = frame.planes[3] > 0 if frame.format.alpha else np.ones((31, 43), bool)
+    for before, after in zip(frame.planes, again.planes, strict=False):
+        assert np.array_equal(before[opaque], after[opaque])
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_outputs_are_upright(tmp_path: Path, orientation: Orientation, suffix: str) -> None:
+    frame = rgb_frame(orientation=orientation)
+    output = tmp_path / f"output{suffix}"
+    info = write_image(frame, output)
+    again = read_image(output)
+    assert again.orientation == Orientation()
+    assert again.size == frame.size == info.size
+    write_image(again, tmp_path / "again.png")
+    shown = read_image(tmp_path / "again.png").planes
+    for before, after in zip(upright(frame), shown, strict=False):
+        off = np.abs(before.astype(int) - after.astype(int))
+        assert off.mean() < 3
+
+
+@pytest.mark.parametrize("value", list(EXIF))
+def test_exif_orientation_is_obeyed(tmp_path: Path, value: int) -> None:
+    plain = tmp_path / "plain.jpg"
+    write_image(rgb_frame(), plain)
+    tagged = tmp_path / "tagged.jpg"
+    tagged.write_bytes(with_exif(plain.read_bytes(), value))
+    luma = read_image(plain).planes[0]
+    frame = read_image(tagged)
+    assert np.array_equal(upright(frame)[0], EXIF[value](luma))
+    assert probe(tagged).orientation == frame.orientation
+    assert probe(tagged).size == frame.size
+    (only,) = read_frames(tagged)
+    assert only.orientation == frame.orientation
+
+
+def test_jpeg_keeps_its_chroma_and_nearly_every_sample(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.jpg", tmp_path / "second.jpg"
+    write_image(rgb_frame(), first)
+    frame = read_image(first)
+    assert frame.format.name == "yuv444p"
+    assert (frame.colour.matrix, frame.colour.full_range) == ("bt601", True)
+    write_image(frame, second)
+    again = read_image(second)
+    for before, after in zip(frame.planes, again.planes, strict=True):
+        assert np.abs(before.astype(int) - after.astype(int)).max() <= 4
+
+
+def test_transparency_lost_is_said(tmp_path: Path) -> None:
+    info = write_image(rgb_frame("gbrap"), tmp_path / "output.jpg")
+    assert any("transparency" in warning for warning in info.warnings)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+@pytest.mark.parametrize("name", ["gbrp", "gbrap"])
+def test_marks_and_profiles_are_written(tmp_path: Path, suffix: str, name: str) -> None:
+    profile = bytes(range(256)) * 300
+    source = tmp_path / "source.png"
+    write_image(rgb_frame(), source)
+    plain = source.read_bytes()
+    assert icc_profile(plain) is None
+    source.write_bytes(with_metadata(plain, xmp=None, icc=profile, size=(43, 31), alpha=False))
+    assert icc_profile(source.read_bytes()) == profile
+    output = tmp_path / f"output{suffix}"
+    marks = {"comment": "Faces <were> swapped & marked."}
+    write_image(rgb_frame(name), output, like=source, marks=marks)
+    data = output.read_bytes()
+    assert icc_profile(data) == profile
+    assert SOURCE_TYPE.encode() in (xmp_packet(data) or b"")
+    assert read_mark(output) == marks["comment"]
+    assert read_mark(source) is None
+    assert read_image(output).size == (43, 31)
+    assert is_image(output)
+
+
+def test_outputs_are_not_overwritten_unasked(tmp_path: Path) -> None:
+    output = tmp_path / "output.png"
+    write_image(rgb_frame(), output)
+    with pytest.raises(OutputExists):
+        write_image(rgb_frame(), output)
+    write_image(rgb_frame(), output, overwrite=True)
+    with pytest.raises(MediaError, match=r"\.png"):
+        write_image(rgb_frame(), tmp_path / "output.mp4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["output.png"]
