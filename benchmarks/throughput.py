@@ -29,23 +29,44 @@ SOURCE = "P008"
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Seconds of a transcode and of the swap that followed it, and the swap's stages."""
+class Spent:
+    """Seconds by the clock, and seconds of all this process's threads on processors."""
 
-    transcode: float
-    swap: float
+    seconds: float
+    processor: float
+
+
+class Timer:
+    """Measures from its making."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter(), time.process_time()
+
+    def read(self) -> Spent:
+        clock, processor = self._started
+        return Spent(time.perf_counter() - clock, time.process_time() - processor)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A transcode and the swap that followed it, and the seconds of work of the swap's stages."""
+
+    transcode: Spent
+    swap: Spent
     stages: dict[str, float]
 
     @property
     def ratio(self) -> float:
-        return self.swap / self.transcode
+        return self.swap.seconds / self.transcode.seconds
+
+    @property
+    def processor_ratio(self) -> float:
+        return self.swap.processor / self.transcode.processor
 
 
-def transcode(clip: Path, output: Path) -> float:
-    """Seconds for reading and writing every frame as it is."""
-    started = time.perf_counter()
+def transcode(clip: Path, output: Path) -> None:
+    """Reads and writes every frame as it is."""
     write_video(read_frames(clip), output, like=clip, options=EncodeOptions(), overwrite=True)
-    return time.perf_counter() - started
 
 
 def pairs(
@@ -56,13 +77,16 @@ def pairs(
         plain, swapped = Path(folder) / f"plain{clip.suffix}", Path(folder) / f"swap{clip.suffix}"
         done = []
         for number in range(count + 1):
-            seconds = transcode(clip, plain)
-            started = time.perf_counter()
+            timer = Timer()
+            transcode(clip, plain)
+            plainly = timer.read()
+            timer = Timer()
             report = engine.swap(source, clip, swapped, overwrite=True, **parameters)
-            pair = Pair(seconds, time.perf_counter() - started, asdict(report.stage_seconds))
+            pair = Pair(plainly, timer.read(), asdict(report.stage_seconds))
             print(
-                f"transcode {pair.transcode:.2f} s, swap {pair.swap:.2f} s, {pair.ratio:.2f}"
-                + ("" if number else " (warming up, not counted)"),
+                f"transcode {plainly.seconds:.2f} s, swap {pair.swap.seconds:.2f} s, "
+                f"{pair.ratio:.2f}, of processor time {pair.processor_ratio:.2f}"
+                f"{'' if number else ' (warming up, not counted)'}",
                 flush=True,
             )
             if number:
@@ -80,11 +104,12 @@ def summary(measured: list[Pair]) -> dict[str, Any]:
     whole = sum(stages.values())
     return {
         "pairs": len(measured),
-        "transcode_seconds": statistics.median(pair.transcode for pair in measured),
-        "swap_seconds": statistics.median(pair.swap for pair in measured),
+        "transcode_seconds": statistics.median(pair.transcode.seconds for pair in measured),
+        "swap_seconds": statistics.median(pair.swap.seconds for pair in measured),
         "ratio_min": ratios[0],
         "ratio_median": statistics.median(ratios),
         "ratio_max": ratios[-1],
+        "processor_ratio_median": statistics.median(pair.processor_ratio for pair in measured),
         "stage_seconds": stages,
         "stage_shares": {name: seconds / whole for name, seconds in stages.items()},
     }
@@ -110,6 +135,7 @@ def markdown(result: dict[str, Any]) -> str:
         f"| swap, frames a second | {clip['frames'] / found['swap_seconds']:.1f} |",
         f"| swap over transcode, median | {found['ratio_median']:.2f} |",
         f"| swap over transcode, min to max | {spread} |",
+        f"| the same of processor time, median | {found['processor_ratio_median']:.2f} |",
         "",
         "| stage | seconds of work | share |",
         "| --- | ---: | ---: |",

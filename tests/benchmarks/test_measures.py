@@ -1,0 +1,59 @@
+"""What the benchmarks measure."""
+
+from __future__ import annotations
+
+import measures
+import numpy as np
+import pytest
+
+from engine.geometry.face_mesh import face_mesh
+from engine.values import Points
+
+
+def canonical(degrees: float = 0.0, scale: float = 10.0) -> Points:
+    """The canonical face as the camera sees it, its nose turned to the picture's right."""
+    upright = face_mesh().vertices.astype(np.float64) * (1, -1, -1) * scale
+    angle = np.radians(degrees)
+    turn = [[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]]
+    return (upright @ np.array(turn).T + (300, 200, 0)).astype(np.float32)
+
+
+@pytest.mark.parametrize("degrees", [-50, -20, 0, 10, 35])
+def test_yaw_is_the_angle_of_the_turn(degrees: float) -> None:
+    assert measures.yaw(canonical(degrees)) == pytest.approx(degrees, abs=0.01)
+
+
+@pytest.mark.parametrize("scale", [3, 10, 40])
+def test_an_error_is_a_share_of_the_eye_distance(scale: float) -> None:
+    mesh = canonical(scale=scale)
+    moved = mesh + np.array((0, 0.1 * measures.eye_distance(mesh), 0), np.float32)
+    assert measures.landmark_error(mesh, mesh) == 0
+    assert measures.landmark_error(mesh, moved) == pytest.approx(0.1, rel=1e-3)
+    assert measures.landmark_error(mesh, moved, measures.EYES) == pytest.approx(0.1, rel=1e-3)
+    assert measures.shift(mesh, moved) == pytest.approx(0.1 * measures.eye_distance(mesh), rel=1e-3)
+
+
+def test_openings_grow_as_the_lids_and_lips_part() -> None:
+    closed = canonical()
+    opened = closed.copy()
+    for upper, lower in (*((159, 145), (386, 374)), (13, 14)):
+        opened[upper, 1] -= 8
+        opened[lower, 1] += 8
+    assert measures.eye_opening(opened) > measures.eye_opening(closed)
+    assert measures.mouth_opening(opened) > measures.mouth_opening(closed)
+
+
+def test_even_motion_is_steady_and_jumps_are_not() -> None:
+    ramp = np.linspace(0, 1, 9, dtype=np.float32)[:, None, None, None] * np.ones((1, 4, 4, 3))
+    shaken = ramp.copy()
+    shaken[4] += 0.1
+    assert measures.flicker(ramp.astype(np.float32)) == pytest.approx(0, abs=1e-6)
+    assert measures.flicker(shaken.astype(np.float32)) > 0.01
+
+
+def test_a_mesh_that_glides_does_not_jitter() -> None:
+    glide = np.stack([canonical() + np.float32(3 * step) for step in range(6)])
+    shaken = glide.copy()
+    shaken[3] += 5
+    assert measures.jitter(glide) == pytest.approx(0, abs=1e-4)
+    assert measures.jitter(shaken) > 0.01
