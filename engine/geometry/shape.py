@@ -1,9 +1,10 @@
 """Whose face a mesh is, apart from how the head is turned and what the face does.
 
 A mesh is turned to the front by a rigid fit to the canonical face; two persons' frontal meshes
-then differ by identity and by expression. The strongest modes of expression (jaw, smile, brows),
-learned from the sixteen expressions of ten synthetic persons by `scripts/build_expression.py`, are
-projected out, which leaves the difference in identity.
+then differ by identity and by expression. Along each strong mode of expression (jaw, smile, brows)
+the difference is taken for expression by as much as expressions vary there and persons do not: the
+linear estimate of least error (Wiener) for two independent causes. `scripts/build_expression.py`
+learns the modes and the shares from the sixteen expressions of ten synthetic persons.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ def reshaped(target: Points, source_shape: Points, share: float) -> Points:
     modes of expression.
     """
     own, pose = frontal(target)
-    weights, basis = _weights(), _expression()
+    weights, (modes, shares) = _weights(), _expression()
     difference = (source_shape - own).reshape(-1)
-    difference -= basis.T @ (basis @ difference)
+    difference -= modes.T @ (shares * (modes @ difference))
     moved = difference.reshape(-1, 3) * (share * weights[:, None])
     back = np.linalg.inv(pose[:, :3])
     return (target + moved @ back.T).astype(np.float32)
@@ -54,11 +55,11 @@ def _weights() -> NDArray[np.float32]:
 
 
 @cache
-def _expression() -> NDArray[np.float32]:
-    """Orthonormal modes of expression, (modes, 1404)."""
+def _expression() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Orthonormal modes of expression (modes, 1404), and how much of each is expression, 0..1."""
     with (
         files("engine.geometry").joinpath("expression.npz").open("rb") as file,
         np.load(file) as data,
     ):
-        basis: NDArray[np.float32] = data["basis"].astype(np.float32)
-    return basis.reshape(len(basis), -1)
+        modes, shares = data["modes"], data["share"]
+    return modes.reshape(len(modes), -1), shares

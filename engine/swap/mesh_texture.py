@@ -40,7 +40,7 @@ from engine.values import Mask, Points, Portrait
 SIDE = 768
 LEVELS = 3
 _COARSE = 96
-_SEAM = 0.055
+_SEAM = 0.022
 
 
 @dataclass(frozen=True, slots=True, eq=False)

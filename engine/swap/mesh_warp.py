@@ -39,6 +39,7 @@ _SHAPE = 1.0  # share of the source's face shape
 _CLOSENESS = 0.5  # how far the target's local light is followed well inside the face
 _LOCAL = 0.06  # scale of that local light, of the crop's side
 _COARSE = 64
+_LIDS = (0.6, 1.0)
 _FACING = (0.0, 0.25)
 _BEARD = (
     *(177, 137, 123, 50, 36, 203, 98, 2, 327, 423, 266, 280, 352, 366, 401),
@@ -159,4 +160,4 @@ def _openings(points: Points, size: int, grid: int) -> Mask:
     opened = np.zeros((grid, grid), np.float32)
     for ring in (LEFT_EYE, RIGHT_EYE, INNER_LIPS):
         opened = np.maximum(opened, fill_polygon(points[list(ring)], grid, scale))
-    return enlarge(blur(opened, grid * 0.006), size)
+    return enlarge(smoothstep(*_LIDS, blur(opened, grid * 0.008)), size)
