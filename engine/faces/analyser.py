@@ -24,7 +24,7 @@ from engine.pixels.planes import thumbnail
 from engine.values import Analysed, Bytes, Detection, Face, Frame, Mesh
 
 _FACE = 0.5  # mesh score from which a region shows a face
-_SURE = 0.8  # detection score that holds against a poor mesh: profiles and dark faces
+_SURE = 0.84  # detection score that holds against a poor mesh: profiles, but no backs of heads
 _HOLD = 2  # frames for which a missed face is interpolated
 _LOOK_AHEAD = 10  # frames from which a track's identity is gathered in advance
 _STRAY = 0.25  # of the region's side, by which a followed face may leave the expected region

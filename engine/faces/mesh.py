@@ -9,12 +9,13 @@ import numpy as np
 from engine.faces.contracts import Landmarker
 from engine.faces.regions import Region
 from engine.geometry import affine as maps
-from engine.pixels.align import byte_crop
+from engine.pixels.align import byte_crop, warp_crop
 from engine.runtime.session import Session
 from engine.values import Bytes, Frame, Mesh
 
 _POINTS = 468
 _SIZE = 192  # where the graph leaves it free
+_GIVEN_UP = 0.5
 
 
 class FaceMesh:
@@ -38,6 +39,33 @@ class FaceMesh:
         blob *= np.float32(1 / 255)
         landmarks, score = self._session.run(blob)
         return Mesh(landmarks[0, :_POINTS].copy(), float(score[0, 0]))
+
+
+class BestMesh:
+    """The landmark network with attention, and the plain one for faces that it gives up.
+
+    The former is the better one on lips and eyelids, the latter on profiles and in the dark.
+    """
+
+    def __init__(self, attentive: Landmarker, plain: Landmarker) -> None:
+        self._attentive = attentive
+        self._plain = plain
+        self.size = attentive.size
+
+    def locate(self, crops: Sequence[Bytes]) -> list[Mesh]:
+        """For each (size, size, 3) crop the mesh of the surer network, in that crop's pixels."""
+        meshes = self._attentive.locate(crops)
+        return [
+            self._surer(crop, mesh) if mesh.score < _GIVEN_UP else mesh
+            for crop, mesh in zip(crops, meshes, strict=True)
+        ]
+
+    def _surer(self, crop: Bytes, mesh: Mesh) -> Mesh:
+        smaller = maps.rescale(self._plain.size / self.size)
+        (other,) = self._plain.locate([warp_crop(crop, smaller, self._plain.size)])
+        if other.score <= mesh.score:
+            return mesh
+        return Mesh(maps.apply(maps.invert(smaller), other.points), other.score)
 
 
 def locate_in(frame: Frame, regions: Sequence[Region], landmarker: Landmarker) -> list[Mesh]:

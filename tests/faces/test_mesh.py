@@ -1,11 +1,15 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
-from engine.faces.mesh import FaceMesh, locate_in
+from engine.faces.mesh import BestMesh, FaceMesh, locate_in
 from engine.faces.regions import around_detection, around_mesh
 from engine.faces.search import find_faces, views_for
 from engine.faces.yunet import YuNet
 from engine.geometry import affine as maps
+from engine.runtime.session import Session
+from engine.runtime.weights import WeightStore
 from engine.values import Bytes, Frame, Mesh
 from tests.faces.pictures import frame_of, picture, turned
 
@@ -54,3 +58,41 @@ def test_what_is_no_face_scores_low(landmarker: FaceMesh, value: int) -> None:
 
 def test_no_crops_give_no_meshes(landmarker: FaceMesh) -> None:
     assert landmarker.locate([]) == []
+
+
+class Fixed:
+    """Answers every crop with one mesh."""
+
+    def __init__(self, size: int, value: float, score: float) -> None:
+        self.size = size
+        self.mesh = Mesh(np.full((468, 3), value, np.float32), score)
+        self.shapes: list[tuple[int, ...]] = []
+
+    def locate(self, crops: Sequence[Bytes]) -> list[Mesh]:
+        self.shapes += [crop.shape for crop in crops]
+        return [self.mesh for _ in crops]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [(0.9, 1.0, 100.0), (0.1, 0.8, 39.5), (0.1, 0.05, 100.0)],
+)
+def test_the_plain_network_steps_in_where_the_other_gives_up(
+    first: float, second: float, expected: float
+) -> None:
+    attentive, plain = Fixed(256, 100.0, first), Fixed(192, 29.5, second)
+    crop: Bytes = np.zeros((256, 256, 3), np.uint8)
+    (mesh,) = BestMesh(attentive, plain).locate([crop])
+    assert mesh.score == max(first, second) if first < 0.5 else first
+    # Place 29.5 of 192 pixels is, by the edges, place 39.5 of 256.
+    np.testing.assert_allclose(mesh.points[:, :2], expected, atol=1e-3)
+    assert plain.shapes == ([] if first >= 0.5 else [(192, 192, 3)])
+
+
+def test_both_networks_see_the_same_face(store: WeightStore, detector: YuNet) -> None:
+    attentive = FaceMesh(Session(store.path("face_mesh_478")))
+    plain = FaceMesh(Session(store.path("face_mesh")))
+    frame = frame_of(picture("P004"))
+    one, other = found(frame, detector, attentive), found(frame, detector, plain)
+    distance = np.linalg.norm(one.points[:, :2] - other.points[:, :2], axis=1)
+    assert distance.mean() < 0.05 * between_eyes(one)
