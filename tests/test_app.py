@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +74,12 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def output(tmp_path: Path) -> Iterator[Path]:
-    """A place for a result; whatever happens, nothing else may lie beside it."""
+    """A place for a result; whatever happens, nothing else may lie beside it, nor a thread live."""
     folder = tmp_path / "results"
     folder.mkdir()
+    before = set(threading.enumerate())
     yield folder / "result.mkv"
+    assert set(threading.enumerate()) <= before
     assert {path.name for path in folder.iterdir()} <= {"result.mkv", "result.png", "result.jpg"}
 
 
@@ -311,6 +316,30 @@ def test_several_faces_in_the_source_are_told_of_and_the_largest_is_taken(
     (note,) = report.notes
     assert "faces; the largest is taken" in note
     assert "crowd.png" in note
+
+
+def test_of_a_video_given_as_the_source_the_first_picture_is_taken_and_told(
+    warm: Engine, clip: Path, still: Path, output: Path
+) -> None:
+    report = warm.swap(clip, still, output.with_suffix(".png"), pixel_boost="128x128")
+    assert report.notes[0] == f"{clip} is a video; its first picture is taken."
+
+
+def test_one_engine_serves_several_threads(warm: Engine, still: Path, tmp_path: Path) -> None:
+    results = [tmp_path / f"{number}.png" for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(partial(warm.swap, SOURCE, still, pixel_boost="128x128"), results))
+    first, *others = [result.read_bytes() for result in results]
+    assert others == [first] * 3
+
+
+def test_the_same_swap_gives_the_same_bytes(warm: Engine, clip: Path, tmp_path: Path) -> None:
+    results = [tmp_path / f"{number}.mkv" for number in range(2)]
+    for result in results:
+        warm.swap(SOURCE, clip, result, end=0.3, face_selector_mode="many", **QUICK)
+    one, other = (list(read_frames(result)) for result in results)
+    for first, second in zip(one, other, strict=True):
+        assert all(map(np.array_equal, first.planes, second.planes))
 
 
 def test_only_the_networks_that_the_request_needs_are_loaded(still: Path, output: Path) -> None:

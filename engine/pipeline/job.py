@@ -15,7 +15,7 @@ from engine.faces.analyser import FaceAnalyser
 from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.output import IMAGE_SUFFIXES, check_output
-from engine.media.probe import probe
+from engine.media.probe import is_image, probe
 from engine.media.still import write_image
 from engine.options import SwapOptions, Trim
 from engine.pipeline.flow import Stopwatch
@@ -104,6 +104,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     if source_check is not None:
         source_check.look(picture)
     face, notes = largest_face(picture, tools.portraits, "source_image", request.source)
+    notes = (*_moving(request.source), *notes)
     known = known_faces(request, tools.references)
     swap = FaceSwap(
         tools.swapper,
@@ -268,7 +269,7 @@ def known_faces(request: Request, analyser: FaceAnalyser) -> Known:
     return Known(
         tuple(embedding_of(face) for _, face, _ in found),
         tuple(_reference(str(path), face) for path, face, _ in found),
-        tuple(note for _, _, notes in found for note in notes),
+        tuple(note for path, _, notes in found for note in (*_moving(path), *notes)),
     )
 
 
@@ -301,6 +302,11 @@ def _check_kind(request: Request, info: VideoInfo) -> None:
             f"The target {request.target} is a picture, but the output {request.output} is not "
             f"named as one; choose a name that ends in one of {', '.join(IMAGE_SUFFIXES)}."
         )
+
+
+def _moving(path: Path) -> tuple[str, ...]:
+    """A note where a video was given for a picture."""
+    return () if is_image(path) else (f"{path} is a video; its first picture is taken.",)
 
 
 def _portrait(path: Path, picture: Frame, face: Face) -> Portrait:
