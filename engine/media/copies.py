@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -60,7 +61,7 @@ def copied_packets(
     for stream in source.streams:
         if stream not in packets:
             stream.discard = Discard.all
-    for packet in source.demux(packets):
+    for packet in _demuxed(source, packets):
         if packet.dts is None or _is_filler(packet):
             continue
         placed = _placed(packet, window)
@@ -68,6 +69,15 @@ def copied_packets(
             base = as_fraction(packet.time_base)
             packet.stream = copies[packet.stream_index]
             yield (packet.dts or 0) * base, packet
+
+
+def _demuxed(source: InputContainer, streams: list[Stream]) -> Iterator[Packet[Any]]:
+    """Packets up to the file's end, or to where it cannot be read any further.
+
+    What is missing then is missing from the picture, too, and its reader says so.
+    """
+    with suppress(av.FFmpegError):
+        yield from source.demux(streams)
 
 
 def moved_chapters(source: InputContainer, window: Window) -> list[Any]:

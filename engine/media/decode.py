@@ -19,6 +19,7 @@ from engine.media.formats import planes_of
 from engine.media.probe import (
     as_fraction,
     colour_of,
+    decoder_of,
     frame_rate,
     is_image,
     main_video,
@@ -196,9 +197,10 @@ def _decoded(
     """Pictures in display order, past damaged packets; every pts is greater than the last."""
     last: int | None = None
     step = max(1, round(1 / (frame_rate(stream) * as_fraction(stream.time_base))))
+    decoder = decoder_of(stream)
     for packet in _packets(container, stream, damage):
         try:
-            pictures = stream.decode(packet)
+            pictures = decoder.decode(packet)
         except av.FFmpegError:
             damage.packets += packet is not None and packet.size > 0
             continue

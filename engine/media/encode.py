@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -33,6 +34,7 @@ Observe = Callable[[int], None]
 # Tags that describe the old file itself; the muxer writes its own.
 _OWN_TAGS = frozenset(
     {
+        "alpha_mode",
         "bps",
         "compatible_brands",
         "duration",
@@ -50,6 +52,8 @@ _CLOCKS = {
     "flv": Fraction(1, 1000),
     "mpegts": Fraction(1, 90_000),
 }
+_TURNING = frozenset({"mp4", "mov", "matroska", "webm"})
+_FROM_ZERO = frozenset({"avi", "flv", "mpegts", "nut"})
 _DEFAULT, _WHOLE = EncodeOptions(), Trim()
 _BT709, _LIMITED, _FULL = 1, 1, 2  # FFmpeg's numbers
 
@@ -161,6 +165,8 @@ def _add_picture(
         warnings.append(f"{encoder.name} does not carry the mastering display metadata")
     if source.interlaced:
         warnings.append("the target is interlaced; the output is encoded as progressive pictures")
+    # SVT-AV1 prints its settings unless this variable, the only way to tell it, says not to.
+    os.environ.setdefault("SVT_LOG", "1")
     rate = source.info.frame_rate.limit_denominator(100_000)
     try:
         stream = container.add_stream(encoder.name, rate=rate, options=chosen)
@@ -180,8 +186,15 @@ def _add_picture(
     _tag_colours(context, first, pixel_format)
     if name in _ISO_FORMATS and encoder.name == "libx265":
         context.codec_tag = "hvc1"  # the one that Apple's players accept
+    if name in _FROM_ZERO and first.pts * first.time_base < 1:
+        # A frame that waits for a later one is decoded before zero, and these containers would
+        # move everything to avoid that.
+        context.max_b_frames = 0
     if source.display_matrix:
         stream.set_display_matrix(source.display_matrix)
+        mirrored = source.info.orientation.mirrored and name not in _ISO_FORMATS
+        if name not in _TURNING or mirrored:
+            warnings.append(f"{name} cannot say that its picture is to be turned as the target's")
     return stream, warnings
 
 
@@ -252,7 +265,9 @@ def _encoded(
 ) -> Iterator[Packet[VideoStream]]:
     """Packets of the encoded frames, each with its frame's duration."""
     context = stream.codec_context
+    base = as_fraction(context.time_base)
     durations: dict[int, int] = {}
+    latest = 0
     for frame in frames:
         # The encoder would rescale a frame of another size without a word.
         if frame.coded_size != (context.width, context.height):
@@ -261,9 +276,10 @@ def _encoded(
                 f"first was {context.width}x{context.height}; cut the video where its size changes"
             )
         picture = _converted(frame, context.pix_fmt or frame.format.name)
-        ratio = frame.time_base / as_fraction(context.time_base)
-        picture.pts = round((frame.pts - window.shift / frame.time_base) * ratio)
-        picture.time_base = as_fraction(context.time_base)
+        ratio = frame.time_base / base
+        picture.pts = max(latest, round((frame.pts - window.shift / frame.time_base) * ratio))
+        latest = picture.pts + 1  # a coarser clock must not bring two frames to one time
+        picture.time_base = base
         durations[picture.pts] = round(frame.duration * ratio)
         for packet in stream.encode(picture):
             packet.duration = durations.pop(packet.pts or 0, 0)

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -33,6 +35,7 @@ _MATRICES: dict[int, Matrix] = {
     9: "bt2020",
     10: "bt2020",
 }
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _CENTRED_CODECS = frozenset({"mjpeg", "mpeg1video", "webp"})
 # The eight orientations as the linear part (a, b, c, d) of x' = ax + cy, y' = bx + dy.
 _QUARTER_TURNS = ((1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))
@@ -149,11 +152,26 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
     return chosen
 
 
+def decoder_of(stream: VideoStream) -> VideoCodecContext:
+    """The decoder for a stream: FFmpeg's choice, but for transparent VP8 and VP9."""
+    context = stream.codec_context
+    name = _ALPHA_DECODERS.get(context.codec.canonical_name)
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    if name is None or tags.get("alpha_mode") != "1":
+        return context
+    # FFmpeg's own decoders of these formats leave the alpha plane out.
+    decoder = CodecContext.create(name, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.thread_type = "AUTO"
+    return decoder
+
+
 def first_picture(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
     """The first picture that decodes."""
+    decoder = decoder_of(stream)
     for packet in container.demux(stream):
         try:
-            pictures = packet.decode()
+            pictures = decoder.decode(packet if packet.size else None)
         except av.FFmpegError:
             continue
         if pictures:

@@ -234,6 +234,45 @@ def test_mastering_display_and_light_level_are_kept(tmp_path: Path) -> None:
     assert describe(output).light_level == describe(target).light_level
 
 
+def test_transparent_webm_stays_transparent(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.webm", codec="libvpx-vp9", pix_fmt="yuva420p", frames=3)
+    output = tmp_path / "output.webm"
+    info = pass_through(target, output, EncodeOptions())
+    assert (info.pixel_format, info.warnings) == ("yuva420p", ())
+    assert probe(output).format == probe(target).format
+    assert probe(output).format.alpha
+    flattened = pass_through(target, tmp_path / "output.mp4", FAST)
+    assert any("yuva420p" in warning for warning in flattened.warnings)
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".nut", ".flv"])
+def test_nothing_moves_where_time_starts_at_zero(tmp_path: Path, suffix: str) -> None:
+    target = make_clip(tmp_path / "target.mp4", rotation=90)
+    output = tmp_path / f"output{suffix}"
+    info = pass_through(target, output, EncodeOptions())
+    near = [float(time) for time in seconds(target)]
+    assert [float(time) for time in seconds(output)] == pytest.approx(near, abs=0.001)
+    assert any("turned" in warning for warning in info.warnings)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_a_cut_target_is_written_as_far_as_it_goes(tmp_path: Path, suffix: str) -> None:
+    whole = make_clip(
+        tmp_path / f"whole{suffix}",
+        frames=100,
+        sounds=[Sound(seconds=4)],
+        options={"g": "10"},
+        muxing={"movflags": "+faststart"} if suffix == ".mp4" else {},
+    )
+    cut = tmp_path / f"cut{suffix}"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    output = tmp_path / f"output{suffix}"
+    info = pass_through(cut, output)
+    assert 20 < info.frames < 90
+    assert len(seconds(output)) == info.frames
+    assert 20 < len(packets(output, "audio")) < len(packets(whole, "audio"))
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
 def test_every_audio_track_is_copied(tmp_path: Path, suffix: str) -> None:
     sounds = [Sound(), Sound(pitch=880, language="fra", start=0.1), Sound(pitch=220, seconds=0.9)]
