@@ -96,8 +96,8 @@ def read_image(path: Path) -> Frame:
         stream = main_video(container, path)
         if len(container.streams.video) > 1:
             raise MediaError(
-                f"{path} is put together from {len(container.streams.video)} tiles, which is not "
-                "supported; save it as JPEG or PNG"
+                f"{path} is put together from {len(container.streams.video)} pictures, which is "
+                "not supported; save it as JPEG or PNG"
             )
         for picture in _decoded(container, stream, _Damage()):
             planes, described = planes_of(picture)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -34,6 +34,7 @@ from engine.values import (
 )
 
 Floats = NDArray[np.float32]
+Margins: TypeAlias = tuple[int, int, int, int]
 ArrayT = TypeVar("ArrayT", bound=np.generic)
 
 # Luma weights of red and blue. A grey picture of an RGB format weighs as JPEG does.
@@ -68,13 +69,14 @@ def region(frame: Frame, rect: Rect) -> Pixels:
 
     Codes outside the RGB cube are clipped to it.
     """
-    codes = _codes(frame, _colour_planes(frame), _coded_rect(frame, rect))
-    rgb = np.clip(_transform(codes, _codes_to_rgb(frame.format, frame.colour)), 0.0, 1.0)
-    return _display(rgb, frame.orientation)
+    coded, planes = _coded_rect(frame, rect), enumerate(_colour_planes(frame))
+    codes = _merged([_interpolated(frame, n, plane, coded, np.float32) for n, plane in planes])
+    rgb = _transform(codes, _codes_to_rgb(frame.format, frame.colour))
+    return _display(np.clip(rgb, 0.0, 1.0, out=rgb), frame.orientation)
 
 
 def region_bytes(frame: Frame, rect: Rect) -> Bytes:
-    """As `region`, but uint8 0..255; faster where the frame has 8 bits."""
+    """As `region`, but uint8 0..255."""
     coded = _coded_rect(frame, rect)
     kind = np.uint8 if frame.format.bits == 8 else np.float32
     planes = enumerate(_colour_planes(frame))
@@ -110,49 +112,68 @@ def _blend_piece(
     coded = _coded_rect(frame, rect)
     upright = _undisplay(rgb.astype(np.float32, copy=False), frame.orientation)
     weight = _undisplay(mask.astype(np.float32, copy=False), frame.orientation)
-    change = _transform(upright, _rgb_to_codes(frame.format, frame.colour))
-    change -= _codes(frame, planes, coded)
-    _add(planes[0], frame.format, coded, change[..., 0], weight)
-    if len(planes) == 1:
-        return
-    chroma, shifts = change[..., 1:], (frame.format.chroma_shift_x, frame.format.chroma_shift_y)
-    if shifts != (0, 0):
-        chroma, weight = _reduced(frame, coded, chroma, weight)
+    codes = cv2.split(_transform(upright, _rgb_to_codes(frame.format, frame.colour)))
+    changes = [
+        code - _interpolated(frame, n, plane, coded, np.float32)
+        for n, (code, plane) in enumerate(zip(codes, planes, strict=True))
+    ]
+    _add(planes[0], frame.format, coded, changes[0], weight)
+    if _steps(frame.format) != (1, 1):
+        margins = _margins(frame, coded)
+        changes[1:] = [_reduced(frame, change, margins) for change in changes[1:]]
+        weight = _reduced_mask(frame, coded, weight, margins)
         coded = _chroma_rect(frame, coded)
-    for n in (1, 2):
-        _add(planes[n], frame.format, coded, chroma[..., n - 1], weight)
+    for plane, change in zip(planes[1:], changes[1:], strict=True):
+        _add(plane, frame.format, coded, change, weight)
 
 
 def _add(plane: Plane, fmt: PixelFormat, rect: Rect, change: Floats, weight: Floats) -> None:
     window = plane[rect.top : rect.bottom, rect.left : rect.right]
-    value = np.rint(window + weight * change)
     # A weight of 0 adds exactly 0 to an integer, which float32 holds exactly: no sample moves.
-    window[:] = np.clip(value, 0, (1 << fmt.bits) - 1)
+    value = weight * change
+    value += window
+    np.rint(value, out=value)
+    np.clip(value, 0, (1 << fmt.bits) - 1, out=value)
+    window[:] = value
 
 
-def _reduced(frame: Frame, coded: Rect, change: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    """A change at luma resolution and its mask, both reduced to the chroma samples they touch."""
+def _margins(frame: Frame, coded: Rect) -> Margins:
+    """What a rectangle lacks on its top, bottom, left and right to hold whole chroma samples."""
+    step_x, step_y = _steps(frame.format)
+    return coded.top % step_y, -coded.bottom % step_y, coded.left % step_x, -coded.right % step_x
+
+
+def _reduced(frame: Frame, change: Floats, margins: Margins) -> Floats:
+    """A plane's change at luma resolution, reduced to the chroma samples that it touches."""
     (step_x, step_y), (site_x, site_y) = _steps(frame.format), _site(frame)
-    width, height = frame.coded_size
-    left, top = coded.left % step_x, coded.top % step_y
-    right, bottom = -coded.right % step_x, -coded.bottom % step_y
-    padded = cv2.copyMakeBorder(change, top, bottom, left, right, cv2.BORDER_REPLICATE)
-    # Beyond the rectangle nothing is blended; beyond the frame's edge there is nothing to count.
-    weight = np.pad(weight, ((top, 0), (left, 0)))
-    weight = np.pad(weight, ((0, bottom), (0, 0)), "edge" if coded.bottom == height else "constant")
-    weight = np.pad(weight, ((0, 0), (0, right)), "edge" if coded.right == width else "constant")
+    if any(margins):
+        change = cast("Floats", cv2.copyMakeBorder(change, *margins, cv2.BORDER_REPLICATE))
     across, down = _dual_filter(step_x, site_x), _dual_filter(step_y, site_y)
     filtered = cv2.sepFilter2D(
-        padded,
+        change,
         cv2.CV_32F,
         across,
         down,
         anchor=(across.size // 3, down.size // 3),
         borderType=cv2.BORDER_REPLICATE,
     )
-    size = (weight.shape[1] // step_x, weight.shape[0] // step_y)
-    share = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
-    return cast("Floats", filtered[::step_y, ::step_x]), cast("Floats", share)
+    return cast("Floats", filtered[::step_y, ::step_x])
+
+
+def _reduced_mask(frame: Frame, coded: Rect, mask: Floats, margins: Margins) -> Floats:
+    """A mask at luma resolution as the share of each chroma sample that it covers."""
+    top, bottom, left, right = margins
+    width, height = frame.coded_size
+    # Beyond the rectangle nothing is blended; beyond the frame's edge there is nothing to count.
+    if top or left:
+        mask = np.pad(mask, ((top, 0), (left, 0)))
+    if bottom:
+        mask = np.pad(mask, ((0, bottom), (0, 0)), "edge" if coded.bottom == height else "constant")
+    if right:
+        mask = np.pad(mask, ((0, 0), (0, right)), "edge" if coded.right == width else "constant")
+    step_x, step_y = _steps(frame.format)
+    size = (mask.shape[1] // step_x, mask.shape[0] // step_y)
+    return cast("Floats", cv2.resize(mask, size, interpolation=cv2.INTER_AREA))
 
 
 @cache
@@ -167,12 +188,6 @@ def _dual_filter(step: int, site: float) -> Floats:
     interpolation = np.maximum(0.0, 1.0 - np.abs(position[:, None] - chroma))
     taps, *_ = np.linalg.lstsq(interpolation.T, (chroma == 0).astype(np.float64))
     return np.asarray(taps, np.float32)
-
-
-def _codes(frame: Frame, planes: Sequence[Plane], coded: Rect) -> Floats:
-    """The planes over a coded rectangle at luma resolution: (h, w, 1 or 3) float32 codes."""
-    full = [_interpolated(frame, n, plane, coded, np.float32) for n, plane in enumerate(planes)]
-    return full[0][..., None] if len(full) == 1 else cast("Floats", cv2.merge(full))
 
 
 def _interpolated(
@@ -206,12 +221,19 @@ def _interpolated(
 
 def _rgb_bytes(planes: Sequence[NDArray[Any]], fmt: PixelFormat, colour: Colour) -> Bytes:
     """Planes of one size as uint8 RGB."""
-    codes = planes[0][..., None] if len(planes) == 1 else cv2.merge(planes)
+    codes = _merged(planes)
     to_bytes = _codes_to_rgb(fmt, colour) * 255.0
     if codes.dtype == np.uint8:
         return _transform(codes, to_bytes)
     rgb = _transform(codes.astype(np.float32), to_bytes)
     return cast("Bytes", cv2.convertScaleAbs(np.maximum(rgb, 0.0)))
+
+
+def _merged(planes: Sequence[NDArray[ArrayT]]) -> NDArray[ArrayT]:
+    """Planes of one size as (h, w, planes)."""
+    if len(planes) == 1:
+        return planes[0][..., None]
+    return cast("NDArray[ArrayT]", cv2.merge(cast("Sequence[Floats]", planes)))
 
 
 def _transform(array: NDArray[ArrayT], matrix: NDArray[np.float64]) -> NDArray[ArrayT]:
