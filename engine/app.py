@@ -16,7 +16,7 @@ from engine.faces.analyser import FaceAnalyser
 from engine.faces.attributes import AgeGender
 from engine.faces.contracts import AttributeReader
 from engine.faces.fairface import FairFace, ReadTogether
-from engine.faces.mesh import FaceMesh
+from engine.faces.mesh import BestMesh, FaceMesh
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
 from engine.media.decode import read_frame, read_image
@@ -262,7 +262,7 @@ class _DeviceNetworks:
         readers = list(self._readers(wanted))
         return FaceAnalyser(
             YuNet(self.session("yunet"), score=options.detector_score),
-            FaceMesh(self.session("face_mesh")),
+            BestMesh(FaceMesh(self.session("face_mesh_478")), FaceMesh(self.session("face_mesh"))),
             SFace(self.session("sface")) if "embedding" in wanted else None,
             ReadTogether(readers) if readers else None,
             options,

@@ -53,6 +53,7 @@ from tests.synth import Tags
 # Not a constant rate, and not from zero.
 TIMES = (40, 80, 120, 200, 240, 245, 330, 370, 450, 490, 530, 600)
 SOURCE = asset(STRANGER)
+FINDERS = ("yunet", "face_mesh", "face_mesh_478")
 QUICK: dict[str, Any] = {"pixel_boost": "128x128", "video_codec": "ffv1"}
 
 
@@ -354,9 +355,9 @@ def test_only_the_networks_that_the_request_needs_are_loaded(still: Path, output
             one.swap(SOURCE, still, result, overwrite=True, pixel_boost="128x128", **parameters)
             loaded.append({name for name, _ in one._networks._sessions})
     assert loaded == [
-        {"yunet", "face_mesh"},
-        {"yunet", "face_mesh", "open_nsfw", "age"},
-        {"yunet", "face_mesh", "open_nsfw", "age", "gender", "sface"},
+        set(FINDERS),
+        {*FINDERS, "open_nsfw", "age"},
+        {*FINDERS, "open_nsfw", "age", "gender", "sface"},
     ]
 
 
