@@ -62,7 +62,8 @@ def copied_packets(
         if stream not in packets:
             stream.discard = Discard.all
     for packet in _demuxed(source, packets):
-        if packet.dts is None or _is_filler(packet):
+        # The demuxer ends with empty packets; a cover has no time, but it is not empty.
+        if not packet.size or _is_filler(packet):
             continue
         placed = _placed(packet, window)
         if placed:
@@ -133,6 +134,8 @@ def _is_filler(packet: Packet[Any]) -> bool:
 
 def _can_hold(format_name: str, stream: Stream) -> bool:
     """Whether a muxer takes a stream: tried on a header in memory, as no table says it all."""
+    if stream.disposition & Disposition.attached_pic and format_name == "mov":
+        return False  # its muxer takes a cover and does not write it
     try:
         with av.open(io.BytesIO(), "w", format=format_name) as trial:
             _add_copy(trial, stream)

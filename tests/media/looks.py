@@ -49,7 +49,7 @@ def packets(path: Path, kind: str, number: int = 0) -> list[tuple[Fraction, byte
         return [
             ((packet.pts or 0) * Fraction(base), bytes(packet))
             for packet in container.demux(stream)
-            if packet.dts is not None
+            if packet.size
         ]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from engine.errors import Cancelled, MediaError, OutputExists, ParameterError
 from engine.media.decode import read_frames
@@ -315,6 +316,28 @@ def test_attachments_are_copied(tmp_path: Path) -> None:
     with av.open(str(output)) as container:
         (attachment,) = container.streams.attachments
         assert (attachment.name, attachment.data) == ("note.txt", b"a note")
+
+
+def test_a_cover_is_copied_or_named(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=3)
+    target = tmp_path / "target.mp4"
+    cover = make_clip(tmp_path / "cover.nut", codec="png", pix_fmt="rgb24", frames=1)
+    with av.open(str(clip)) as one, av.open(str(cover)) as two, av.open(str(target), "w") as out:
+        copy = out.add_stream_from_template(one.streams.video[0], opaque=True)
+        attached = out.add_stream_from_template(two.streams.video[0], opaque=True)
+        attached.disposition = Disposition.attached_pic
+        for source, stream in ((two, attached), (one, copy)):
+            for packet in source.demux(video=0):
+                if packet.size:
+                    packet.stream = stream
+                    out.mux(packet)
+    assert probe(target).codec == "h264"
+    assert pass_through(target, tmp_path / "output.mp4").warnings == ()
+    before, after = (packets(tmp_path / f"{n}.mp4", "video", 1) for n in ("target", "output"))
+    assert payloads(after) == payloads(before) != []
+    for suffix in (".mov", ".mkv"):
+        info = pass_through(target, tmp_path / f"output{suffix}")
+        assert any("png" in warning for warning in info.warnings)
 
 
 def test_what_the_container_cannot_hold_is_named(tmp_path: Path) -> None:
