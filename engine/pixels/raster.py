@@ -51,10 +51,14 @@ def interpolate(
     planes[flat] = 0
     planes[flat, 2] = values[triangles][flat].mean(axis=1)
     ys, xs = np.nonzero(ids >= 0)
-    chosen = planes.astype(np.float32)[ids[ys, xs]]
+    covering = ids[ys, xs]
+    chosen = planes.astype(np.float32)[covering]
     spread = chosen[:, 0] * xs[:, None] + chosen[:, 1] * ys[:, None] + chosen[:, 2]
+    # A triangle is drawn with its outline, where it may not be continued past its corners.
+    corner_values = values[triangles].astype(np.float32)
+    low, high = corner_values.min(axis=1), corner_values.max(axis=1)
     grid = np.zeros((*ids.shape, values.shape[1]), np.float32)
-    grid[ys, xs] = spread
+    grid[ys, xs] = np.clip(spread, low[covering], high[covering])
     return grid
 
 
@@ -97,5 +101,16 @@ def sample_map(
     """
     out: NDArray[np.float32] = cv2.remap(
         texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    return out
+
+
+def displace(pixels: NDArray[np.float32], by: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`pixels` (h, w, c), each taken from as far away as `by` (h, w, 2) says; the border repeats."""
+    height, width = pixels.shape[:2]
+    xs = np.arange(width, dtype=np.float32)[None] + by[..., 0]
+    ys = np.arange(height, dtype=np.float32)[:, None] + by[..., 1]
+    out: NDArray[np.float32] = cv2.remap(
+        pixels, xs, ys, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return out

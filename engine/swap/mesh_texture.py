@@ -13,15 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.geometry.face_mesh import (
+    INNER_LIPS,
     LEFT_BROW,
+    LEFT_EYE_GAP,
     LEFT_LIDS,
     NOSTRILS,
     OUTER_LIPS,
     OVAL,
     RIGHT_BROW,
+    RIGHT_EYE_GAP,
     RIGHT_LIDS,
     face_mesh,
     frontal_points,
+    openness,
     vertex_normals,
 )
 from engine.geometry.shape import frontal
@@ -40,6 +44,7 @@ from engine.values import Mask, Points, Portrait
 SIDE = 768
 LEVELS = 3
 _COARSE = 96
+_SEEN = (0.3, 0.75)  # the normal's component towards the camera
 _SEAM = 0.022
 
 
@@ -47,11 +52,13 @@ _SEAM = 0.022
 class MeshSource:
     """A prepared portrait: textures fine to coarse, each (side, side, 4) RGB and opacity.
 
-    `shape` is the face's own shape, turned to the front (`geometry.shape.frontal`).
+    `shape` is the face's own shape, turned to the front (`geometry.shape.frontal`);
+    `eyes` are the left and the right eye's openness.
     """
 
     textures: tuple[NDArray[np.float32], ...]
     shape: Points
+    eyes: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +69,12 @@ class Layout:
     ids: NDArray[np.int16]
     normals: NDArray[np.float32]
     skin: Mask
+    centre: Mask  # cheeks, nose and chin, where skin is sure to show
+    hairline: Mask  # where hair may hang in
+    rim: Mask  # along the oval
     browless: Mask
-    seam: Mask
+    closed: Mask  # 0 between the lips, where an open mouth shows its inside
+    seam: Mask  # the fade along the oval
 
 
 def smoothstep(low: float, high: float, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -90,7 +101,23 @@ def layout(side: int) -> Layout:
     brows = np.maximum(*(fill_hull(points[list(r)], side) for r in (LEFT_BROW, RIGHT_BROW)))
     browless = 1 - np.clip(blur(brows, side * 0.02) * 5, 0, 1)
     seam = smoothstep(0.0, 1.0, inside_distance(oval) / (_SEAM * side))
-    return Layout(points, ids, normals, oval * (1 - features), browless, seam)
+    lips = fill_polygon(points[list(INNER_LIPS)], side)
+    ys, xs = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j].astype(np.float32)
+    radius = np.hypot((xs - 0.5) * 1.05, (ys - 0.5) * 0.85).astype(np.float32)
+    rim = oval * (1 - smoothstep(0.05, 0.17, inside_distance(oval) / side))
+    upper = np.maximum(rim * smoothstep(0.66, 0.5, ys), oval * smoothstep(0.30, 0.24, ys))
+    return Layout(
+        points=points,
+        ids=ids,
+        normals=normals,
+        skin=oval * (1 - features),
+        centre=smoothstep(0.42, 0.30, radius),
+        hairline=upper,
+        rim=rim,
+        browless=browless,
+        closed=1 - np.clip(blur(lips, side * 0.003) * 1.5, 0, 1),
+        seam=seam,
+    )
 
 
 def unwrap(portrait: Portrait, side: int) -> tuple[NDArray[np.float32], Mask]:
@@ -103,77 +130,88 @@ def unwrap(portrait: Portrait, side: int) -> tuple[NDArray[np.float32], Mask]:
         plan.ids, plan.points, mesh.triangles, np.concatenate([points[:, :2], normals[:, 2:]], 1)
     )
     own = sample_map(portrait.pixels, spread[..., 0], spread[..., 1])
-    return own, smoothstep(0.1, 0.45, spread[..., 2])
+    return own, smoothstep(*_SEEN, spread[..., 2])
 
 
-def mend_hidden(own: NDArray[np.float32], seen: Mask) -> NDArray[np.float32]:
-    """Parts that the portrait turns away, filled from the face's other side in this side's light."""
-    side = own.shape[0]
-    other, other_seen = own[:, ::-1], seen[:, ::-1]
-    need = (1 - seen) * other_seen
-    if need.max() < 0.05:
-        return own
-    plan = layout(side)
-    coarse = layout(_COARSE)
-    weights = shrink(seen * other_seen * plan.skin, _COARSE)
-    gain, _ = light_gain(
-        shrink(own, _COARSE),
-        shrink(np.ascontiguousarray(other), _COARSE),
-        light_basis(coarse.normals)[..., :5],
-        weights,
-        np.ones((_COARSE, _COARSE), np.float32),
-        _COARSE * 0.06,
-    )
-    mirrored = (other + FLOOR) * np.exp(enlarge(gain, side)) - FLOOR
-    return own + need[..., None] * (mirrored - own)
+def strange(texture: NDArray[np.float32]) -> Mask:
+    """How surely each part is not this face's skin: hair, background, rim light; 0..1 (side, side).
 
-
-def bare(texture: NDArray[np.float32]) -> tuple[NDArray[np.float32], Mask]:
-    """The texture with hair painted over by skin, and how bare each part is, 0..1 (side, side)."""
+    What counts is how far a part is from the light on cheeks, nose and chin, in brightness, hue and
+    roughness. It is looked for along the oval, hair also on the forehead; brows, eyes, lips and a
+    beard within the face are its own.
+    """
     side = texture.shape[0]
     plan = layout(_COARSE)
     coarse = shrink(texture, _COARSE)
-    ys, xs = np.mgrid[0 : 1 : _COARSE * 1j, 0 : 1 : _COARSE * 1j].astype(np.float32)
-    centre = smoothstep(
-        0.42, 0.30, np.hypot((xs - 0.5) * 1.05, (ys - 0.5) * 0.85).astype(np.float32)
-    )
     logs = np.log(coarse + FLOOR)
-    fitted, _ = fit_light(logs, light_basis(plan.normals), plan.skin * centre)
+    calm = plan.skin * plan.centre
+    fitted, _ = fit_light(logs, light_basis(plan.normals), calm)
     off = logs - fitted
     tone = luma(off)
     hue = np.abs(off - tone[..., None]).mean(axis=-1)
-    grain = np.sqrt(
-        np.maximum(
-            shrink((luma(texture) - blur(luma(texture), side / _COARSE))[..., None] ** 2, _COARSE),
-            0,
-        )
-    ) / (luma(coarse) + FLOOR)
-    calm = plan.skin * centre > 0.5
-    spread = np.median(np.abs(tone[calm])) * 1.5 + 0.06
-    score = np.maximum(np.abs(tone) / spread, hue / (np.median(hue[calm]) * 1.5 + 0.04))
-    score = np.maximum(score, grain / (np.median(grain[calm]) * 3 + 0.02))
-    hair = smoothstep(2.0, 3.5, blur(score.astype(np.float32), 1.0))
-    # Brows, eyes, lips and beard are the face's own: hair is looked for along the oval's upper part.
-    reach = 1 - smoothstep(
-        0.03, 0.16, inside_distance((fill_polygon(plan.points[list(OVAL)], _COARSE))) / _COARSE
+    fine = luma(texture)
+    fine = np.abs(fine - blur(fine, side / _COARSE))
+    rough = shrink(fine, _COARSE) / (luma(coarse) + FLOOR)
+    sure = calm > 0.5
+    hair = np.maximum(
+        _beyond(np.abs(tone), sure, 3.0, 0.12),
+        np.maximum(_beyond(hue, sure, 3.0, 0.08), _beyond(rough, sure, 6.0, 0.04)),
     )
-    upper = smoothstep(0.66, 0.5, ys)
-    brow = np.maximum(reach * upper, smoothstep(0.30, 0.24, ys))
-    hair = hair * brow * plan.browless
-    hair = np.clip(blur(hair, 1.5) * 1.6, 0, 1)
-    skin, _ = weighted_blur(coarse, plan.skin * (1 - hair) + 1e-5, _COARSE * 0.05)
-    painted = texture + enlarge(hair, side)[..., None] * (enlarge(skin, side) - texture)
-    return painted, 1 - enlarge(hair, side)
+    glare = np.maximum(_beyond(tone, sure, 1.5, 0.06), _beyond(hue, sure, 2.0, 0.03))
+    found = np.maximum(hair * plan.hairline, glare * plan.rim)
+    spread = np.clip(blur(blur(found, 0.8), 1.2) * 1.6, 0, 1)
+    return np.clip(enlarge(spread * plan.browless, side), 0, 1)
+
+
+def _beyond(values: Mask, sure: NDArray[np.bool_], times: float, least: float) -> Mask:
+    """0 where `values` are as on sure skin, 1 where well beyond `times` its median and `least`."""
+    bound = float(np.median(np.abs(values[sure]))) * times + least
+    return smoothstep(bound, 1.75 * bound, values)
+
+
+def mend(own: NDArray[np.float32], seen: Mask, odd: Mask) -> tuple[NDArray[np.float32], Mask]:
+    """The texture with what is hidden or strange taken from the face's other side, and opacity.
+
+    The other side is brought into this side's light. What is strange on both sides becomes plain
+    skin, and transparent.
+    """
+    side = own.shape[0]
+    good = seen * (1 - odd)
+    other, other_good = np.ascontiguousarray(own[:, ::-1]), np.ascontiguousarray(good[:, ::-1])
+    plan = layout(_COARSE)
+    own_coarse, other_coarse = shrink(own, _COARSE), shrink(other, _COARSE)
+    both = shrink(good * other_good, _COARSE) * plan.skin
+    gain, _ = light_gain(
+        own_coarse,
+        other_coarse,
+        light_basis(plan.normals),
+        both,
+        np.ones_like(both),
+        _COARSE * 0.06,
+    )
+    mirrored = (other + FLOOR) * np.exp(enlarge(gain, side)) - FLOOR
+    need = smoothstep(0.1, 0.5, other_good - good)
+    filled = own + need[..., None] * (mirrored - own)
+    lost = odd * (1 - other_good)
+    skin, _ = weighted_blur(
+        shrink(filled, _COARSE), plan.skin * shrink(1 - lost, _COARSE) + 1e-5, _COARSE * 0.05
+    )
+    return filled + lost[..., None] * (enlarge(skin, side) - filled), 1 - lost
 
 
 def prepare_texture(portrait: Portrait) -> MeshSource:
     """The portrait's texture at every level, hidden parts mended and hair made transparent."""
     own, seen = unwrap(portrait, SIDE)
-    painted, bareness = bare(mend_hidden(own, seen))
-    opacity = bareness * layout(SIDE).seam
-    full = np.concatenate([painted, opacity[..., None]], axis=2).astype(np.float32)
+    mended, opacity = mend(own, seen, strange(own))
+    opacity = opacity * layout(SIDE).seam * layout(SIDE).closed
+    full = np.concatenate([mended, opacity[..., None]], axis=2).astype(np.float32)
     textures = [full]
     for _ in range(LEVELS - 1):
         textures.append(shrink(textures[-1], textures[-1].shape[0] // 2))
-    shape, _ = frontal(portrait.face.mesh.points)
-    return MeshSource(tuple(textures), shape)
+    points = portrait.face.mesh.points
+    shape, _ = frontal(points)
+    eyes = (
+        openness(points, LEFT_EYE_GAP, (33, 133)),
+        openness(points, RIGHT_EYE_GAP, (263, 362)),
+    )
+    return MeshSource(tuple(textures), shape, eyes)

@@ -16,20 +16,30 @@ from engine.geometry.face_mesh import (
     INNER_LIPS,
     LEFT_BROW,
     LEFT_EYE,
+    LEFT_EYE_GAP,
     LEFT_LIDS,
     NOSTRILS,
     OUTER_LIPS,
     OVAL,
     RIGHT_BROW,
     RIGHT_EYE,
+    RIGHT_EYE_GAP,
     RIGHT_LIDS,
     face_mesh,
     mesh_template,
+    openness,
     vertex_normals,
 )
 from engine.geometry.shape import reshaped
 from engine.pixels.detail import match_detail
-from engine.pixels.raster import draw_triangles, fill_hull, fill_polygon, interpolate, sample_map
+from engine.pixels.raster import (
+    displace,
+    draw_triangles,
+    fill_hull,
+    fill_polygon,
+    interpolate,
+    sample_map,
+)
 from engine.pixels.tone import Field, blur, enlarge, luma, shrink, weighted_blur
 from engine.swap.mesh_light import FLOOR, light_basis, light_gain
 from engine.swap.mesh_texture import MeshSource, layout, prepare_texture, smoothstep
@@ -39,6 +49,7 @@ _SHAPE = 1.0  # share of the source's face shape
 _CLOSENESS = 0.5  # how far the target's local light is followed well inside the face
 _LOCAL = 0.06  # scale of that local light, of the crop's side
 _COARSE = 64
+_CLOSING = (0.35, 0.75)  # of the source's own opening
 _LIDS = (0.6, 1.0)
 _FACING = (0.0, 0.25)
 _BEARD = (
@@ -81,11 +92,12 @@ def _swap(target: Aligned, source: MeshSource) -> Patch:
         _CLOSENESS + (1 - _CLOSENESS) * (1 - opacity),
         _COARSE * _LOCAL,
     )
-    lit = (render.flesh + FLOOR) * np.exp(enlarge(gain, size)) - FLOOR
+    lit = _relit(render.flesh, gain)
     scale = max(affine.scale_of(target.to_crop), 1.0)
     lit = match_detail(lit, render.base, enlarge(weights, size), scale)
     mask = render.opacity * enlarge(render.cover * 1.0, size)
-    mask *= enlarge(1 - _foreign(rest, skin), size) * (1 - _openings(points, size, grid))
+    mask *= enlarge(1 - _foreign(rest, skin), size)
+    mask *= enlarge(1 - _kept(points, target.mesh, source, grid / size, grid), size)
     blend = render.base + mask[..., None] * (lit - render.base)
     whole = enlarge(render.whole, size)
     return Patch(np.clip(blend, 0, 1), np.clip(whole, 0, 1), target.to_crop)
@@ -112,20 +124,24 @@ def _render(points: Points, target: Aligned, source: MeshSource, grid: int) -> _
     order = np.argsort(-points[mesh.triangles, 2].mean(axis=1))
     ids = draw_triangles(placed, mesh.triangles, order, grid)
     values = np.concatenate(
-        [layout(texture.shape[0]).points, target.mesh[:, :2], vertex_normals(points, mesh)], axis=1
+        [
+            layout(texture.shape[0]).points,
+            target.mesh[:, :2] - points[:, :2],
+            vertex_normals(points, mesh),
+        ],
+        axis=1,
     )
     spread = interpolate(ids, placed, mesh.triangles, values)
     covered = (ids >= 0).astype(np.float32)
     where = enlarge(np.ascontiguousarray(spread[..., :4]), size)
     warped = sample_map(texture, where[..., 0], where[..., 1])
-    base = sample_map(target.pixels, where[..., 2], where[..., 3])
+    base = displace(target.pixels, where[..., 2:4])
     normals, _ = weighted_blur(spread[..., 4:], covered, 1.5)
     whole = smoothstep(0.55, 1.0, blur(covered, 1.0))
-    inside = enlarge(whole, size)[..., None] > 0
     return _Render(
         flesh=np.ascontiguousarray(warped[..., :3]),
         opacity=np.ascontiguousarray(warped[..., 3]),
-        base=np.where(inside, base, target.pixels),
+        base=base,
         normals=normals,
         cover=smoothstep(*_FACING, normals[..., 2]) * whole,
         whole=whole,
@@ -154,10 +170,30 @@ def _skin(points: Points, size: int) -> Mask:
     return skin
 
 
-def _openings(points: Points, size: int, grid: int) -> Mask:
-    """Eyeballs and the inside of the mouth, which stay the target's; (size, size)."""
-    scale = grid / size
+def _relit(flesh: Pixels, gain: Field) -> Pixels:
+    """The source's skin in the target's light; `gain` is in log units on the coarse grid.
+
+    A highlight on dark skin is brighter against its surroundings than one on light skin, so where
+    skin becomes lighter, highlights grow by the root of the gain only.
+    """
+    size = flesh.shape[0]
+    low = enlarge(blur(shrink(flesh, _COARSE), 1.0), size)
+    factor = np.exp(enlarge(gain, size))
+    surplus = np.maximum(factor - np.sqrt(factor), 0) * np.maximum(flesh - low, 0)
+    lit: Pixels = (flesh + FLOOR) * factor - FLOOR - surplus
+    return lit
+
+
+def _kept(points: Points, own: Points, source: MeshSource, scale: float, grid: int) -> Mask:
+    """What stays the target's: eyeballs, the inside of the mouth, and the lids of a closing eye."""
     opened = np.zeros((grid, grid), np.float32)
     for ring in (LEFT_EYE, RIGHT_EYE, INNER_LIPS):
         opened = np.maximum(opened, fill_polygon(points[list(ring)], grid, scale))
-    return enlarge(smoothstep(*_LIDS, blur(opened, grid * 0.008)), size)
+    kept = smoothstep(*_LIDS, blur(opened, grid * 0.008))
+    eyes = ((LEFT_LIDS, LEFT_EYE_GAP, (33, 133)), (RIGHT_LIDS, RIGHT_EYE_GAP, (263, 362)))
+    for (ring, gap, corners), source_opening in zip(eyes, source.eyes, strict=True):
+        closed = 1 - smoothstep(*_CLOSING, openness(own, gap, corners) / max(source_opening, 0.05))
+        if closed > 0.02:
+            lids = blur(fill_polygon(points[list(ring)], grid, scale), grid * 0.02)
+            kept = np.maximum(kept, closed * lids)
+    return kept
