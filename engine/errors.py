@@ -1,17 +1,18 @@
 """What can go wrong, as one tree.
 
-EngineError                     anything this engine raises on purpose; the command exits with its `exit_code`
-├── ParameterError              (ValueError) a parameter is unknown, of the wrong type or out of range   exit 2
-├── MediaError                  (OSError) a media file cannot be read or written                         exit 3
-│   └── OutputExists            (FileExistsError) the output is there and overwriting was not asked for  exit 3
-├── NoFaceFound                 (LookupError) a picture that must show a face shows none                 exit 4
-├── WeightsError                a weight file cannot be used                                            exit 5
-│   ├── WeightsMissing          (FileNotFoundError) it is not there
-│   └── WeightsCorrupt          (ValueError) its sha256 is not the manifest's
-├── RuntimeUnavailable          (RuntimeError) ONNX Runtime or the wanted provider cannot run            exit 6
-├── ContentBlocked              (PermissionError) the content check refused the material                exit 7
-└── Cancelled                   (InterruptedError) the observer asked to stop                           exit 130
+EngineError (1)               anything this engine raises on purpose
+├── ParameterError (2)        ValueError: a parameter is unknown, of the wrong type or out of range
+├── MediaError (3)            OSError: a media file cannot be read or written
+│   └── OutputExists (3)      FileExistsError: the output is there, overwriting was not asked for
+├── NoFaceFound (4)           LookupError: a picture that must show a face shows none
+├── WeightsError (5)          a weight file cannot be used
+│   ├── WeightsMissing (5)    FileNotFoundError: it is not there
+│   └── WeightsCorrupt (5)    ValueError: its sha256 is not the manifest's
+├── RuntimeUnavailable (6)    RuntimeError: ONNX Runtime or the wanted provider cannot run
+├── ContentBlocked (7)        PermissionError: the content check refused the material
+└── Cancelled (130)           InterruptedError: the observer asked to stop
 
+The number is the command's exit code; the builtin named is a second base class.
 Every message is one or two sentences: what is wrong, the value, and the remedy.
 """
 

@@ -70,9 +70,9 @@ def face_mesh() -> FaceMesh:
     ):
         vertices = data["vertices"].astype(np.float32)
         triangles = data["triangles"].astype(np.intp)
-    mirrored = vertices * np.float32((-1, 1, 1))
+    mirrored = vertices * np.array((-1, 1, 1), np.float32)
     gaps = np.linalg.norm(mirrored[:, None] - vertices[None], axis=2)
-    corners = vertices[triangles, :2] * np.float32((1, -1))
+    corners = vertices[triangles, :2] * np.array((1, -1), np.float32)
     flipped = signed_areas(corners) < 0
     # Only the winding of the majority matters: a few folded triangles face away even when frontal.
     if flipped.mean() > 0.5:
@@ -104,9 +104,10 @@ def vertex_normals(points: Points, mesh: FaceMesh) -> Points:
 
 def frontal_points(mesh: FaceMesh) -> Points:
     """The canonical vertices in the template's unit square, y down; (468, 3), z away."""
-    centre = np.float32((*TEMPLATE_CENTRE, 0.0))
-    unit = (mesh.vertices - centre) * np.float32((1, -1, -1)) / np.float32(TEMPLATE_SIDE)
-    return (unit + np.float32((0.5, 0.5, 0))).astype(np.float32)
+    centre = np.array((*TEMPLATE_CENTRE, 0.0))
+    flipped = (mesh.vertices - centre) * (1, -1, -1)
+    points: Points = (flipped / TEMPLATE_SIDE + (0.5, 0.5, 0)).astype(np.float32)
+    return points
 
 
 def mesh_template() -> Template:

@@ -27,7 +27,8 @@ def frontal(points: Points) -> tuple[Points, NDArray[np.float64]]:
     The map is a 3-D similarity (3, 4) from the points' space.
     """
     pose = rigid_fit(points, frontal_points(face_mesh()))
-    return (points @ pose[:, :3].T + pose[:, 3]).astype(np.float32), pose
+    turned: Points = (points @ pose[:, :3].T + pose[:, 3]).astype(np.float32)
+    return turned, pose
 
 
 def reshaped(target: Points, source_shape: Points, share: float) -> Points:
@@ -42,7 +43,7 @@ def reshaped(target: Points, source_shape: Points, share: float) -> Points:
     difference -= modes.T @ (shares * (modes @ difference))
     moved = difference.reshape(-1, 3) * (share * weights[:, None])
     back = np.linalg.inv(pose[:, :3])
-    return (target + moved @ back.T).astype(np.float32)
+    return np.asarray(target + moved @ back.T, np.float32)
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -76,20 +78,20 @@ def fill_polygon(points: Points, size: int, scale: float = 1.0) -> Mask:
         lineType=cv2.LINE_AA,
         shift=_SUBPIXEL_BITS,
     )
-    return mask.astype(np.float32) / 255
+    filled: Mask = mask.astype(np.float32) / np.float32(255)
+    return filled
 
 
 def fill_hull(points: Points, size: int, scale: float = 1.0) -> Mask:
     """`fill_polygon` of the convex hull of `points`."""
     hull = cv2.convexHull(np.ascontiguousarray(points[:, :2], np.float32))[:, 0]
-    return fill_polygon(hull, size, scale)
+    return fill_polygon(hull.astype(np.float32), size, scale)
 
 
 def inside_distance(mask: Mask) -> Mask:
     """Distance in pixels of each pixel inside `mask` (>= 0.5) from its nearest outside pixel."""
     binary = (mask >= 0.5).astype(np.uint8)
-    out: Mask = cv2.distanceTransform(binary, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return out
+    return cast("Mask", cv2.distanceTransform(binary, cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
 
 
 def sample_map(
@@ -99,18 +101,20 @@ def sample_map(
 
     Outside of the texture every channel is 0.
     """
-    out: NDArray[np.float32] = cv2.remap(
-        texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+    return cast(
+        "NDArray[np.float32]",
+        cv2.remap(
+            texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+        ),
     )
-    return out
 
 
 def displace(pixels: NDArray[np.float32], by: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`pixels` (h, w, c), each taken from as far away as `by` (h, w, 2) says; the border repeats."""
+    """`pixels` (h, w, c), each taken from `by` (h, w, 2) pixels away; the border repeats."""
     height, width = pixels.shape[:2]
     xs = np.arange(width, dtype=np.float32)[None] + by[..., 0]
     ys = np.arange(height, dtype=np.float32)[:, None] + by[..., 1]
-    out: NDArray[np.float32] = cv2.remap(
-        pixels, xs, ys, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    return cast(
+        "NDArray[np.float32]",
+        cv2.remap(pixels, xs, ys, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
     )
-    return out

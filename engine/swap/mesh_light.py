@@ -58,7 +58,8 @@ def fit_light(
         fitted = terms @ coefficients
         off = np.abs(values - fitted).mean(axis=1)
         say = start / (1 + (off / _OUTLIER) ** 2)
-    return fitted.reshape(*shape, 3), (say / np.maximum(start, 1e-6)).reshape(shape)
+    trust = say / np.maximum(start, np.float32(1e-6))
+    return fitted.reshape(*shape, 3), trust.reshape(shape).astype(np.float32)
 
 
 def light_gain(
@@ -67,9 +68,10 @@ def light_gain(
     basis: NDArray[np.float32],
     weights: Mask,
     closeness: Mask,
+    *,
     sigma: float,
 ) -> tuple[Field, Field]:
-    """Log factors (h, w, 3) that put `source` into the light of `target`, and what light alone does not explain.
+    """Log factors (h, w, 3) that put `source` into the light of `target`, and what is left.
 
     Args:
         target: (h, w, 3) RGB 0..1 on a coarse grid.

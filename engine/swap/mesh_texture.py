@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from engine.geometry.face_mesh import (
     INNER_LIPS,
@@ -77,11 +77,10 @@ class Layout:
     seam: Mask  # the fade along the oval
 
 
-def smoothstep(low: float, high: float, values: NDArray[np.float32]) -> NDArray[np.float32]:
+def smoothstep(low: float, high: float, values: ArrayLike) -> NDArray[np.float32]:
     """0 below `low`, 1 above `high`, smooth between."""
-    t = np.clip((values - low) / (high - low), 0, 1)
-    out: NDArray[np.float32] = (t * t * (3 - 2 * t)).astype(np.float32)
-    return out
+    t = np.clip((np.asarray(values, np.float32) - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 @cache
@@ -187,7 +186,7 @@ def mend(own: NDArray[np.float32], seen: Mask, odd: Mask) -> tuple[NDArray[np.fl
         light_basis(plan.normals),
         both,
         np.ones_like(both),
-        _COARSE * 0.06,
+        sigma=_COARSE * 0.06,
     )
     mirrored = (other + FLOOR) * np.exp(enlarge(gain, side)) - FLOOR
     need = smoothstep(0.1, 0.5, other_good - good)

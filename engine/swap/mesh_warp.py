@@ -90,7 +90,7 @@ def _swap(target: Aligned, source: MeshSource) -> Patch:
         light_basis(shrink(render.normals, _COARSE)),
         weights,
         _CLOSENESS + (1 - _CLOSENESS) * (1 - opacity),
-        _COARSE * _LOCAL,
+        sigma=_COARSE * _LOCAL,
     )
     lit = _relit(render.flesh, gain)
     scale = max(affine.scale_of(target.to_crop), 1.0)
@@ -192,7 +192,8 @@ def _kept(points: Points, own: Points, source: MeshSource, scale: float, grid: i
     kept = smoothstep(*_LIDS, blur(opened, grid * 0.008))
     eyes = ((LEFT_LIDS, LEFT_EYE_GAP, (33, 133)), (RIGHT_LIDS, RIGHT_EYE_GAP, (263, 362)))
     for (ring, gap, corners), source_opening in zip(eyes, source.eyes, strict=True):
-        closed = 1 - smoothstep(*_CLOSING, openness(own, gap, corners) / max(source_opening, 0.05))
+        share = openness(own, gap, corners) / max(source_opening, 0.05)
+        closed = 1 - float(smoothstep(*_CLOSING, share))
         if closed > 0.02:
             lids = blur(fill_polygon(points[list(ring)], grid, scale), grid * 0.02)
             kept = np.maximum(kept, closed * lids)
