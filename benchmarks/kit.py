@@ -13,7 +13,7 @@ import measures
 import numpy as np
 
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.mesh import FaceMesh
+from engine.faces.mesh import BestMesh, FaceMesh
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
 from engine.options import AnalysisOptions
@@ -85,7 +85,7 @@ class Kit:
         store = WeightStore()
         self.analyser = FaceAnalyser(
             YuNet(session("yunet")),
-            FaceMesh(session("face_mesh")),
+            BestMesh(FaceMesh(session("face_mesh_478")), FaceMesh(session("face_mesh"))),
             SFace(session("sface")),
             None,
             AnalysisOptions(),

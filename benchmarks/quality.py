@@ -409,6 +409,7 @@ def main() -> None:
         RESULTS.mkdir(parents=True, exist_ok=True)
         document = {
             "machine": shared.machine(),
+            "seconds": time.perf_counter() - started,
             "size": choices.size,
             "summary": columns,
             "steadiness": steady,

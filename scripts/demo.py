@@ -24,7 +24,7 @@ from talking_head import SIZE, Beat, film, poses
 import engine
 from engine.errors import NoFaceFound
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.mesh import FaceMesh
+from engine.faces.mesh import BestMesh, FaceMesh
 from engine.faces.yunet import YuNet
 from engine.media.decode import read_frames
 from engine.options import AnalysisOptions
@@ -64,7 +64,10 @@ def meshes(pictures: dict[str, Bytes]) -> dict[str, Points]:
     store = WeightStore()
     analyser = FaceAnalyser(
         YuNet(Session(store.path("yunet"))),
-        FaceMesh(Session(store.path("face_mesh"))),
+        BestMesh(
+            FaceMesh(Session(store.path("face_mesh_478"))),
+            FaceMesh(Session(store.path("face_mesh"))),
+        ),
         None,
         None,
         AnalysisOptions(),
