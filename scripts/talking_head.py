@@ -147,7 +147,7 @@ def swayed(points: Points, time: float) -> Points:
     mesh = head[:MESH]
     reach = float(np.ptp(mesh[:, 1]))
     pivot = np.array([mesh[:, 0].mean(), mesh[:, 1].max(), 0.35 * reach])
-    yaw = np.radians(7.0) * np.sin(2 * np.pi * time / 5.3)
+    yaw = np.radians(4.5) * np.sin(2 * np.pi * time / 5.3)
     pitch = np.radians(2.5) * np.sin(2 * np.pi * time / 3.4 + 1)
     roll = np.radians(1.5) * np.sin(2 * np.pi * time / 4.3 + 2)
     turn = rotation(1, yaw) @ rotation(0, pitch) @ rotation(2, roll)
