@@ -32,8 +32,8 @@ from engine.compose.paste import paste
 from engine.geometry import affine
 from engine.pipeline.stages import align
 from engine.pixels.align import warp_crop
-from engine.swap.contract import Swapper
-from engine.swap.mesh_warp import MeshWarp
+from engine.swappers.contract import Swapper
+from engine.swappers.mesh_warp import MeshWarp
 from engine.values import Bytes, Face, Frame
 
 SAME = 0.363  # SFace: two pictures of one person are at least this near (OpenCV zoo)

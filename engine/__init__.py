@@ -51,12 +51,6 @@ _HOMES: Final = {
 }
 
 
-# The room `engine.swap` has the name of the function. A package is bound to its name when it is
-# first loaded, so it is loaded now and the name is freed; later imports of it leave the name alone.
-import_module("engine.swap")
-globals().pop("swap", None)
-
-
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)

@@ -29,8 +29,8 @@ from engine.runtime import providers
 from engine.runtime.session import Session
 from engine.runtime.weights import WeightStore
 from engine.selection import Need, filtered, frame_needs, nearest, needs, ordered
-from engine.swap.contract import Swapper
-from engine.swap.mesh_warp import MeshWarp
+from engine.swappers.contract import Swapper
+from engine.swappers.mesh_warp import MeshWarp
 from engine.values import Face, Frame
 
 Location: TypeAlias = str | os.PathLike[str]

@@ -25,8 +25,8 @@ def test_exports_are_sorted_and_there() -> None:
     [
         "pass",
         "from engine.app import Engine",
-        "from engine.swap.contract import Swapper",
-        "import engine.swap.contract",
+        "from engine.swappers.contract import Swapper",
+        "import engine.swappers.contract",
         "engine.Engine; engine.swap",
     ],
 )

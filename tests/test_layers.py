@@ -24,7 +24,7 @@ ROWS = {
     "runtime": 2,
     "faces": 3,
     "selection": 3,
-    "swap": 3,
+    "swappers": 3,
     "enhance": 3,
     "compose": 3,
     "trust": 3,
@@ -40,7 +40,7 @@ ROWS = {
     "__init__": 7,
 }
 # The rooms of row 3 turn arrays into arrays: only the pipeline brings them together with files.
-WITHOUT_MEDIA = {"faces", "selection", "swap", "enhance", "compose"}
+WITHOUT_MEDIA = {"faces", "selection", "swappers", "enhance", "compose"}
 THIRD_PARTY = {
     "pixels": {"cv2"},
     "media": {"av"},
@@ -106,13 +106,13 @@ def test_imports_go_down(path: Path) -> None:
     ("room", "source"),
     [
         ("faces", "from engine.pipeline import run"),
-        ("faces", "from engine.swap.contract import Swapper"),
-        ("faces", "from ..swap import contract"),
+        ("faces", "from engine.swappers.contract import Swapper"),
+        ("faces", "from ..swappers import contract"),
         ("faces", "from engine import media"),
         ("faces", "def f():\n    import cv2"),
         ("geometry", "import scipy"),
         ("values", "from engine.geometry import boxes"),
-        ("swap", "import engine.media.decode"),
+        ("swappers", "import engine.media.decode"),
         ("app", "import engine.unheard_of"),
     ],
 )

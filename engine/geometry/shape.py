@@ -52,7 +52,7 @@ def _weights() -> NDArray[np.float32]:
     points = frontal_points(face_mesh())[:, :2]
     gaps = np.linalg.norm(points[:, None] - points[None, list(OVAL)], axis=2).min(axis=1)
     t = np.clip(gaps / _REACH, 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 @cache

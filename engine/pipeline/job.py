@@ -24,7 +24,7 @@ from engine.pipeline.run import Progress, Tally, Threads, swapped_frames
 from engine.pipeline.stages import FaceSwap
 from engine.pixels.planes import region
 from engine.selection import choose, nearest, reference_face
-from engine.swap.contract import Swapper
+from engine.swappers.contract import Swapper
 from engine.trust.content import LIMIT, Classifier, ContentCheck
 from engine.trust.marks import synthetic_marks
 from engine.values import (

@@ -13,7 +13,7 @@ from engine.faces.identity import alignment_points
 from engine.geometry import affine
 from engine.geometry.templates import in_pixels
 from engine.pixels.align import frame_crop
-from engine.swap.contract import SourceT, Swapper
+from engine.swappers.contract import SourceT, Swapper
 from engine.values import Aligned, Analysed, Face, Frame, Planned, Template
 
 _FIVE = 5

@@ -41,8 +41,8 @@ from engine.pixels.raster import (
     sample_map,
 )
 from engine.pixels.tone import Field, blur, enlarge, luma, shrink, weighted_blur
-from engine.swap.mesh_light import FLOOR, light_basis, light_gain
-from engine.swap.mesh_texture import MeshSource, layout, prepare_texture, smoothstep
+from engine.swappers.mesh_light import FLOOR, light_basis, light_gain
+from engine.swappers.mesh_texture import MeshSource, layout, prepare_texture, smoothstep
 from engine.values import Aligned, Mask, Patch, Pixels, Points, Portrait
 
 _SHAPE = 1.0  # share of the source's face shape

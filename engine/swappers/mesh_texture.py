@@ -38,7 +38,7 @@ from engine.pixels.raster import (
     sample_map,
 )
 from engine.pixels.tone import blur, enlarge, luma, shrink, weighted_blur
-from engine.swap.mesh_light import FLOOR, fit_light, light_basis, light_gain
+from engine.swappers.mesh_light import FLOOR, fit_light, light_basis, light_gain
 from engine.values import Mask, Points, Portrait
 
 SIDE = 768
