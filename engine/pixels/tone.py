@@ -6,7 +6,7 @@ from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from engine.values import Mask, Pixels
 
@@ -41,3 +41,9 @@ def weighted_blur(field: Field, weights: Mask, sigma: float) -> tuple[Field, Mas
 def luma(pixels: Pixels) -> Mask:
     """BT.709 luma of RGB, (h, w)."""
     return cast("Mask", pixels @ _LUMA)
+
+
+def smoothstep(low: float, high: float, values: ArrayLike) -> NDArray[np.float32]:
+    """0 below `low`, 1 above `high`, smooth between."""
+    t = np.clip((np.asarray(values, np.float32) - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)

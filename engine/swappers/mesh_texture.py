@@ -10,22 +10,15 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from engine.geometry.face_mesh import (
     INNER_LIPS,
     LEFT_BROW,
-    LEFT_EYE_GAP,
-    LEFT_LIDS,
-    NOSTRILS,
-    OUTER_LIPS,
     OVAL,
     RIGHT_BROW,
-    RIGHT_EYE_GAP,
-    RIGHT_LIDS,
     face_mesh,
     frontal_points,
-    openness,
     vertex_normals,
 )
 from engine.geometry.shape import frontal
@@ -37,8 +30,9 @@ from engine.pixels.raster import (
     interpolate,
     sample_map,
 )
-from engine.pixels.tone import blur, enlarge, luma, shrink, weighted_blur
+from engine.pixels.tone import blur, enlarge, luma, shrink, smoothstep, weighted_blur
 from engine.swappers.mesh_light import FLOOR, fit_light, light_basis, light_gain
+from engine.swappers.mesh_masks import eye_openings, features
 from engine.values import Mask, Points, Portrait
 
 SIDE = 768
@@ -60,6 +54,10 @@ class MeshSource:
     shape: Points
     eyes: tuple[float, float]
 
+    def level(self, size: int) -> NDArray[np.float32]:
+        """The texture that is nearest to one texel a pixel in a crop of `size`."""
+        return min(self.textures, key=lambda texture: abs(np.log(texture.shape[0] / size / 1.1)))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
@@ -77,12 +75,6 @@ class Layout:
     seam: Mask  # the fade along the oval
 
 
-def smoothstep(low: float, high: float, values: ArrayLike) -> NDArray[np.float32]:
-    """0 below `low`, 1 above `high`, smooth between."""
-    t = np.clip((np.asarray(values, np.float32) - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
-
-
 @cache
 def layout(side: int) -> Layout:
     """The canonical layout with its masks: bare skin, and the seam's fade along the oval."""
@@ -92,10 +84,7 @@ def layout(side: int) -> Layout:
     order = np.argsort(-frontal[mesh.triangles, 2].mean(axis=1))
     ids = draw_triangles(points, mesh.triangles, order, side)
     normals = interpolate(ids, points, mesh.triangles, vertex_normals(frontal, mesh))
-    features = np.zeros((side, side), np.float32)
-    for ring in (LEFT_BROW, RIGHT_BROW, LEFT_LIDS, RIGHT_LIDS, OUTER_LIPS, NOSTRILS):
-        features = np.maximum(features, fill_hull(points[list(ring)], side))
-    features = np.clip(blur(features, side * 0.012) * 2, 0, 1)
+    marked = np.clip(blur(features(points, side), side * 0.012) * 2, 0, 1)
     oval = fill_polygon(points[list(OVAL)], side)
     brows = np.maximum(*(fill_hull(points[list(r)], side) for r in (LEFT_BROW, RIGHT_BROW)))
     browless = 1 - np.clip(blur(brows, side * 0.02) * 5, 0, 1)
@@ -109,7 +98,7 @@ def layout(side: int) -> Layout:
         points=points,
         ids=ids,
         normals=normals,
-        skin=oval * (1 - features),
+        skin=oval * (1 - marked),
         centre=smoothstep(0.42, 0.30, radius),
         hairline=upper,
         rim=rim,
@@ -209,8 +198,4 @@ def prepare_texture(portrait: Portrait) -> MeshSource:
         textures.append(shrink(textures[-1], textures[-1].shape[0] // 2))
     points = portrait.face.mesh.points
     shape, _ = frontal(points)
-    eyes = (
-        openness(points, LEFT_EYE_GAP, (33, 133)),
-        openness(points, RIGHT_EYE_GAP, (263, 362)),
-    )
-    return MeshSource(tuple(textures), shape, eyes)
+    return MeshSource(tuple(textures), shape, eye_openings(points))
