@@ -26,8 +26,27 @@ _ORIENTATIONS = (
     Orientation(3, mirrored=True),
     Orientation(1, mirrored=False),
 )
+# ITU-T T.81, table B.1: a start of frame, but for the three codes that are tables.
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # VP8X flags (WebP container specification).
 _WEBP_ICC, _WEBP_ALPHA, _WEBP_XMP = 0x20, 0x10, 0x04
+
+
+def claimed_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) as a still image's first bytes say; None where they say none."""
+    for name, body in _blocks(data):
+        if name == b"IHDR" and len(body) >= 8:
+            width, height = struct.unpack_from(">II", body)
+            return width, height
+        if len(name) == 1 and name[0] in _START_OF_FRAME and len(body) >= 5:
+            height, width = struct.unpack_from(">HH", body, 1)
+            return width, height
+        if name == b"VP8X" and len(body) >= 10:
+            return (
+                int.from_bytes(body[4:7], "little") + 1,
+                int.from_bytes(body[7:10], "little") + 1,
+            )
+    return None
 
 
 def exif_orientation(data: bytes) -> Orientation:

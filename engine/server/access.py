@@ -1,0 +1,164 @@
+"""Who may ask: the key, the Host and the Origin of a request, and the headers of every answer."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from engine.errors import ParameterError
+from engine.server.answers import Refusal
+
+OPEN_PATHS: Final = frozenset({"/healthz", "/openapi.json"})
+# The request id in such a path is 122 random bits that only its submitter was told.
+OPEN_FOLDER: Final = "/outputs/"
+
+_ALWAYS: Final = {
+    "cache-control": "no-store",
+    "content-security-policy": (
+        "default-src 'none'; img-src 'self'; media-src 'self'; frame-ancestors 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may ask.
+
+    `hosts` are names that a request may call this server by, beside IP addresses and localhost.
+    `origins` are those of web pages that may use it, beside its own, as "https://host:port".
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    hosts: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
+
+    def check(self, path: str, headers: Headers) -> None:
+        """Lets a request through.
+
+        Raises:
+            Refusal: 403 for a foreign Host or Origin, 401 for a missing or wrong key.
+        """
+        host = headers.get("host", "")
+        if not self._knows(host):
+            raise Refusal(
+                403,
+                f"Host is {host[:80]!r}, which is none of this server's names; allowed: an IP "
+                "address, localhost, or a name given with --allowed-host.",
+            )
+        for origin in headers.getlist("origin"):
+            if not self._welcomes(origin, host):
+                raise Refusal(
+                    403,
+                    f"Origin is {origin[:80]!r}, and pages from there may not use this server; "
+                    "allowed: its own, or one given with --allowed-origin.",
+                )
+        if path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
+            self._check_key(headers.get("x-api-key"))
+
+    def _knows(self, host: str) -> bool:
+        # A rebound name can be any name, but never an address: so addresses need no list.
+        name = _name_of(host)
+        return name is not None and (name == "localhost" or name in self.hosts or is_address(name))
+
+    def _welcomes(self, origin: str, host: str) -> bool:
+        return (
+            origin.lower() in {f"http://{host.lower()}", f"https://{host.lower()}"} | self.origins
+        )
+
+    def _check_key(self, given: str | None) -> None:
+        if self.api_key is None:
+            return
+        if given is None:
+            raise Refusal(
+                401, "The header x-api-key is missing; send the key of this server in it."
+            )
+        if not hmac.compare_digest(given.encode(), self.api_key.encode()):
+            raise Refusal(401, "The key in x-api-key is not the key of this server.")
+
+
+def access_for(
+    host: str,
+    api_key: str | None,
+    hosts: Collection[str] = (),
+    origins: Collection[str] = (),
+) -> Access:
+    """Who may ask a server that listens on `host`.
+
+    Raises:
+        ParameterError: Others than this machine could ask without a key, or the key is empty.
+    """
+    if api_key is not None and not api_key.strip():
+        raise ParameterError("api_key is empty; allowed: a key, or none on a loopback address.")
+    if api_key is None and not is_loopback(host):
+        raise ParameterError(
+            f"host is {host!r}, which other machines can reach, and no key is set; give one with "
+            "--api-key or FACESWAP_API_KEY, or listen on 127.0.0.1."
+        )
+    names = {name.lower() for name in hosts}
+    return Access(
+        api_key=api_key,
+        hosts=frozenset(names if is_address(host) else names | {host.lower()}),
+        origins=frozenset(origin.lower().rstrip("/") for origin in origins),
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens there."""
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def is_address(name: str) -> bool:
+    """Whether a host is an IP address and no name."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _name_of(host: str) -> str | None:
+    """The host in a Host header, without its port; None where it is malformed."""
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts.hostname if parts.netloc == host and "@" not in host else None
+
+
+class Guarded:
+    """An application behind `Access`, with the security headers on all that it answers."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _ALWAYS.items():
+                    headers[name] = value
+            await send(message)
+
+        try:
+            self._access.check(scope["path"], Headers(scope=scope))
+        except Refusal as refusal:
+            await refusal.answer()(scope, receive, send_guarded)
+            return
+        await self._app(scope, receive, send_guarded)
