@@ -10,6 +10,10 @@ EngineError (1)               anything this engine raises on purpose
 │   └── WeightsCorrupt (5)    ValueError: its sha256 is not the manifest's
 ├── RuntimeUnavailable (6)    RuntimeError: ONNX Runtime or the wanted provider cannot run
 ├── ContentBlocked (7)        PermissionError: the content check refused the material
+├── JobError (8)              a job cannot be submitted, found or worked at
+│   ├── JobNotFound (8)       LookupError: there is none of that id, or it was removed
+│   ├── QueueFull (8)         as many jobs wait as may
+│   └── LeaseLost (8)         the job is no longer this worker's
 └── Cancelled (130)           InterruptedError: the observer asked to stop
 
 The number is the command's exit code; the builtin named is a second base class.
@@ -71,6 +75,24 @@ class ContentBlocked(EngineError, PermissionError):
     """The content check refused the material."""
 
     exit_code = 7
+
+
+class JobError(EngineError):
+    """A job cannot be submitted, found or worked at."""
+
+    exit_code = 8
+
+
+class JobNotFound(JobError, LookupError):
+    """There is no job of that id, or it finished so long ago that it was removed."""
+
+
+class QueueFull(JobError):
+    """As many jobs wait as may; try again later."""
+
+
+class LeaseLost(JobError):
+    """The job is no longer this worker's: its lease lapsed."""
 
 
 class Cancelled(EngineError, InterruptedError):

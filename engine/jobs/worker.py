@@ -1,0 +1,161 @@
+"""Workers: they claim jobs, do them by a function that they are given, and say how it went.
+
+While a job runs, a thread beside it renews the lease. The function reports each frame; there the
+worker notices that the job was cancelled, that another worker took it, or that it should stop.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from engine.errors import Cancelled, EngineError, LeaseLost
+from engine.jobs.store import CANCELLED, Job, JobStore
+
+LEASE_SECONDS: Final = 30.0
+POLL_SECONDS: Final = 0.5
+_BEATS = 4  # renewals in the time of a lease, so that a slow disk may fail a few
+_TELL_SECONDS = 0.2  # between two records of the progress
+
+_log = logging.getLogger(__name__)
+
+# Called after each frame with the frames done and their number, if it is known.
+Tell: TypeAlias = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a job made: the file `made`, if any, is to be moved to `output` on the same disk."""
+
+    output: Path
+    metrics: Mapping[str, Any]
+    made: Path | None = None
+    overwrite: bool = False
+
+
+Perform: TypeAlias = Callable[[Job, Tell], Made]
+
+
+def worker_name() -> str:
+    """A name for a worker that no other one has."""
+    return f"{platform.node()}:{os.getpid()}:{secrets.token_hex(3)}"
+
+
+def run_worker(
+    store: JobStore,
+    perform: Perform,
+    *,
+    stop: threading.Event | None = None,
+    until_idle: bool = False,
+    lease_seconds: float = LEASE_SECONDS,
+    poll_seconds: float = POLL_SECONDS,
+) -> int:
+    """Does jobs until `stop` is set or, with `until_idle`, none waits; returns how many it did.
+
+    When `stop` is set, the job in work ends at its next frame and is queued again.
+    """
+    stop = stop or threading.Event()
+    name = worker_name()
+    done = 0
+    while not stop.is_set():
+        job = store.claim(name, lease_seconds)
+        if job is not None:
+            work_at(store, job, perform, stop=stop, lease_seconds=lease_seconds)
+            done += 1
+        elif until_idle:
+            break
+        else:
+            store.expire()
+            stop.wait(poll_seconds)
+    return done
+
+
+def work_at(
+    store: JobStore,
+    job: Job,
+    perform: Perform,
+    *,
+    stop: threading.Event,
+    lease_seconds: float = LEASE_SECONDS,
+) -> None:
+    """Does one claimed job, and records how it ended."""
+    try:
+        with _kept(store, job, lease_seconds):
+            try:
+                made = perform(job, _teller(store, job, stop))
+                store.complete(
+                    job, made.output, made.metrics, made=made.made, overwrite=made.overwrite
+                )
+            except LeaseLost:
+                raise
+            except _Stopped:
+                store.release(job)
+            except Cancelled:
+                store.fail(job, CANCELLED)
+            except EngineError as error:
+                store.fail(job, str(error))
+            except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
+                _log.exception("The job %s failed unexpectedly.", job.id)
+                store.fail(job, f"Unexpected {type(error).__name__}: {error}".rstrip(": "))
+            except BaseException:
+                # The process is being stopped: another worker shall begin anew.
+                store.release(job)
+                raise
+    except LeaseLost as error:
+        _log.warning("%s", error)
+
+
+class _Stopped(Cancelled):
+    """The worker should stop; the job goes back to the queue."""
+
+
+def _teller(store: JobStore, job: Job, stop: threading.Event) -> Tell:
+    """What the function calls at each frame: it records progress, and may raise to end the job."""
+    told = 0.0
+
+    def tell(done: int, total: int | None) -> None:
+        nonlocal told
+        if stop.is_set():
+            raise _Stopped("The worker stops; the job is queued again.")
+        if store.is_cancelled(job):
+            raise Cancelled(CANCELLED)
+        now = time.monotonic()
+        if now - told >= _TELL_SECONDS:
+            told = now
+            store.progress(job, done, total)
+
+    return tell
+
+
+@contextmanager
+def _kept(store: JobStore, job: Job, lease_seconds: float) -> Generator[None]:
+    """Renews the job's lease for as long as the context is open, or until it is lost."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(lease_seconds / _BEATS):
+            try:
+                store.heartbeat(job, lease_seconds)
+            except LeaseLost:
+                return
+            except sqlite3.OperationalError as error:
+                # A disk may be slow for a while, and the next beat may come through.
+                _log.warning("The lease of the job %s was not renewed: %s", job.id, error)
+
+    thread = threading.Thread(target=beat, name="engine-lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
