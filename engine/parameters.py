@@ -1,7 +1,8 @@
 """The public parameters: parsed once, here, into the options that the engine works with.
 
 `SwapParameters` accepts the hosted model's parameters by their own names and defaults, and this
-engine's own beside them. What it refuses, it refuses with one sentence for each problem.
+engine's own beside them; `SwapCall` adds what a job or a request must name besides. What they
+refuse, they refuse with one sentence for each problem.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -36,6 +37,24 @@ from engine.options import (
 from engine.values import Gender, Race
 
 PixelBoost: TypeAlias = Literal["128x128", "256x256", "384x384", "512x512", "768x768", "1024x1024"]
+
+# The names that the hosted model knows; all others are this engine's own.
+HOSTED: Final = frozenset(
+    {
+        "source_image",
+        "target",
+        "base64",
+        "face_selector_mode",
+        "face_selector_order",
+        "face_selector_gender",
+        "face_selector_race",
+        "face_selector_age_start",
+        "face_selector_age_end",
+        "reference_face_distance",
+        "reference_frame_number",
+        "pixel_boost",
+    }
+)
 
 _RULE = SelectionRule()
 _ANALYSIS = AnalysisOptions()
@@ -66,6 +85,12 @@ def seconds(value: object) -> object:
     return hours * 3600 + minutes * 60 + rest
 
 
+def _say_whose(schema: dict[str, Any]) -> None:
+    """Tells the hosted parameters and the engine's own apart in a JSON schema."""
+    for name, described in schema["properties"].items():
+        described["x-origin"] = "hosted" if name in HOSTED else "engine"
+
+
 def _none(value: object) -> object:
     return None if value == "none" else value
 
@@ -74,7 +99,11 @@ def _paths(value: object) -> object:
     listed = [value] if isinstance(value, str | Path) else value
     if not isinstance(listed, list | tuple):
         return listed
-    return tuple(Path(item) if isinstance(item, str) and item else item for item in listed)
+    return tuple(str(item) if isinstance(item, Path) else item for item in listed)
+
+
+def _path(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
 
 
 Seconds: TypeAlias = Annotated[
@@ -89,7 +118,9 @@ Age: TypeAlias = Annotated[int, Field(ge=0, le=100), Allowed("a whole number fro
 class SwapParameters(BaseModel):
     """How one swap is done; the three paths (source, target, output) travel beside it."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, json_schema_extra=_say_whose
+    )
 
     # The hosted model's parameters.
     face_selector_mode: SelectorMode = Field(
@@ -124,8 +155,8 @@ class SwapParameters(BaseModel):
         description="Which of the reference frame's ordered, filtered faces; 0 is the first.",
     )
     reference_image: Annotated[
-        tuple[Path, ...],
-        BeforeValidator(_paths, json_schema_input_type=Path | list[Path]),
+        tuple[Annotated[str, Field(min_length=1)], ...],
+        BeforeValidator(_paths, json_schema_input_type=str | list[str]),
         Allowed("a path or a list of paths"),
     ] = Field((), description="Pictures of the person to replace, instead of a reference frame.")
     swapper: Annotated[str, Field(min_length=1), Allowed('"auto" or the name of a swapper')] = (
@@ -186,7 +217,7 @@ class SwapParameters(BaseModel):
                 reference_distance=self.reference_face_distance,
                 reference_frame=max(self.reference_frame_number, 1),
                 reference_position=self.reference_face_position,
-                reference_images=self.reference_image,
+                reference_images=tuple(map(Path, self.reference_image)),
             ),
             analysis=AnalysisOptions(
                 detect_rotated=self.detect_rotated, detect_every=self.detect_every
@@ -199,6 +230,40 @@ class SwapParameters(BaseModel):
         )
 
 
+Media: TypeAlias = Annotated[
+    str,
+    BeforeValidator(_path),
+    Field(min_length=1),
+    Allowed("a path, a file:// or data: URI, or base64"),
+]
+
+
+class SwapCall(SwapParameters):
+    """One call: which files, how the swap is done, and how its result is given back."""
+
+    source_image: Media = Field(description="Picture that holds the face to put in.")
+    target: Media = Field(description="Video or picture to change.")
+    base64: bool = Field(
+        default=False, description="Answer with the output in base64 instead of its URI."
+    )
+    output: Annotated[
+        str | None,
+        BeforeValidator(_path),
+        Field(min_length=1),
+        Allowed("a path, a file:// URI or null"),
+    ] = Field(None, description="File to write; null takes one in the job's own folder.")
+
+    def swap_parameters(self) -> dict[str, Any]:
+        """What the call says of how the swap is done, and no more, as JSON has it."""
+        return self.model_dump(
+            mode="json",
+            include=self.model_fields_set & SwapParameters.model_fields.keys(),
+        )
+
+
+ModelT = TypeVar("ModelT", bound=SwapParameters)
+
+
 def parse(parameters: Mapping[str, Any]) -> SwapParameters:
     """Parameters of a mapping, as it comes from keyword arguments or from JSON.
 
@@ -206,20 +271,29 @@ def parse(parameters: Mapping[str, Any]) -> SwapParameters:
         ParameterError: A name is unknown, or a value has the wrong type or is out of range; every
             problem is named, with the field, the value and what is allowed.
     """
-    try:
-        return SwapParameters.model_validate(dict(parameters))
-    except ValidationError as error:
-        raise ParameterError(" ".join(_problems(error))) from None
+    return _parsed(SwapParameters, parameters)
 
 
-def allowed(name: str) -> str:
+def parse_call(parameters: Mapping[str, Any]) -> SwapCall:
+    """A whole call of a mapping. Raises as `parse` does, also for a file that is not named."""
+    return _parsed(SwapCall, parameters)
+
+
+def allowed(name: str, model: type[SwapParameters] = SwapParameters) -> str:
     """What the field of that name takes, in words."""
-    field = SwapParameters.model_fields[name]
+    field = model.model_fields[name]
     words = [extra.words for extra in _extras(field.annotation, field.metadata)]
     return words[0] if words else _choices(field.annotation)
 
 
-def _problems(error: ValidationError) -> Iterator[str]:
+def _parsed(model: type[ModelT], parameters: Mapping[str, Any]) -> ModelT:
+    try:
+        return model.model_validate(dict(parameters))
+    except ValidationError as error:
+        raise ParameterError(" ".join(_problems(error, model))) from None
+
+
+def _problems(error: ValidationError, model: type[SwapParameters]) -> Iterator[str]:
     """A sentence for each field that is wrong, in the order of the fields."""
     said: set[str] = set()
     for problem in error.errors(include_url=False):
@@ -230,10 +304,12 @@ def _problems(error: ValidationError) -> Iterator[str]:
         if name in said:
             continue
         said.add(name)
-        if name not in SwapParameters.model_fields:
-            yield _unknown(name)
+        if name not in model.model_fields:
+            yield _unknown(name, model)
+        elif problem["type"] == "missing":
+            yield f"{name} is missing; allowed: {allowed(name, model)}."
         else:
-            yield f"{name} is {_shown(problem['input'])}; allowed: {allowed(name)}."
+            yield f"{name} is {_shown(problem['input'])}; allowed: {allowed(name, model)}."
 
 
 def _shown(value: object) -> str:
@@ -241,11 +317,15 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:80]}…"
 
 
-def _unknown(name: str) -> str:
-    close = difflib.get_close_matches(name, SwapParameters.model_fields, n=1)
+def _unknown(name: str, model: type[SwapParameters]) -> str:
+    close = difflib.get_close_matches(name, model.model_fields, n=1)
     if close:
-        return f"{name} is no parameter; did you mean {close[0]}?"
-    return f"{name} is no parameter; allowed: {', '.join(SwapParameters.model_fields)}."
+        return f"{_shown_name(name)} is no parameter; did you mean {close[0]}?"
+    return f"{_shown_name(name)} is no parameter; allowed: {', '.join(model.model_fields)}."
+
+
+def _shown_name(name: str) -> str:
+    return name if len(name) <= 80 else f"{name[:80]}…"
 
 
 def _extras(annotation: Any, metadata: list[Any]) -> Iterator[Allowed]:

@@ -25,7 +25,7 @@ from engine.pipeline.stages import FaceSwap
 from engine.pixels.planes import region
 from engine.selection import choose, nearest, reference_face
 from engine.swappers.contract import Swapper
-from engine.trust.content import LIMIT, Classifier, ContentCheck
+from engine.trust.content import LIMIT, SAMPLE_SECONDS, Classifier, ContentCheck
 from engine.trust.marks import synthetic_marks
 from engine.values import (
     Analysed,
@@ -324,10 +324,11 @@ def _check(classifier: Classifier | None, what: Path) -> ContentCheck | None:
 
 def _content(source: ContentCheck | None, target: ContentCheck | None) -> Content:
     if source is None or target is None:
-        return Content(checked=False, limit=LIMIT)
+        return Content(checked=False, limit=LIMIT, sample_seconds=SAMPLE_SECONDS)
     return Content(
         checked=True,
         limit=LIMIT,
+        sample_seconds=SAMPLE_SECONDS,
         source_score=source.highest,
         target_score=target.highest,
         target_samples=target.looks,

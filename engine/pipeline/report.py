@@ -58,11 +58,13 @@ class Selection:
 class Content:
     """The content check: highest scores from 0 (safe) to 1, and how many pictures were looked at.
 
-    `checked` is False where the check was turned off on purpose.
+    `checked` is False where the check was turned off on purpose. Of a video, the first picture is
+    looked at and then one in every `sample_seconds`; a score of `limit` or more is refused.
     """
 
     checked: bool
     limit: float
+    sample_seconds: float
     source_score: float | None = None
     target_score: float | None = None
     target_samples: int = 0

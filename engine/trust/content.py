@@ -21,7 +21,8 @@ from engine.values import Bytes, Frame
 # turn the check off.
 LIMIT = 0.8
 
-_EVERY = 1.0  # seconds of video between two looks
+SAMPLE_SECONDS = 1.0  # of video, between two looks
+
 _RESIZED, _SIDE = 256, 224
 _BORDER = (_RESIZED - _SIDE) // 2
 _MEAN_BGR = np.array([104, 117, 123], np.float32)
@@ -67,7 +68,7 @@ class ContentCheck:
             now = float(frame.pts * frame.time_base)
             if due is None or now >= due:
                 self.look(frame)
-                due = now + _EVERY
+                due = now + SAMPLE_SECONDS
             yield frame
 
 
