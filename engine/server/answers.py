@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 
@@ -31,9 +30,3 @@ class Refusal(Exception):
     def answer(self) -> Json:
         """The refusal as a response; clients read the sentence from `error`."""
         return Json({"error": str(self)}, self.code, self.headers)
-
-
-async def refused(_: Request, error: Exception) -> Response:
-    """The answer to a request that a `Refusal` ended."""
-    assert isinstance(error, Refusal)
-    return error.answer()

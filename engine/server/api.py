@@ -1,0 +1,251 @@
+"""The routes: what is asked, and what the store of jobs has to say to it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+from starlette.types import HTTPExceptionHandler, Lifespan
+
+from engine.errors import JobNotFound, MediaError, ParameterError, QueueFull
+from engine.jobs.store import Job, JobStore
+from engine.media.header import TooLarge
+from engine.server.answers import Json, Refusal
+from engine.server.body import read_parameters
+from engine.server.limits import Limits
+from engine.version import VERSION
+
+RETRY_SECONDS: Final = 10
+_POLL_SECONDS: Final = 0.1
+_MEDIA_TYPES: Final = {
+    ".avi": "video/x-msvideo",
+    ".gif": "image/gif",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".m4v": "video/mp4",
+    ".mkv": "video/x-matroska",
+    ".mov": "video/quicktime",
+    ".mp4": "video/mp4",
+    ".png": "image/png",
+    ".ts": "video/mp2t",
+    ".webm": "video/webm",
+    ".webp": "image/webp",
+}
+
+Submit: TypeAlias = Callable[[Mapping[str, Any]], Job]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """The hosted API over a store of jobs.
+
+    Args:
+        store: where the jobs are.
+        submit: queues a job of the parameters that a client sent; it may refuse them.
+        slug: the name of the one model.
+        document: what /openapi.json answers.
+        limits: how long a body and a blocking call may take, and how large a body may be.
+        works: whether somebody does the jobs.
+        draining: whether the server is shutting down.
+    """
+
+    store: JobStore
+    submit: Submit
+    slug: str
+    document: Mapping[str, Any]
+    limits: Limits
+    works: Callable[[], bool]
+    draining: Callable[[], bool]
+
+    def application(self, lifespan: Lifespan[Starlette]) -> Starlette:
+        """The routes and the answers to errors, as an ASGI application."""
+        return Starlette(
+            routes=[
+                Route(f"/v1/{self.slug}", self.run, methods=["POST"]),
+                Route(f"/v2/{self.slug}", self.queue, methods=["POST"]),
+                Route("/v2/requests/{request_id}/status", self.status),
+                Route("/v2/requests/{request_id}", self.result),
+                Route("/outputs/{request_id}/{name}", self.output),
+                Route("/healthz", self.health),
+                Route("/openapi.json", self.openapi),
+                Route("/v1/{slug:path}", self.no_model, methods=["POST"]),
+                Route("/v2/{slug:path}", self.no_model, methods=["POST"]),
+            ],
+            exception_handlers={
+                Refusal: _refused,
+                ParameterError: _answering(400),
+                TooLarge: _answering(413),
+                MediaError: _answering(400),
+                JobNotFound: _answering(404),
+                QueueFull: _answering(429, {"retry-after": str(RETRY_SECONDS)}),
+                HTTPException: _http,
+                ClientDisconnect: _gone,
+                Exception: _unexpected,
+            },
+            lifespan=lifespan,
+        )
+
+    async def queue(self, request: Request) -> Response:
+        """Queues a job and answers where to ask for it."""
+        job = await self._submitted(request)
+        return Json({**_urls(request, job), "status": job.state})
+
+    async def run(self, request: Request) -> Response:
+        """Queues a job and answers with what it makes."""
+        job = await self._submitted(request)
+        patience = time.monotonic() + self.limits.wait_seconds
+        while not job.is_finished:
+            if self.draining():
+                return _unfinished(request, job, 503, "The server is shutting down")
+            if time.monotonic() >= patience:
+                waited = f"The output was not ready in {self.limits.wait_seconds:g} seconds"
+                return _unfinished(request, job, 504, waited)
+            if await request.is_disconnected():
+                # Nobody was told its id, so nobody could ever ask for it.
+                await asyncio.to_thread(self.store.cancel, job.id)
+                raise ClientDisconnect
+            await asyncio.sleep(_POLL_SECONDS)
+            job = await asyncio.to_thread(self.store.get, job.id)
+        if job.state == "FAILED" or job.request.get("base64"):
+            return await self._told(request, job)
+        return _file(job)
+
+    async def status(self, request: Request) -> Response:
+        """How far a job is."""
+        job = await self._asked_for(request)
+        return Json({**_urls(request, job), **_state(job)}, _code(job))
+
+    async def result(self, request: Request) -> Response:
+        """What became of a job."""
+        return await self._told(request, await self._asked_for(request))
+
+    async def output(self, request: Request) -> Response:
+        """The file that a job made, or a range of it."""
+        job = await self._asked_for(request)
+        if job.output is None or job.output.name != request.path_params["name"]:
+            raise Refusal(404, f"The request {job.id} has no output of this name.")
+        return _file(job)
+
+    async def health(self, _: Request) -> Response:
+        """Whether jobs are taken and done."""
+        if self.draining() or not self.works():
+            why = "The server is shutting down" if self.draining() else "The worker has stopped"
+            raise Refusal(503, f"{why}; see its log.", {"retry-after": str(RETRY_SECONDS)})
+        return Json({"status": "ok", "version": VERSION})
+
+    async def openapi(self, _: Request) -> Response:
+        """The document that describes all this."""
+        return Json(self.document)
+
+    async def no_model(self, request: Request) -> Response:
+        """The answer to a call of another model."""
+        slug = request.path_params["slug"]
+        raise Refusal(404, f"There is no model {slug[:80]!r} here; allowed: {self.slug}.")
+
+    async def _submitted(self, request: Request) -> Job:
+        if self.draining():
+            raise Refusal(
+                503, "The server is shutting down; try again.", {"retry-after": str(RETRY_SECONDS)}
+            )
+        sent = await read_parameters(request, self.limits.body_bytes, self.limits.body_seconds)
+        return await asyncio.to_thread(self.submit, sent)
+
+    async def _asked_for(self, request: Request) -> Job:
+        return await asyncio.to_thread(self.store.get, request.path_params["request_id"])
+
+    async def _told(self, request: Request, job: Job) -> Response:
+        body = {**_urls(request, job), **_state(job)}
+        if job.output is not None:
+            body["output"] = await asyncio.to_thread(_output, request, job)
+        return Json(body, _code(job))
+
+
+def _urls(request: Request, job: Job) -> dict[str, Any]:
+    """What a client needs to ask for a job again."""
+    # The Host is one of this server's own names: `Access` let the request through.
+    here = f"{request.url.scheme}://{request.headers['host']}"
+    response_url = f"{here}/v2/requests/{job.id}"
+    return {
+        "request_id": job.id,
+        "status_url": f"{response_url}/status",
+        "response_url": response_url,
+    }
+
+
+def _state(job: Job) -> dict[str, Any]:
+    body: dict[str, Any] = {"status": job.state, "metrics": dict(job.metrics)}
+    if job.state == "FAILED":
+        body["error"] = job.error
+    return body
+
+
+def _output(request: Request, job: Job) -> str:
+    """Where the output is, or its bytes in base64 where the job asks for them."""
+    assert job.output is not None
+    if job.request.get("base64"):
+        return base64.b64encode(job.output.read_bytes()).decode("ascii")
+    here = f"{request.url.scheme}://{request.headers['host']}"
+    return f"{here}/outputs/{job.id}/{quote(job.output.name)}"
+
+
+def _code(job: Job) -> int:
+    return 422 if job.state == "FAILED" else 200
+
+
+def _file(job: Job) -> Response:
+    """A job's output, or the range of it that the request names."""
+    if job.output is None or not job.output.is_file():
+        raise Refusal(404, f"The output of the request {job.id} is gone.")
+    kind = _MEDIA_TYPES.get(job.output.suffix.lower(), "application/octet-stream")
+    return FileResponse(job.output, media_type=kind)
+
+
+def _unfinished(request: Request, job: Job, code: int, why: str) -> Response:
+    """The answer to a blocking call that ends before its job does."""
+    body = {
+        **_urls(request, job),
+        "status": job.state,
+        "error": f"{why}; the request goes on, and its status_url says when it is done.",
+    }
+    return Json(body, code, {"retry-after": str(RETRY_SECONDS)})
+
+
+def _answering(code: int, headers: Mapping[str, str] | None = None) -> HTTPExceptionHandler:
+    """A handler that answers with the error's own sentence."""
+
+    async def answer(_: Request, error: Exception) -> Response:
+        return Json({"error": str(error)}, code, headers)
+
+    return answer
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return error.answer()
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """What the router itself refuses: an unknown path or method."""
+    assert isinstance(error, HTTPException)
+    what = f"{request.method} {request.url.path}"[:200]
+    return Json({"error": f"{what}: {error.detail}."}, error.status_code, error.headers)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """An answer that nobody is there to read."""
+    return Response(status_code=400)
+
+
+async def _unexpected(_request: Request, _error: Exception) -> Response:
+    """Says that something broke; the log alone says what."""
+    return Json({"error": "The server failed unexpectedly; its log says how."}, 500)

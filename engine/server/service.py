@@ -1,0 +1,149 @@
+"""A server's life: it listens, its worker works, and it stops without losing a job."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Lifespan
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from engine.errors import RuntimeUnavailable
+from engine.jobs.store import JobStore
+from engine.jobs.worker import Perform, run_worker
+
+# How long the line and the headers of a request may take to come.
+_HEADER_SECONDS = 10
+_STOP_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """One worker in a thread of its own. A job in work when it closes is queued again."""
+
+    store: JobStore
+    perform: Perform
+    stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def open(self) -> None:
+        """Starts the worker."""
+        # A daemon, so that a second interrupt ends the process; the lease frees the job then.
+        thread = threading.Thread(target=self._work, name="engine-worker", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def close(self) -> None:
+        """Stops the worker at the next frame and waits for it."""
+        self.stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def works(self) -> bool:
+        """Whether the worker is there to take jobs."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def _work(self) -> None:
+        run_worker(self.store, self.perform, stop=self.stop)
+
+
+def lifespan_of(workshop: Workshop) -> Lifespan[Starlette]:
+    """Opens the workshop with the application, and closes it with it."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        workshop.open()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(workshop.close)
+
+    return lifespan
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that clients can reach; port 0 takes any that is free.
+
+    Raises:
+        RuntimeUnavailable: The address is not this machine's, or something else listens there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        raise RuntimeUnavailable(
+            f"Nothing can listen on {host}, port {port} ({error}); choose another with --port."
+        ) from error
+
+
+def serve(app: ASGIApp, listener: socket.socket, most: int, draining: threading.Event) -> None:
+    """Serves an application until the process is told to stop; `most` connections at once.
+
+    `draining` is set when it is told so, and requests under way have some seconds left.
+    """
+    config = uvicorn.Config(
+        app,
+        http=_Patient,
+        loop="asyncio",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=most,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+    )
+    _Server(config, draining).run([listener])
+
+
+class _Server(uvicorn.Server):
+    """Says that it is about to stop before it does, and ends as something that went well."""
+
+    def __init__(self, config: uvicorn.Config, draining: threading.Event) -> None:
+        super().__init__(config)
+        self._draining = draining
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Stops in order at a first signal, and at once at a second interrupt."""
+        self._draining.set()
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+
+class _Patient(H11Protocol):
+    """Closes a connection whose request line and headers do not come in time."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_headers()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._expect_headers()
+        else:
+            self._drop_deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._drop_deadline()
+        super().connection_lost(exc)
+
+    def _expect_headers(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
+
+    def _drop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
