@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict, deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -87,21 +87,49 @@ def ordered_map(
     begun are dropped, those in work are waited for, and `source` is closed.
     """
     _require_positive(workers=workers, depth=depth)
+    # No executor: the interpreter shuts those down when the main thread ends, and a job that runs
+    # in another thread is to be finished.
+    tasks: SimpleQueue[tuple[Future[R], T] | None] = SimpleQueue()
+    threads = [
+        threading.Thread(target=_work, args=(function, tasks), name=f"engine-worker-{n}")
+        for n in range(workers)
+    ]
     pending: deque[Future[R]] = deque()
+    for thread in threads:
+        thread.start()
     try:
-        with ThreadPoolExecutor(workers, thread_name_prefix="engine-worker") as pool:
-            try:
-                for value in source:
-                    pending.append(pool.submit(function, value))
-                    while pending and (len(pending) >= depth or pending[0].done()):
-                        yield pending.popleft().result()
-                while pending:
-                    yield pending.popleft().result()
-            finally:
-                for future in pending:
-                    future.cancel()
+        for value in source:
+            future: Future[R] = Future()
+            pending.append(future)
+            tasks.put((future, value))
+            while pending and (len(pending) >= depth or pending[0].done()):
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
+        for future in pending:
+            future.cancel()
+        for _ in threads:
+            tasks.put(None)
+        for thread in threads:
+            thread.join()
         _close(source)
+
+
+def _work(function: Callable[[T], R], tasks: SimpleQueue[tuple[Future[R], T] | None]) -> None:
+    """Answers tasks until there is a None."""
+    while (task := tasks.get()) is not None:
+        future, value = task
+        if future.set_running_or_notify_cancel():
+            try:
+                result = function(value)
+            except BaseException as error:  # noqa: BLE001 - the reader raises it at its turn
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+                del result
+        # Frames are large: none is kept while waiting for the next.
+        del task, future, value
 
 
 class Stopwatch:

@@ -1,0 +1,218 @@
+"""What a caller may give for a file: a path, a file:// or data: URI, base64, or a permitted URL.
+
+Each becomes a path. What is not a file of this machine is written to the job's own folder, so
+that a job's record stays small and another process can begin it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import mimetypes
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+from engine.errors import ParameterError
+
+DOWNLOADS: Final = "FACESWAP_ENGINE_ALLOW_DOWNLOADS"
+MOST_BYTES: Final = 2 << 30
+
+# The path of a field, checked and made absolute.
+Admit: TypeAlias = Callable[[str, Path], Path]
+
+_SCHEME = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9+.-]+):")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]+={0,2}\s*")
+_SHORTEST = 64  # characters of base64 that may be a picture; what is shorter is a path
+_SIGNATURES = (
+    (0, b"\x89PNG\r\n\x1a\n", ".png"),
+    (0, b"\xff\xd8\xff", ".jpg"),
+    (0, b"GIF8", ".gif"),
+    (0, b"BM", ".bmp"),
+    (0, b"II*\0", ".tiff"),
+    (0, b"MM\0*", ".tiff"),
+    (8, b"WEBP", ".webp"),
+    (8, b"AVI ", ".avi"),
+    (4, b"ftypavif", ".avif"),
+    (4, b"ftyphei", ".heic"),
+    (4, b"ftypqt", ".mov"),
+    (4, b"ftyp", ".mp4"),
+    (0, b"FLV", ".flv"),
+    (0, b"\0\0\x01\xba", ".mpg"),
+)
+_EBML = b"\x1a\x45\xdf\xa3"
+
+
+def readable_file(field: str, path: Path) -> Path:
+    """The path made absolute, where it names a file that this user may read.
+
+    Raises:
+        ParameterError: It does not.
+    """
+    try:
+        found = path.is_file()
+    except (OSError, ValueError):
+        found = False
+    if not found:
+        raise ParameterError(
+            f"{field} is {_cut(str(path))}, which is no file here; give the path of a file, a "
+            "file:// or data: URI, or base64."
+        )
+    if not os.access(path, os.R_OK):
+        raise ParameterError(f"{field} is {_cut(str(path))}, which may not be read; permit it.")
+    return path.absolute()
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What may be given.
+
+    `admit` checks the path of a local file. `downloads` permits http and https, and `most_bytes`
+    bounds what is decoded or downloaded.
+    """
+
+    admit: Admit = readable_file
+    downloads: bool = False
+    most_bytes: int = MOST_BYTES
+
+    def take(self, field: str, value: str, folder: Path) -> Path:
+        """The file that `value` means; what is no local file is written to `folder`.
+
+        Raises:
+            ParameterError: It is none of what may be given; `field` is named.
+        """
+        match = _SCHEME.match(value)
+        scheme = match["name"].lower() if match else ""
+        if scheme == "data":
+            return self._write(field, *_decoded_uri(field, value), folder)
+        if scheme in ("http", "https"):
+            return self._download(field, value, folder)
+        if scheme == "file":
+            return self.admit(field, path_of_uri(field, value))
+        if "://" in value[:40]:
+            raise ParameterError(
+                f"{field} is {_cut(value)}; allowed: a path, a file:// or data: URI, or base64."
+            )
+        content = _base64_or_none(value)
+        if content is not None:
+            return self._write(field, content, _suffix(content), folder)
+        return self.admit(field, Path(value))
+
+    def _write(self, field: str, content: bytes, suffix: str | None, folder: Path) -> Path:
+        if suffix is None:
+            raise ParameterError(
+                f"{field} holds {len(content):,} bytes that are no picture or video known here; "
+                "give one as a file, a data: URI or base64."
+            )
+        if len(content) > self.most_bytes:
+            raise ParameterError(
+                f"{field} holds {len(content):,} bytes; allowed: {self.most_bytes:,}. Give the "
+                "path of a file."
+            )
+        path = folder / f"{field}{suffix}"
+        path.write_bytes(content)
+        return path
+
+    def _download(self, field: str, url: str, folder: Path) -> Path:
+        if not self.downloads:
+            raise ParameterError(
+                f"{field} is {_cut(url)}, and this engine works offline: it fetches nothing from "
+                "a network. Download the file yourself and give its path, or allow downloads by "
+                f"{DOWNLOADS}=1 or SegmindClient(allow_downloads=True)."
+            )
+        # Loaded here and nowhere else, so that no other code is near a network.
+        from engine.jobs.download import download  # noqa: PLC0415
+
+        arrived = folder / f"{field}.download"
+        download(field, url, arrived, self.most_bytes)
+        with arrived.open("rb") as file:
+            suffix = _suffix(file.read(256)) or Path(urlsplit(url).path).suffix.lower()
+        return arrived.rename(folder / f"{field}{suffix}")
+
+
+def downloads_allowed() -> bool:
+    """Whether the environment permits downloads."""
+    return os.environ.get(DOWNLOADS, "") == "1"
+
+
+def path_of_uri(field: str, uri: str) -> Path:
+    """The path that a file: URI names on this machine.
+
+    Raises:
+        ParameterError: It names another machine's, or none.
+    """
+    parts = urlsplit(uri)
+    path = unquote(parts.path)
+    if parts.netloc not in ("", "localhost") or not path.startswith("/") or "\0" in path:
+        raise ParameterError(
+            f"{field} is {_cut(uri)}; allowed: file:///, followed by the path of a file here."
+        )
+    # A drive has a slash before it in a URI and none in a path.
+    return Path(path[1:] if re.match(r"/[A-Za-z]:", path) else path)
+
+
+def _decoded_uri(field: str, uri: str) -> tuple[bytes, str | None]:
+    """The bytes of a data: URI (RFC 2397) and the suffix that a file of them has."""
+    head, comma, body = uri[5:].partition(",")
+    kind, *properties = head.split(";")
+    if not comma:
+        raise ParameterError(
+            f"{field} is {_cut(uri)}, a data: URI without a comma; write it as "
+            "data:image/png;base64, followed by base64."
+        )
+    try:
+        if properties and properties[-1].strip().lower() == "base64":
+            content = _base64(unquote(body))
+        else:
+            content = unquote_to_bytes(body)
+    except ValueError as error:
+        raise ParameterError(
+            f"{field} is {_cut(uri)}, a data: URI that cannot be decoded: {error}. Write it as "
+            "data:image/png;base64, followed by base64."
+        ) from None
+    return content, _suffix(content) or mimetypes.guess_extension(kind.strip().lower())
+
+
+def _base64_or_none(value: str) -> bytes | None:
+    """The bytes of what is base64 of a picture or video and no path."""
+    if len(value) < _SHORTEST or not _BASE64.fullmatch(value):
+        return None
+    try:
+        content = _base64(value)
+    except ValueError:
+        return None
+    # A long path may be made of the same characters, but will not decode to a picture.
+    return content if _suffix(content) or len(value) > 4096 else None
+
+
+def _base64(text: str) -> bytes:
+    """Base64 of either alphabet (RFC 4648), with or without its padding.
+
+    Raises:
+        ValueError: It is none.
+    """
+    packed = "".join(text.split()).rstrip("=").translate(str.maketrans("-_", "+/"))
+    try:
+        return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
+    except binascii.Error as error:
+        raise ValueError(str(error)) from None
+
+
+def _suffix(content: bytes) -> str | None:
+    """The suffix of a file that begins so, where its signature is known."""
+    if content.startswith(_EBML):
+        return ".webm" if b"webm" in content[:64] else ".mkv"
+    if content[:1] == content[188:189] == b"G":
+        return ".ts"
+    for offset, mark, suffix in _SIGNATURES:
+        if content[offset : offset + len(mark)] == mark:
+            return suffix
+    return None
+
+
+def _cut(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:80]}…")

@@ -1,0 +1,42 @@
+"""Where a job's result goes, and how it is given back."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+from engine.errors import ParameterError
+from engine.jobs.inputs import path_of_uri
+from engine.jobs.store import Job
+
+
+def named_output(value: str) -> Path:
+    """The path that a caller named for the result, absolute.
+
+    Raises:
+        ParameterError: It is a URI of another kind than file:.
+    """
+    if value.lower().startswith("file:"):
+        return path_of_uri("output", value).absolute()
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", value):
+        raise ParameterError(
+            f"output is {value[:80]!r}; allowed: a path, a file:// URI, or null for a file in the "
+            "job's own folder."
+        )
+    return Path(value).absolute()
+
+
+def beside(output: Path, job: Job) -> Path:
+    """A name beside the output for what this claim of the job makes.
+
+    What earlier claims left there, whose workers died, is removed.
+    """
+    for left in output.parent.glob(f"*.{job.id}-*"):
+        left.unlink(missing_ok=True)
+    return output.with_name(f".{output.stem}.{job.id}-{job.claim}{output.suffix}")
+
+
+def in_base64(path: Path) -> str:
+    """A file's bytes in base64."""
+    return base64.b64encode(path.read_bytes()).decode("ascii")
