@@ -79,6 +79,20 @@ def rescale(x: float, y: float | None = None) -> Affine:
     return np.array([[x, 0.0, (x - 1) / 2], [0.0, y, (y - 1) / 2]])
 
 
+def unturn(quarter_turns: int, width: int, height: int) -> Affine:
+    """From the pixels of a turned picture to those of the picture of (width, height) it was.
+
+    Turns are counter-clockwise, as those of `numpy.rot90`.
+    """
+    x, y = width - 1.0, height - 1.0
+    return (
+        np.array([[1.0, 0, 0], [0, 1, 0]]),
+        np.array([[0.0, -1, x], [1, 0, 0]]),
+        np.array([[-1.0, 0, x], [0, -1, y]]),
+        np.array([[0.0, 1, 0], [-1, 0, y]]),
+    )[quarter_turns % 4]
+
+
 def invert(affine: Affine) -> Affine:
     """The map back.
 

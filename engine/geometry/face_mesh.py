@@ -39,6 +39,20 @@ OUTER_LIPS = (
     *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375),
     *(291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
 )
+# The lips' rings from the inside out. Rings that share a shape run alike: corner, lower vertices,
+# corner, upper vertices backwards, so vertex i lies across the opening from vertex -i.
+LIPS = (
+    INNER_LIPS,
+    (
+        *(62, 96, 89, 179, 86, 15, 316, 403, 319, 325),
+        *(292, 407, 272, 271, 268, 12, 38, 41, 42, 183),
+    ),
+    (
+        *(76, 77, 90, 180, 85, 16, 315, 404, 320, 307),
+        *(306, 408, 304, 303, 302, 11, 72, 73, 74, 184),
+    ),
+    OUTER_LIPS,
+)
 NOSTRILS = (98, 97, 2, 326, 327, 294, 278, 344, 440, 275, 4, 45, 220, 115, 48, 64)
 # Pairs (upper, lower) across each opening, and its two corners: openness is their ratio.
 LEFT_EYE_GAP = ((160, 144), (159, 145), (158, 153))

@@ -15,9 +15,30 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.geometry.face_mesh import OVAL, face_mesh, frontal_points, rigid_fit
+from engine.geometry.face_mesh import (
+    LEFT_EYE,
+    LEFT_EYE_GAP,
+    LEFT_LIDS,
+    LEFT_ORBIT,
+    LIPS,
+    MOUTH_GAP,
+    OVAL,
+    RIGHT_EYE,
+    RIGHT_EYE_GAP,
+    RIGHT_LIDS,
+    RIGHT_ORBIT,
+    face_mesh,
+    frontal_points,
+    openness,
+    rigid_fit,
+)
 from engine.values import Points
 
+_OPENINGS = (
+    (LEFT_EYE_GAP, (33, 133)),
+    (RIGHT_EYE_GAP, (263, 362)),
+    (MOUTH_GAP, (78, 308)),
+)
 _REACH = 0.12  # of the template's side: how far inside the oval the full difference is in force
 
 
@@ -35,13 +56,17 @@ def reshaped(target: Points, source_shape: Points, share: float) -> Points:
     """The target's mesh (468, 3) with `share` (0..1) of the source's face shape, same space.
 
     `source_shape` is `frontal` of the source's mesh. The oval stays where it is, and so do the
-    modes of expression.
+    modes of expression; the mouth stays as far open as it is, and so does an eye that closes.
     """
     own, pose = frontal(target)
     weights, (modes, shares) = _weights(), _expression()
     difference = (source_shape - own).reshape(-1)
     difference -= modes.T @ (shares * (modes @ difference))
     moved = difference.reshape(-1, 3) * (share * weights[:, None])
+    for parting, (gap, corners) in zip(_partings(), _OPENINGS, strict=True):
+        opening, usual = (openness(shape, gap, corners) for shape in (own, source_shape))
+        closed = np.interp(opening / max(usual, 1e-6), (0.5, 0.85), (1.0, 0.0))
+        moved -= (1.0 if gap is MOUTH_GAP else np.float32(closed)) * (parting @ moved)
     back = np.linalg.inv(pose[:, :3])
     return np.asarray(target + moved @ back.T, np.float32)
 
@@ -53,6 +78,33 @@ def _weights() -> NDArray[np.float32]:
     gaps = np.linalg.norm(points[:, None] - points[None, list(OVAL)], axis=2).min(axis=1)
     t = np.clip(gaps / _REACH, 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
+
+
+@cache
+def _partings() -> tuple[NDArray[np.float32], ...]:
+    """The part of vertex moves that opens or closes an eye or the mouth: three of (468, 468).
+
+    Half of what parts two vertices across an opening falls to each, and to the vertices further
+    out alike, so that lids and lips keep their own thickness when it is taken back.
+    """
+    return tuple(
+        _parting(rings, shares)
+        for rings, shares in (
+            ((LEFT_EYE, LEFT_LIDS, LEFT_ORBIT), (1.0, 1.0, 0.5)),
+            ((RIGHT_EYE, RIGHT_LIDS, RIGHT_ORBIT), (1.0, 1.0, 0.5)),
+            (LIPS, (1.0, 1.0, 1.0, 1.0)),
+        )
+    )
+
+
+def _parting(rings: tuple[tuple[int, ...], ...], shares: tuple[float, ...]) -> NDArray[np.float32]:
+    operator = np.zeros((len(face_mesh().vertices),) * 2, np.float32)
+    for ring, share in zip(rings, shares, strict=True):
+        for i in range(1, len(ring) // 2):
+            for vertex, sign in ((ring[i], -0.5), (ring[-i], 0.5)):
+                operator[vertex, rings[0][-i]] += sign * share
+                operator[vertex, rings[0][i]] -= sign * share
+    return operator
 
 
 @cache

@@ -15,7 +15,7 @@ from engine.values import Mask
 
 FLOOR = 0.03  # keeps the logarithm of black finite
 # Light's terms may turn by this much: the source's own shading by shape is identity and stays.
-_RIDGE = (1e-6, 5e-3, 5e-3, *[0.3] * 5)
+_RIDGE = (1e-6, 1e-2, 1e-2, *[0.6] * 5)
 _MOST = 2.5  # log units of the strongest gain
 _ROUNDS = 3
 _OUTLIER = 0.25  # log units at which a pixel's say has halved

@@ -10,6 +10,7 @@ from engine.geometry.face_mesh import (
     LEFT_EYE,
     LEFT_EYE_GAP,
     LEFT_LIDS,
+    LEFT_ORBIT,
     NOSTRILS,
     OUTER_LIPS,
     OVAL,
@@ -17,6 +18,7 @@ from engine.geometry.face_mesh import (
     RIGHT_EYE,
     RIGHT_EYE_GAP,
     RIGHT_LIDS,
+    RIGHT_ORBIT,
     openness,
 )
 from engine.pixels.raster import fill_hull, fill_polygon
@@ -30,10 +32,10 @@ _BEARD = (
 )
 _DARK = (0.35, 0.75)  # log units below skin in its light, from which it is something else
 _EDGE = (0.6, 1.0)  # the opening is taken in by half its blur, so that lashes are the source's
-_CLOSING = (0.35, 0.75)  # of the source's own opening
+_CLOSING = (0.45, 0.8)  # of the source's own opening
 _EYES = (
-    (LEFT_LIDS, LEFT_EYE_GAP, (33, 133)),
-    (RIGHT_LIDS, RIGHT_EYE_GAP, (263, 362)),
+    (LEFT_ORBIT, LEFT_EYE_GAP, (33, 133)),
+    (RIGHT_ORBIT, RIGHT_EYE_GAP, (263, 362)),
 )
 
 
@@ -88,6 +90,6 @@ def kept(
     for (ring, _, _), opening, usual in zip(_EYES, eye_openings(own), source_eyes, strict=True):
         closed = 1 - float(smoothstep(*_CLOSING, opening / max(usual, 0.05)))
         if closed > 0.02:
-            lids = blur(fill_polygon(points[list(ring)], grid, scale), grid * 0.025)
-            mask = np.maximum(mask, closed * lids)
+            lids = blur(fill_polygon(points[list(ring)], grid, scale), grid * 0.02)
+            mask = np.maximum(mask, closed * np.clip(1.3 * lids, 0, 1))
     return mask

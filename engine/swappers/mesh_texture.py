@@ -39,7 +39,7 @@ SIDE = 768
 LEVELS = 3
 _COARSE = 96
 _SEEN = (0.3, 0.75)  # the normal's component towards the camera
-_SEAM = 0.022
+_SEAM = 0.018
 
 
 @dataclass(frozen=True, slots=True, eq=False)
