@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from engine.errors import ParameterError
+from engine.jobs.inputs import readable_file
 from engine.server.answers import Refusal
 
 
@@ -34,7 +36,8 @@ class MediaRoots:
         """The file that a path means, links resolved; a relative one is sought in each folder.
 
         Raises:
-            Refusal: 403 for a path that leads out of the folders, 400 for one to no file.
+            Refusal: 403 for a path that leads out of the folders, 400 for what is no path.
+            ParameterError: There is no file, or it may not be read.
         """
         if not self.folders:
             raise Refusal(
@@ -56,7 +59,6 @@ class MediaRoots:
             raise Refusal(
                 403, f"{field} names a file outside the folders that this server reads from."
             )
-        for candidate in inside:
-            if candidate.is_file():
-                return candidate
-        raise Refusal(400, f"{field} is {str(path)[:200]!r}, which is no file here; check it.")
+        # Unlike Path.is_file, this is False for a name that is too long for the disk.
+        there = (candidate for candidate in inside if os.path.isfile(candidate))  # noqa: PTH113
+        return readable_file(field, next(there, inside[0]))

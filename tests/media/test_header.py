@@ -1,0 +1,85 @@
+"""A file is judged by its header, and a playlist never opens the files that it names."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+
+from engine.errors import MediaError
+from engine.media.header import Bounds, TooLarge, check_header
+from engine.media.segments import claimed_size
+from tests.footage import write_png
+from tests.synth import draw, make_clip
+
+BOUNDS = Bounds(pixels=64_000_000, seconds=5)
+
+
+def png_that_claims(path: Path, width: int, height: int) -> Path:
+    """A PNG file of a hundred bytes whose header promises any size."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+        + chunk(b"IEND", b"")
+    )
+    return path
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.mov"])
+def test_a_clip_within_the_bounds_passes(tmp_path: Path, name: str) -> None:
+    check_header(make_clip(tmp_path / name), "target", BOUNDS)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp"])
+def test_a_picture_within_the_bounds_passes(tmp_path: Path, suffix: str) -> None:
+    picture = write_png(tmp_path / f"picture{suffix}", draw(0, (64, 48)))
+    check_header(picture, "source_image", BOUNDS)
+    with pytest.raises(MediaError, match=r"64 x 48|at most 3,071 pixels"):
+        check_header(picture, "source_image", Bounds(pixels=64 * 48 - 1, seconds=5))
+
+
+@pytest.mark.parametrize("side", [100_000, 8_001])
+def test_a_picture_of_too_many_pixels_is_refused_unread(tmp_path: Path, side: int) -> None:
+    picture = png_that_claims(tmp_path / "huge.png", side, side)
+    with pytest.raises(TooLarge, match=f"source_image has {side} x {side} pixels; allowed"):
+        check_header(picture, "source_image", BOUNDS)
+
+
+def test_a_jpeg_claims_its_size(tmp_path: Path) -> None:
+    picture = write_png(tmp_path / "picture.jpg", draw(0, (64, 48)))
+    assert claimed_size(picture.read_bytes()) == (64, 48)
+    assert claimed_size(picture.read_bytes()[:20]) is None
+
+
+def test_a_long_clip_is_refused(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "long.mp4", frames=6, fps=1)
+    with pytest.raises(TooLarge, match="target lasts 6 seconds; allowed: at most 5"):
+        check_header(clip, "target", BOUNDS)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{clip}\n#EXT-X-ENDLIST\n"),
+        ("list.ffconcat", "ffconcat version 1.0\nfile clip.mp4\n"),
+        ("list.sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 9 RTP/AVP 96\n"),
+        ("passwd", "root:x:0:0:root:/root:/bin/bash\n"),
+        ("page.html", "<html></html>"),
+    ],
+)
+def test_what_only_names_other_files_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+    playlist = tmp_path / name
+    playlist.write_text(text.format(clip=clip), encoding="utf-8")
+    with pytest.raises(MediaError, match="target is not a video or an image"):
+        check_header(playlist, "target", BOUNDS)
