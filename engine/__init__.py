@@ -1,7 +1,8 @@
 """An offline face-swap engine.
 
-`engine.swap` swaps once; an `engine.Engine` keeps its networks loaded for many swaps. What is
-heavy is imported when it is first asked for, so `import engine` is quick.
+`engine.swap` swaps once; an `engine.Engine` keeps its networks loaded for many swaps. A script
+written for the hosted API runs with `import engine as segmind`. What is heavy is imported when it
+is first asked for, so `import engine` is quick.
 """
 
 from __future__ import annotations
@@ -23,30 +24,56 @@ from engine.version import VERSION
 
 if TYPE_CHECKING:
     from engine.app import Engine, swap
+    from engine.client import (
+        AsyncJob,
+        InferenceFailed,
+        InferenceTimeout,
+        SegmindClient,
+        SegmindError,
+        run,
+        run_sync,
+        submit_async,
+    )
     from engine.parameters import SwapParameters
     from engine.pipeline.report import SwapReport
 
 __all__ = [
+    "AsyncJob",
     "Cancelled",
     "ContentBlocked",
     "Engine",
     "EngineError",
+    "InferenceFailed",
+    "InferenceTimeout",
     "MediaError",
     "NoFaceFound",
     "ParameterError",
     "RuntimeUnavailable",
+    "SegmindClient",
+    "SegmindError",
     "SwapParameters",
     "SwapReport",
     "WeightsError",
+    "run",
+    "run_sync",
+    "submit_async",
     "swap",
 ]
 
 __version__: Final = VERSION
 
 _HOMES: Final = {
+    "AsyncJob": "engine.client",
     "Engine": "engine.app",
+    "InferenceFailed": "engine.client",
+    "InferenceTimeout": "engine.client",
+    "SegmindClient": "engine.client",
+    "SegmindError": "engine.client",
     "SwapParameters": "engine.parameters",
     "SwapReport": "engine.pipeline.report",
+    "run": "engine.client",
+    "run_sync": "engine.client",
+    "submit_async": "engine.client",
     "swap": "engine.app",
 }
 

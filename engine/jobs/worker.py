@@ -130,7 +130,7 @@ def _teller(store: JobStore, job: Job, stop: threading.Event) -> Tell:
         if store.is_cancelled(job):
             raise Cancelled(CANCELLED)
         now = time.monotonic()
-        if now - told >= _TELL_SECONDS:
+        if now - told >= _TELL_SECONDS or done == total:
             told = now
             store.progress(job, done, total)
 
@@ -159,3 +159,55 @@ def _kept(store: JobStore, job: Job, lease_seconds: float) -> Generator[None]:
     finally:
         over.set()
         thread.join()
+
+
+class Helper:
+    """A worker in a thread of this process, there for as long as jobs wait.
+
+    It is no daemon: a process that ends does so when its helper has done the jobs that wait. Where
+    the process is killed, its lease lapses and another worker does them.
+    """
+
+    def __init__(
+        self, store: JobStore, perform: Perform, *, lease_seconds: float = LEASE_SECONDS
+    ) -> None:
+        self._store = store
+        self._perform = perform
+        self._lease_seconds = lease_seconds
+        self._name = worker_name()
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def wake(self) -> None:
+        """Sees to it that somebody in this process does the jobs that wait."""
+        with self._lock:
+            if self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._work, name="engine-jobs")
+                self._thread.start()
+
+    def close(self) -> None:
+        """Stops at the next frame; the job in work is queued again."""
+        self._stop.set()
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            work_at(
+                self._store, job, self._perform, stop=self._stop, lease_seconds=self._lease_seconds
+            )
+
+    def _next(self) -> Job | None:
+        """The next job, or None: then the thread ends, and this is said under the lock."""
+        with self._lock:
+            job = None
+            try:
+                if not self._stop.is_set():
+                    job = self._store.claim(self._name, self._lease_seconds)
+            finally:
+                if job is None:
+                    self._thread = None
+            return job
