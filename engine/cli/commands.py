@@ -36,6 +36,7 @@ EPILOG = """Exit codes:
 5    weights are missing or corrupt
 6    ONNX Runtime or the wanted device cannot be used
 7    the content check refused the material
+8    there is no such job
 130  stopped"""
 
 WHICH, WHO, HOW, FILES = (

@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ from engine.errors import JobNotFound, LeaseLost, OutputExists, ParameterError, 
 VARIABLE: Final = "FACESWAP_ENGINE_HOME"
 HOUR: Final = 3600.0
 MOST_DEATHS: Final = 3
+_ORPHAN_SECONDS = 24 * HOUR
 
 State: TypeAlias = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED"]
 
@@ -41,6 +42,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     request TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'QUEUED',
     created REAL NOT NULL,
+    kept REAL NOT NULL,
     started REAL,
     finished REAL,
     worker TEXT,
@@ -120,7 +122,7 @@ class JobStore:
 
     Args:
         folder: where the jobs lie; None takes `home()`. It is made where it is missing.
-        retention: seconds that a finished job and its files are kept.
+        retention: seconds that a job added here and its files are kept once it is finished.
         queue_limit: how many jobs may wait; None for as many as there are.
         clock: seconds since the epoch, the same for all who share the store.
     """
@@ -152,6 +154,7 @@ class JobStore:
         # With WAL a power cut may lose the last writes, and cannot corrupt the file.
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.executescript(_SCHEMA)
+        self._remove_orphans()
 
     def __enter__(self) -> Self:
         return self
@@ -200,8 +203,8 @@ class JobStore:
                     f"{waiting} jobs are waiting, and {self.queue_limit} may; try again later."
                 )
             row = database.execute(
-                "INSERT INTO jobs (id, request, created) VALUES (?, ?, ?) RETURNING *",
-                (folder.name, text, self.now()),
+                "INSERT INTO jobs (id, request, created, kept) VALUES (?, ?, ?, ?) RETURNING *",
+                (folder.name, text, self.now(), self.retention),
             ).fetchone()
             return self._job(row)
 
@@ -214,8 +217,8 @@ class JobStore:
         row = self._one("SELECT * FROM jobs WHERE id = ?", request_id)
         if row is None or self._is_old(row):
             raise JobNotFound(
-                f"There is no job {request_id[:80]!r}: none was ever submitted by this id, or it "
-                f"finished more than {self.retention:g} seconds ago and was removed."
+                f"There is no job {request_id[:80]!r}: its time is over and it was removed, or "
+                "there never was one."
             )
         return self._job(row)
 
@@ -361,17 +364,28 @@ class JobStore:
             return self.get(request_id)
 
     def expire(self, now: float | None = None) -> int:
-        """Removes the jobs that finished longer ago than they are kept; returns how many."""
-        before = (self.now() if now is None else now) - self.retention
+        """Removes the jobs whose time is over, and their folders; returns how many.
+
+        A file that a caller named as the output stays.
+        """
         with self._lock:
             rows = self._database.execute(
-                "DELETE FROM jobs WHERE state IN ('COMPLETED', 'FAILED') AND finished < ? "
+                "DELETE FROM jobs WHERE state IN ('COMPLETED', 'FAILED') AND finished + kept < ? "
                 "RETURNING id",
-                (before,),
+                (self.now() if now is None else now,),
             ).fetchall()
         for row in rows:
             self.discard(self._files / row["id"])
         return len(rows)
+
+    def _remove_orphans(self) -> None:
+        """Removes the old folders of jobs whose submitter died before it could add them."""
+        known = {row["id"] for row in self._database.execute("SELECT id FROM jobs")}
+        for folder in self._files.iterdir():
+            with suppress(FileNotFoundError):
+                age = time.time() - folder.stat().st_mtime
+                if folder.name not in known and age > _ORPHAN_SECONDS:
+                    self.discard(folder)
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
@@ -403,7 +417,7 @@ class JobStore:
 
     def _is_old(self, row: sqlite3.Row) -> bool:
         finished: float | None = row["finished"]
-        return finished is not None and finished < self.now() - self.retention
+        return finished is not None and finished + row["kept"] < self.now()
 
     def _job(self, row: sqlite3.Row) -> Job:
         lapsed = row["state"] == "PROCESSING" and row["lease"] < self.now()

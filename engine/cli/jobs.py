@@ -1,0 +1,178 @@
+"""The commands about jobs: do them, list them, show one, cancel one."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that help comes at once
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.cli.commands import AsJson, Debug, app, told
+
+if TYPE_CHECKING:
+    from engine.jobs.store import Job
+
+jobs_app = typer.Typer(help="List, show and cancel jobs.")
+app.add_typer(jobs_app, name="jobs")
+
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the jobs (default: FACESWAP_ENGINE_HOME, else the user's data folder).",
+        metavar="FOLDER",
+        show_default=False,
+    ),
+]
+RequestId = Annotated[str, typer.Argument(help="The job's id.", metavar="ID", show_default=False)]
+
+
+@app.command()
+def worker(
+    *,
+    home: Home = None,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="End when no job waits.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Do the jobs that were submitted, one after another, until it is told to stop.
+
+    Stopped by Ctrl-C or SIGTERM, it ends at the next frame; its job waits for another worker.
+    """
+    with told(debug):
+        from engine.app import Engine
+        from engine.jobs.store import JobStore
+        from engine.jobs.worker import run_worker
+        from engine.service import performer
+
+        with JobStore(home) as store, Engine() as engine, _stop_asked() as stop:
+            typer.echo(f"working at the jobs in {store.folder}", err=True)
+            done = run_worker(store, performer(engine), stop=stop, until_idle=until_idle)
+            typer.echo(f"{done} done", err=True)
+
+
+@jobs_app.callback(invoke_without_command=True)
+def _jobs(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@jobs_app.command("list")
+def list_jobs(*, home: Home = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """List the jobs that are kept, the oldest first."""
+    with told(debug):
+        from engine.cli import show
+        from engine.jobs.store import JobStore
+
+        with JobStore(home) as store:
+            store.expire()
+            jobs, now = store.list(), store.now()
+        if as_json:
+            show.as_json([as_dict(job) for job in jobs])
+        else:
+            heads = ("id", "state", "frames", "age", "target")
+            show.table(heads, [_row(job, now) for job in jobs])
+
+
+@jobs_app.command("show")
+def show_job(
+    request_id: RequestId, *, home: Home = None, as_json: AsJson = False, debug: Debug = False
+) -> None:
+    """Show one job: what was asked for, how far it is, and what became of it."""
+    with told(debug):
+        from engine.cli import show
+        from engine.jobs.store import JobStore
+
+        with JobStore(home) as store:
+            job = store.get(request_id)
+        if as_json:
+            show.as_json(as_dict(job))
+            return
+        lines = {
+            "id": job.id,
+            "state": job.state,
+            "frames": _frames(job),
+            "submitted": _clock(job.created),
+            "started": _clock(job.started),
+            "finished": _clock(job.finished),
+            "source image": job.request.get("source_image"),
+            "target": job.request.get("target"),
+            "output": job.output or job.request.get("output"),
+            "error": job.error,
+        }
+        show.table(("field", "value"), [(k, str(v)) for k, v in lines.items() if v is not None])
+
+
+@jobs_app.command()
+def cancel(
+    request_id: RequestId, *, home: Home = None, as_json: AsJson = False, debug: Debug = False
+) -> None:
+    """Cancel a job: at once where it waits, at its next frame where a worker is at it."""
+    with told(debug):
+        from engine.cli import show
+        from engine.jobs.store import JobStore
+
+        with JobStore(home) as store:
+            job = store.cancel(request_id)
+        if as_json:
+            show.as_json(as_dict(job))
+        elif job.state == "PROCESSING":
+            typer.echo(f"{job.id} ends at its next frame")
+        else:
+            typer.echo(f"{job.id} is {job.state}")
+
+
+def as_dict(job: Job) -> dict[str, Any]:
+    """A job as JSON has it; times are seconds since the epoch."""
+    return {
+        "id": job.id,
+        "state": job.state,
+        "request": dict(job.request),
+        "created": job.created,
+        "started": job.started,
+        "finished": job.finished,
+        "worker": job.worker,
+        "progress": {"done": job.done, "total": job.total},
+        "output": None if job.output is None else str(job.output),
+        "metrics": dict(job.metrics),
+        "error": job.error,
+    }
+
+
+@contextmanager
+def _stop_asked() -> Generator[threading.Event]:
+    """An event that an interrupt or SIGTERM sets; a second one ends the process as ever."""
+    stop = threading.Event()
+    before: dict[int, Any] = {}
+
+    def ask(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _row(job: Job, now: float) -> tuple[str, ...]:
+    age = f"{(now - job.created) / 60:.0f} min"
+    return job.id, job.state, _frames(job), age, str(job.request.get("target", "-"))
+
+
+def _frames(job: Job) -> str:
+    return str(job.done) if job.total is None else f"{job.done} of {job.total}"
+
+
+def _clock(when: float | None) -> str | None:
+    return None if when is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
