@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -84,8 +86,8 @@ class Api:
             exception_handlers={
                 Refusal: _refused,
                 ParameterError: _answering(400),
-                TooLarge: _answering(413),
                 MediaError: _answering(400),
+                TooLarge: _answering(413),
                 JobNotFound: _answering(404),
                 QueueFull: _answering(429, {"retry-after": str(RETRY_SECONDS)}),
                 HTTPException: _http,
@@ -183,10 +185,17 @@ def _urls(request: Request, job: Job) -> dict[str, Any]:
 
 
 def _state(job: Job) -> dict[str, Any]:
-    body: dict[str, Any] = {"status": job.state, "metrics": dict(job.metrics)}
+    body: dict[str, Any] = {
+        "status": job.state,
+        "progress": {"done": job.done, "total": job.total},
+        "metrics": dict(job.metrics),
+    }
     if job.state == "FAILED":
         body["error"] = job.error
-    return body
+    # A client need not know where this machine keeps its jobs.
+    folder = json.dumps(f"{job.folder}{os.sep}")[1:-1]
+    told: dict[str, Any] = json.loads(json.dumps(body).replace(folder, ""))
+    return told
 
 
 def _output(request: Request, job: Job) -> str:

@@ -80,6 +80,13 @@ def _bodies() -> dict[str, Any]:
                 **submitted,
                 "status": {"enum": _STATES},
                 "output": {"type": ["string", "null"]},
+                "progress": {
+                    "type": "object",
+                    "properties": {
+                        "done": {"type": "integer"},
+                        "total": {"type": ["integer", "null"]},
+                    },
+                },
                 "metrics": {"type": "object"},
                 "error": {"type": ["string", "null"]},
             },
@@ -143,7 +150,8 @@ def _downloading() -> dict[str, Any]:
                 "description": "The range",
                 "content": {**media, "multipart/byteranges": {"schema": {}}},
             },
-            **_refusals((400, 404)),
+            **_refusals((404,)),
+            "400": {"description": "The Range is malformed"},
             "416": {"description": _REFUSALS[416]},
         },
         [_in_path("request_id"), _in_path("name")],

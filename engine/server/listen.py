@@ -23,6 +23,7 @@ from engine.jobs.worker import Perform, run_worker
 # How long the line and the headers of a request may take to come.
 _HEADER_SECONDS = 10
 _STOP_SECONDS = 30
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Workshop:
         return any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
-        run_worker(self.store, self.perform, stop=self.stop)
+        run_worker(self.store, self.perform, stop=self.stop, poll_seconds=_POLL_SECONDS)
 
 
 def lifespan_of(workshop: Workshop) -> Lifespan[Starlette]:

@@ -1,0 +1,92 @@
+"""A whole server put together: the store, the worker, the routes and who may ask."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from engine.errors import EngineError
+from engine.jobs.inputs import Inputs
+from engine.jobs.store import Job, JobStore
+from engine.jobs.worker import Made, Perform, Tell
+from engine.media.header import Bounds, check_header
+from engine.parameters import SwapCall
+from engine.server.access import Access, Guarded
+from engine.server.api import Api
+from engine.server.limits import Limits
+from engine.server.listen import Workshop, lifespan_of
+from engine.server.openapi import document
+from engine.server.roots import MediaRoots
+from engine.service import SLUG, Intake
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What a server consists of. Setting `draining` makes it refuse what is new."""
+
+    store: JobStore
+    perform: Perform
+    access: Access = field(default_factory=Access)
+    roots: MediaRoots = field(default_factory=MediaRoots)
+    limits: Limits = field(default_factory=Limits)
+    draining: threading.Event = field(default_factory=threading.Event)
+
+    def application(self) -> ASGIApp:
+        """The server as an ASGI application, whose lifespan is its worker's."""
+        workshop = Workshop(self.store, discreet(self.perform))
+        api = Api(
+            store=self.store,
+            submit=self.intake().submit,
+            slug=SLUG,
+            document=document(call_schema(), SLUG),
+            limits=self.limits,
+            works=workshop.works,
+            draining=self.draining.is_set,
+        )
+        return Guarded(api.application(lifespan_of(workshop)), self.access)
+
+    def intake(self) -> Intake:
+        """Takes calls of strangers: only files of the media roots, and nothing of the owner's."""
+        bounds = Bounds(pixels=self.limits.pixels, seconds=self.limits.seconds)
+
+        def check(field: str, path: Path) -> None:
+            check_header(path, field, bounds)
+
+        return Intake(
+            store=self.store,
+            inputs=Inputs(admit=self.roots.admit, most_bytes=self.limits.body_bytes),
+            checks=(check,),
+            may_write=False,
+            may_uncheck=False,
+        )
+
+
+def discreet(perform: Perform) -> Perform:
+    """The same, but for unexpected errors: the log says what they are, and clients only that."""
+
+    def perform_discreetly(job: Job, tell: Tell) -> Made:
+        try:
+            return perform(job, tell)
+        except EngineError:
+            raise
+        except Exception as error:
+            _log.exception("The job %s failed unexpectedly.", job.id)
+            raise EngineError("The job failed unexpectedly; the server's log says how.") from error
+
+    return perform_discreetly
+
+
+def call_schema() -> dict[str, Any]:
+    """The JSON schema of a call, narrowed to what a stranger may say."""
+    schema = SwapCall.model_json_schema(ref_template="#/components/schemas/{model}")
+    properties = schema["properties"]
+    properties["output"] = {**properties["output"], "anyOf": [{"type": "null"}]}
+    properties["content_check"] = {**properties["content_check"], "const": True}
+    return schema

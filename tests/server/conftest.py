@@ -1,0 +1,130 @@
+"""A server whose jobs take no time: a stand-in for the engine copies the target."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from starlette.testclient import TestClient
+
+from engine.errors import NoFaceFound
+from engine.jobs.store import Job, JobStore
+from engine.jobs.worker import Made, Tell
+from engine.server.access import Access
+from engine.server.assembly import Server
+from engine.server.limits import Limits
+from engine.server.roots import MediaRoots
+from tests.footage import write_png
+from tests.synth import draw, make_clip
+
+HOST = "http://127.0.0.1:8760"
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """Does a job by copying its target; the swapper's name says how else it ends."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, job: Job, tell: Tell) -> Made:
+        name = job.request["parameters"].get("swapper", "auto")
+        if name == "faceless":
+            raise NoFaceFound(f"{job.folder / 'target.mp4'} shows no face.")
+        if name == "broken":
+            raise KeyError("secret-of-the-engine")
+        while not self.gate.wait(0.005):
+            tell(1, 2)
+        target = Path(job.request["target"])
+        made = Path(shutil.copy(target, job.folder / f"made{target.suffix}"))
+        output = job.folder / f"output{target.suffix}"
+        return Made(output, {"report": {"output": str(output)}}, made=made)
+
+
+@dataclass(frozen=True)
+class House:
+    """A server in this process, and a client at its door."""
+
+    client: TestClient
+    store: JobStore
+    server: Server
+    stand_in: StandIn
+
+    def call(self, version: str = "v2", **parameters: Any) -> Any:
+        """A call of the model."""
+        return self.client.post(f"/{version}/ai-face-swap", json=parameters)
+
+
+Open: TypeAlias = Callable[..., AbstractContextManager[House]]
+
+
+@dataclass(frozen=True)
+class Media:
+    """A picture and a clip, as data: URIs and as files in a folder."""
+
+    folder: Path
+    picture: str
+    clip: str
+
+    @property
+    def call(self) -> dict[str, str]:
+        """The two required parameters."""
+        return {"source_image": self.picture, "target": self.clip}
+
+
+def data_uri(path: Path, kind: str) -> str:
+    """A file as a data: URI."""
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Media:
+    folder = tmp_path_factory.mktemp("media")
+    picture = write_png(folder / "face.png", draw(0, (64, 48)))
+    clip = make_clip(folder / "clip.mp4", frames=3)
+    return Media(folder, data_uri(picture, "image/png"), data_uri(clip, "video/mp4"))
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Open:
+    """Opens a server; `gated` keeps its jobs from ending until the gate is opened."""
+
+    @contextmanager
+    def enter(
+        *,
+        gated: bool = False,
+        limits: Limits | None = None,
+        access: Access | None = None,
+        roots: MediaRoots | None = None,
+        retention: float = 3600,
+    ) -> Iterator[House]:
+        limits = limits or Limits()
+        stand_in = StandIn()
+        if not gated:
+            stand_in.gate.set()
+        with JobStore(tmp_path / "home", retention=retention, queue_limit=limits.queue) as store:
+            server = Server(
+                store=store,
+                perform=stand_in,
+                limits=limits,
+                access=access or Access(),
+                roots=roots or MediaRoots(),
+            )
+            with TestClient(
+                server.application(), base_url=HOST, raise_server_exceptions=False
+            ) as client:
+                yield House(client, store, server, stand_in)
+
+    return enter
+
+
+@pytest.fixture
+def house(opened: Open) -> Iterator[House]:
+    with opened() as house:
+        yield house

@@ -1,0 +1,365 @@
+"""The hosted API's paths, answered over a store of jobs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.server.access import Access
+from engine.server.limits import Limits
+from engine.server.roots import MediaRoots
+from engine.version import VERSION
+from tests.media.test_header import png_that_claims
+from tests.server.conftest import HOST, House, Media, Open, data_uri
+from tests.synth import make_clip
+
+
+def wait(house: House, request_id: str) -> dict[str, Any]:
+    """The final status body of a request."""
+    for _ in range(500):
+        body: dict[str, Any] = house.client.get(f"/v2/requests/{request_id}/status").json()
+        if body["status"] in ("COMPLETED", "FAILED"):
+            return body
+        time.sleep(0.01)
+    raise AssertionError(f"still {body}")
+
+
+def done(house: House, **parameters: Any) -> dict[str, Any]:
+    """The result of a call that was waited for."""
+    submitted = house.call(**parameters)
+    assert submitted.status_code == 200, submitted.text
+    wait(house, submitted.json()["request_id"])
+    body: dict[str, Any] = house.client.get(submitted.json()["response_url"]).json()
+    return body
+
+
+def test_submit_poll_and_download(house: House, media: Media) -> None:
+    submitted = house.call(**media.call).json()
+    request_id = submitted["request_id"]
+    assert submitted["response_url"] == f"{HOST}/v2/requests/{request_id}"
+    assert submitted["status_url"] == f"{HOST}/v2/requests/{request_id}/status"
+    assert wait(house, request_id)["status"] == "COMPLETED"
+    result = house.client.get(submitted["response_url"]).json()
+    assert result["output"] == f"{HOST}/outputs/{request_id}/output.mp4"
+    file = house.client.get(result["output"])
+    assert file.content == (media.folder / "clip.mp4").read_bytes()
+    assert file.headers["content-type"] == "video/mp4"
+
+
+def test_states_in_their_order(opened: Open, media: Media) -> None:
+    with opened(gated=True) as house:
+        first, second = (house.call(**media.call).json()["request_id"] for _ in range(2))
+        seen: dict[str, Any] = {}
+        while seen.get("status") != "PROCESSING" or not seen["progress"]["done"]:
+            seen = house.client.get(f"/v2/requests/{first}/status").json()
+        assert seen["progress"] == {"done": 1, "total": 2}
+        assert house.client.get(f"/v2/requests/{second}").json()["status"] == "QUEUED"
+        house.stand_in.gate.set()
+        assert wait(house, second)["status"] == "COMPLETED"
+
+
+def test_base64_is_the_file_itself(house: House, media: Media) -> None:
+    output = done(house, **media.call, base64=True)["output"]
+    assert base64.b64decode(output) == (media.folder / "clip.mp4").read_bytes()
+
+
+def test_one_blocking_call(house: House, media: Media) -> None:
+    answer = house.call("v1", **media.call)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
+    assert answer.content == (media.folder / "clip.mp4").read_bytes()
+    encoded = house.call("v1", **media.call, base64=True).json()
+    assert base64.b64decode(encoded["output"]) == answer.content
+
+
+@pytest.mark.parametrize(
+    ("swapper", "sentence"),
+    [
+        ("faceless", "target.mp4 shows no face."),
+        ("broken", "The job failed unexpectedly; the server's log says how."),
+    ],
+)
+def test_a_failure_is_422_with_its_body(
+    house: House, media: Media, swapper: str, sentence: str
+) -> None:
+    submitted = house.call(**media.call, swapper=swapper).json()
+    assert wait(house, submitted["request_id"])["error"] == sentence
+    for url in (submitted["status_url"], submitted["response_url"]):
+        answer = house.client.get(url)
+        assert (answer.status_code, answer.json()["status"]) == (422, "FAILED")
+    blocking = house.call("v1", **media.call, swapper=swapper)
+    assert (blocking.status_code, blocking.json()["error"]) == (422, sentence)
+
+
+def test_no_body_tells_where_the_files_lie(house: House, media: Media) -> None:
+    body = json.dumps(done(house, **media.call))
+    assert '"output": "output.mp4"' in body
+    assert str(house.store.folder) not in body
+
+
+def test_all_problems_are_told_at_once(house: House, media: Media) -> None:
+    answer = house.call(source_image=media.picture, pixel_bost="1", face_selector_mode="two")
+    assert answer.status_code == 400
+    for words in ("target is missing", "did you mean pixel_boost", "face_selector_mode is 'two'"):
+        assert words in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("source_image", "https://example.com/face.png"),
+        ("target", "http://127.0.0.1/clip.mp4"),
+        ("target", "ftp://example.com/clip.mp4"),
+        ("target", "data:video/mp4;base64,!!!!"),
+        ("target", "data:text/plain,hello"),
+        ("target", ""),
+        ("target", 5),
+        ("output", "/tmp/swapped.mp4"),
+        ("output", "file:///tmp/swapped.mp4"),
+        ("content_check", False),
+        ("crf", 10**400),
+        ("reference_frame_number", -1),
+        ("start", "\ud800"),
+    ],
+)
+def test_bad_parameters(house: House, media: Media, name: str, value: Any) -> None:
+    answer = house.client.post(
+        "/v2/ai-face-swap",
+        content=json.dumps({**media.call, name: value}),
+        headers={"content-type": "application/json"},
+    )
+    assert answer.status_code == 400, answer.text
+    assert name in answer.json()["error"]
+    assert list((house.store.folder / "jobs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "code"),
+    [
+        (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"null", "application/json; charset=utf-8", 400),
+        (b'{"crf": NaN}', "application/json", 400),
+        (b'{"crf": ' + b"9" * 5000 + b"}", "application/json", 400),
+        (b'{"crf": 1e999}', "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b'{"a":' * 900 + b"1" + b"}" * 900, "application/json", 400),
+        (b'{"\\ud800": 1}', "application/json", 400),
+        (b"{}", "text/plain", 415),
+        (b"{}", "application/x-www-form-urlencoded", 415),
+        (b"{}", "multipart/form-data; boundary=x", 415),
+        (b"{}", "", 415),
+    ],
+)
+def test_bad_bodies(house: House, body: bytes, kind: str, code: int) -> None:
+    for version in ("v1", "v2"):
+        answer = house.client.post(
+            f"/{version}/ai-face-swap", content=body, headers={"content-type": kind}
+        )
+        assert answer.status_code == code, answer.text
+        assert answer.json()["error"]
+
+
+def test_a_compressed_body_is_refused(house: House) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    assert house.client.post("/v2/ai-face-swap", content=b"{}", headers=headers).status_code == 415
+
+
+@pytest.mark.parametrize("in_chunks", [True, False])
+def test_too_long_a_body(opened: Open, in_chunks: bool) -> None:
+    with opened(limits=Limits(body_bytes=1000)) as house:
+        body = b'{"target": "' + b"a" * 1000 + b'"}'
+        content: Any = iter([body[:500], body[500:]]) if in_chunks else body
+        headers = {"content-type": "application/json"}
+        answer = house.client.post("/v2/ai-face-swap", content=content, headers=headers)
+        assert answer.status_code == 413
+        assert "1,000 bytes" in answer.json()["error"]
+
+
+def test_too_many_pixels_and_too_long_a_video(opened: Open, media: Media, tmp_path: Path) -> None:
+    huge = data_uri(png_that_claims(tmp_path / "huge.png", 100_000, 100_000), "image/png")
+    with opened(limits=Limits(seconds=2)) as house:
+        answer = house.call(**{**media.call, "source_image": huge})
+        assert (answer.status_code, "100000 x 100000" in answer.json()["error"]) == (413, True)
+        long = data_uri(make_clip(tmp_path / "long.mp4", frames=3, fps=1), "video/mp4")
+        answer = house.call(**{**media.call, "target": long})
+        assert (answer.status_code, "lasts 3 seconds" in answer.json()["error"]) == (413, True)
+        assert list((house.store.folder / "jobs").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["source_image", "target", "reference_image"])
+@pytest.mark.parametrize("uri", [True, False])
+def test_no_client_reads_a_file_that_was_not_given(
+    opened: Open, media: Media, name: str, uri: bool
+) -> None:
+    (media.folder / "link.mp4").unlink(missing_ok=True)
+    (media.folder / "link.mp4").symlink_to("/etc/passwd")
+    for roots in (MediaRoots(), MediaRoots.of([media.folder])):
+        with opened(roots=roots) as house:
+            for path in ("/etc/passwd", "/../etc/passwd", str(media.folder / "link.mp4")):
+                call = {**media.call, name: f"file://{path}" if uri else path}
+                answer = house.call(**call)
+                assert answer.status_code == 403, answer.text
+                assert "root:" not in answer.text
+
+
+def test_a_file_of_a_media_root_is_taken(opened: Open, media: Media) -> None:
+    with opened(roots=MediaRoots.of([media.folder])) as house:
+        for clip in (
+            "clip.mp4",
+            str(media.folder / "clip.mp4"),
+            (media.folder / "clip.mp4").as_uri(),
+        ):
+            answer = house.call("v1", source_image="face.png", target=clip)
+            assert answer.content == (media.folder / "clip.mp4").read_bytes()
+        assert house.call(source_image="face.png", target="none.mp4").status_code == 400
+
+
+def test_a_playlist_does_not_open_what_it_names(opened: Open, media: Media) -> None:
+    text = (
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{media.folder}/clip.mp4\n#EXT-X-ENDLIST\n"
+    )
+    kind = "application/vnd.apple.mpegurl"
+    playlist = f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
+    with opened() as house:
+        answer = house.call(source_image=media.picture, target=playlist)
+        assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("POST", "/v2/another-model", 404),
+        ("POST", "/v1/another-model", 404),
+        ("POST", "/v2/../../etc/passwd", 404),
+        ("GET", "/", 404),
+        ("GET", "/v2/requests/unknown", 404),
+        ("GET", "/v2/requests/unknown/status", 404),
+        ("GET", "/outputs/unknown/output.mp4", 404),
+        ("GET", "/outputs/..%2f..%2f..%2fetc/passwd", 404),
+        ("GET", "/v2/requests/%00", 404),
+        ("GET", "/v1/ai-face-swap", 405),
+        ("DELETE", "/v2/requests/unknown", 405),
+    ],
+)
+def test_unknown_paths(house: House, method: str, path: str, code: int) -> None:
+    answer = house.client.request(method, path)
+    assert answer.status_code == code
+    assert answer.json()["error"]
+
+
+def test_an_output_has_one_name(house: House, media: Media) -> None:
+    url = done(house, **media.call)["output"]
+    assert house.client.get(url.replace("output.mp4", "target.mp4")).status_code == 404
+    assert house.client.get(url.replace("output.mp4", "..%2foutput.mp4")).status_code == 404
+
+
+def test_ranges_of_an_output(house: House, media: Media) -> None:
+    url = done(house, **media.call)["output"]
+    whole = house.client.get(url)
+    assert whole.headers["accept-ranges"] == "bytes"
+    part = house.client.get(url, headers={"range": "bytes=4-11"})
+    assert (part.status_code, part.content) == (206, whole.content[4:12])
+    assert part.headers["content-range"] == f"bytes 4-11/{len(whole.content)}"
+    tail = house.client.get(url, headers={"range": "bytes=-5"})
+    assert (tail.status_code, tail.content) == (206, whole.content[-5:])
+    past = house.client.get(url, headers={"range": f"bytes={len(whole.content)}-"})
+    assert (past.status_code, past.headers["content-range"]) == (
+        416,
+        f"bytes */{len(whole.content)}",
+    )
+    stale = house.client.get(url, headers={"range": "bytes=0-1", "if-range": '"other"'})
+    assert (stale.status_code, stale.content) == (200, whole.content)
+    head = house.client.head(url)
+    assert (head.headers["content-length"], head.content) == (str(len(whole.content)), b"")
+
+
+def test_a_result_expires(opened: Open, media: Media) -> None:
+    with opened(retention=0.3) as house:
+        body = done(house, **media.call)
+        time.sleep(0.4)
+        for path in (body["output"], body["status_url"], body["response_url"]):
+            assert house.client.get(path).status_code == 404
+
+
+def test_a_full_queue(opened: Open, media: Media) -> None:
+    with opened(gated=True, limits=Limits(queue=2)) as house:
+        codes = [house.call(**media.call).status_code for _ in range(4)]
+        assert codes[:2] == [200, 200]
+        assert codes[-1] == 429
+        answer = house.call("v1", **media.call)
+        assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (429, True)
+
+
+def test_a_blocking_call_times_out_and_its_job_goes_on(opened: Open, media: Media) -> None:
+    with opened(gated=True, limits=Limits(wait_seconds=0.2)) as house:
+        answer = house.call("v1", **media.call)
+        assert answer.status_code == 504
+        house.stand_in.gate.set()
+        assert wait(house, answer.json()["request_id"])["status"] == "COMPLETED"
+
+
+def test_shutting_down(opened: Open, media: Media) -> None:
+    with opened(gated=True) as house:
+        timer = threading.Timer(0.2, house.server.draining.set)
+        timer.start()
+        answer = house.call("v1", **media.call)
+        assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+        assert house.call(**media.call).status_code == 503
+        assert house.client.get("/healthz").status_code == 503
+        timer.join()
+        request_id = answer.json()["request_id"]
+    with opened() as house:
+        assert wait(house, request_id)["status"] == "COMPLETED"
+
+
+def test_health(house: House) -> None:
+    assert house.client.get("/healthz").json() == {"status": "ok", "version": VERSION}
+
+
+@pytest.mark.parametrize("accept", ["text/html", "image/png;q=0", "nonsense", ""])
+def test_no_accept_header_is_ever_in_the_way(house: House, media: Media, accept: str) -> None:
+    headers = {"accept": accept}
+    assert house.client.get("/healthz", headers=headers).status_code == 200
+    call = house.client.post("/v1/ai-face-swap", json=media.call, headers=headers)
+    assert call.status_code == 200
+
+
+def test_every_answer_is_hardened(house: House, media: Media) -> None:
+    url = done(house, **media.call)["output"]
+    for answer in (
+        house.client.get("/healthz"),
+        house.client.get(url),
+        house.client.get("/nowhere"),
+        house.client.get("/healthz", headers={"host": "evil.example"}),
+    ):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_the_guard_is_at_the_door(opened: Open, media: Media) -> None:
+    with opened(access=Access(api_key="secret")) as house:
+        assert house.call(**media.call).status_code == 401
+        house.client.headers["x-api-key"] = "secret"
+        url = done(house, **media.call)["output"]
+        del house.client.headers["x-api-key"]
+        assert house.client.get(url).status_code == 200
+        assert house.client.get("/v2/requests/unknown").status_code == 401
+
+
+def test_an_unexpected_error_says_nothing_of_the_inside(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.store.close()
+    answer = house.client.get("/v2/requests/some-id")
+    assert answer.status_code == 500
+    assert "sqlite" not in answer.text.lower()
+    assert answer.json()["error"]
