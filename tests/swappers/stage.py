@@ -1,0 +1,109 @@
+"""What the tests of swappers act with: analysed pictures of the synthetic people, and swaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import measures
+import numpy as np
+from people import person
+
+from engine.compose.paste import paste
+from engine.faces.analyser import FaceAnalyser
+from engine.pipeline.stages import align
+from engine.pixels.planes import region_bytes
+from engine.swappers.contract import Swapper
+from engine.values import Aligned, Bytes, Embedding, Face, Frame, Patch, Pixels, Portrait, Rect
+from tests.faces.pictures import frame_of, picture
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A picture and the face in it."""
+
+    name: str
+    picture: Bytes
+    face: Face
+
+    @property
+    def frame(self) -> Frame:
+        return frame_of(self.picture)
+
+    @property
+    def portrait(self) -> Portrait:
+        return Portrait(self.name, (self.picture / np.float32(255)).astype(np.float32), self.face)
+
+    @property
+    def embedding(self) -> Embedding:
+        assert self.face.embedding is not None
+        return self.face.embedding
+
+    def repainted(self, picture: Pixels) -> Shot:
+        """The same face in other colours, RGB 0..1."""
+        return replace(self, picture=np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8))
+
+
+@cache
+def cell(who: str, expression: str) -> Bytes:
+    """One cell of a person's sheet of expressions."""
+    return np.ascontiguousarray(person(who).expressions()[expression])
+
+
+@dataclass
+class Stage:
+    """Every picture is analysed, and every source prepared, once a session."""
+
+    analyser: FaceAnalyser
+    _shots: dict[tuple[str, str], Shot] = field(default_factory=dict)
+    _sources: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def faces(self, image: Bytes) -> tuple[Face, ...]:
+        return self.analyser.analyse_picture(frame_of(image))
+
+    def shot(self, who: str, what: str = "portrait") -> Shot:
+        """A person's portrait, one of their expressions, or them "turned" by some 60 degrees."""
+        key = (who, what)
+        if key not in self._shots:
+            self._shots[key] = self._analysed(who, what)
+        return self._shots[key]
+
+    def _analysed(self, who: str, what: str) -> Shot:
+        name = f"{who} {what}"
+        if what == "turned":
+            image = picture(who, "character_sheet", 1800)
+            likely = (face for face in self.faces(image) if face.mesh.score > 0.9)
+            turned = [face for face in likely if 50 < abs(measures.yaw(face.mesh.points)) < 66]
+            return Shot(name, image, max(turned, key=lambda face: face.box.area))
+        image = picture(who, longest=700) if what == "portrait" else cell(who, what)
+        return Shot(name, image, max(self.faces(image), key=lambda face: face.box.area))
+
+    def source(self, swapper: Swapper[Any], who: str) -> Any:
+        """A person's portrait, prepared."""
+        key = (swapper.name, who)
+        if key not in self._sources:
+            self._sources[key] = swapper.prepare(self.shot(who).portrait)
+        return self._sources[key]
+
+    def result(self, swapper: Swapper[Any], who: str, target: Shot, size: int = 256) -> Shot:
+        """A person's portrait swapped onto the target, and analysed anew."""
+        frame = paste(target.frame, [patch_of(swapper, self.source(swapper, who), target, size)])
+        image = region_bytes(frame, Rect(0, 0, *frame.size))
+        (face,) = self.faces(image)
+        return Shot(f"{who} on {target.name}", image, face)
+
+
+def aligned(swapper: Swapper[Any], target: Shot, size: int = 256) -> Aligned:
+    return align(target.frame, target.face, swapper.template, size)
+
+
+def patch_of(swapper: Swapper[Any], source: Any, target: Shot, size: int = 256) -> Patch:
+    (patch,) = swapper.swap([aligned(swapper, target, size)], [source])
+    return patch
+
+
+def blended(target: Aligned, patch: Patch) -> Pixels:
+    """The crop with the patch in it."""
+    shown: Pixels = target.pixels + patch.mask[..., None] * (patch.pixels - target.pixels)
+    return shown
