@@ -77,22 +77,11 @@ def _pictures(frame: Frame, views: Sequence[View]) -> Iterator[tuple[Bytes, Affi
         if border:
             picture = np.pad(picture, ((border, border), (border, border), (0, 0)))
         to_display = maps.compose(
-            _unturn(view.quarter_turns, picture.shape[1], picture.shape[0]),
+            maps.unturn(view.quarter_turns, picture.shape[1], picture.shape[0]),
             maps.shift(-border, -border),
             maps.rescale(width / size[0], height / size[1]),
         )
         yield np.ascontiguousarray(np.rot90(picture, view.quarter_turns)), to_display
-
-
-def _unturn(quarter_turns: int, width: int, height: int) -> Affine:
-    """From the pixels of a turned picture to those of the picture of (width, height) it was."""
-    x, y = width - 1.0, height - 1.0
-    return (
-        np.array([[1.0, 0, 0], [0, 1, 0]]),
-        np.array([[0.0, -1, x], [1, 0, 0]]),
-        np.array([[-1.0, 0, x], [0, -1, y]]),
-        np.array([[0.0, 1, 0], [-1, 0, y]]),
-    )[quarter_turns % 4]
 
 
 def _moved(detection: Detection, affine: Affine) -> Detection:

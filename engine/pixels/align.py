@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from engine.geometry import affine as maps
 from engine.geometry.boxes import rect_around
-from engine.pixels.planes import region, region_bytes
+from engine.pixels.planes import rgb_bytes_of, rgb_of, sampled_planes
 from engine.values import Affine, Bytes, Frame, Pixels, Points, Rect
 
 Picture = TypeVar("Picture", np.float32, np.uint8)
+Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 
 # Pixels around the crop that interpolation looks at.
 _REACH = 2.0
+# Pixels of the image between two samples of it: the tents of bilinear samples still overlap.
+_FARTHEST = 1.25
+# What is shrunk further than this is first shrunk by a whole factor along its own axes.
+_LEAST_SAMPLED = 0.6
 
 
 def warp_crop(image: NDArray[Picture], to_crop: Affine, size: int) -> NDArray[Picture]:
@@ -27,39 +32,73 @@ def warp_crop(image: NDArray[Picture], to_crop: Affine, size: int) -> NDArray[Pi
     the crop covers, first along the image's axes and then along the crop's, so that fine detail
     turns grey instead of turning into other detail.
     """
-    scale = maps.scale_of(to_crop)
-    shrink = int(0.5 / scale) if scale < 0.5 else 1
-    if shrink > 1:
-        image, to_small = _shrink(image, to_crop, size, shrink)
-        to_crop = maps.compose(maps.invert(to_small), to_crop)
-    samples = max(1, int(np.ceil(1 / maps.scale_of(to_crop) - 1e-6)))
+    crop = _sampled(image, to_crop, size, image.dtype, cv2.INTER_CUBIC)
+    if crop.dtype == np.float32:
+        np.clip(crop, 0, 1, out=crop)
+    return cast("NDArray[Picture]", crop)
+
+
+def frame_crop(frame: Frame, to_crop: Affine, size: int) -> Pixels:
+    """The same straight from a frame, reading only what the crop touches.
+
+    `to_crop` maps display space to the crop; the answer is (size, size, 3) RGB float32, 0..1.
+    """
+    return rgb_of(_plane_crops(frame, to_crop, size, np.float32), frame.format, frame.colour)
+
+
+def byte_crop(frame: Frame, to_crop: Affine, size: int) -> Bytes:
+    """`frame_crop` as (size, size, 3) uint8 RGB, 0..255: for networks that take bytes."""
+    kind = np.uint8 if frame.format.bits == 8 else np.float32
+    return rgb_bytes_of(_plane_crops(frame, to_crop, size, kind), frame.format, frame.colour)
+
+
+def _plane_crops(
+    frame: Frame, to_crop: Affine, size: int, kind: type[Picture]
+) -> list[NDArray[Picture]]:
+    """The crops of a frame's planes, each straight from its own samples.
+
+    So colours are reckoned for the crop's pixels alone. Chroma is interpolated bilinearly.
+    """
+    full = frame.planes[0].shape
+    return [
+        _sampled(
+            plane,
+            maps.compose(to_display, to_crop),
+            size,
+            kind,
+            cv2.INTER_CUBIC if plane.shape == full else cv2.INTER_LINEAR,
+        )
+        for plane, to_display in sampled_planes(frame)
+    ]
+
+
+def _sampled(
+    image: Image, to_crop: Affine, size: int, kind: DTypeLike, enlarging: int
+) -> NDArray[Any]:
+    """The crop of a picture or plane as `kind`, enlarged, where it is, by this interpolation."""
+    height, width = image.shape[:2]
+    rect = touched(to_crop, size, (width, height))
+    part = image[rect.top : rect.bottom, rect.left : rect.right].astype(kind, copy=False)
+    to_crop = maps.compose(maps.shift(rect.left, rect.top), to_crop)
+    scale = _least_scale(to_crop)
+    if scale <= _LEAST_SAMPLED / 2:
+        part, to_crop = _shrunk(part, to_crop, int(_LEAST_SAMPLED / scale))
+    samples = max(1, int(np.ceil(1 / (_FARTHEST * _least_scale(to_crop)) - 1e-6)))
     crop = cv2.warpAffine(
-        image,
+        part,
         maps.compose(to_crop, maps.rescale(samples)),
         (size * samples, size * samples),
-        flags=cv2.INTER_LINEAR if samples > 1 else cv2.INTER_CUBIC,
+        flags=cv2.INTER_LINEAR if samples > 1 else enlarging,
         borderMode=cv2.BORDER_REPLICATE,
     )
     if samples > 1:
         crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
-    elif crop.dtype == np.float32:
-        np.clip(crop, 0, 1, out=crop)
-    return crop  # type: ignore[return-value]  # cv2 keeps the dtype
+    return crop
 
 
-def frame_crop(frame: Frame, to_crop: Affine, size: int) -> Pixels:
-    """The same straight from a frame, reading only the rectangle that the crop touches.
-
-    `to_crop` maps display space to the crop; the answer is (size, size, 3) RGB float32, 0..1.
-    """
-    rect = touched(to_crop, size, frame.size)
-    return warp_crop(region(frame, rect), _within(rect, to_crop), size)
-
-
-def byte_crop(frame: Frame, to_crop: Affine, size: int) -> Bytes:
-    """`frame_crop` as (size, size, 3) uint8 RGB, 0..255: faster, for networks that take bytes."""
-    rect = touched(to_crop, size, frame.size)
-    return warp_crop(region_bytes(frame, rect), _within(rect, to_crop), size)
+def _least_scale(affine: Affine) -> float:
+    """The scale of the direction that is shrunk the most: subsampling may be in one alone."""
+    return float(np.linalg.norm(affine[:, :2], -2))
 
 
 def touched(to_crop: Affine, size: int, picture: tuple[int, int]) -> Rect:
@@ -71,24 +110,12 @@ def touched(to_crop: Affine, size: int, picture: tuple[int, int]) -> Rect:
     return rect_around(maps.apply(back, corners), _REACH + maps.scale_of(back), picture)
 
 
-def _within(rect: Rect, to_crop: Affine) -> Affine:
-    """The map from a rectangle's own pixels, given the one from the whole picture's."""
-    return maps.compose(maps.shift(rect.left, rect.top), to_crop)
-
-
-def _shrink(
-    image: NDArray[Picture], to_crop: Affine, size: int, factor: int
-) -> tuple[NDArray[Picture], Affine]:
-    """The touched part of an image shrunk by a whole factor, and the map from the image to it."""
-    height, width = image.shape[:2]
-    rect = touched(to_crop, size, (width, height))
-    part = image[rect.top : rect.bottom, rect.left : rect.right]
+def _shrunk(part: NDArray[Any], to_crop: Affine, factor: int) -> tuple[NDArray[Any], Affine]:
+    """A picture shrunk by a whole factor, and the map from there to the crop."""
+    height, width = part.shape[:2]
     # Whole blocks only: repeat the border, as the crop does beyond the picture.
-    part = cv2.copyMakeBorder(
-        part, 0, -rect.height % factor, 0, -rect.width % factor, cv2.BORDER_REPLICATE
-    )  # type: ignore[assignment]
+    part = cv2.copyMakeBorder(part, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE)
     small = cv2.resize(
         part, (part.shape[1] // factor, part.shape[0] // factor), interpolation=cv2.INTER_AREA
     )
-    to_small = maps.compose(maps.shift(-rect.left, -rect.top), maps.rescale(1 / factor))
-    return small, to_small  # type: ignore[return-value]
+    return small, maps.compose(maps.rescale(factor), to_crop)

@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import ParameterError
+from engine.geometry import affine as maps
 from engine.values import (
+    Affine,
     Bytes,
     Colour,
     Frame,
@@ -61,7 +63,43 @@ def thumbnail(frame: Frame, size: tuple[int, int]) -> Bytes:
     """The whole picture, area-sampled to `size` (width, height): uint8 RGB as displayed."""
     coded = size[::-1] if frame.orientation.quarter_turns % 2 else size
     small = [_area_sampled(plane, coded) for plane in _colour_planes(frame)]
-    return _display(_rgb_bytes(small, frame.format, frame.colour), frame.orientation)
+    return _display(rgb_bytes_of(small, frame.format, frame.colour), frame.orientation)
+
+
+def sampled_planes(frame: Frame) -> list[tuple[Plane, Affine]]:
+    """The planes of colour, each with the map from its own samples to display space."""
+    width, height = frame.coded_size
+    turns = frame.orientation.quarter_turns
+    mirror = np.array([[-1.0, 0, width - 1], [0, 1, 0]])
+    to_display = maps.invert(maps.unturn(turns, width, height))
+    if frame.orientation.mirrored:
+        to_display = maps.compose(mirror, to_display)
+    (step_x, step_y), (site_x, site_y) = _steps(frame.format), _site(frame)
+    to_luma = np.array(
+        [[step_x, 0, site_x * (step_x - 1)], [0, step_y, site_y * (step_y - 1)]], np.float64
+    )
+    luma, *chroma = _colour_planes(frame)
+    to_display_chroma = maps.compose(to_luma, to_display)
+    return [(luma, to_display), *((plane, to_display_chroma) for plane in chroma)]
+
+
+def rgb_of(planes: Sequence[Floats], fmt: PixelFormat, colour: Colour) -> Pixels:
+    """Planes of one size, codes in float32, as RGB 0..1.
+
+    Codes outside the RGB cube are clipped to it.
+    """
+    pixels = _transform(_merged(planes), _codes_to_rgb(fmt, colour))
+    return np.clip(pixels, 0.0, 1.0, out=pixels)
+
+
+def rgb_bytes_of(planes: Sequence[NDArray[Any]], fmt: PixelFormat, colour: Colour) -> Bytes:
+    """Planes of one size, codes in uint8 or float32, as uint8 RGB."""
+    codes = _merged(planes)
+    to_bytes = _codes_to_rgb(fmt, colour) * 255.0
+    if codes.dtype == np.uint8:
+        return _transform(codes, to_bytes)
+    pixels = _transform(codes.astype(np.float32, copy=False), to_bytes)
+    return cast("Bytes", cv2.convertScaleAbs(np.maximum(pixels, 0.0)))
 
 
 def region(frame: Frame, rect: Rect) -> Pixels:
@@ -70,9 +108,8 @@ def region(frame: Frame, rect: Rect) -> Pixels:
     Codes outside the RGB cube are clipped to it.
     """
     coded, planes = _coded_rect(frame, rect), enumerate(_colour_planes(frame))
-    codes = _merged([_interpolated(frame, n, plane, coded, np.float32) for n, plane in planes])
-    rgb = _transform(codes, _codes_to_rgb(frame.format, frame.colour))
-    return _display(np.clip(rgb, 0.0, 1.0, out=rgb), frame.orientation)
+    full = [_interpolated(frame, n, plane, coded, np.float32) for n, plane in planes]
+    return _display(rgb_of(full, frame.format, frame.colour), frame.orientation)
 
 
 def region_bytes(frame: Frame, rect: Rect) -> Bytes:
@@ -81,7 +118,7 @@ def region_bytes(frame: Frame, rect: Rect) -> Bytes:
     kind = np.uint8 if frame.format.bits == 8 else np.float32
     planes = enumerate(_colour_planes(frame))
     full = [_interpolated(frame, n, plane, coded, kind) for n, plane in planes]
-    return _display(_rgb_bytes(full, frame.format, frame.colour), frame.orientation)
+    return _display(rgb_bytes_of(full, frame.format, frame.colour), frame.orientation)
 
 
 def blend(frame: Frame, pieces: Sequence[tuple[Rect, Pixels, Mask]]) -> Frame:
@@ -217,16 +254,6 @@ def _interpolated(
             borderMode=cv2.BORDER_REPLICATE,
         ),
     )
-
-
-def _rgb_bytes(planes: Sequence[NDArray[Any]], fmt: PixelFormat, colour: Colour) -> Bytes:
-    """Planes of one size as uint8 RGB."""
-    codes = _merged(planes)
-    to_bytes = _codes_to_rgb(fmt, colour) * 255.0
-    if codes.dtype == np.uint8:
-        return _transform(codes, to_bytes)
-    rgb = _transform(codes.astype(np.float32), to_bytes)
-    return cast("Bytes", cv2.convertScaleAbs(np.maximum(rgb, 0.0)))
 
 
 def _merged(planes: Sequence[NDArray[ArrayT]]) -> NDArray[ArrayT]:
