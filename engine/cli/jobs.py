@@ -161,8 +161,8 @@ def _stop_asked() -> Generator[threading.Event]:
     try:
         yield stop
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _row(job: Job, now: float) -> tuple[str, ...]:

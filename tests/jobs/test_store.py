@@ -1,0 +1,268 @@
+"""The store: what it keeps, who may write of a job, and when it lets go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.errors import JobNotFound, LeaseLost, OutputExists, ParameterError, QueueFull
+from engine.jobs.store import MOST_DEATHS, JobStore, home
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Iterator[JobStore]:
+    with JobStore(tmp_path / "home", clock=clock) as one:
+        yield one
+
+
+def test_a_job_goes_from_queued_to_completed(store: JobStore, clock: Clock, tmp_path: Path) -> None:
+    job = store.add({"target": "a.mp4"})
+    assert (job.state, job.created, job.started) == ("QUEUED", 1_000.0, None)
+    assert job.folder.is_dir()
+
+    clock.now += 5
+    claimed = store.claim("one", 30)
+    assert claimed
+    assert claimed.id == job.id
+    assert (claimed.state, claimed.started, claimed.worker) == ("PROCESSING", 1_005.0, "one")
+    assert store.claim("two", 30) is None
+
+    store.progress(claimed, 3, 12)
+    assert (store.get(job.id).done, store.get(job.id).total) == (3, 12)
+
+    made, output = job.folder / "made", job.folder / "output"
+    made.write_bytes(b"result")
+    clock.now += 5
+    store.complete(claimed, output, {"seconds": 5}, made=made)
+    done = store.get(job.id)
+    assert (done.state, done.finished, done.output) == ("COMPLETED", 1_010.0, output)
+    assert (done.done, done.metrics, done.error) == (12, {"seconds": 5}, None)
+    assert output.read_bytes() == b"result"
+    assert not made.exists()
+
+
+def test_jobs_are_taken_in_the_order_they_came(store: JobStore) -> None:
+    ids = [store.add({"n": n}).id for n in range(5)]
+    claimed = [store.claim("one", 30) for _ in ids]
+    assert [job and job.id for job in claimed] == ids
+    assert [job.id for job in store.list()] == ids
+
+
+def test_another_store_on_the_folder_sees_the_same_jobs(store: JobStore) -> None:
+    job = store.add({"n": 1})
+    with JobStore(store.folder) as other:
+        assert other.get(job.id).request == {"n": 1}
+        assert other.claim("other", 30)
+    assert store.get(job.id).state == "PROCESSING"
+
+
+def test_a_lapsed_lease_queues_the_job_and_shuts_its_worker_out(
+    store: JobStore, clock: Clock
+) -> None:
+    store.add({})
+    first = store.claim("first", 30)
+    assert first
+    clock.now += 29
+    assert store.heartbeat(first, 30) is False
+    clock.now += 29
+    assert store.claim("second", 30) is None
+
+    clock.now += 2
+    assert store.get(first.id).state == "QUEUED"
+    assert store.is_stranded()
+    second = store.claim("second", 30)
+    assert second
+    assert (second.id, second.claim) == (first.id, first.claim + 1)
+
+    made = first.folder / "made"
+    made.touch()
+    for write in (
+        lambda: store.heartbeat(first, 30),
+        lambda: store.is_cancelled(first),
+        lambda: store.progress(first, 1, 2),
+        lambda: store.complete(first, first.folder / "out", {}, made=made),
+        lambda: store.fail(first, "late"),
+        lambda: store.release(first),
+    ):
+        with pytest.raises(LeaseLost):
+            write()
+    assert made.exists()
+    assert store.get(first.id).worker == "second"
+
+
+def test_a_lease_that_lapsed_untaken_can_be_renewed(store: JobStore, clock: Clock) -> None:
+    store.add({})
+    job = store.claim("sleeper", 30)
+    assert job
+    clock.now += 1_000
+    store.heartbeat(job, 30)
+    assert store.claim("other", 30) is None
+
+
+def test_a_job_that_takes_its_workers_along_is_given_up(store: JobStore, clock: Clock) -> None:
+    job = store.add({})
+    for _ in range(MOST_DEATHS):
+        assert store.claim("victim", 30)
+        clock.now += 31
+    assert store.claim("next", 30) is None
+    assert store.get(job.id).state == "FAILED"
+    assert "died 3 times" in str(store.get(job.id).error)
+
+
+def test_a_job_given_back_is_begun_anew_however_often(store: JobStore) -> None:
+    store.add({})
+    for _ in range(2 * MOST_DEATHS):
+        job = store.claim("polite", 30)
+        assert job
+        store.release(job)
+    assert store.get(job.id).state == "QUEUED"
+
+
+def test_a_waiting_job_is_cancelled_at_once(store: JobStore) -> None:
+    job = store.add({})
+    assert store.cancel(job.id).state == "FAILED"
+    assert "cancelled" in str(store.get(job.id).error)
+    assert store.claim("one", 30) is None
+
+
+def test_a_running_job_is_told(store: JobStore, clock: Clock) -> None:
+    store.add({})
+    job = store.claim("one", 30)
+    assert job
+    assert not store.is_cancelled(job)
+    assert store.cancel(job.id).state == "PROCESSING"
+    assert store.is_cancelled(job)
+    assert store.heartbeat(job, 30)
+    # Its worker dies before it notices: nobody begins the job anew.
+    clock.now += 31
+    assert store.claim("two", 30) is None
+    assert store.get(job.id).state == "FAILED"
+
+
+def test_a_finished_job_stays_what_it_is(store: JobStore) -> None:
+    store.add({})
+    job = store.claim("one", 30)
+    assert job
+    store.fail(job, "because")
+    assert store.cancel(job.id).error == "because"
+    with pytest.raises(LeaseLost):
+        store.complete(job, job.folder / "out", {})
+
+
+def test_results_expire_with_their_files(store: JobStore, clock: Clock, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.mp4"
+    elsewhere.touch()
+    old, waiting = store.add({}), store.add({})
+    job = store.claim("one", 30)
+    assert job
+    (old.folder / "input").touch()
+    store.complete(job, elsewhere, {})
+
+    clock.now += 3_600
+    assert store.get(old.id).state == "COMPLETED"
+    clock.now += 1
+    with pytest.raises(JobNotFound):
+        store.get(old.id)
+    assert [one.id for one in store.list()] == [waiting.id]
+    assert store.expire() == 1
+    assert not old.folder.exists()
+    assert elsewhere.exists()
+    assert waiting.folder.exists()
+    assert store.get(waiting.id).state == "QUEUED"
+
+
+def test_each_job_is_kept_as_long_as_its_submitter_said(store: JobStore, clock: Clock) -> None:
+    with JobStore(store.folder, retention=10_000, clock=clock) as patient:
+        long = patient.add({})
+        job = patient.claim("one", 30)
+        assert job
+        patient.fail(job, "no")
+        clock.now += 9_999
+        store.expire()
+        assert store.get(long.id).error == "no"
+        clock.now += 2
+        with pytest.raises(JobNotFound):
+            patient.get(long.id)
+
+
+def test_a_folder_whose_submitter_died_is_removed(store: JobStore) -> None:
+    orphan, fresh, job = store.new_folder(), store.new_folder(), store.add({})
+    for folder in (orphan, job.folder):
+        os.utime(folder, (1, 1))
+    with JobStore(store.folder):
+        assert not orphan.exists()
+        assert fresh.exists()
+        assert job.folder.exists()
+
+
+@pytest.mark.parametrize(
+    "request_id", ["", "nope", "../../etc", "a" * 10_000, "'; DROP TABLE jobs"]
+)
+def test_an_unknown_id_is_not_found(store: JobStore, request_id: str) -> None:
+    for ask in (store.get, store.cancel):
+        with pytest.raises(JobNotFound) as raised:
+            ask(request_id)
+        assert len(str(raised.value)) < 250
+
+
+def test_a_full_queue_says_so_and_keeps_nothing(tmp_path: Path) -> None:
+    with JobStore(tmp_path, queue_limit=2) as store:
+        store.add({})
+        store.add({})
+        with pytest.raises(QueueFull, match="2 jobs are waiting"):
+            store.add({}, store.new_folder())
+        assert len(list((tmp_path / "jobs").iterdir())) == 2
+        assert store.claim("one", 30)
+        store.add({})
+
+
+def test_an_output_that_came_to_be_meanwhile_is_kept(store: JobStore, tmp_path: Path) -> None:
+    store.add({})
+    job = store.claim("one", 30)
+    assert job
+    output, made = tmp_path / "out", tmp_path / "made"
+    output.write_text("theirs")
+    made.write_text("ours")
+    with pytest.raises(OutputExists):
+        store.complete(job, output, {}, made=made)
+    assert output.read_text() == "theirs"
+    assert store.get(job.id).state == "PROCESSING"
+    store.complete(job, output, {}, made=made, overwrite=True)
+    assert output.read_text() == "ours"
+
+
+def test_the_home_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FACESWAP_ENGINE_HOME", str(tmp_path))
+    assert home() == tmp_path
+    monkeypatch.delenv("FACESWAP_ENGINE_HOME")
+    assert home().name == "faceswap-engine"
+
+
+def test_nobody_else_may_look_into_the_jobs(store: JobStore) -> None:
+    job = store.add({})
+    assert job.folder.stat().st_mode & 0o077 == 0
+    assert (store.folder / "jobs").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("wrong", [{"retention": -1}, {"queue_limit": 0}])
+def test_settings_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
+    with pytest.raises(ParameterError, match=next(iter(wrong))):
+        JobStore(tmp_path, **wrong)  # type: ignore[arg-type]

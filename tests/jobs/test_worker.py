@@ -1,0 +1,294 @@
+"""Workers: every job is done once, by whichever of them lives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ContentBlocked, LeaseLost
+from engine.jobs.store import Job, JobStore
+from engine.jobs.worker import Helper, Made, Tell, run_worker, work_at
+
+ROOT = Path(__file__).parents[2]
+
+# Notes what it does in a file of its own; a job that two work at once leaves two open lines.
+CROWD = """
+import os, sys, time
+from pathlib import Path
+from engine.jobs.store import JobStore
+from engine.jobs.worker import Made, run_worker
+
+home, begin = Path(sys.argv[1]), Path(sys.argv[2])
+
+def perform(job, tell):
+    lock = job.folder / "at work"
+    os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
+    tell(1, 1)
+    lock.unlink()
+    with (home / f"{os.getpid()}.log").open("a") as log:
+        log.write(f"{job.id}\\n")
+    return Made(job.folder / "output", {"n": job.request["n"]})
+
+print("ready", flush=True)
+while not begin.exists():
+    time.sleep(0.01)
+with JobStore(home) as store:
+    run_worker(store, perform, until_idle=True)
+"""
+
+# Does a job in steps, forever.
+SLOW = """
+import sys, time
+from pathlib import Path
+from engine.jobs.store import JobStore
+from engine.jobs.worker import run_worker
+
+def perform(job, tell):
+    for n in range(10_000):
+        tell(n, 10_000)
+        (job.folder / "begun").touch()
+        time.sleep(0.01)
+
+with JobStore(Path(sys.argv[1])) as store:
+    run_worker(store, perform, lease_seconds=0.6)
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[JobStore]:
+    before = set(threading.enumerate())
+    with JobStore(tmp_path / "home") as one:
+        yield one
+    assert set(threading.enumerate()) <= before
+
+
+def until(happened: Callable[[], bool], seconds: float = 20) -> None:
+    """Waits for something to happen."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def done(job: Job, tell: Tell) -> Made:
+    tell(1, 1)
+    made = job.folder / "made"
+    made.write_text(str(job.request))
+    return Made(job.folder / "output", {"frames": 1}, made=made)
+
+
+def test_two_hundred_jobs_and_eight_processes(tmp_path: Path) -> None:
+    home, begin = tmp_path / "home", tmp_path / "begin"
+    with JobStore(home) as store:
+        ids = {store.add({"n": n}).id: n for n in range(200)}
+        crowd = [
+            subprocess.Popen(
+                [sys.executable, "-c", CROWD, str(home), str(begin)],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            for _ in range(8)
+        ]
+        for one in crowd:
+            assert one.stdout
+            one.stdout.readline()
+        begin.touch()
+        for one in crowd:
+            _, words = one.communicate(timeout=60)
+            assert (one.returncode, words) == (0, b"")
+        ran = Counter(line for log in home.glob("*.log") for line in log.read_text().splitlines())
+        assert ran == Counter(ids.keys())
+        assert {job.id: job.metrics["n"] for job in store.list()} == ids
+        assert {job.state for job in store.list()} == {"COMPLETED"}
+        assert len(list(home.glob("*.log"))) > 1
+
+
+def test_a_killed_workers_job_is_done_by_another(store: JobStore) -> None:
+    job = store.add({})
+    victim = subprocess.Popen([sys.executable, "-c", SLOW, str(store.folder)], cwd=ROOT)
+    until((job.folder / "begun").exists)
+    assert store.get(job.id).state == "PROCESSING"
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert run_worker(store, done, until_idle=True) == 0
+
+    until(lambda: store.get(job.id).state == "QUEUED")
+    assert run_worker(store, done, until_idle=True) == 1
+    assert store.get(job.id).state == "COMPLETED"
+    assert store.get(job.id).claim == 2
+
+
+def test_the_lease_is_renewed_for_as_long_as_the_work_takes(store: JobStore) -> None:
+    store.add({})
+
+    def slow(job: Job, tell: Tell) -> Made:
+        # Nothing is told meanwhile: a picture, or a network that takes its time.
+        for _ in range(20):
+            time.sleep(0.05)
+            assert store.claim("greedy", 30) is None
+        return done(job, tell)
+
+    assert run_worker(store, slow, until_idle=True, lease_seconds=0.4) == 1
+    assert store.list()[0].state == "COMPLETED"
+
+
+def test_who_lost_the_lease_stops_at_the_next_frame_and_writes_nothing(store: JobStore) -> None:
+    store.add({})
+    first = store.claim("first", -1)
+    assert first
+
+    def robbed(job: Job, tell: Tell) -> Made:
+        assert store.claim("second", 30)
+        with pytest.raises(LeaseLost):
+            tell(1, 2)
+        return done(job, lambda *_: None)
+
+    work_at(store, first, robbed, stop=threading.Event())
+    job = store.get(first.id)
+    assert (job.state, job.worker, job.output) == ("PROCESSING", "second", None)
+    assert not (job.folder / "output").exists()
+
+
+def test_a_job_is_cancelled_at_its_next_frame(store: JobStore) -> None:
+    job = store.add({})
+    frames: list[int] = []
+
+    def endless(job: Job, tell: Tell) -> Made:
+        for n in range(100):
+            tell(n, 100)
+            frames.append(n)
+            if n == 3:
+                store.cancel(job.id)
+        return done(job, tell)
+
+    run_worker(store, endless, until_idle=True)
+    assert frames == [0, 1, 2, 3]
+    assert (store.get(job.id).state, store.get(job.id).error) == (
+        "FAILED",
+        "The job was cancelled.",
+    )
+
+
+def test_a_worker_told_to_stop_gives_its_job_back(store: JobStore) -> None:
+    job, stop = store.add({}), threading.Event()
+
+    def endless(_: Job, tell: Tell) -> Made:
+        stop.set()
+        tell(1, 2)
+        raise AssertionError("it went on")
+
+    run_worker(store, endless, stop=stop)
+    assert store.get(job.id).state == "QUEUED"
+    assert run_worker(store, done, until_idle=True) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ContentBlocked("The content check refuses it."), "The content check refuses it."),
+        (ZeroDivisionError("division by zero"), "Unexpected ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_failure_is_recorded_and_the_next_job_done(
+    store: JobStore, error: Exception, words: str
+) -> None:
+    bad, good = store.add({"bad": True}), store.add({"bad": False})
+
+    def perform(job: Job, tell: Tell) -> Made:
+        if job.request["bad"]:
+            raise error
+        return done(job, tell)
+
+    assert run_worker(store, perform, until_idle=True) == 2
+    assert (store.get(bad.id).state, store.get(bad.id).error) == ("FAILED", words)
+    assert store.get(good.id).state == "COMPLETED"
+
+
+def test_an_interrupt_gives_the_job_back(store: JobStore) -> None:
+    job = store.add({})
+
+    def interrupted(_: Job, _tell: Tell) -> Made:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_worker(store, interrupted)
+    assert store.get(job.id).state == "QUEUED"
+
+
+def test_a_lasting_worker_waits_for_jobs(store: JobStore) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=run_worker, args=(store, done), kwargs={"stop": stop, "poll_seconds": 0.01}
+    )
+    thread.start()
+    job = store.add({})
+    until(lambda: store.get(job.id).state == "COMPLETED")
+    stop.set()
+    thread.join()
+
+
+def test_a_helper_is_there_while_jobs_wait(store: JobStore) -> None:
+    helper = Helper(store, done)
+    for _ in range(3):
+        ids = [store.add({}).id for _ in range(5)]
+        helper.wake()
+        helper.wake()
+        until(lambda ids=ids: all(store.get(one).is_finished for one in ids))  # type: ignore[misc]
+        until(lambda: "engine-jobs" not in {thread.name for thread in threading.enumerate()})
+    helper.close()
+    store.add({})
+    helper.wake()
+    assert store.is_stranded()
+
+
+def test_a_helper_that_is_closed_gives_its_job_back(store: JobStore) -> None:
+    begun = threading.Event()
+
+    def endless(_: Job, tell: Tell) -> Made:
+        while True:
+            tell(1, 2)
+            begun.set()
+            time.sleep(0.005)
+
+    job = store.add({})
+    helper = Helper(store, endless)
+    helper.wake()
+    assert begun.wait(10)
+    helper.close()
+    assert store.get(job.id).state == "QUEUED"
+
+
+def test_a_process_that_ends_does_its_jobs_first(store: JobStore) -> None:
+    script = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from engine.jobs.store import JobStore\n"
+        "from engine.jobs.worker import Helper, Made\n"
+        "from engine.pipeline.flow import ordered_map\n"
+        "def perform(job, tell):\n"
+        "    time.sleep(0.3)\n"  # the main thread is over by then
+        "    n = sum(ordered_map(lambda n: n, range(20), workers=2, depth=4))\n"
+        "    return Made(job.folder / 'output', {'sum': n})\n"
+        "store = JobStore(Path(sys.argv[1]))\n"
+        "helper = Helper(store, perform)\n"
+        "store.add({}), store.add({})\n"
+        "helper.wake()\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, str(store.folder)],
+        cwd=ROOT,
+        check=True,
+        timeout=60,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+    )
+    assert [(job.state, job.metrics) for job in store.list()] == [("COMPLETED", {"sum": 190})] * 2
