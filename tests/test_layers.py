@@ -51,6 +51,7 @@ THIRD_PARTY = {
     "parameters": {"pydantic"},
     "app": {"platformdirs"},
     "jobs": {"platformdirs"},
+    "server": {"starlette", "uvicorn"},
     "cli": {"typer", "rich"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

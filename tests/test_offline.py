@@ -33,6 +33,12 @@ NETWORK = {
     "websockets",
     "xmlrpc",
 }
+# Whoever runs `serve` asks for a listener: these wait for callers, and call nobody.
+PERMITTED = {
+    "server/api.py": {"asyncio"},
+    "server/body.py": {"asyncio"},
+    "server/listen.py": {"asyncio", "socket"},
+}
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys
@@ -64,9 +70,10 @@ def named(path: Path) -> set[str]:
     "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
 )
 def test_no_module_names_a_network_module(path: Path) -> None:
+    permitted = PERMITTED.get(path.relative_to(PACKAGE).as_posix(), set())
     assert {
         name for name in named(path) if name in NETWORK or name.split(".")[0] in NETWORK
-    } == set()
+    } <= permitted
 
 
 def test_every_module_imports_with_the_network_forbidden() -> None:

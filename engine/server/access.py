@@ -103,7 +103,7 @@ def access_for(
     if api_key is None and not is_loopback(host):
         raise ParameterError(
             f"host is {host!r}, which other machines can reach, and no key is set; give one with "
-            "--api-key or FACESWAP_API_KEY, or listen on 127.0.0.1."
+            "FACESWAP_ENGINE_API_KEY, or listen on 127.0.0.1."
         )
     names = {name.lower() for name in hosts}
     return Access(

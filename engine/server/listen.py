@@ -85,7 +85,7 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(app: ASGIApp, listener: socket.socket, most: int, draining: threading.Event) -> None:
+def run(app: ASGIApp, listener: socket.socket, most: int, draining: threading.Event) -> None:
     """Serves an application until the process is told to stop; `most` connections at once.
 
     `draining` is set when it is told so, and requests under way have some seconds left.

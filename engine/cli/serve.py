@@ -1,0 +1,177 @@
+"""The command that answers the hosted API over HTTP."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that help comes at once
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.cli.commands import Debug, app, told
+from engine.cli.jobs import Home
+from engine.errors import RuntimeUnavailable
+
+KEY = "FACESWAP_ENGINE_API_KEY"
+WHERE, WHO, HOW_MUCH = "Where it listens", "Who may use it", "How much it takes on"
+
+
+@app.command()
+def serve(
+    *,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen on; one that other machines reach demands a key.",
+            metavar="ADDRESS",
+            rich_help_panel=WHERE,
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(
+            help="Port to listen on; 0 takes a free one.",
+            metavar="NUMBER",
+            min=0,
+            max=65535,
+            rich_help_panel=WHERE,
+        ),
+    ] = 8760,
+    home: Home = None,
+    media_root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder whose files clients may name by path; may be repeated. None: no file "
+            "of this machine, clients send their own.",
+            metavar="FOLDER",
+            show_default=False,
+            rich_help_panel=WHO,
+        ),
+    ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            help="Key that clients must send; better given in the environment, where other users "
+            "do not see it.",
+            metavar="KEY",
+            envvar=KEY,
+            show_default=False,
+            rich_help_panel=WHO,
+        ),
+    ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name that clients may call this server by, beside IP addresses and localhost; "
+            "may be repeated.",
+            metavar="NAME",
+            show_default=False,
+            rich_help_panel=WHO,
+        ),
+    ] = None,
+    allowed_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Origin of web pages that may use this server; may be repeated.",
+            metavar="URL",
+            show_default=False,
+            rich_help_panel=WHO,
+        ),
+    ] = None,
+    max_body: Annotated[
+        float,
+        typer.Option(
+            help="Largest body of a request, in MiB.", metavar="MIB", rich_help_panel=HOW_MUCH
+        ),
+    ] = 256,
+    body_timeout: Annotated[
+        float,
+        typer.Option(
+            help="Seconds that a body may take to come.",
+            metavar="SECONDS",
+            rich_help_panel=HOW_MUCH,
+        ),
+    ] = 120,
+    max_pixels: Annotated[
+        float,
+        typer.Option(
+            help="Largest picture or frame, in megapixels.",
+            metavar="NUMBER",
+            rich_help_panel=HOW_MUCH,
+        ),
+    ] = 64,
+    max_duration: Annotated[
+        float,
+        typer.Option(
+            help="Longest video, in seconds.", metavar="SECONDS", rich_help_panel=HOW_MUCH
+        ),
+    ] = 600,
+    max_queue: Annotated[
+        int,
+        typer.Option(help="Jobs that may wait.", metavar="NUMBER", rich_help_panel=HOW_MUCH),
+    ] = 100,
+    max_connections: Annotated[
+        int,
+        typer.Option(help="Connections at once.", metavar="NUMBER", rich_help_panel=HOW_MUCH),
+    ] = 200,
+    wait_timeout: Annotated[
+        float,
+        typer.Option(
+            help="Seconds that a blocking call may take.",
+            metavar="SECONDS",
+            rich_help_panel=HOW_MUCH,
+        ),
+    ] = 600,
+    retention: Annotated[
+        float,
+        typer.Option(
+            help="Seconds that results are kept.", metavar="SECONDS", rich_help_panel=HOW_MUCH
+        ),
+    ] = 3600,
+    debug: Debug = False,
+) -> None:
+    """Answer the hosted API at http://127.0.0.1:8760/v1, until it is told to stop.
+
+    Nothing but this machine reaches it, unless --host says otherwise. Stopped by Ctrl-C or
+    SIGTERM, it ends at the next frame; the job in work waits for the next start.
+    """
+    with told(debug):
+        try:
+            from engine.server.access import access_for
+            from engine.server.assembly import Server
+            from engine.server.limits import Limits
+            from engine.server.listen import listen, run
+            from engine.server.roots import MediaRoots
+        except ModuleNotFoundError as error:
+            if error.name not in ("starlette", "uvicorn"):
+                raise
+            raise RuntimeUnavailable(
+                f"serve needs {error.name}; install it with: pip install 'faceswap-engine[server]'"
+            ) from error
+        from engine.app import Engine
+        from engine.jobs.store import JobStore
+        from engine.service import performer
+
+        limits = Limits(
+            body_bytes=round(max_body * 2**20),
+            body_seconds=body_timeout,
+            pixels=round(max_pixels * 1e6),
+            seconds=max_duration,
+            queue=max_queue,
+            connections=max_connections,
+            wait_seconds=wait_timeout,
+        )
+        access = access_for(host, api_key, allowed_host or (), allowed_origin or ())
+        roots = MediaRoots.of(media_root or ())
+        with (
+            listen(host, port) as listener,
+            JobStore(home, retention=retention, queue_limit=limits.queue) as store,
+            Engine() as engine,
+        ):
+            server = Server(
+                store=store, perform=performer(engine), access=access, roots=roots, limits=limits
+            )
+            shown = f"[{host}]" if ":" in host else host
+            typer.echo(f"listening on http://{shown}:{listener.getsockname()[1]}/v1", err=True)
+            run(server.application(), listener, limits.connections, server.draining)
