@@ -39,7 +39,7 @@ _OPENINGS = (
     (RIGHT_EYE_GAP, (263, 362)),
     (MOUTH_GAP, (78, 308)),
 )
-_REACH = 0.12  # of the template's side: how far inside the oval the full difference is in force
+_REACH = 0.06  # of the template's side: how far inside the oval the full difference is in force
 
 
 def frontal(points: Points) -> tuple[Points, NDArray[np.float64]]:

@@ -130,16 +130,19 @@ def _render(points: Points, target: Aligned, texture: NDArray[np.float32], grid:
     moved = target.mesh[:, :2] - points[:, :2]
     values = [layout(texture.shape[0]).points, moved, vertex_normals(points, mesh)]
     spread = interpolate(ids, placed, mesh.triangles, np.concatenate(values, axis=1))
-    where = enlarge(np.ascontiguousarray(spread[..., :4]), size)
-    warped = sample_map(texture, where[..., 0], where[..., 1])
     covered = (ids >= 0).astype(np.float32)
-    normals, _ = weighted_blur(spread[..., 4:], covered, grid / 85)
+    # Past the contour the map goes on as it ends: what is sampled half a cell outside is skin, too.
+    near, _ = weighted_blur(spread, covered, grid / 85)
+    inside = covered[..., None] > 0
+    where = enlarge(np.where(inside, spread, near)[..., :4], size)
+    warped = sample_map(texture, where[..., 0], where[..., 1])
+    normals = near[..., 4:]
     whole = smoothstep(0.55, 1.0, blur(covered, grid / 128))
     return _Render(
         flesh=np.ascontiguousarray(warped[..., :3]),
         opacity=np.ascontiguousarray(warped[..., 3]),
         base=displace(target.pixels, where[..., 2:]),
-        normals=normals,
+        normals=np.ascontiguousarray(normals),
         cover=smoothstep(*_FACING, normals[..., 2]) * whole,
         whole=whole,
     )
