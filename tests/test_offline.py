@@ -35,6 +35,8 @@ NETWORK = {
 }
 # Whoever runs `serve` asks for a listener: these wait for callers, and call nobody.
 PERMITTED = {
+    # Downloads that the user allowed; loaded when one is asked for.
+    "jobs/download.py": {"http.client", "http.client.HTTPException", "urllib.request"},
     "server/api.py": {"asyncio"},
     "server/body.py": {"asyncio"},
     "server/listen.py": {"asyncio", "socket"},
@@ -74,6 +76,15 @@ def test_no_module_names_a_network_module(path: Path) -> None:
     assert {
         name for name in named(path) if name in NETWORK or name.split(".")[0] in NETWORK
     } <= permitted
+
+
+def test_only_an_input_leads_to_the_downloads() -> None:
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if any(name.startswith("engine.jobs.download") for name in named(path))
+    }
+    assert users == {"jobs/inputs.py"}
 
 
 def test_every_module_imports_with_the_network_forbidden() -> None:

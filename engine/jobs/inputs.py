@@ -174,7 +174,9 @@ def _decoded_uri(field: str, uri: str) -> tuple[bytes, str | None]:
             f"{field} is {_cut(uri)}, a data: URI that cannot be decoded: {error}. Write it as "
             "data:image/png;base64, followed by base64."
         ) from None
-    return content, _suffix(content) or mimetypes.guess_extension(kind.strip().lower())
+    kind = kind.strip().lower()
+    named = mimetypes.guess_extension(kind) if kind.startswith(("image/", "video/")) else None
+    return content, _suffix(content) or named
 
 
 def _base64_or_none(value: str) -> bytes | None:

@@ -128,11 +128,11 @@ def test_a_job_that_takes_its_workers_along_is_given_up(store: JobStore, clock: 
 
 
 def test_a_job_given_back_is_begun_anew_however_often(store: JobStore) -> None:
-    store.add({})
+    job = store.add({})
     for _ in range(2 * MOST_DEATHS):
-        job = store.claim("polite", 30)
-        assert job
-        store.release(job)
+        claimed = store.claim("polite", 30)
+        assert claimed
+        store.release(claimed)
     assert store.get(job.id).state == "QUEUED"
 
 
