@@ -1,0 +1,229 @@
+"""What may be given for a file, and what becomes of it."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from engine.errors import ParameterError
+from engine.jobs.inputs import Inputs, downloads_allowed
+from engine.jobs.outputs import beside, in_base64, named_output
+from engine.jobs.store import Job
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
+MP4 = b"\0\0\0\x20ftypisom" + bytes(100)
+MKV = b"\x1a\x45\xdf\xa3" + bytes(100)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "job"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "a face, 100%.png"
+    path.write_bytes(PNG)
+    return path
+
+
+def text(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def test_a_path_stays_where_it_is_and_becomes_absolute(
+    picture: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(picture.parent)
+    assert Inputs().take("target", picture.name, folder) == picture
+    assert Inputs().take("target", str(picture), folder) == picture
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("start", ["file://", "file://localhost", "FILE://", "file:"])
+def test_a_file_uri_is_a_path(picture: Path, folder: Path, start: str) -> None:
+    uri = start + quote(str(picture))
+    assert Inputs().take("target", uri, folder) == picture
+    assert picture.as_uri().startswith("file:///")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file://elsewhere/a.png",
+        "file:a.png",
+        "file:///no such.png",
+        "file:///a%00b.png",
+        "ftp://example.org/a.png",
+        "s3://bucket/a.png",
+        "no such file.png",
+        "x" * 100_000,
+        "a\0b",
+        ".",
+        "data:image/png;base64",
+        "data:image/png;base64,????",
+        "data:image/png;base64,AAA=A",
+        "data:text/plain;base64,",
+        "data:,hello",
+        "data:application/x-unheard-of;base64,AAAA",
+    ],
+)
+def test_what_is_no_file_is_refused_by_its_field(folder: Path, uri: str) -> None:
+    with pytest.raises(ParameterError, match=r"^source_image ") as raised:
+        Inputs().take("source_image", uri, folder)
+    assert len(str(raised.value)) < 300
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix"), [(PNG, ".png"), (JPEG, ".jpg"), (MP4, ".mp4"), (MKV, ".mkv")]
+)
+@pytest.mark.parametrize(
+    "write",
+    [
+        text,
+        lambda content: text(content).rstrip("="),
+        lambda content: base64.urlsafe_b64encode(content).decode(),
+        lambda content: base64.encodebytes(content).decode(),
+        lambda content: f"data:application/octet-stream;base64,{text(content)}",
+        lambda content: f"data:;base64,{quote(text(content))}",
+        lambda content: f"DATA:image/x;charset=x;BASE64,{text(content)}",
+        lambda content: f"data:image/x,{quote(content)}",
+    ],
+)
+def test_base64_is_written_to_the_jobs_folder(
+    folder: Path, content: bytes, suffix: str, write: object
+) -> None:
+    assert callable(write)
+    path = Inputs().take("target", write(content), folder)
+    assert path == folder / f"target{suffix}"
+    assert path.read_bytes() == content
+
+
+def test_the_kind_of_a_data_uri_serves_where_no_signature_does(folder: Path) -> None:
+    path = Inputs().take("target", f"data:video/mpeg;base64,{text(bytes(99))}", folder)
+    assert path.name == "target.mpeg"
+
+
+def test_a_long_path_is_no_base64(tmp_path: Path, folder: Path) -> None:
+    path = tmp_path / ("a" * 80) / ("b" * 80)
+    path.parent.mkdir()
+    path.write_bytes(PNG)
+    assert Inputs().take("target", str(path), folder) == path
+
+
+def test_too_much_is_refused(folder: Path) -> None:
+    with pytest.raises(ParameterError, match="264 bytes; allowed: 100"):
+        Inputs(most_bytes=100).take("target", text(PNG), folder)
+
+
+@pytest.mark.parametrize("url", ["http://example.org/a.jpg", "HTTPS://example.org/a.jpg"])
+def test_a_url_is_refused_with_the_reason_and_the_remedy(folder: Path, url: str) -> None:
+    with pytest.raises(ParameterError, match="works offline") as raised:
+        Inputs().take("target", url, folder)
+    assert "Download the file yourself" in str(raised.value)
+    assert "FACESWAP_ENGINE_ALLOW_DOWNLOADS=1" in str(raised.value)
+
+
+@pytest.mark.parametrize(("value", "allowed"), [("1", True), ("0", False), ("", False)])
+def test_downloads_are_allowed_by_name_alone(
+    monkeypatch: pytest.MonkeyPatch, value: str, allowed: bool
+) -> None:
+    monkeypatch.setenv("FACESWAP_ENGINE_ALLOW_DOWNLOADS", value)
+    assert downloads_allowed() is allowed
+
+
+def test_the_owner_says_which_paths_are_read(picture: Path, folder: Path) -> None:
+    asked: list[tuple[str, Path]] = []
+
+    def admit(field: str, path: Path) -> Path:
+        asked.append((field, path))
+        raise ParameterError(f"{field} lies outside")
+
+    inputs = Inputs(admit=admit)
+    for value in (str(picture), picture.as_uri(), "/etc/passwd", "file:///etc/passwd"):
+        with pytest.raises(ParameterError, match="outside"):
+            inputs.take("target", value, folder)
+    assert [path for _, path in asked] == [picture, picture, *[Path("/etc/passwd")] * 2]
+
+
+class _Site(http.server.BaseHTTPRequestHandler):
+    """A picture, and some ways to another place."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to/"))
+            self.end_headers()
+        elif self.path.partition("?")[0] == "/a.png":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(PNG)))
+            self.end_headers()
+            self.wfile.write(PNG)
+        else:
+            self.send_error(404)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("no_proxy", "*")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Site) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_permitted_url_is_downloaded(site: str, folder: Path) -> None:
+    permitted = Inputs(downloads=True)
+    assert permitted.take("target", f"{site}/a.png?x=1", folder).read_bytes() == PNG
+    assert permitted.take("source_image", f"{site}/to//a.png", folder).suffix == ".png"
+
+
+def test_a_download_that_fails_is_refused(site: str, folder: Path, picture: Path) -> None:
+    permitted = Inputs(downloads=True)
+    for path in ("/b.png", f"/to/file://{quote(str(picture))}", "/to/ftp://127.0.0.1/a.png"):
+        with pytest.raises(ParameterError, match="cannot be downloaded"):
+            permitted.take("target", f"{site}{path}", folder)
+    with pytest.raises(ParameterError, match="longer than 100 bytes"):
+        Inputs(downloads=True, most_bytes=100).take("target", f"{site}/a.png", folder)
+
+
+def test_an_output_is_a_path_or_a_file_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert named_output("a.mp4") == tmp_path / "a.mp4"
+    assert named_output((tmp_path / "a b.mp4").as_uri()) == tmp_path / "a b.mp4"
+    for wrong in ("https://example.org/a.mp4", "data:,x", "file://there/a.mp4"):
+        with pytest.raises(ParameterError, match=r"^output "):
+            named_output(wrong)
+
+
+def test_what_a_dead_worker_left_beside_the_output_is_removed(tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    job = Job(id="1-2-3", request={}, state="PROCESSING", folder=tmp_path, created=0, claim=1)
+    first = beside(output, job)
+    first.touch()
+    first.with_name(f".{first.stem}.0123abcd.partial.mp4").touch()
+    (tmp_path / ".out.mp4").touch()
+    again = beside(output, Job("1-2-3", {}, "PROCESSING", tmp_path, 0, claim=2))
+    assert again != first
+    assert again.parent == tmp_path
+    assert again.suffix == ".mp4"
+    assert [path.name for path in tmp_path.iterdir()] == [".out.mp4"]
+
+
+def test_a_file_in_base64(picture: Path) -> None:
+    assert base64.b64decode(in_base64(picture)) == PNG
