@@ -16,7 +16,9 @@ from engine.faces.analyser import FaceAnalyser
 from engine.faces.attributes import AgeGender
 from engine.faces.contracts import AttributeReader
 from engine.faces.fairface import FairFace, ReadTogether
+from engine.faces.hands import HandFinder, HandLandmarker
 from engine.faces.mesh import BestMesh, FaceMesh
+from engine.faces.palms import PalmDetector
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
 from engine.media.decode import read_frame, read_image
@@ -186,6 +188,7 @@ class Engine:
             portraits=networks.analyser((), analysis),
             references=networks.analyser(needs(rule), analysis),
             frames=networks.analyser(frame_needs(rule), analysis),
+            hands=networks.hand_finder(analysis),
             classifier=networks.session("open_nsfw") if request.options.content_check else None,
             threads=self._threads,
         )
@@ -266,6 +269,13 @@ class _DeviceNetworks:
             SFace(self.session("sface")) if "embedding" in wanted else None,
             ReadTogether(readers) if readers else None,
             options,
+        )
+
+    def hand_finder(self, options: AnalysisOptions) -> HandFinder:
+        return HandFinder(
+            PalmDetector(self.session("palm_detection")),
+            HandLandmarker(self.session("hand_landmark")),
+            options.detect_every,
         )
 
     def _readers(self, wanted: frozenset[Need]) -> Iterable[AttributeReader]:

@@ -192,20 +192,34 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Hand:
+    """A hand: MediaPipe's 21 landmarks, from the wrist along each finger, the thumb first.
+
+    `points` is (21, 3): x, y in display space and z in the same unit, 0 at the wrist and smaller
+    towards the camera. `score` is the network's confidence that a hand is there, 0..1.
+    """
+
+    points: Points
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Analysed:
-    """A frame and the faces found in it, best score first."""
+    """A frame, the faces found in it, best score first, and the hands near them."""
 
     frame: Frame
     faces: tuple[Face, ...]
+    hands: tuple[Hand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planned:
-    """A frame, the faces found in it, and those to be swapped."""
+    """A frame, the faces found in it, those to be swapped, and the hands near faces."""
 
     frame: Frame
     faces: tuple[Face, ...]
     chosen: tuple[Face, ...]
+    hands: tuple[Hand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -53,7 +53,7 @@ from tests.synth import Tags
 # Not a constant rate, and not from zero.
 TIMES = (40, 80, 120, 200, 240, 245, 330, 370, 450, 490, 530, 600)
 SOURCE = asset(STRANGER)
-FINDERS = ("yunet", "face_mesh", "face_mesh_478")
+FINDERS = ("yunet", "face_mesh", "face_mesh_478", "palm_detection", "hand_landmark")
 QUICK: dict[str, Any] = {"pixel_boost": "128x128", "video_codec": "ffv1"}
 
 

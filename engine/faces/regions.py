@@ -36,6 +36,12 @@ class Region:
         linear = np.array([[cos, sin], [-sin, cos]])
         return np.column_stack([linear, (size - 1) / 2 - linear @ [self.x, self.y]])
 
+    def moved(self, motion: Affine) -> Region:
+        """The region where a similarity takes it."""
+        x, y = maps.apply(motion, np.array([[self.x, self.y]]))[0].tolist()
+        side, angle = self.side * maps.scale_of(motion), self.angle + maps.angle_of(motion)
+        return Region(x, y, side, angle)
+
 
 def around_detection(detection: Detection) -> Region:
     """Where the landmark network should look for a face that a detector found."""
@@ -62,10 +68,7 @@ def around_mesh(mesh: Mesh) -> Region:
 def around_known(face: Face, detection: Detection) -> Region:
     """Where to look for a known face that a detector found anew: its region, moved along."""
     motion = maps.fit_similarity(face.detection.points, detection.points)
-    region = around_mesh(face.mesh)
-    x, y = maps.apply(motion, np.array([[region.x, region.y]]))[0].tolist()
-    side, angle = region.side * maps.scale_of(motion), region.angle + maps.angle_of(motion)
-    return Region(x, y, side, angle)
+    return around_mesh(face.mesh).moved(motion)
 
 
 def between(first: Region, second: Region, share: float) -> Region:

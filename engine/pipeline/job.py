@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from engine.errors import MediaError, NoFaceFound
 from engine.faces.analyser import FaceAnalyser
+from engine.faces.hands import HandFinder
 from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.output import IMAGE_SUFFIXES, check_output
@@ -58,7 +59,8 @@ class Tools:
     """What it is swapped with. The analysers differ in what they read off the faces.
 
     `portraits` finds faces and no more, `references` reads what names the reference face, `frames`
-    what each frame's selection needs. `classifier` is None where the content check is turned off.
+    what each frame's selection needs; `hands` finds what is before them. `classifier` is None where
+    the content check is turned off.
     """
 
     swapper: Swapper[Any]
@@ -67,6 +69,7 @@ class Tools:
     portraits: FaceAnalyser
     references: FaceAnalyser
     frames: FaceAnalyser
+    hands: HandFinder
     classifier: Classifier | None
     threads: Threads
 
@@ -205,7 +208,9 @@ class _Run:
             if self.check is not None:
                 self.check.look(frame)
             faces = self.tools.frames.analyse_picture(frame)
-        planned = self.tally.count(Planned(frame, faces, self.choose(faces)))
+            chosen = self.choose(faces)
+            hands = self.tools.hands.find(frame, chosen)
+        planned = self.tally.count(Planned(frame, faces, chosen, hands))
         with self.watch.stage("swap"):
             result = self.swap(planned)
         with self.watch.stage("encode"):
@@ -220,7 +225,7 @@ class _Run:
 
     def _analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
         guarded = frames if self.check is None else self.check.guard(frames)
-        return self.tools.frames.analyse(guarded)
+        return self.tools.hands.watch(self.tools.frames.analyse(guarded), self.choose)
 
 
 def largest_face(

@@ -8,6 +8,7 @@ from typing import Generic, TypeAlias
 
 import numpy as np
 
+from engine.compose.occlusion import behind
 from engine.compose.paste import paste
 from engine.faces.identity import alignment_points
 from engine.geometry import affine
@@ -24,7 +25,7 @@ Choose: TypeAlias = Callable[[tuple[Face, ...]], tuple[Face, ...]]
 def assign(stream: Iterable[Analysed], choose: Choose) -> Iterator[Planned]:
     """Frames with those of their faces that are to be swapped."""
     for shot in stream:
-        yield Planned(shot.frame, shot.faces, choose(shot.faces))
+        yield Planned(shot.frame, shot.faces, choose(shot.faces), shot.hands)
 
 
 def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
@@ -49,7 +50,8 @@ def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
 class FaceSwap(Generic[SourceT]):
     """Swaps the chosen faces of one frame: align, swap, paste. Pure, so it runs in any thread.
 
-    `size` is the crop's side in pixels. A frame of which no face was chosen is returned as it is.
+    `size` is the crop's side in pixels. Hands before a face stay as they are, whatever the swapper.
+    A frame of which no face was chosen is returned as it is.
     """
 
     swapper: Swapper[SourceT]
@@ -61,4 +63,5 @@ class FaceSwap(Generic[SourceT]):
             return planned.frame
         template = self.swapper.template
         targets = [align(planned.frame, face, template, self.size) for face in planned.chosen]
-        return paste(planned.frame, self.swapper.swap(targets, [self.source] * len(targets)))
+        patches = self.swapper.swap(targets, [self.source] * len(targets))
+        return paste(planned.frame, [behind(patch, planned.hands) for patch in patches])

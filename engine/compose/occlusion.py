@@ -1,0 +1,75 @@
+"""What is before a face stays before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from engine.geometry import affine
+from engine.geometry.boxes import box_of
+from engine.pixels.capsules import fill_capsules
+from engine.pixels.tone import blur
+from engine.values import Hand, Mask, Patch, Points
+
+_WRIST, _PALM = 0, (0, 1, 5, 9, 13, 17)
+_SPANS = (5, 9, 17)  # knuckles whose distance from the wrist is the measure of a hand
+_FINGERS = ((1, 2, 3, 4), (5, 6, 7, 8), (9, 10, 11, 12), (13, 14, 15, 16), (17, 18, 19, 20))
+_BONES = (
+    *((a, b) for finger in _FINGERS for a, b in pairwise(finger)),
+    *((0, 1), (1, 5), (5, 9), (9, 13), (13, 17), (17, 0)),
+)
+# Radius of the flesh at each landmark, in that measure: wrist, then each finger to its tip.
+_FLESH = np.array(
+    (
+        *(0.2,),
+        *(0.19, 0.16, 0.14, 0.12),
+        *(0.15, 0.12, 0.11, 0.1),
+        *(0.15, 0.12, 0.11, 0.1),
+        *(0.15, 0.12, 0.11, 0.1),
+        *(0.15, 0.11, 0.1, 0.09),
+    ),
+    np.float32,
+)
+_SOFT = 0.035  # the edge's blur, in the same measure
+
+
+def behind(patch: Patch, hands: Sequence[Hand]) -> Patch:
+    """The patch with a mask that leaves out the hands; the very patch where none touches it.
+
+    Whatever hand lies over the face counts as before it: hands behind a head hide the palm or the
+    fingers, and are not found.
+    """
+    mask = patch.mask
+    for hand in hands:
+        points = affine.apply(patch.to_crop, hand.points)
+        if _touches(points, mask):
+            mask = mask * (1 - silhouette(points, mask.shape[0]))
+    return patch if mask is patch.mask else replace(patch, mask=mask)
+
+
+def silhouette(points: Points, size: int) -> Mask:
+    """1 on a hand with these landmarks (21, 3), 0 off it, soft between, on a (size, size) grid.
+
+    x and y are pixels of the grid, and z has their unit.
+    """
+    measure = _measure(points)
+    flat, radii = points[:, :2], measure * _FLESH
+    bones = np.array(_BONES)
+    sharp = fill_capsules(flat[bones], radii[bones], flat[list(_PALM)], size)
+    return blur(sharp, max(measure * _SOFT, 0.3))
+
+
+def _measure(points: Points) -> float:
+    """From the wrist to the knuckles; the longest, as a hand is foreshortened at most."""
+    return float(np.linalg.norm(points[list(_SPANS)] - points[_WRIST], axis=1).max())
+
+
+def _touches(points: Points, mask: Mask) -> bool:
+    box, reach = box_of(points), 0.2 * _measure(points)
+    size = mask.shape[0]
+    left, top = max(int(box.left - reach), 0), max(int(box.top - reach), 0)
+    right, bottom = min(int(box.right + reach), size), min(int(box.bottom + reach), size)
+    return bool(mask[top : max(bottom, top), left : max(right, left)].any())

@@ -1,0 +1,92 @@
+"""MediaPipe's palm detector: where hands are, and which way they point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.geometry.boxes import nms
+from engine.runtime.session import Session
+from engine.values import Box, Bytes, Points
+
+SIZE = 192
+# Anchors in each cell of 8 and of 16 pixels: MediaPipe's SSD options have one layer of stride 8 and
+# three of stride 16, with two anchors each.
+_LAYERS = ((8, 2), (16, 6))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Palm:
+    """A palm found: its box, and seven points (7, 2).
+
+    The points are the wrist, the knuckles of index, middle, ring and little finger, and the two
+    lower joints of the thumb.
+    """
+
+    box: Box
+    score: float
+    points: Points
+
+
+class PalmDetector:
+    """Zhang et al.: "MediaPipe Hands: On-device Real-time Hand Tracking", 2020.
+
+    Args:
+        session: the network.
+        score: what a palm must score at least, 0..1.
+        overlap: the intersection over union from which two boxes are one palm.
+    """
+
+    def __init__(self, session: Session, *, score: float = 0.5, overlap: float = 0.3) -> None:
+        self._session = session
+        self._score = score
+        self._overlap = overlap
+
+    def detect(self, images: Sequence[Bytes]) -> list[list[Palm]]:
+        """The palms in each (192, 192, 3) picture, best score first, in its pixels."""
+        return [self._detect(image) for image in images]
+
+    def _detect(self, image: Bytes) -> list[Palm]:
+        blob = image.transpose(2, 0, 1)[None].astype(np.float32, order="C")
+        blob *= np.float32(1 / 255)
+        rows, scores = (output[0] for output in self._session.run(blob))
+        likely = np.flatnonzero(scores[:, 0] >= self._score)
+        boxes, points = decode(rows[likely], anchors()[likely])
+        kept = nms(boxes, scores[likely, 0], self._overlap)
+        return [
+            Palm(Box(*boxes[index].tolist()), float(scores[likely[index], 0]), points[index])
+            for index in kept
+        ]
+
+
+@cache
+def anchors() -> NDArray[np.float32]:
+    """Where each row of the network's answer is reckoned from: (2016, 2), in the input's pixels.
+
+    The cells' centres, row by row; all anchors are as large as the picture.
+    """
+    layers = []
+    for stride, count in _LAYERS:
+        centres = (np.arange(SIZE // stride, dtype=np.float32) + 0.5) * stride
+        x, y = np.meshgrid(centres, centres)
+        layers.append(np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), count, axis=0))
+    return np.concatenate(layers)
+
+
+def decode(
+    rows: NDArray[np.float32], centres: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Boxes (n, 4) as left, top, right, bottom and points (n, 7, 2), of rows (n, 18).
+
+    A row is the box's centre and size, then the points, all in pixels and all but the size
+    relative to the row's anchor (n, 2). Pixel edges are whole numbers there; here, as everywhere,
+    pixel centres are.
+    """
+    middle = rows[:, :2] + centres - 0.5
+    half = rows[:, 2:4] / 2
+    points = rows[:, 4:].reshape(-1, 7, 2) + centres[:, None] - 0.5
+    return np.concatenate([middle - half, middle + half], axis=1), points
