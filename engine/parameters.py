@@ -247,9 +247,8 @@ class SwapCall(SwapParameters):
         default=False, description="Answer with the output in base64 instead of its URI."
     )
     output: Annotated[
-        str | None,
+        Annotated[str, Field(min_length=1)] | None,
         BeforeValidator(_path),
-        Field(min_length=1),
         Allowed("a path, a file:// URI or null"),
     ] = Field(None, description="File to write; null takes one in the job's own folder.")
 

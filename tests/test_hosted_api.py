@@ -19,8 +19,10 @@ from types import ModuleType
 from typing import Any
 
 import cv2
+import httpx2
 import numpy as np
 import pytest
+import segmind
 
 import engine
 from engine.media.decode import read_frames
@@ -106,7 +108,36 @@ def in_process(folder: Path) -> Iterator[Api]:
         )
 
 
-WAYS = {"in process": in_process}
+def served(folder: Path) -> Iterator[Api]:
+    """The package `segmind` as it is, against `faceswap-engine serve`."""
+    command = [sys.executable, "-m", "engine", "serve", "--port", "0"]
+    places = ["--home", str(folder / "served"), "--media-root", str(folder)]
+    with subprocess.Popen([*command, *places], stderr=subprocess.PIPE, text=True, cwd=ROOT) as run:
+        assert run.stderr is not None
+        url = run.stderr.readline().split()[-1]
+        client = segmind.SegmindClient(api_key="unused", base_url=url)
+
+        def job(request_id: str) -> segmind.AsyncJob:
+            response_url = f"{url.removesuffix('/v1')}/v2/requests/{request_id}"
+            return segmind.AsyncJob(request_id, f"{response_url}/status", response_url, {}, client)
+
+        try:
+            yield Api(
+                module=segmind,
+                client=client,
+                job=job,
+                read=lambda uri: httpx2.get(uri).raise_for_status().content,
+                imports="from segmind import InferenceFailed, InferenceTimeout, SegmindClient",
+                construct=f"SegmindClient(api_key='unused', base_url={url!r})",
+                environment={},
+            )
+        finally:
+            client._client.close()
+            run.terminate()
+            assert run.wait(30) == 0
+
+
+WAYS = {"in process": in_process, "served": served}
 
 
 @pytest.fixture(scope="module")

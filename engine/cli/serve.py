@@ -141,7 +141,7 @@ def serve(
             from engine.server.access import access_for
             from engine.server.assembly import Server
             from engine.server.limits import Limits
-            from engine.server.listen import listen, run
+            from engine.server.listen import listen, server_of
             from engine.server.roots import MediaRoots
         except ModuleNotFoundError as error:
             if error.name not in ("starlette", "uvicorn"):
@@ -174,4 +174,5 @@ def serve(
             )
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"listening on http://{shown}:{listener.getsockname()[1]}/v1", err=True)
-            run(server.application(), listener, limits.connections, server.draining)
+            app = server.application()
+            server_of(app, limits.connections, server.draining).run([listener])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import threading
@@ -24,6 +25,9 @@ from engine.jobs.worker import Perform, run_worker
 _HEADER_SECONDS = 10
 _STOP_SECONDS = 30
 _POLL_SECONDS = 0.1
+_MEND_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,12 @@ class Workshop:
         return any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
-        run_worker(self.store, self.perform, stop=self.stop, poll_seconds=_POLL_SECONDS)
+        while not self.stop.is_set():
+            try:
+                run_worker(self.store, self.perform, stop=self.stop, poll_seconds=_POLL_SECONDS)
+            except Exception:  # noqa: BLE001 - a disk full for a while shall not end the service
+                _log.exception("The worker failed; it begins again.")
+                self.stop.wait(_MEND_SECONDS)
 
 
 def lifespan_of(workshop: Workshop) -> Lifespan[Starlette]:
@@ -85,10 +94,11 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def run(app: ASGIApp, listener: socket.socket, most: int, draining: threading.Event) -> None:
-    """Serves an application until the process is told to stop; `most` connections at once.
+def server_of(app: ASGIApp, most: int, draining: threading.Event) -> uvicorn.Server:
+    """What serves an application by `run([listener])`, until the process is told to stop.
 
-    `draining` is set when it is told so, and requests under way have some seconds left.
+    At most `most` connections are open at once. `draining` is set when the process is told to
+    stop; requests under way have some seconds left then.
     """
     config = uvicorn.Config(
         app,
@@ -103,7 +113,7 @@ def run(app: ASGIApp, listener: socket.socket, most: int, draining: threading.Ev
         limit_concurrency=most,
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
-    _Server(config, draining).run([listener])
+    return _Server(config, draining)
 
 
 class _Server(uvicorn.Server):

@@ -20,6 +20,7 @@ from engine.jobs.worker import Made, Tell
 from engine.server.access import Access
 from engine.server.assembly import Server
 from engine.server.limits import Limits
+from engine.server.listen import listen, server_of
 from engine.server.roots import MediaRoots
 from tests.footage import write_png
 from tests.synth import draw, make_clip
@@ -122,6 +123,50 @@ def opened(tmp_path: Path) -> Open:
                 yield House(client, store, server, stand_in)
 
     return enter
+
+
+@dataclass(frozen=True)
+class Address:
+    """A server that listens on a port of this machine."""
+
+    port: int
+    server: Server
+    stand_in: StandIn
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def listening(
+    home: Path, limits: Limits, access: Access, *, gated: bool = False
+) -> Iterator[Address]:
+    """A server that other programs can reach, in a thread of this process."""
+    stand_in = StandIn()
+    if not gated:
+        stand_in.gate.set()
+    with (
+        JobStore(home, queue_limit=limits.queue) as store,
+        listen("127.0.0.1", 0) as listener,
+    ):
+        server = Server(store=store, perform=stand_in, limits=limits, access=access)
+        running = server_of(server.application(), limits.connections, server.draining)
+        thread = threading.Thread(target=running.run, args=([listener],))
+        thread.start()
+        try:
+            yield Address(listener.getsockname()[1], server, stand_in)
+        finally:
+            server.draining.set()
+            running.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    with listening(tmp_path_factory.mktemp("served"), Limits(), Access()) as address:
+        yield address
 
 
 @pytest.fixture

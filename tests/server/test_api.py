@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from engine.jobs.store import Job, JobStore
+from engine.server import listen
 from engine.server.access import Access
 from engine.server.limits import Limits
 from engine.server.roots import MediaRoots
@@ -358,8 +361,27 @@ def test_the_guard_is_at_the_door(opened: Open, media: Media) -> None:
 def test_an_unexpected_error_says_nothing_of_the_inside(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.store.close()
+    def fail(store: JobStore, request_id: str) -> Job:
+        raise sqlite3.OperationalError(f"no such table in {store.folder}")
+
+    monkeypatch.setattr(JobStore, "get", fail)
     answer = house.client.get("/v2/requests/some-id")
     assert answer.status_code == 500
-    assert "sqlite" not in answer.text.lower()
+    assert "table" not in answer.text
     assert answer.json()["error"]
+
+
+def test_a_worker_survives_a_failing_disk(
+    house: House, media: Media, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = JobStore.claim
+    failures = iter([sqlite3.OperationalError("disk I/O error")])
+
+    def claim_sometimes(store: JobStore, worker: str, lease_seconds: float) -> Job | None:
+        for failure in failures:
+            raise failure
+        return claim(store, worker, lease_seconds)
+
+    monkeypatch.setattr(listen, "_MEND_SECONDS", 0.05)
+    monkeypatch.setattr(JobStore, "claim", claim_sometimes)
+    assert house.call("v1", **media.call).status_code == 200

@@ -1,0 +1,125 @@
+"""A server at its port: slow callers, callers who hang up, and its end."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from engine.errors import RuntimeUnavailable
+from engine.server import listen as listening_module
+from engine.server.access import Access
+from engine.server.limits import Limits
+from engine.server.listen import listen
+from tests.server.conftest import Address, Media, listening
+
+
+def say(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
+    """What a server answers to bytes that come in parts, until it hangs up."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as caller:
+        for part in parts:
+            caller.sendall(part)
+            time.sleep(pause)
+        heard = b""
+        while chunk := caller.recv(1 << 16):
+            heard += chunk
+        return heard
+
+
+def head(port: int, length: int, method: str = "POST", path: str = "/v2/ai-face-swap") -> bytes:
+    lines = (
+        f"{method} {path} HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        "Content-Type: application/json",
+        f"Content-Length: {length}",
+        "",
+        "",
+    )
+    return "\r\n".join(lines).encode()
+
+
+def test_a_body_that_does_not_come_times_out(tmp_path: Path) -> None:
+    with listening(tmp_path, Limits(body_seconds=0.3), Access()) as address:
+        began = time.monotonic()
+        answer = say(address.port, head(address.port, 1000), b'{"a', pause=0.05)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"0.3 seconds" in answer
+        assert time.monotonic() - began < 5
+
+
+def test_headers_that_do_not_come_are_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening_module, "_HEADER_SECONDS", 0.3)
+    with listening(tmp_path, Limits(), Access()) as address:
+        assert say(address.port, b"GET /healthz HT") == b""
+        line = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        assert say(address.port, line, b"GET /hea", pause=0.1).count(b"HTTP/1.1 200") == 1
+
+
+def test_a_declared_length_is_judged_before_the_body_comes(served: Address) -> None:
+    answer = say(served.port, head(served.port, 1 << 40))
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.parametrize(
+    "request_line", [b"GET / HTTP/9\r\n\r\n", b"\x16\x03\x01\x00\xa5\x01", b"\0" * 100_000]
+)
+def test_what_is_no_http_is_hung_up_on(served: Address, request_line: bytes) -> None:
+    assert say(served.port, request_line).startswith(b"HTTP/1.1 400")
+    assert httpx2.get(f"{served.url}/healthz").status_code == 200
+
+
+def test_the_job_of_a_blocking_caller_who_hangs_up_is_cancelled(
+    tmp_path: Path, media: Media
+) -> None:
+    with listening(tmp_path, Limits(), Access(), gated=True) as address:
+        with pytest.raises(httpx2.ReadTimeout):
+            httpx2.post(f"{address.url}/v1/ai-face-swap", json=media.call, timeout=0.5)
+        for _ in range(300):
+            (job,) = address.server.store.list()
+            if job.is_finished:
+                break
+            time.sleep(0.01)
+        assert (job.state, job.error) == ("FAILED", "The job was cancelled.")
+
+
+def test_a_stop_answers_who_waits_and_keeps_the_job(tmp_path: Path, media: Media) -> None:
+    answers: list[httpx2.Response] = []
+
+    def call(url: str) -> None:
+        answers.append(httpx2.post(f"{url}/v1/ai-face-swap", json=media.call, timeout=20))
+
+    with listening(tmp_path, Limits(), Access(), gated=True) as address:
+        caller = threading.Thread(target=call, args=(address.url,))
+        caller.start()
+        while not any(job.state == "PROCESSING" for job in address.server.store.list()):
+            time.sleep(0.01)
+    caller.join()
+    assert answers[0].status_code == 503
+    with listening(tmp_path, Limits(), Access()) as address:
+        url = f"{address.url}/v2/requests/{answers[0].json()['request_id']}"
+        while (body := httpx2.get(url).json())["status"] != "COMPLETED":
+            assert body["status"] in ("QUEUED", "PROCESSING")
+            time.sleep(0.02)
+
+
+def test_only_so_many_connections(tmp_path: Path) -> None:
+    with listening(tmp_path, Limits(connections=2), Access()) as address:
+        with socket.create_connection(("127.0.0.1", address.port)):
+            time.sleep(0.1)
+            assert httpx2.get(f"{address.url}/healthz").status_code == 503
+        time.sleep(0.1)
+        assert httpx2.get(f"{address.url}/healthz").status_code == 200
+
+
+def test_a_port_in_use() -> None:
+    in_use = pytest.raises(RuntimeUnavailable, match="choose another with --port")
+    with listen("127.0.0.1", 0) as taken, in_use:
+        listen("127.0.0.1", taken.getsockname()[1])
+    with pytest.raises(RuntimeUnavailable, match=r"192\.0\.2\.1"):
+        listen("192.0.2.1", 0)

@@ -1,0 +1,69 @@
+"""The document says what the server does: calls made from it are answered as it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi import checks
+
+from engine.parameters import HOSTED, SwapCall
+from engine.server.assembly import call_schema
+from engine.server.openapi import document
+from engine.service import SLUG
+from tests.server.conftest import Address, Media
+
+QUICK = settings(
+    max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+# To a schema any string is a picture, 2.0 is a whole number, and a clip may end before it starts.
+TOO_MUCH_TO_ASK: list[Any] = [checks.positive_data_acceptance]
+SCHEMA = schemathesis.openapi.from_dict(document(call_schema(), SLUG))
+OPERATIONS = {
+    found.ok().label: found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok)
+}
+CALLS = [label for label in OPERATIONS if label.startswith("POST")]
+
+
+@pytest.mark.parametrize(
+    ("label", "mode"),
+    [
+        *((label, GenerationMode.POSITIVE) for label in OPERATIONS),
+        *((label, GenerationMode.NEGATIVE) for label in CALLS),
+    ],
+)
+@QUICK
+@given(data=st.data())
+def test_any_call_is_answered_as_the_document_says(
+    served: Address, label: str, mode: GenerationMode, data: st.DataObject
+) -> None:
+    case = data.draw(OPERATIONS[label].as_strategy(generation_mode=mode))
+    case.call_and_validate(base_url=served.url, excluded_checks=TOO_MUCH_TO_ASK)
+
+
+@pytest.mark.parametrize("label", CALLS)
+@QUICK
+@given(data=st.data())
+def test_any_call_with_real_files_is_answered_too(
+    served: Address, media: Media, label: str, data: st.DataObject
+) -> None:
+    case = data.draw(OPERATIONS[label].as_strategy())
+    assert isinstance(case.body, dict)
+    case.body = {**case.body, **media.call, "reference_image": []}
+    case.call_and_validate(base_url=served.url, excluded_checks=TOO_MUCH_TO_ASK)
+
+
+def test_every_parameter_is_there_and_comes_from_the_model() -> None:
+    parameters = document(call_schema(), SLUG)["components"]["schemas"]["Parameters"]
+    assert set(parameters["properties"]) == set(SwapCall.model_fields)
+    assert parameters["required"] == ["source_image", "target"]
+    for name, field in SwapCall.model_fields.items():
+        assert parameters["properties"][name]["description"] == field.description
+        assert parameters["properties"][name]["x-origin"] == (
+            "hosted" if name in HOSTED else "engine"
+        )
