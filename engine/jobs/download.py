@@ -20,7 +20,7 @@ def download(field: str, url: str, path: Path, most_bytes: int) -> None:
     Raises:
         ParameterError: It cannot be had, or is longer than `most_bytes`; `field` names it.
     """
-    # ruff: noqa: PLC0415 - without the permission, no module of the network is even loaded
+    # ruff: noqa: PLC0415 - what reaches a network is loaded by those alone who were permitted to
     from http.client import HTTPException
     from urllib.request import (
         HTTPDefaultErrorHandler,
