@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import json
+
+from write_schema import FILE, schema
+
+from engine.parameters import HOSTED, SwapCall
+
+
+def test_the_published_schema_is_that_of_the_model() -> None:
+    assert FILE.read_text(encoding="utf-8") == schema(), "run scripts/write_schema.py"
+
+
+def test_it_tells_hosted_parameters_from_our_own() -> None:
+    properties = json.loads(schema())["properties"]
+    assert properties.keys() == SwapCall.model_fields.keys()
+    origins = {name: described["x-origin"] for name, described in properties.items()}
+    assert {name for name, origin in origins.items() if origin == "hosted"} == HOSTED
+    assert set(origins.values()) == {"hosted", "engine"}
+
+
+def test_every_parameter_is_described() -> None:
+    described = json.loads(schema())
+    assert all(one["description"].endswith(".") for one in described["properties"].values())
+    assert described["required"] == ["source_image", "target"]
+    assert described["additionalProperties"] is False
