@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -190,18 +190,21 @@ class SwapParameters(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _bounds_in_order(self) -> SwapParameters:
+    def _bounds_in_order(self) -> Self:
+        problems = []
         if self.face_selector_age_start > self.face_selector_age_end:
-            raise ValueError(
+            problems.append(
                 f"face_selector_age_start is {self.face_selector_age_start} and "
                 f"face_selector_age_end is {self.face_selector_age_end}; "
-                "allowed: a start that is not above the end"
+                "allowed: a start that is not above the end."
             )
         if self.start is not None and self.end is not None and self.start >= self.end:
-            raise ValueError(
+            problems.append(
                 f"start is {self.start:g} s and end is {self.end:g} s; "
-                "allowed: a start before the end"
+                "allowed: a start before the end."
             )
+        if problems:
+            raise ValueError(" ".join(problems))
         return self
 
     def options(self) -> SwapOptions:
@@ -297,7 +300,7 @@ def _problems(error: ValidationError, model: type[SwapParameters]) -> Iterator[s
     said: set[str] = set()
     for problem in error.errors(include_url=False):
         if not problem["loc"]:
-            yield f"{problem['msg'].removeprefix('Value error, ')}."
+            yield problem["msg"].removeprefix("Value error, ")
             continue
         name = str(problem["loc"][0])
         if name in said:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import segmind
 
 import engine
 from engine import InferenceFailed, SegmindClient, SegmindError
@@ -325,6 +327,37 @@ def test_the_key_is_kept_and_not_used(home: Path, monkeypatch: pytest.MonkeyPatc
         assert client.base_url == "https://api.segmind.com/v1"
     with SegmindClient("given", timeout=5, home=home) as client:
         assert (client.api_key, client.timeout) == ("given", 5)
+
+
+CALLS = ["__init__", "run", "run_sync", "submit_async"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        *((getattr(SegmindClient, call), getattr(segmind.SegmindClient, call)) for call in CALLS),
+        *((getattr(engine, call), getattr(segmind, call)) for call in CALLS[1:]),
+        *(
+            (getattr(AsyncJob, call), getattr(segmind.AsyncJob, call))
+            for call in dir(AsyncJob)
+            if call in ("__init__", "status", "result", "wait")
+        ),
+        *(
+            (getattr(engine, kind).__init__, getattr(segmind, kind).__init__)
+            for kind in ("SegmindError", "InferenceFailed", "InferenceTimeout")
+        ),
+    ],
+    ids=lambda call: call.__qualname__,
+)
+def test_signatures_are_the_hosted_ones(ours: Any, theirs: Any) -> None:
+    def shape(call: Any) -> list[tuple[str, object, object]]:
+        # What this engine adds can only be given by name.
+        parameters = inspect.signature(call).parameters.values()
+        return [
+            (one.name, one.kind, one.default) for one in parameters if one.kind != one.KEYWORD_ONLY
+        ]
+
+    assert shape(ours) == shape(theirs)
 
 
 def test_another_address_is_warned_of(home: Path) -> None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from engine.errors import ParameterError
 from engine.options import SelectorOrder, SwapOptions
-from engine.parameters import SwapParameters, allowed, parse, seconds
+from engine.parameters import SwapParameters, allowed, parse, parse_call, seconds
 from engine.values import Race
 
 HOSTED_DEFAULTS: dict[str, Any] = {
@@ -168,6 +168,11 @@ def test_bounds_that_cross_are_an_error(parameters: dict[str, Any], words: str) 
         parse(parameters)
 
 
+def test_all_bounds_that_cross_are_named() -> None:
+    with pytest.raises(ParameterError, match=r"age_start is 9 .* end\. start is 2 s .* end\.$"):
+        parse({"face_selector_age_start": 9, "face_selector_age_end": 1, "start": 2, "end": 1})
+
+
 def test_equal_ages_are_no_error() -> None:
     rule = parse({"face_selector_age_start": 30, "face_selector_age_end": 30}).options().selection
     assert (rule.age_start, rule.age_end) == (30, 30)
@@ -209,6 +214,36 @@ def test_times_are_read_as_a_clock_shows_them(text: str, expected: float) -> Non
 def test_what_no_clock_shows_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="no time"):
         seconds(text)
+
+
+def test_a_call_names_its_files_and_how_it_is_done_and_no_more() -> None:
+    call = parse_call({"source_image": Path("a.png"), "target": "b.mp4", "base64": True, "crf": 18})
+    assert (call.source_image, call.target, call.base64, call.output) == (
+        "a.png",
+        "b.mp4",
+        True,
+        None,
+    )
+    assert call.swap_parameters() == {"crf": 18}
+    assert parse(call.swap_parameters()).crf == 18
+
+
+def test_the_problems_of_a_call_are_named_at_once() -> None:
+    with pytest.raises(ParameterError) as raised:
+        parse_call({"target": "", "base64": 1, "output": 3, "tarrget": "x"})
+    for words in (
+        "source_image is missing; allowed: a path",
+        "target is ''; allowed: a path, a file:// or data: URI, or base64",
+        "base64 is 1; allowed: true, false",
+        "output is 3; allowed: a path, a file:// URI or null",
+        "tarrget is no parameter; did you mean target?",
+    ):
+        assert words in str(raised.value)
+
+
+def test_a_swap_by_itself_knows_nothing_of_calls() -> None:
+    with pytest.raises(ParameterError, match="base64 is no parameter"):
+        parse({"base64": True})
 
 
 def test_options_carry_every_choice() -> None:

@@ -26,7 +26,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 from platformdirs import user_data_path
 
-from engine.errors import JobNotFound, LeaseLost, OutputExists, ParameterError, QueueFull
+from engine.errors import JobError, JobNotFound, LeaseLost, OutputExists, ParameterError, QueueFull
 
 VARIABLE: Final = "FACESWAP_ENGINE_HOME"
 HOUR: Final = 3600.0
@@ -125,6 +125,10 @@ class JobStore:
         retention: seconds that a job added here and its files are kept once it is finished.
         queue_limit: how many jobs may wait; None for as many as there are.
         clock: seconds since the epoch, the same for all who share the store.
+
+    Raises:
+        JobError: The folder cannot be used.
+        ParameterError: A setting is out of range.
     """
 
     def __init__(
@@ -145,15 +149,14 @@ class JobStore:
         self._clock = clock
         self._lock = threading.RLock()
         self._files = self.folder / "jobs"
-        self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._database = sqlite3.connect(
-            self.folder / "jobs.sqlite3", timeout=60, isolation_level=None, check_same_thread=False
-        )
-        self._database.row_factory = sqlite3.Row
-        self._database.execute("PRAGMA journal_mode = WAL")
-        # With WAL a power cut may lose the last writes, and cannot corrupt the file.
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        self._database.executescript(_SCHEMA)
+        try:
+            self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._database = _opened(self.folder / "jobs.sqlite3")
+        except (OSError, sqlite3.Error) as error:
+            raise JobError(
+                f"The folder of the jobs, {self.folder}, cannot be used ({error}); mend it, or "
+                f"name another by {VARIABLE}."
+            ) from error
         self._remove_orphans()
 
     def __enter__(self) -> Self:
@@ -437,6 +440,21 @@ class JobStore:
             metrics=json.loads(row["metrics"]),
             error=row["error"],
         )
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """The database, made where it is missing; two may make it at once."""
+    database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+    try:
+        database.row_factory = sqlite3.Row
+        database.execute("PRAGMA journal_mode = WAL")
+        # With WAL a power cut may lose the last writes, and cannot corrupt the file.
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.executescript(_SCHEMA)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _number(database: sqlite3.Connection, statement: str) -> int:

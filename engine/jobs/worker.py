@@ -92,10 +92,7 @@ def work_at(
     try:
         with _kept(store, job, lease_seconds):
             try:
-                made = perform(job, _teller(store, job, stop))
-                store.complete(
-                    job, made.output, made.metrics, made=made.made, overwrite=made.overwrite
-                )
+                _deliver(store, job, perform(job, _teller(store, job, stop)))
             except LeaseLost:
                 raise
             except _Stopped:
@@ -113,6 +110,15 @@ def work_at(
                 raise
     except LeaseLost as error:
         _log.warning("%s", error)
+
+
+def _deliver(store: JobStore, job: Job, made: Made) -> None:
+    """Completes the job; where that cannot be, what it made does not stay."""
+    try:
+        store.complete(job, made.output, made.metrics, made=made.made, overwrite=made.overwrite)
+    finally:
+        if made.made is not None:
+            made.made.unlink(missing_ok=True)
 
 
 class _Stopped(Cancelled):

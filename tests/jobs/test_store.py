@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from engine.errors import JobNotFound, LeaseLost, OutputExists, ParameterError, QueueFull
+from engine.errors import JobError, JobNotFound, LeaseLost, OutputExists, ParameterError, QueueFull
 from engine.jobs.store import MOST_DEATHS, JobStore, home
 
 
@@ -266,3 +267,23 @@ def test_nobody_else_may_look_into_the_jobs(store: JobStore) -> None:
 def test_settings_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(ParameterError, match=next(iter(wrong))):
         JobStore(tmp_path, **wrong)  # type: ignore[arg-type]
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(JobError, match="file"):
+        JobStore(tmp_path / "file")
+    (tmp_path / "jobs.sqlite3").write_bytes(b"no database at all" * 100)
+    with pytest.raises(JobError, match="cannot be used"):
+        JobStore(tmp_path)
+
+
+def test_many_may_make_a_store_at_once(tmp_path: Path) -> None:
+    def add(n: int) -> None:
+        with JobStore(tmp_path / "home") as store:
+            store.add({"n": n})
+
+    with ThreadPoolExecutor(16) as crowd:
+        list(crowd.map(add, range(64)))
+    with JobStore(tmp_path / "home") as store:
+        assert sorted(job.request["n"] for job in store.list()) == list(range(64))
