@@ -99,7 +99,9 @@ def test_a_ring_goes_around_its_region_once(name: str) -> None:
     around = np.arctan2(*(points - points.mean(axis=0)).T[::-1])
     steps = (np.diff(np.append(around, around[0])) + np.pi) % (2 * np.pi) - np.pi
     assert abs(steps.sum()) == pytest.approx(2 * np.pi, abs=1e-3)
-    assert abs(area(points)) > 0
+    # Neither back nor forth: neighbours in the list are neighbours in the face.
+    if "BROW" not in name:
+        assert len({bool(step > 0) for step in steps}) == 1
 
 
 @pytest.mark.parametrize("name", PAIRED)

@@ -61,6 +61,15 @@ def test_it_takes_over_the_other_s_grain(amount: float) -> None:
     assert np.corrcoef(added.ravel(), theirs.ravel())[0, 1] > 0.9
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.0, 3.0])
+def test_grain_is_as_coarse_as_the_frame_s_pixels(scale: float) -> None:
+    coarse = blur(grain(1.0, 3)[..., 0], 0.5 * scale)[..., None]
+    like = structure(5) + 0.05 * coarse / coarse.std()
+    added = luma(match_detail(structure(), like, ALL, scale) - structure())
+    theirs = luma(like) - blur(luma(like), 0.7 * scale)
+    assert added.std() > 0.75 * theirs.std()
+
+
 def test_grain_of_its_own_is_not_added_to() -> None:
     picture = structure() + grain(0.05, 1)
     like = structure(5) + grain(0.05, 3)

@@ -140,6 +140,23 @@ def test_eyeballs_and_the_mouth_s_inside_stay_the_target_s(
         assert np.abs(patch.pixels[opening] - colour).max() < 0.35
 
 
+def test_the_mouth_s_inside_moves_with_the_mouth(swapper: MeshWarp, stage: Stage) -> None:
+    """A picture whose colours say where each pixel was."""
+    size = 384
+    crop = aligned(swapper, stage.shot("P005", "shocked"), size)
+    ys, xs = np.mgrid[:size, :size].astype(np.float32) / size
+    told = Aligned(np.stack([xs, ys, 0 * xs], axis=-1), crop.to_crop, crop.mesh)
+    source = stage.source(swapper, "P009")
+    (patch,) = swapper.swap([told], [source])
+    points = reshaped(crop.mesh, source.shape, 1.0)
+    opening = inside(points, INNER_LIPS, size, 6)
+    here = np.argwhere(opening)[:, ::-1].astype(np.float32).mean(axis=0)
+    there = patch.pixels[opening][:, :2].mean(axis=0) * size
+    moved = (points - crop.mesh)[list(INNER_LIPS), :2].mean(axis=0)
+    assert np.linalg.norm(moved) > 2
+    np.testing.assert_allclose(here - there, moved, atol=0.8)
+
+
 def test_a_shut_eye_stays_shut(swapper: MeshWarp, stage: Stage) -> None:
     """Where the target's lids meet, nothing of the source's open eye shows."""
     shot = stage.shot("P006")
