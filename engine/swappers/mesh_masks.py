@@ -55,20 +55,20 @@ def features(points: Points, grid: int, scale: float = 1.0) -> Mask:
 
 def bare_skin(points: Points, grid: int, scale: float) -> Mask:
     """1 on the face but for its features."""
-    face: Mask = fill_polygon(points[list(OVAL)], grid, scale)
-    return face * (1 - features(points, grid, scale))
+    face = fill_polygon(points[list(OVAL)], grid, scale)
+    return np.asarray(face * (1 - features(points, grid, scale)), np.float32)
 
 
 def beardless(points: Points, grid: int, scale: float) -> Mask:
     """How far bare skin is to be expected: less on jaw and lip, where beards are."""
     beard = fill_polygon(points[list(_BEARD)], grid, scale)
-    return 1 - 0.7 * blur(beard, grid / 32)
+    return np.asarray(1 - 0.7 * blur(beard, grid / 32), np.float32)
 
 
 def foreign(rest: Field, skin: Mask) -> Mask:
     """Hair, beard, microphone: where the target is much darker than skin in its light would be."""
     dark = smoothstep(*_DARK, -luma(rest)) * skin
-    return np.clip(1.3 * blur(dark, rest.shape[0] / 36), 0, 1)
+    return np.asarray(np.clip(1.3 * blur(dark, rest.shape[0] / 36), 0, 1), np.float32)
 
 
 def kept(

@@ -95,7 +95,7 @@ def _swap_window(target: Aligned, source: MeshSource, crop_size: int) -> tuple[P
         flesh,
         light_basis(shrink(render.normals, _COARSE)),
         weights,
-        _CLOSENESS + (1 - _CLOSENESS) * (1 - opacity),
+        _CLOSENESS + (1 - _CLOSENESS) * np.clip(2 - 2 * blur(opacity, _COARSE * _LOCAL), 0, 1),
         sigma=_COARSE * _LOCAL * crop_size / size,
     )
     lit = _relit(render.flesh, flesh, gain)
