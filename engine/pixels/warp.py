@@ -55,13 +55,13 @@ def place(patch: Patch, rect: Rect) -> tuple[Pixels, Mask]:
         affine.rescale(1 / density), affine.shift(rect.left, rect.top), patch.to_crop
     )
     fine = (rect.width * density, rect.height * density)
-    pixels = _warp(patch.pixels, to_crop, fine, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
-    mask = _warp(patch.mask, to_crop, fine, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
+    pixels = _warp_bicubic(patch.pixels, to_crop, fine)
+    mask = _warp(patch.mask, to_crop, fine, cv2.BORDER_CONSTANT)
     if density > 1:
         size = (rect.width, rect.height)
         pixels = _undo_box(_averaged(pixels, size), density)
         mask = _averaged(mask, size)
-    return np.clip(pixels, 0, 1).astype(np.float32), np.clip(mask, 0, 1).astype(np.float32)
+    return np.clip(pixels, 0, 1, out=pixels), np.clip(mask, 0, 1, out=mask)
 
 
 def _averaged(picture: Pixels | Mask, size: tuple[int, int]) -> Pixels | Mask:
@@ -79,16 +79,33 @@ def _undo_box(pixels: Pixels, density: int) -> Pixels:
     return cast("Pixels", cv2.sepFilter2D(pixels, -1, taps, taps, borderType=cv2.BORDER_REPLICATE))
 
 
+def _warp_bicubic(pixels: Pixels, to_crop: Affine, size: tuple[int, int]) -> Pixels:
+    """Bicubic doubling along the axes, then a bilinear warp: a third of a bicubic warp's time.
+
+    A fourth channel goes along, as OpenCV warps four channels in half the time of three.
+    """
+    height, width = pixels.shape[:2]
+    double = cv2.resize(
+        cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA),
+        (2 * width, 2 * height),
+        interpolation=cv2.INTER_CUBIC,
+    )
+    to_double = affine.compose(to_crop, affine.rescale(2))
+    placed = _warp(cast("Pixels", double), to_double, size, cv2.BORDER_REPLICATE)
+    return cast("Pixels", cv2.cvtColor(placed, cv2.COLOR_RGBA2RGB))
+
+
 def _warp(
-    picture: Pixels | Mask, to_crop: Affine, size: tuple[int, int], interpolation: int, border: int
+    picture: Pixels | Mask, to_crop: Affine, size: tuple[int, int], border: int
 ) -> Pixels | Mask:
+    """Bilinear."""
     return cast(
         "Pixels | Mask",
         cv2.warpAffine(
             picture,
             to_crop,
             size,
-            flags=interpolation | cv2.WARP_INVERSE_MAP,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=border,
         ),
     )
