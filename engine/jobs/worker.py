@@ -6,6 +6,7 @@ worker notices that the job was cancelled, that another worker took it, or that 
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import platform
@@ -170,8 +171,9 @@ def _kept(store: JobStore, job: Job, lease_seconds: float) -> Generator[None]:
 class Helper:
     """A worker in a thread of this process, there for as long as jobs wait.
 
-    It is no daemon: a process that ends does so when its helper has done the jobs that wait. Where
-    the process is killed, its lease lapses and another worker does them.
+    It is no daemon: a process that ends does so when its helper has done the jobs that wait. An
+    interrupt then makes it stop at the next frame. Where the process is killed, its lease lapses
+    and another worker does them.
     """
 
     def __init__(
@@ -189,11 +191,15 @@ class Helper:
         """Sees to it that somebody in this process does the jobs that wait."""
         with self._lock:
             if self._thread is None and not self._stop.is_set():
+                # Run once the wait for the thread is over, which only an interrupt cuts short.
+                atexit.unregister(self.close)
+                atexit.register(self.close)
                 self._thread = threading.Thread(target=self._work, name="engine-jobs")
                 self._thread.start()
 
     def close(self) -> None:
         """Stops at the next frame; the job in work is queued again."""
+        atexit.unregister(self.close)
         self._stop.set()
         with self._lock:
             thread = self._thread

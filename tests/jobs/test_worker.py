@@ -292,3 +292,39 @@ def test_a_process_that_ends_does_its_jobs_first(store: JobStore) -> None:
         env={**os.environ, "PYTHONWARNINGS": "error"},
     )
     assert [(job.state, job.metrics) for job in store.list()] == [("COMPLETED", {"sum": 190})] * 2
+
+
+def test_a_second_interrupt_gives_the_job_back(store: JobStore) -> None:
+    script = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from engine.jobs.store import JobStore\n"
+        "from engine.jobs.worker import Helper\n"
+        "def perform(job, tell):\n"
+        "    for n in range(10_000):\n"
+        "        tell(n, 10_000)\n"
+        "        time.sleep(0.01)\n"
+        "store = JobStore(Path(sys.argv[1]))\n"
+        "helper = Helper(store, perform)\n"
+        "store.add({})\n"
+        "helper.wake()\n"
+        "print('submitted', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    submitter = subprocess.Popen(
+        [sys.executable, "-c", script, str(store.folder)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert submitter.stdout
+    submitter.stdout.readline()
+    until(lambda: store.list()[0].state == "PROCESSING")
+    submitter.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert submitter.poll() is None
+    assert store.list()[0].state == "PROCESSING"
+    submitter.send_signal(signal.SIGINT)
+    submitter.communicate(timeout=20)
+    assert store.list()[0].state == "QUEUED"
