@@ -144,10 +144,11 @@ def serve(
             from engine.server.listen import listen, server_of
             from engine.server.roots import MediaRoots
         except ModuleNotFoundError as error:
-            if error.name not in ("starlette", "uvicorn"):
+            missing = (error.name or "").partition(".")[0]
+            if missing not in ("starlette", "uvicorn"):
                 raise
             raise RuntimeUnavailable(
-                f"serve needs {error.name}; install it with: pip install 'faceswap-engine[server]'"
+                f"serve needs {missing}; install it with: pip install 'faceswap-engine[server]'"
             ) from error
         from engine.app import Engine
         from engine.jobs.store import JobStore
@@ -155,6 +156,7 @@ def serve(
 
         limits = Limits(
             body_bytes=round(max_body * 2**20),
+            held_bytes=round(4 * max_body * 2**20),
             body_seconds=body_timeout,
             pixels=round(max_pixels * 1e6),
             seconds=max_duration,

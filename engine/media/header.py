@@ -9,7 +9,7 @@ import av
 
 from engine.errors import MediaError
 from engine.media.probe import main_video
-from engine.media.segments import claimed_size
+from engine.media.segments import claimed_size, hidden_bytes
 
 # Formats that hold their media themselves: a playlist or a scene file names other files, and so
 # could bring a stranger to files that were never given to the engine.
@@ -18,7 +18,22 @@ _SELF_CONTAINED = (
     "matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,png_pipe,rm,tiff_pipe,webm,"
     "webp_anim,webp_pipe,yuv4mpegpipe"
 )
+# What cameras, phones and editing programs write; the hundreds of other decoders in FFmpeg are
+# for files that one trusts.
+# fmt: off
+_CODECS = frozenset({
+    "av1", "bmp", "dnxhd", "dvvideo", "ffv1", "flv1", "gif", "h263", "h264", "hevc", "jpeg2000",
+    "jpegxl", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v2", "msmpeg4v3", "prores",
+    "qtrle", "rawvideo", "theora", "tiff", "utvideo", "vc1", "vp8", "vp9", "webp", "wmv1", "wmv2",
+    "wmv3",
+})
+# fmt: on
+# A PNG in a file of its own is looked through; one in a video cannot be.
+_PNG_CODECS = frozenset({"png", "apng"})
+_PNG_FORMATS = frozenset({"png_pipe", "apng", "image2"})
+_PNG = b"\x89PNG"
 _HEAD_BYTES = 1 << 20
+_MOST_HIDDEN = 1 << 24
 
 
 class TooLarge(MediaError):
@@ -44,7 +59,12 @@ def check_header(path: Path, name: str, bounds: Bounds) -> None:
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    _check_size(claimed_size(head), name, bounds)
+        _check_size(claimed_size(head), name, bounds)
+        if head.startswith(_PNG) and hidden_bytes(head + file.read(), _MOST_HIDDEN) > _MOST_HIDDEN:
+            raise TooLarge(
+                f"{name} holds a colour profile or texts of more than {_MOST_HIDDEN:,} bytes; "
+                "save it without them"
+            )
     try:
         container = av.open(
             f"file:{path}",
@@ -63,6 +83,14 @@ def check_header(path: Path, name: str, bounds: Bounds) -> None:
         ) from error
     with container:
         stream = main_video(container, path)
+        codec = stream.codec_context.codec.canonical_name
+        if codec not in _CODECS and not (
+            codec in _PNG_CODECS and container.format.name in _PNG_FORMATS
+        ):
+            raise MediaError(
+                f"{name} is encoded as {codec}, which is not taken here; give it as H.264, HEVC, "
+                "VP9, AV1, JPEG or PNG"
+            )
         width, height = stream.codec_context.width, stream.codec_context.height
         if not width or not height:
             raise MediaError(

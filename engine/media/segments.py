@@ -13,6 +13,7 @@ _EXIF = b"Exif\0\0"
 _JPEG_ICC = b"ICC_PROFILE\0"
 _JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _PNG_XMP = b"XML:com.adobe.xmp"
+_STEP = 1 << 16  # bytes that are unpacked at a time
 _JPEG_MOST = 65_000  # a segment's length has 16 bits
 _ORIENTATION_TAG = 0x0112
 # EXIF 2.32, tag 0x0112, values 1 to 8: mirror left-right first, then turn anticlockwise.
@@ -47,6 +48,23 @@ def claimed_size(data: bytes) -> tuple[int, int] | None:
                 int.from_bytes(body[7:10], "little") + 1,
             )
     return None
+
+
+def hidden_bytes(data: bytes, most: int) -> int:
+    """What the profile and texts in a PNG file unpack to, in bytes; counted to just over `most`."""
+    count = 0
+    for name, body in _png_chunks(data) if data.startswith(_PNG) else ():
+        packed = _packed(name, body)
+        unpacker = zlib.decompressobj()
+        while packed and not unpacker.eof:
+            try:
+                count += len(unpacker.decompress(packed, _STEP))
+            except zlib.error:
+                break  # what cannot be unpacked takes no room
+            if count > most:
+                return count
+            packed = unpacker.unconsumed_tail
+    return count
 
 
 def exif_orientation(data: bytes) -> Orientation:
@@ -127,6 +145,17 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         length, name = struct.unpack_from(">I4s", data, position)
         yield name, data[position + 8 : position + 8 + length]
         position += length + 12
+
+
+def _packed(name: bytes, body: bytes) -> bytes:
+    """The compressed part of a PNG chunk that is no picture; empty where it has none."""
+    if name in (b"iCCP", b"zTXt"):
+        return body.partition(b"\0")[2][1:]
+    if name == b"iTXt":
+        # Keyword, compression flag and method, language, translated keyword, text.
+        compressed, rest = body.partition(b"\0")[2][:1] == b"\1", body.split(b"\0", 1)[-1][2:]
+        return rest.split(b"\0", 2)[-1] if compressed else b""
+    return b""
 
 
 def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -22,12 +22,10 @@ from starlette.types import HTTPExceptionHandler, Lifespan
 from engine.errors import JobNotFound, MediaError, ParameterError, QueueFull
 from engine.jobs.store import Job, JobStore
 from engine.media.header import TooLarge
-from engine.server.answers import Json, Refusal
-from engine.server.body import read_parameters
-from engine.server.limits import Limits
+from engine.server.answers import RETRY_SECONDS, Json, Refusal
+from engine.server.body import Bodies
 from engine.version import VERSION
 
-RETRY_SECONDS: Final = 10
 _POLL_SECONDS: Final = 0.1
 _MEDIA_TYPES: Final = {
     ".avi": "video/x-msvideo",
@@ -56,7 +54,8 @@ class Api:
         submit: queues a job of the parameters that a client sent; it may refuse them.
         slug: the name of the one model.
         document: what /openapi.json answers.
-        limits: how long a body and a blocking call may take, and how large a body may be.
+        bodies: reads what clients send.
+        wait_seconds: how long a blocking call may take.
         works: whether somebody does the jobs.
         draining: whether the server is shutting down.
     """
@@ -65,7 +64,8 @@ class Api:
     submit: Submit
     slug: str
     document: Mapping[str, Any]
-    limits: Limits
+    bodies: Bodies
+    wait_seconds: float
     works: Callable[[], bool]
     draining: Callable[[], bool]
 
@@ -105,12 +105,12 @@ class Api:
     async def run(self, request: Request) -> Response:
         """Queues a job and answers with what it makes."""
         job = await self._submitted(request)
-        patience = time.monotonic() + self.limits.wait_seconds
+        patience = time.monotonic() + self.wait_seconds
         while not job.is_finished:
             if self.draining():
                 return _unfinished(request, job, 503, "The server is shutting down")
             if time.monotonic() >= patience:
-                waited = f"The output was not ready in {self.limits.wait_seconds:g} seconds"
+                waited = f"The output was not ready in {self.wait_seconds:g} seconds"
                 return _unfinished(request, job, 504, waited)
             if await request.is_disconnected():
                 # Nobody was told its id, so nobody could ever ask for it.
@@ -159,8 +159,8 @@ class Api:
             raise Refusal(
                 503, "The server is shutting down; try again.", {"retry-after": str(RETRY_SECONDS)}
             )
-        sent = await read_parameters(request, self.limits.body_bytes, self.limits.body_seconds)
-        return await asyncio.to_thread(self.submit, sent)
+        async with self.bodies.parameters(request) as sent:
+            return await asyncio.to_thread(self.submit, sent)
 
     async def _asked_for(self, request: Request) -> Job:
         return await asyncio.to_thread(self.store.get, request.path_params["request_id"])

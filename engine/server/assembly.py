@@ -18,6 +18,7 @@ from engine.media.header import Bounds, check_header
 from engine.parameters import SwapCall
 from engine.server.access import Access, Guarded
 from engine.server.api import Api
+from engine.server.body import Bodies
 from engine.server.limits import Limits
 from engine.server.listen import Workshop, lifespan_of
 from engine.server.openapi import document
@@ -46,7 +47,12 @@ class Server:
             submit=self.intake().submit,
             slug=SLUG,
             document=document(call_schema(), SLUG),
-            limits=self.limits,
+            bodies=Bodies(
+                most_bytes=self.limits.body_bytes,
+                most_seconds=self.limits.body_seconds,
+                most_held=self.limits.held_bytes,
+            ),
+            wait_seconds=self.limits.wait_seconds,
             works=workshop.works,
             draining=self.draining.is_set,
         )

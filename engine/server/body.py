@@ -4,23 +4,77 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, NoReturn
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
 
 from starlette.requests import Request
 
-from engine.server.answers import Refusal
+from engine.server.answers import RETRY_SECONDS, Refusal
 
 # A call has some thirty parameters; a body of millions of tiny values would fill the memory.
 _MOST_VALUES = 2_000
+# What is left of a body is not worth reading.
+_HANG_UP: Final = {"connection": "close"}
 
 
-async def read_parameters(request: Request, most_bytes: int, most_seconds: float) -> dict[str, Any]:
-    """The JSON object in a request's body.
+@dataclass(slots=True, kw_only=True)
+class Bodies:
+    """Reads bodies, each of `most_bytes` at most, in `most_seconds` at most.
 
-    Raises:
-        Refusal: 415 for another content type, 413 for too long a body, 408 for one that takes too
-            long to come, 400 for one that is no JSON object.
+    Together they never hold more than `most_held` bytes at once. One event loop alone may use it.
     """
+
+    most_bytes: int
+    most_seconds: float
+    most_held: int
+    _held: int = 0
+
+    @asynccontextmanager
+    async def parameters(self, request: Request) -> AsyncGenerator[dict[str, Any]]:
+        """The JSON object in a request's body, which counts as held until the context is left.
+
+        Raises:
+            Refusal: 415 for another content type, 413 for too long a body, 408 for one that takes
+                too long to come, 503 where others hold too much, 400 for what is no JSON object.
+        """
+        _check_kind(request)
+        body = bytearray()
+        try:
+            try:
+                async with asyncio.timeout(self.most_seconds):
+                    await self._read(request, body)
+            except TimeoutError:
+                raise Refusal(
+                    408,
+                    f"The body did not come within {self.most_seconds:g} seconds; send it faster, "
+                    "or let the server's owner raise --body-timeout.",
+                    _HANG_UP,
+                ) from None
+            # A body may have hundreds of megabytes, and others are to be answered meanwhile.
+            yield await asyncio.to_thread(_parsed, bytes(body))
+        finally:
+            self._held -= len(body)
+
+    async def _read(self, request: Request, body: bytearray) -> None:
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and (len(declared) > 18 or int(declared) > self.most_bytes):
+            raise _too_long(self.most_bytes)
+        async for chunk in request.stream():
+            body += chunk
+            self._held += len(chunk)
+            if len(body) > self.most_bytes:
+                raise _too_long(self.most_bytes)
+            if self._held > self.most_held:
+                raise Refusal(
+                    503,
+                    "Too many large requests are being read; try again.",
+                    {**_HANG_UP, "retry-after": str(RETRY_SECONDS)},
+                )
+
+
+def _check_kind(request: Request) -> None:
     kind = request.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() != "application/json":
         raise Refusal(
@@ -29,30 +83,6 @@ async def read_parameters(request: Request, most_bytes: int, most_seconds: float
     coding = request.headers.get("content-encoding", "identity")
     if coding.strip().lower() != "identity":
         raise Refusal(415, f"Content-Encoding is {coding[:80]!r}; allowed: a body as it is.")
-    try:
-        async with asyncio.timeout(most_seconds):
-            body = await _read(request, most_bytes)
-    except TimeoutError:
-        raise Refusal(
-            408,
-            f"The body did not come within {most_seconds:g} seconds; send it faster, or let the "
-            "server's owner raise --body-timeout.",
-            {"connection": "close"},
-        ) from None
-    # A body may have hundreds of megabytes, and others are to be answered meanwhile.
-    return await asyncio.to_thread(_parsed, body)
-
-
-async def _read(request: Request, most_bytes: int) -> bytes:
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and (len(declared) > 18 or int(declared) > most_bytes):
-        raise _too_long(most_bytes)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most_bytes:
-            raise _too_long(most_bytes)
-    return bytes(body)
 
 
 def _too_long(most_bytes: int) -> Refusal:
@@ -60,7 +90,7 @@ def _too_long(most_bytes: int) -> Refusal:
         413,
         f"The body is longer than {most_bytes:,} bytes; send smaller files, or let the server's "
         "owner raise --max-body or name a --media-root that the files are in.",
-        {"connection": "close"},
+        _HANG_UP,
     )
 
 

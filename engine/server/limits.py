@@ -11,13 +11,15 @@ from engine.errors import ParameterError
 class Limits:
     """The bounds of a server; each is above zero.
 
-    `body_bytes` and `body_seconds` bound a request's body, `pixels` a picture and `seconds` a
+    `body_bytes` and `body_seconds` bound a request's body, `held_bytes` all bodies that are being
+    read at once, `pixels` a picture and `seconds` a
     video of either input, `queue` the jobs that wait, `connections` those open at once,
     `wait_seconds` the answer of a blocking call.
     """
 
     body_bytes: int = 256 << 20
     body_seconds: float = 120.0
+    held_bytes: int = 1 << 30
     pixels: int = 64_000_000
     seconds: float = 600.0
     queue: int = 100

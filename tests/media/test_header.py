@@ -55,6 +55,42 @@ def test_a_picture_of_too_many_pixels_is_refused_unread(tmp_path: Path, side: in
         check_header(picture, "source_image", BOUNDS)
 
 
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [
+        (b"iCCP", b"profile\0\0"),
+        (b"zTXt", b"Comment\0\0"),
+        (b"iTXt", b"Comment\0\1\0en\0Comment\0"),
+    ],
+)
+def test_a_png_whose_extras_unpack_without_end_is_refused(
+    tmp_path: Path, name: bytes, before: bytes
+) -> None:
+    picture = write_png(tmp_path / "picture.png", draw(0, (64, 48)))
+    plain = picture.read_bytes()
+    for size, fits in ((1 << 20, True), (1 << 25, False)):
+        body = before + zlib.compress(bytes(size))
+        chunk = struct.pack(">I", len(body)) + name + body
+        # Before the last chunk, which has twelve bytes: the whole file is looked through.
+        picture.write_bytes(
+            plain[:-12] + chunk + struct.pack(">I", zlib.crc32(name + body)) + plain[-12:]
+        )
+        if fits:
+            check_header(picture, "source_image", BOUNDS)
+        else:
+            with pytest.raises(TooLarge, match="save it without them"):
+                check_header(picture, "source_image", BOUNDS)
+
+
+def test_a_codec_that_nobody_needs_is_refused(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.avi", codec="cinepak", pix_fmt="rgb24")
+    with pytest.raises(MediaError, match="target is encoded as cinepak"):
+        check_header(clip, "target", BOUNDS)
+    clip = make_clip(tmp_path / "clip.mov", codec="png", pix_fmt="rgb24")
+    with pytest.raises(MediaError, match="target is encoded as png"):
+        check_header(clip, "target", BOUNDS)
+
+
 def test_a_jpeg_claims_its_size(tmp_path: Path) -> None:
     picture = write_png(tmp_path / "picture.jpg", draw(0, (64, 48)))
     assert claimed_size(picture.read_bytes()) == (64, 48)

@@ -186,6 +186,14 @@ def test_too_long_a_body(opened: Open, in_chunks: bool) -> None:
         assert "1,000 bytes" in answer.json()["error"]
 
 
+def test_bodies_that_are_read_at_once_are_bounded_together(opened: Open, media: Media) -> None:
+    with opened(limits=Limits(held_bytes=1000)) as house:
+        answer = house.call(**media.call)
+        assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+        for _ in range(20):
+            assert house.call(target="x" * 500).status_code == 400
+
+
 def test_too_many_pixels_and_too_long_a_video(opened: Open, media: Media, tmp_path: Path) -> None:
     huge = data_uri(png_that_claims(tmp_path / "huge.png", 100_000, 100_000), "image/png")
     with opened(limits=Limits(seconds=2)) as house:

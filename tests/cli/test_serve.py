@@ -1,0 +1,52 @@
+"""`serve` says what is wrong before it listens."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.cli import main
+from engine.server.listen import listen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--host", "0.0.0.0"], 2, "no key is set; give one with FACESWAP_ENGINE_API_KEY"),
+        (["--host", "0.0.0.0", "--api-key", ""], 2, "api_key is empty"),
+        (["--media-root", "nowhere"], 2, "media_root is nowhere, which is no folder"),
+        (["--max-queue", "0"], 2, "queue is 0; allowed: a number above 0"),
+        (["--port", "70000"], 2, "65535"),
+        (["--host", "192.0.2.1", "--api-key", "k"], 6, "Nothing can listen on 192.0.2.1"),
+    ],
+)
+def test_a_refusal_to_start(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FACESWAP_ENGINE_API_KEY", raising=False)
+    assert main(["serve", "--home", str(tmp_path / "home"), *arguments]) == code
+    assert words in capsys.readouterr().err
+
+
+def test_a_port_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["serve", "--home", str(tmp_path), "--port", port]) == 6
+    assert "choose another with --port" in capsys.readouterr().err
+
+
+def test_without_the_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "engine.server.access", raising=False)
+    monkeypatch.setitem(sys.modules, "starlette.datastructures", None)
+    assert main(["serve"]) == 6
+    assert "pip install 'faceswap-engine[server]'" in capsys.readouterr().err
