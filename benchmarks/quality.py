@@ -1,7 +1,8 @@
 """Does the result look like the source, and move like the target?
 
 Every portrait of the synthetic people goes onto every other person's expressions and selfie, and
-the photographs of a folder of real media, where there is one, onto each other and onto a clip.
+the photographs of a folder of real media, where there is one, onto each other and onto the faces of
+a clip.
 Writes benchmarks/results/quality.{json,md} and picture sheets into benchmarks/out/.
 
     python benchmarks/quality.py --quick     a sample, in about a minute; writes no results
@@ -180,24 +181,40 @@ def synthetic_pairs(bench: Bench, *, quick: bool) -> Iterator[tuple[Source, Targ
                 yield from ((source, target) for target in targets)
 
 
-def photograph_pairs(bench: Bench, media: Path, *, quick: bool) -> Iterator[tuple[Source, Target]]:
-    """Photographs onto the faces of the other photographs and of a clip; no face onto itself."""
+def photograph_pairs(bench: Bench, media: Path) -> Iterator[tuple[Source, Target]]:
+    """Photographs onto the faces of the other photographs."""
     import people  # noqa: PLC0415 - found through kit's path
 
-    pictures = {name: people.read(media / name) for name in PHOTOGRAPHS}
-    sources = [bench.source(name, pictures[name]) for name in SOURCES]
     shots = [
-        shot for name in PHOTOGRAPHS for shot in bench.targets(name, pictures[name], every=True)
-    ]
-    frames = sampled(media / CLIP, 8 if quick else 40)
-    shots += [
         shot
-        for number, picture in frames
+        for name in PHOTOGRAPHS
+        for shot in bench.targets(name, people.read(media / name), every=True)
+    ]
+    return strangers(givers(bench, media), shots)
+
+
+def clip_pairs(bench: Bench, media: Path, *, quick: bool) -> Iterator[tuple[Source, Target]]:
+    """Photographs onto every face found in sampled frames of a clip, however small or turned."""
+    shots = [
+        shot
+        for number, picture in sampled(media / CLIP, 8 if quick else 40)
         for shot in bench.targets(f"{CLIP} {number}", picture, every=True)
     ]
+    return strangers(givers(bench, media), shots)
+
+
+def givers(bench: Bench, media: Path) -> list[Source]:
+    import people  # noqa: PLC0415 - found through kit's path
+
+    return [bench.source(name, people.read(media / name)) for name in SOURCES]
+
+
+def strangers(
+    sources: Sequence[Source], shots: Sequence[Target]
+) -> Iterator[tuple[Source, Target]]:
+    """All pairs but those of one person: their own face says nothing of likeness gained."""
     for source in sources:
         for shot in shots:
-            # A person's own face put onto them says nothing of likeness gained.
             if shot.face is None or cosine(source.face, shot.face) < SAME:
                 yield source, shot
 
@@ -381,7 +398,8 @@ def main() -> None:
     bench = Bench(Kit(), second, MeshWarp(), choices.size)
     groups = {"synthetic": synthetic_pairs(bench, quick=choices.quick)}
     if choices.media.is_dir():
-        groups["photographs"] = photograph_pairs(bench, choices.media, quick=choices.quick)
+        groups["photographs"] = photograph_pairs(bench, choices.media)
+        groups["clip"] = clip_pairs(bench, choices.media, quick=choices.quick)
     rows: dict[str, list[Row]] = {}
     for name, pairs in groups.items():
         sheet = Sheet()
