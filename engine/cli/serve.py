@@ -70,15 +70,6 @@ def serve(
             rich_help_panel=WHO,
         ),
     ] = None,
-    allowed_origin: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Origin of web pages that may use this server; may be repeated.",
-            metavar="URL",
-            show_default=False,
-            rich_help_panel=WHO,
-        ),
-    ] = None,
     max_body: Annotated[
         float,
         typer.Option(
@@ -164,7 +155,7 @@ def serve(
             connections=max_connections,
             wait_seconds=wait_timeout,
         )
-        access = access_for(host, api_key, allowed_host or (), allowed_origin or ())
+        access = access_for(host, api_key, allowed_host or ())
         roots = MediaRoots.of(media_root or ())
         with (
             listen(host, port) as listener,

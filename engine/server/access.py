@@ -33,15 +33,10 @@ _ALWAYS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may ask.
-
-    `hosts` are names that a request may call this server by, beside IP addresses and localhost.
-    `origins` are those of web pages that may use it, beside its own, as "https://host:port".
-    """
+    """Who may ask; `hosts` are names of this server, beside IP addresses and localhost."""
 
     api_key: str | None = field(default=None, repr=False)
     hosts: frozenset[str] = frozenset()
-    origins: frozenset[str] = frozenset()
 
     def check(self, path: str, headers: Headers) -> None:
         """Lets a request through.
@@ -57,11 +52,11 @@ class Access:
                 "address, localhost, or a name given with --allowed-host.",
             )
         for origin in headers.getlist("origin"):
-            if not self._welcomes(origin, host):
+            if origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
                 raise Refusal(
                     403,
                     f"Origin is {origin[:80]!r}, and pages from there may not use this server; "
-                    "allowed: its own, or one given with --allowed-origin.",
+                    "allowed: its own.",
                 )
         if path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
             self._check_key(headers.get("x-api-key"))
@@ -70,11 +65,6 @@ class Access:
         # A rebound name can be any name, but never an address: so addresses need no list.
         name = _name_of(host)
         return name is not None and (name == "localhost" or name in self.hosts or is_address(name))
-
-    def _welcomes(self, origin: str, host: str) -> bool:
-        return (
-            origin.lower() in {f"http://{host.lower()}", f"https://{host.lower()}"} | self.origins
-        )
 
     def _check_key(self, given: str | None) -> None:
         if self.api_key is None:
@@ -87,12 +77,7 @@ class Access:
             raise Refusal(401, "The key in x-api-key is not the key of this server.")
 
 
-def access_for(
-    host: str,
-    api_key: str | None,
-    hosts: Collection[str] = (),
-    origins: Collection[str] = (),
-) -> Access:
+def access_for(host: str, api_key: str | None, hosts: Collection[str] = ()) -> Access:
     """Who may ask a server that listens on `host`.
 
     Raises:
@@ -107,9 +92,7 @@ def access_for(
         )
     names = {name.lower() for name in hosts}
     return Access(
-        api_key=api_key,
-        hosts=frozenset(names if is_address(host) else names | {host.lower()}),
-        origins=frozenset(origin.lower().rstrip("/") for origin in origins),
+        api_key=api_key, hosts=frozenset(names if is_address(host) else names | {host.lower()})
     )
 
 
