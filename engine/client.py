@@ -264,7 +264,7 @@ class SegmindClient:
         if job.request["base64"]:
             content = json.dumps(_result_body(job)).encode()
             return Response(200, content, {"content-type": "application/json"})
-        return Response(200, job.output.read_bytes(), {"content-type": _media_type(job.output)})
+        return Response(200, _bytes_of(job.output), {"content-type": _media_type(job.output)})
 
     def submit_async(self, slug: str, **params: Any) -> AsyncJob:
         """Queues a job.
@@ -373,8 +373,17 @@ def _status_body(job: Job) -> dict[str, Any]:
 def _result_body(job: Job) -> dict[str, Any]:
     body = _status_body(job)
     if job.output is not None:
-        body["output"] = in_base64(job.output) if job.request["base64"] else job.output.as_uri()
+        wants_bytes = job.request["base64"]
+        body["output"] = in_base64(_bytes_of(job.output)) if wants_bytes else job.output.as_uri()
     return body
+
+
+def _bytes_of(output: Path) -> bytes:
+    """A result's bytes; a SegmindError where somebody took it away."""
+    try:
+        return output.read_bytes()
+    except FileNotFoundError:
+        raise SegmindError(status=404, detail=f"The output {output} is gone; swap again.") from None
 
 
 def _media_type(path: Path) -> str:

@@ -20,6 +20,7 @@ from engine import InferenceFailed, SegmindClient, SegmindError
 from engine.app import Engine
 from engine.client import AsyncJob
 from engine.errors import EngineError
+from engine.jobs.outputs import in_base64
 from engine.media.decode import read_frames
 from engine.media.marks import read_mark
 from tests.footage import STRANGER, TWO, asset, picture, write_clip, write_png
@@ -27,7 +28,7 @@ from tests.footage import STRANGER, TWO, asset, picture, write_clip, write_png
 ROOT = Path(__file__).parents[1]
 SLUG = "ai-face-swap"
 FRAMES = 12
-LONG = 50
+LONG = 40
 QUICK: dict[str, Any] = {"pixel_boost": "128x128", "video_codec": "ffv1"}
 
 SUBMIT = """
@@ -246,9 +247,7 @@ def test_a_relative_path_is_that_of_the_submitter(
 def test_a_reference_image_may_be_inline(
     client: SegmindClient, still: Path, tmp_path: Path
 ) -> None:
-    from engine.jobs.outputs import in_base64  # noqa: PLC0415
-
-    inline = f"data:image/png;base64,{in_base64(still)}"
+    inline = f"data:image/png;base64,{in_base64(still.read_bytes())}"
     body = done(submit(client, still, reference_image=[inline, str(still)]))
     references = body["metrics"]["report"]["selection"]["references"]
     assert [Path(one["where"]).name for one in references] == ["reference_image-0.png", "two.png"]
@@ -303,6 +302,18 @@ def test_results_are_gone_after_their_time(home: Path, warm: Engine, still: Path
             assert raised.value.status == 404
         submit(client, still)
         assert not output.parent.exists()
+
+
+def test_an_output_that_was_taken_away_is_a_404(
+    client: SegmindClient, still: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.png"
+    job = submit(client, still, output=output, base64=True)
+    assert done(job)["output"] == in_base64(output.read_bytes())
+    output.unlink()
+    with pytest.raises(SegmindError, match="is gone") as raised:
+        job.result()
+    assert raised.value.status == 404
 
 
 def test_a_full_queue_is_a_429(home: Path, still: Path) -> None:

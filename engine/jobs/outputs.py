@@ -37,6 +37,6 @@ def beside(output: Path, job: Job) -> Path:
     return output.with_name(f".{output.stem}.{job.id}-{job.claim}{output.suffix}")
 
 
-def in_base64(path: Path) -> str:
-    """A file's bytes in base64."""
-    return base64.b64encode(path.read_bytes()).decode("ascii")
+def in_base64(content: bytes) -> str:
+    """Bytes as base64 text (RFC 4648)."""
+    return base64.b64encode(content).decode("ascii")

@@ -225,5 +225,5 @@ def test_what_a_dead_worker_left_beside_the_output_is_removed(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == [".out.mp4"]
 
 
-def test_a_file_in_base64(picture: Path) -> None:
-    assert base64.b64decode(in_base64(picture)) == PNG
+def test_bytes_in_base64() -> None:
+    assert base64.b64decode(in_base64(PNG), validate=True) == PNG
