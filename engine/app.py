@@ -16,9 +16,9 @@ from engine.faces.analyser import FaceAnalyser
 from engine.faces.attributes import AgeGender
 from engine.faces.contracts import AttributeReader
 from engine.faces.fairface import FairFace, ReadTogether
-from engine.faces.hands import HandFinder, HandLandmarker
+from engine.faces.hands import HandFinder, MediaPipeHand
 from engine.faces.mesh import BestMesh, FaceMesh
-from engine.faces.palms import PalmDetector
+from engine.faces.palms import BlazePalm
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
 from engine.media.decode import read_frame, read_image
@@ -273,8 +273,8 @@ class _DeviceNetworks:
 
     def hand_finder(self, options: AnalysisOptions) -> HandFinder:
         return HandFinder(
-            PalmDetector(self.session("palm_detection")),
-            HandLandmarker(self.session("hand_landmark")),
+            BlazePalm(self.session("palm_detection")),
+            MediaPipeHand(self.session("hand_landmark")),
             options.detect_every,
         )
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from engine.values import Attributes, Bytes, Detection, Embedding, Face, Frame, Mesh, Template
+from engine.faces.regions import Region
+from engine.values import (
+    Attributes,
+    Bytes,
+    Detection,
+    Embedding,
+    Face,
+    Frame,
+    Hand,
+    Mesh,
+    Template,
+)
 
 
 class Detector(Protocol):
@@ -45,4 +56,27 @@ class AttributeReader(Protocol):
 
     def read(self, frame: Frame, faces: Sequence[Face]) -> list[Attributes]:
         """Attributes for each face; fields it does not provide are None."""
+        ...
+
+
+class HandDetector(Protocol):
+    """Finds hands in square pictures."""
+
+    size: int
+
+    def detect(self, images: Sequence[Bytes]) -> list[list[Region]]:
+        """Where the hands of each (size, size, 3) picture are, best first, in its pixels.
+
+        A region is turned so that the hand points up in it.
+        """
+        ...
+
+
+class HandLandmarker(Protocol):
+    """Finds a hand's landmarks in square crops in which it points up."""
+
+    size: int
+
+    def locate(self, crops: Sequence[Bytes]) -> list[Hand]:
+        """A hand for each (size, size, 3) crop, in that crop's pixels."""
         ...

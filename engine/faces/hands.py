@@ -1,4 +1,4 @@
-"""Hands near faces: found by their palms, followed by their landmarks."""
+"""Hands before faces: found by their palms, followed by their landmarks."""
 
 from __future__ import annotations
 
@@ -9,35 +9,33 @@ from typing import TypeAlias
 
 import numpy as np
 
-from engine.faces.palms import SIZE as PALM_SIZE
-from engine.faces.palms import Palm, PalmDetector
-from engine.faces.regions import Region, around_mesh
+from engine.faces.contracts import HandDetector, HandLandmarker
+from engine.faces.regions import Region, around_mesh, pointing, up
 from engine.geometry import affine as maps
 from engine.geometry.boxes import box_of
 from engine.pixels.align import byte_crop
 from engine.pixels.raster import fill_hull
 from engine.runtime.session import Session
-from engine.values import Analysed, Bytes, Face, Frame, Hand, Points
+from engine.values import Analysed, Bytes, Face, Frame, Hand
 
 Choose: TypeAlias = Callable[[tuple[Face, ...]], tuple[Face, ...]]
 
 _PRESENT = 0.5  # score from which a region shows a hand
-_AROUND = 2.2  # side of the square in which palms are looked for, in sides of the face's box
+_LOST = 0.35  # score below which a hand that is followed is lost; in between, a hand is blurred
+_AROUND = 2.2  # side of the square in which hands are looked for, in sides of the face's box
 _SAME = 0.35  # of a region's side: hands whose middles are nearer than this are one
 # The networks take some profiles for hands, with 0.8 to 1.0 of the landmarks on the face; of real
 # hands before a face it was 0.1 to 0.4, as wrist and palm lie lower.
 _FACE = 0.7
 _GRID = 64  # side of the grid on which that is reckoned
-# After MediaPipe's graphs: the region around a palm is 2.6 times its box, moved by half a box
-# towards the fingers; around a hand's landmarks (without the finger tips), twice, and by a tenth.
-_PALM_ZOOM, _PALM_SHIFT = 2.6, 0.5
-_HAND_ZOOM, _HAND_SHIFT = 2.0, 0.1
+# After MediaPipe's graphs: twice the box of the landmarks without the finger tips, moved by a tenth
+# of it towards the fingers.
+_ZOOM, _SHIFT = 2.0, 0.1
 _STEM = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 _WRIST, _INDEX, _MIDDLE, _RING = 0, 6, 10, 14
-_KNUCKLE = 2  # of the middle finger, among a palm's points
 
 
-class HandLandmarker:
+class MediaPipeHand:
     """MediaPipe's hand landmark network: 21 points of a hand in a square crop, fingers up."""
 
     def __init__(self, session: Session) -> None:
@@ -59,13 +57,13 @@ class HandFinder:
     """Finds the hands that touch faces, and follows them through videos.
 
     Args:
-        palms: finds hands.
+        detector: finds them.
         landmarker: sees their fingers.
-        every: frames between two looks for palms.
+        every: frames between two looks of the detector.
     """
 
-    def __init__(self, palms: PalmDetector, landmarker: HandLandmarker, every: int = 1) -> None:
-        self._palms = palms
+    def __init__(self, detector: HandDetector, landmarker: HandLandmarker, every: int = 1) -> None:
+        self._detector = detector
         self._landmarker = landmarker
         self._every = max(every, 1)
 
@@ -83,9 +81,9 @@ class HandFinder:
     def watch(self, stream: Iterable[Analysed], choose: Choose) -> Iterator[Analysed]:
         """The same frames with the hands that touch the faces which `choose` picks.
 
-        Palms are looked for in every so many frames, and hands are followed from there through
-        the frames after and, so that none appears late, through those before: looks ahead by
-        `every` frames.
+        The detector looks at every so many frames; hands are followed from there through the
+        frames after and, so that none appears late, through those before. Looks ahead by `every`
+        frames.
         """
         shots = iter(stream)
         known: tuple[Hand, ...] = ()
@@ -106,18 +104,18 @@ class HandFinder:
                 yield replace(shot, hands=shown_hands)
 
     def _regions_near(self, frame: Frame, face: Face) -> list[Region]:
-        """Where hands may be, by the palms seen in a square around a face."""
+        """Where the detector sees hands in a square around a face."""
         box = face.box
         side = _AROUND * max(box.width, box.height)
         square = Region((box.left + box.right) / 2, (box.top + box.bottom) / 2, side, 0.0)
-        to_crop = square.to_crop(PALM_SIZE)
-        (palms,) = self._palms.detect([byte_crop(frame, to_crop, PALM_SIZE)])
-        return [around_palm(palm).moved(maps.invert(to_crop)) for palm in palms]
+        to_crop = square.to_crop(self._detector.size)
+        (regions,) = self._detector.detect([byte_crop(frame, to_crop, self._detector.size)])
+        return [region.moved(maps.invert(to_crop)) for region in regions]
 
     def _fresh(
         self, frame: Frame, region: Region, faces: Sequence[Face], known: Sequence[Hand]
     ) -> list[Hand]:
-        """The hand in a region that a palm gave, if there is one and it is not known.
+        """The hand in a region that the detector gave, if there is one and it is not known.
 
         The landmark network looks twice: the second time at the region that it found itself.
         """
@@ -125,15 +123,20 @@ class HandFinder:
         if rough.score < _PRESENT:
             return []
         hand = self._locate(frame, around_hand(rough))
-        return [hand] if _holds(hand, faces) and not _among(around_hand(hand), known) else []
+        held = hand.score >= _PRESENT and _before(hand, faces)
+        return [hand] if held and not _among(around_hand(hand), known) else []
 
     def _followed(
         self, frame: Frame, faces: Sequence[Face], hands: Sequence[Hand]
     ) -> tuple[Hand, ...]:
         """Those of the hands of a frame beside this one that are in this one, too."""
-        regions = [around_hand(hand) for hand in hands] if faces else []
-        seen = [self._locate(frame, region) for region in regions]
-        return tuple(hand for hand in seen if _holds(hand, faces))
+        kept: tuple[Hand, ...] = ()
+        for region in [around_hand(hand) for hand in hands] if faces else ():
+            hand = self._locate(frame, region)
+            held = hand.score >= _LOST and _before(hand, faces)
+            if held and not _among(around_hand(hand), kept):
+                kept = (*kept, hand)
+        return kept
 
     def _locate(self, frame: Frame, region: Region) -> Hand:
         to_crop = region.to_crop(self._landmarker.size)
@@ -141,44 +144,22 @@ class HandFinder:
         return Hand(maps.apply(maps.invert(to_crop), hand.points), hand.score)
 
 
-def around_palm(palm: Palm) -> Region:
-    """Where the landmark network should look for the hand of a palm."""
-    angle = _pointing(palm.points[_WRIST], palm.points[_KNUCKLE])
-    box = palm.box
-    middle = np.array([(box.left + box.right) / 2, (box.top + box.bottom) / 2])
-    x, y = middle + _PALM_SHIFT * box.height * _up(angle)
-    return Region(float(x), float(y), _PALM_ZOOM * max(box.width, box.height), angle)
-
-
 def around_hand(hand: Hand) -> Region:
     """Where the landmark network should look for a hand of which it saw these landmarks."""
     points = hand.points[:, :2]
-    angle = _pointing(points[_WRIST], (points[_INDEX] + points[_RING]) / 4 + points[_MIDDLE] / 2)
+    angle = pointing(points[_WRIST], (points[_INDEX] + points[_RING]) / 4 + points[_MIDDLE] / 2)
     level = Region(0.0, 0.0, 1.0, angle).to_crop(1)
     box = box_of(maps.apply(level, points[list(_STEM)]))
     middle = np.array([[(box.left + box.right) / 2, (box.top + box.bottom) / 2]])
-    x, y = maps.apply(maps.invert(level), middle)[0] + _HAND_SHIFT * box.height * _up(angle)
-    return Region(float(x), float(y), _HAND_ZOOM * max(box.width, box.height), angle)
+    x, y = maps.apply(maps.invert(level), middle)[0] + _SHIFT * box.height * up(angle)
+    return Region(float(x), float(y), _ZOOM * max(box.width, box.height), angle)
 
 
-def _pointing(wrist: Points, fingers: Points) -> float:
-    """The angle by which a hand is turned from pointing up, clockwise in the picture."""
-    x, y = (fingers - wrist).tolist()
-    return float(np.arctan2(x, -y))
-
-
-def _up(angle: float) -> Points:
-    return np.array([np.sin(angle), -np.cos(angle)], np.float32)
-
-
-def _holds(hand: Hand, faces: Sequence[Face]) -> bool:
-    """Whether this is a hand, touches one of the faces, and is none of them."""
+def _before(hand: Hand, faces: Sequence[Face]) -> bool:
+    """Whether this may lie over one of the faces, and is none of them."""
     region = around_hand(hand)
-    return (
-        hand.score >= _PRESENT
-        and any(_touches(region, face) for face in faces)
-        and not any(share_on(face, hand) > _FACE for face in faces)
-    )
+    touches = any(_touches(region, face) for face in faces)
+    return touches and all(share_on(face, hand) <= _FACE for face in faces)
 
 
 def share_on(face: Face, hand: Hand) -> float:

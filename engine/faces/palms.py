@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.faces.regions import Region, pointing, up
 from engine.geometry.boxes import nms
 from engine.runtime.session import Session
 from engine.values import Box, Bytes, Points
 
-SIZE = 192
+_SIZE = 192
 # Anchors in each cell of 8 and of 16 pixels: MediaPipe's SSD options have one layer of stride 8 and
 # three of stride 16, with two anchors each.
 _LAYERS = ((8, 2), (16, 6))
+# After MediaPipe's graphs: 2.6 times the palm's box, moved by half of it towards the fingers.
+_ZOOM, _SHIFT = 2.6, 0.5
+_WRIST, _KNUCKLE = 0, 2  # the latter of the middle finger
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Palm:
-    """A palm found: its box, and seven points (7, 2).
-
-    The points are the wrist, the knuckles of index, middle, ring and little finger, and the two
-    lower joints of the thumb.
-    """
-
-    box: Box
-    score: float
-    points: Points
-
-
-class PalmDetector:
+class BlazePalm:
     """Zhang et al.: "MediaPipe Hands: On-device Real-time Hand Tracking", 2020.
 
     Args:
@@ -41,26 +31,25 @@ class PalmDetector:
         overlap: the intersection over union from which two boxes are one palm.
     """
 
+    size = _SIZE
+
     def __init__(self, session: Session, *, score: float = 0.5, overlap: float = 0.3) -> None:
         self._session = session
         self._score = score
         self._overlap = overlap
 
-    def detect(self, images: Sequence[Bytes]) -> list[list[Palm]]:
-        """The palms in each (192, 192, 3) picture, best score first, in its pixels."""
+    def detect(self, images: Sequence[Bytes]) -> list[list[Region]]:
+        """Where the hands are in each (192, 192, 3) picture, best score first, in its pixels."""
         return [self._detect(image) for image in images]
 
-    def _detect(self, image: Bytes) -> list[Palm]:
+    def _detect(self, image: Bytes) -> list[Region]:
         blob = image.transpose(2, 0, 1)[None].astype(np.float32, order="C")
         blob *= np.float32(1 / 255)
         rows, scores = (output[0] for output in self._session.run(blob))
         likely = np.flatnonzero(scores[:, 0] >= self._score)
         boxes, points = decode(rows[likely], anchors()[likely])
         kept = nms(boxes, scores[likely, 0], self._overlap)
-        return [
-            Palm(Box(*boxes[index].tolist()), float(scores[likely[index], 0]), points[index])
-            for index in kept
-        ]
+        return [around_palm(Box(*boxes[index].tolist()), points[index]) for index in kept]
 
 
 @cache
@@ -71,7 +60,7 @@ def anchors() -> NDArray[np.float32]:
     """
     layers = []
     for stride, count in _LAYERS:
-        centres = (np.arange(SIZE // stride, dtype=np.float32) + 0.5) * stride
+        centres = (np.arange(_SIZE // stride, dtype=np.float32) + 0.5) * stride
         x, y = np.meshgrid(centres, centres)
         layers.append(np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), count, axis=0))
     return np.concatenate(layers)
@@ -90,3 +79,15 @@ def decode(
     half = rows[:, 2:4] / 2
     points = rows[:, 4:].reshape(-1, 7, 2) + centres[:, None] - 0.5
     return np.concatenate([middle - half, middle + half], axis=1), points
+
+
+def around_palm(box: Box, points: Points) -> Region:
+    """Where the landmark network should look for the hand of a palm.
+
+    `points` (7, 2) are the wrist, the knuckles of index, middle, ring and little finger, and the
+    two lower joints of the thumb.
+    """
+    angle = pointing(points[_WRIST], points[_KNUCKLE])
+    middle = np.array([(box.left + box.right) / 2, (box.top + box.bottom) / 2])
+    x, y = middle + _SHIFT * box.height * up(angle)
+    return Region(float(x), float(y), _ZOOM * max(box.width, box.height), angle)

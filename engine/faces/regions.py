@@ -1,4 +1,4 @@
-"""The square around a face that the landmark network looks at, and how it follows the face.
+"""The square around a face or hand that a landmark network looks at, and how it follows it.
 
 After MediaPipe's face landmark graphs: turned upright, as wide as one and a half times the face.
 MediaPipe turns it by the line between the eyes alone; that line shrinks to nothing in profile, so
@@ -87,6 +87,17 @@ def agree(one: Region, other: Region, tolerance: float) -> bool:
     side = max(one.side, other.side)
     distance = float(np.hypot(one.x - other.x, one.y - other.y))
     return distance <= tolerance * side and abs(one.side - other.side) <= tolerance * side
+
+
+def pointing(wrist: Points, fingers: Points) -> float:
+    """The angle in radians by which a hand is turned from pointing up; points are (2,)."""
+    x, y = (fingers - wrist).tolist()
+    return float(np.arctan2(x, -y))
+
+
+def up(angle: float) -> Points:
+    """Where up is, as x and y, in what is turned by an angle."""
+    return np.array([np.sin(angle), -np.cos(angle)], np.float32)
 
 
 def _angle(left: Points, right: Points, top: Points, bottom: Points) -> float:
