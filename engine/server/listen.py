@@ -108,7 +108,9 @@ def server_of(app: ASGIApp, most: int, draining: threading.Event) -> uvicorn.Ser
         lifespan="on",
         access_log=False,
         log_level="warning",
-        proxy_headers=False,
+        # A proxy on this machine may say that it was asked by https; nobody else is believed.
+        proxy_headers=True,
+        forwarded_allow_ips="127.0.0.1",
         server_header=False,
         limit_concurrency=most,
         timeout_graceful_shutdown=_STOP_SECONDS,
