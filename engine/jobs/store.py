@@ -31,6 +31,7 @@ from engine.errors import JobError, JobNotFound, LeaseLost, OutputExists, Parame
 VARIABLE: Final = "FACESWAP_ENGINE_HOME"
 HOUR: Final = 3600.0
 MOST_DEATHS: Final = 3
+_BUSY_SECONDS = 60.0  # that another process may hold the database
 _ORPHAN_SECONDS = 24 * HOUR
 
 State: TypeAlias = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED"]
@@ -443,11 +444,13 @@ class JobStore:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    """The database, made where it is missing; two may make it at once."""
-    database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+    """The database, made where it is missing; many may make it at once."""
+    database = sqlite3.connect(
+        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
     try:
         database.row_factory = sqlite3.Row
-        database.execute("PRAGMA journal_mode = WAL")
+        _log_ahead(database)
         # With WAL a power cut may lose the last writes, and cannot corrupt the file.
         database.execute("PRAGMA synchronous = NORMAL")
         database.executescript(_SCHEMA)
@@ -455,6 +458,21 @@ def _opened(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _log_ahead(database: sqlite3.Connection) -> None:
+    """Puts the database into WAL mode."""
+    end = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # Changing the mode takes the file for itself, and does not wait as other writes do.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _number(database: sqlite3.Connection, statement: str) -> int:
