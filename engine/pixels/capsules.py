@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from engine.values import Bytes, Mask, Points
 
 _SUBPIXEL_BITS = 4
+_RIM = 0.5  # pixels by which OpenCV draws smooth shapes larger than they are
 
 
 def fill_capsules(
@@ -25,6 +26,7 @@ def fill_capsules(
     Edges are smooth by one pixel.
     """
     grid = np.zeros((size, size), np.uint8)
+    radii = np.maximum(radii - _RIM, 0)
     _fill(grid, polygon)
     for middles, sizes in zip(ends, radii, strict=True):
         for middle, radius in zip(_fixed(middles).tolist(), _fixed(sizes).tolist(), strict=True):
