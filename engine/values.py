@@ -247,11 +247,15 @@ class Template:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Aligned:
-    """A square crop around one face: pixels, the display→crop matrix, the mesh in crop space."""
+    """A square crop around one face: pixels, the display→crop matrix, the mesh in crop space.
+
+    `score` is the mesh's, 0..1: near 0 in full profile, where its points are not to be trusted.
+    """
 
     pixels: Pixels
     to_crop: Affine
     mesh: Points
+    score: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

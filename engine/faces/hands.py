@@ -14,7 +14,7 @@ from engine.faces.regions import Region, around_mesh, pointing, up
 from engine.geometry import affine as maps
 from engine.geometry.boxes import box_of
 from engine.pixels.align import byte_crop
-from engine.pixels.raster import fill_hull
+from engine.pixels.raster import convex_hull, fill_polygons
 from engine.runtime.session import Session
 from engine.values import Analysed, Bytes, Face, Frame, Hand
 
@@ -165,7 +165,7 @@ def _before(hand: Hand, faces: Sequence[Face]) -> bool:
 def share_on(face: Face, hand: Hand) -> float:
     """How much of a hand's landmarks lies on a face, 0..1."""
     to_grid = around_mesh(face.mesh).to_crop(_GRID)
-    hull = fill_hull(maps.apply(to_grid, face.mesh.points), _GRID)
+    hull = fill_polygons([convex_hull(maps.apply(to_grid, face.mesh.points))], _GRID)
     columns, rows = np.rint(maps.apply(to_grid, hand.points[:, :2])).astype(int).T
     inside = (columns >= 0) & (columns < _GRID) & (rows >= 0) & (rows < _GRID)
     return float(hull[rows[inside], columns[inside]].sum()) / len(hand.points)

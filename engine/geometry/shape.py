@@ -52,8 +52,8 @@ def frontal(points: Points) -> tuple[Points, NDArray[np.float64]]:
     return turned, pose
 
 
-def reshaped(target: Points, source_shape: Points, share: float) -> Points:
-    """The target's mesh (468, 3) with `share` (0..1) of the source's face shape, same space.
+def reshaped(target: Points, source_shape: Points) -> Points:
+    """The target's mesh (468, 3) with the source's face shape, in the target's space.
 
     `source_shape` is `frontal` of the source's mesh. The oval stays where it is, and so do the
     modes of expression; the mouth stays as far open as it is, and so does an eye that closes.
@@ -62,7 +62,7 @@ def reshaped(target: Points, source_shape: Points, share: float) -> Points:
     weights, (modes, shares) = _weights(), _expression()
     difference = (source_shape - own).reshape(-1)
     difference -= modes.T @ (shares * (modes @ difference))
-    moved = difference.reshape(-1, 3) * (share * weights[:, None])
+    moved = difference.reshape(-1, 3) * weights[:, None]
     for parting, (gap, corners) in zip(_partings(), _OPENINGS, strict=True):
         opening, usual = (openness(shape, gap, corners) for shape in (own, source_shape))
         closed = np.interp(opening / max(usual, 1e-6), (0.5, 0.85), (1.0, 0.0))

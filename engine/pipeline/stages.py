@@ -43,6 +43,7 @@ def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
         pixels=frame_crop(frame, to_crop, size),
         to_crop=to_crop,
         mesh=affine.apply(to_crop, face.mesh.points.astype(np.float32)),
+        score=face.mesh.score,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
 import cv2
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from engine.values import Mask, Points
 
 _SUBPIXEL_BITS = 4
+_SAMPLES = 4  # along each side of a pixel, so that a shape that hardly moves hardly changes
 
 
 def draw_triangles(
@@ -64,28 +66,26 @@ def interpolate(
     return grid
 
 
-def fill_polygon(points: Points, size: int, scale: float = 1.0) -> Mask:
-    """1 inside the polygon `points` (n, 2), 0 outside, on a (size, size) grid; edges are smooth.
+def fill_polygons(rings: Iterable[Points], size: int, scale: float = 1.0) -> Mask:
+    """How much of each pixel of a (size, size) grid lies in one of the polygons, 0..1.
 
-    `scale` takes the points to the grid (pixel centres at whole numbers in both).
+    `rings` are (n, 2 or 3) corners; `scale` takes them to the grid (pixel centres at whole numbers
+    in both).
     """
-    mask = np.zeros((size, size), np.uint8)
-    corners = (points[:, :2] + 0.5) * scale - 0.5
-    cv2.fillPoly(
-        mask,
-        [np.rint(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)],
-        255,
-        lineType=cv2.LINE_AA,
-        shift=_SUBPIXEL_BITS,
-    )
-    filled: Mask = mask.astype(np.float32) / np.float32(255)
+    mask = np.zeros((size * _SAMPLES, size * _SAMPLES), np.uint8)
+    for ring in rings:
+        corners = (ring[:, :2] + 0.5) * (scale * _SAMPLES) - 0.5
+        corners = np.rint(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+        cv2.fillPoly(mask, [corners], 255, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+    small = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
+    filled: Mask = small.astype(np.float32) / np.float32(255)
     return filled
 
 
-def fill_hull(points: Points, size: int, scale: float = 1.0) -> Mask:
-    """`fill_polygon` of the convex hull of `points`."""
-    hull = cv2.convexHull(np.ascontiguousarray(points[:, :2], np.float32))[:, 0]
-    return fill_polygon(hull.astype(np.float32), size, scale)
+def convex_hull(points: Points) -> Points:
+    """The corners of the convex hull of `points`, (n, 2)."""
+    hull = cv2.convexHull(np.ascontiguousarray(points[:, :2], np.float32))
+    return hull[:, 0].astype(np.float32)
 
 
 def inside_distance(mask: Mask) -> Mask:

@@ -14,24 +14,23 @@ from engine.pixels.tone import Field, weighted_blur
 from engine.values import Mask
 
 FLOOR = 0.03  # keeps the logarithm of black finite
-_RIDGE = 2e-3
-# A term weaker than this (log units) is taken for shading by the source's own shape, which is
-# identity and stays; a stronger one for light.
-_FAINT = 0.4
+# Light's terms may turn by this much: the source's own shading by shape is identity and stays.
+_RIDGE = (1e-6, 1e-2, 1e-2, *[0.6] * 5)
 _MOST = 2.5  # log units of the strongest gain
 _ROUNDS = 3
-_OUTLIER = 0.25  # log units off the fit at which a pixel's say has halved
+_OUTLIER = 0.25  # log units at which a pixel's say has halved
 
 
 def light_basis(normals: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Terms that light on a head is fitted with: (h, w, 5) for unit `normals` (h, w, 3).
+    """Terms that light on a head is fitted with: (h, w, 9) for unit `normals` (h, w, 3).
 
-    1, x, y and the normal's x and y: the first order of spherical harmonics, which carries most of
-    a diffuse surface's light (Ramamoorthi and Hanrahan 2001), and a linear drift over the picture.
+    1, x, y, the normal's x and y, and their products: the first two orders of spherical harmonics
+    (Ramamoorthi and Hanrahan 2001) and a linear drift over the picture.
     """
     height, width = normals.shape[:2]
     ys, xs = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-    terms = (np.ones_like(xs), xs, ys, normals[..., 0], normals[..., 1])
+    nx, ny = normals[..., 0], normals[..., 1]
+    terms = (np.ones_like(xs), xs, ys, nx, ny, nx * ny, nx * nx - ny * ny, nx * nx + ny * ny)
     return np.stack(terms, axis=-1)
 
 
@@ -48,19 +47,15 @@ def fit_light(
     values = ratio.reshape(-1, 3)
     start = weights.reshape(-1)
     say = start
-    ridge = _RIDGE * np.eye(terms.shape[1], dtype=np.float32)
+    ridge = np.diag(_RIDGE[: terms.shape[1]]).astype(np.float32)
     fitted = np.zeros_like(values)
     for _ in range(_ROUNDS):
+        weighted = terms * say[:, None]
         total = max(float(say.sum()), 1e-6)
-        centre = say @ terms / total
-        middle = say @ values / total
-        spread = terms - centre
-        weighted = spread * say[:, None]
         coefficients = np.linalg.solve(
-            weighted.T @ spread / total + ridge, weighted.T @ (values - middle) / total
+            weighted.T @ terms / total + ridge, weighted.T @ values / total
         )
-        power = (coefficients**2).mean(axis=1, keepdims=True)
-        fitted = spread @ (coefficients * power / (power + _FAINT**2)) + middle
+        fitted = terms @ coefficients
         off = np.abs(values - fitted).mean(axis=1)
         say = start / (1 + (off / _OUTLIER) ** 2)
     trust = say / np.maximum(start, np.float32(1e-6))
@@ -89,7 +84,7 @@ def light_gain(
     ratio = np.log(target + FLOOR) - np.log(source + FLOOR)
     fitted, trust = fit_light(ratio, basis, weights)
     rest = np.clip(ratio - fitted, -0.5, 0.5)
-    local, seen = weighted_blur(rest, weights * trust + 1e-6, sigma)
+    local, seen = weighted_blur(rest, weights * trust**2 + 1e-6, sigma)
     local *= np.clip(seen * 4, 0, 1)[..., None]
     gain = np.clip(fitted + local * closeness[..., None], -_MOST, _MOST)
     return gain, ratio - fitted

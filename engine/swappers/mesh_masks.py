@@ -21,7 +21,7 @@ from engine.geometry.face_mesh import (
     RIGHT_ORBIT,
     openness,
 )
-from engine.pixels.raster import fill_hull, fill_polygon
+from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import Field, blur, luma, smoothstep
 from engine.values import Mask, Points
 
@@ -31,7 +31,7 @@ _BEARD = (
     *(397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172),
 )
 _DARK = (0.48, 0.88)  # log units below skin in its light, from which it is something else
-_EDGE = (0.7, 1.0)  # the opening is taken in by half its blur, so that lashes are the source's
+_EDGE = (0.62, 1.0)  # the opening is taken in by half its blur, so that lashes are the source's
 _CLOSING = (0.45, 0.8)  # of the source's own opening
 _EYES = (
     (LEFT_ORBIT, LEFT_EYE_GAP, (33, 133)),
@@ -47,21 +47,18 @@ def eye_openings(points: Points) -> tuple[float, float]:
 
 def features(points: Points, grid: int, scale: float = 1.0) -> Mask:
     """1 on brows, lids, lips and nostrils, (grid, grid); `scale` takes the points to the grid."""
-    mask = np.zeros((grid, grid), np.float32)
-    for ring in _FEATURES:
-        mask = np.maximum(mask, fill_hull(points[list(ring)], grid, scale))
-    return mask
+    return fill_polygons((convex_hull(points[list(ring)]) for ring in _FEATURES), grid, scale)
 
 
 def bare_skin(points: Points, grid: int, scale: float) -> Mask:
     """1 on the face but for its features."""
-    face = fill_polygon(points[list(OVAL)], grid, scale)
+    face = fill_polygons([points[list(OVAL)]], grid, scale)
     return np.asarray(face * (1 - features(points, grid, scale)), np.float32)
 
 
 def beardless(points: Points, grid: int, scale: float) -> Mask:
     """How far bare skin is to be expected: less on jaw and lip, where beards are."""
-    beard = fill_polygon(points[list(_BEARD)], grid, scale)
+    beard = fill_polygons([points[list(_BEARD)]], grid, scale)
     return np.asarray(1 - 0.7 * blur(beard, grid / 32), np.float32)
 
 
@@ -83,13 +80,12 @@ def kept(
         grid: the answer's side.
         scale: takes both meshes to the grid.
     """
-    opened = np.zeros((grid, grid), np.float32)
-    for ring in (LEFT_EYE, RIGHT_EYE, INNER_LIPS):
-        opened = np.maximum(opened, fill_polygon(points[list(ring)], grid, scale))
+    openings = (LEFT_EYE, RIGHT_EYE, INNER_LIPS)
+    opened = fill_polygons((points[list(ring)] for ring in openings), grid, scale)
     mask = smoothstep(*_EDGE, blur(opened, grid * 0.01))
     for (ring, _, _), opening, usual in zip(_EYES, eye_openings(own), source_eyes, strict=True):
         closed = 1 - float(smoothstep(*_CLOSING, opening / max(usual, 0.05)))
         if closed > 0.02:
-            lids = blur(fill_polygon(points[list(ring)], grid, scale), grid * 0.02)
+            lids = blur(fill_polygons([points[list(ring)]], grid, scale), grid * 0.02)
             mask = np.maximum(mask, closed * np.clip(1.3 * lids, 0, 1))
     return mask

@@ -23,9 +23,9 @@ from engine.geometry.face_mesh import (
 )
 from engine.geometry.shape import frontal
 from engine.pixels.raster import (
+    convex_hull,
     draw_triangles,
-    fill_hull,
-    fill_polygon,
+    fill_polygons,
     inside_distance,
     interpolate,
     sample_map,
@@ -85,11 +85,11 @@ def layout(side: int) -> Layout:
     ids = draw_triangles(points, mesh.triangles, order, side)
     normals = interpolate(ids, points, mesh.triangles, vertex_normals(frontal, mesh))
     marked = np.clip(blur(features(points, side), side * 0.012) * 2, 0, 1)
-    oval = fill_polygon(points[list(OVAL)], side)
-    brows = np.maximum(*(fill_hull(points[list(r)], side) for r in (LEFT_BROW, RIGHT_BROW)))
+    oval = fill_polygons([points[list(OVAL)]], side)
+    brows = fill_polygons((convex_hull(points[list(r)]) for r in (LEFT_BROW, RIGHT_BROW)), side)
     browless = 1 - np.clip(blur(brows, side * 0.02) * 5, 0, 1)
     seam = smoothstep(0.0, 1.0, inside_distance(oval) / (_SEAM * side))
-    lips = fill_polygon(points[list(INNER_LIPS)], side)
+    lips = fill_polygons([points[list(INNER_LIPS)]], side)
     ys, xs = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j].astype(np.float32)
     radius = np.hypot((xs - 0.5) * 1.05, (ys - 0.5) * 0.85).astype(np.float32)
     rim = oval * (1 - smoothstep(0.05, 0.17, inside_distance(oval) / side))
@@ -182,7 +182,7 @@ def mend(own: NDArray[np.float32], seen: Mask, odd: Mask) -> tuple[NDArray[np.fl
     filled = own + need[..., None] * (mirrored - own)
     lost = odd * (1 - other_good)
     skin, _ = weighted_blur(
-        shrink(filled, _COARSE), plan.skin * shrink(1 - lost, _COARSE) + 1e-5, _COARSE * 0.05
+        shrink(filled, _COARSE), plan.skin * shrink(1 - lost, _COARSE) + 1e-3, _COARSE * 0.05
     )
     return filled + lost[..., None] * (enlarge(skin, side) - filled), 1 - lost
 

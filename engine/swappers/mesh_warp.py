@@ -23,12 +23,12 @@ from engine.swappers.mesh_masks import bare_skin, beardless, foreign, kept
 from engine.swappers.mesh_texture import MeshSource, layout, prepare_texture
 from engine.values import Aligned, Mask, Patch, Pixels, Points, Portrait
 
-_SHAPE = 1.0  # share of the source's face shape
 _CLOSENESS = 0.5  # how far the target's local light is followed well inside the face
 _LOCAL = 0.06  # scale of that local light, of the crop's side
 _COARSE = 64  # side of the grid that light is reckoned on
 _GRID = 96  # the least side of the grid that the mesh is drawn on
 _MARGIN = 0.03  # of the crop's side, left around the mesh
+_TRUSTED = (0.02, 0.12)  # the mesh's score, from fading the swap out to none of that
 _FACING = (0.0, 0.25)  # the normal's component towards the camera, from hidden to shown
 
 
@@ -53,13 +53,15 @@ def _swap(target: Aligned, source: MeshSource) -> Patch:
     size = target.pixels.shape[0]
     pixels, mask = np.zeros_like(target.pixels), np.zeros((size, size), np.float32)
     rows, columns = _window(target.mesh, size)
-    if rows.stop > rows.start:
+    trust = float(smoothstep(*_TRUSTED, target.score))
+    if trust > 0 and rows.stop > rows.start:
         inner = Aligned(
             np.ascontiguousarray(target.pixels[rows, columns]),
             affine.compose(target.to_crop, affine.shift(-columns.start, -rows.start)),
             target.mesh - np.array((columns.start, rows.start, 0), np.float32),
         )
-        pixels[rows, columns], mask[rows, columns] = _swap_window(inner, source, size)
+        pixels[rows, columns], whole = _swap_window(inner, source, size)
+        mask[rows, columns] = trust * whole
     return Patch(pixels, mask, target.to_crop)
 
 
@@ -83,7 +85,7 @@ def _swap_window(target: Aligned, source: MeshSource, crop_size: int) -> tuple[P
     """Pixels and mask of a square window, whose crop has the side `crop_size`."""
     size = target.pixels.shape[0]
     grid = max(_GRID, size // 4)
-    points = reshaped(target.mesh, source.shape, _SHAPE)
+    points = reshaped(target.mesh, source.shape)
     render = _render(points, target, source.level(crop_size), grid)
     skin = bare_skin(points, _COARSE, _COARSE / size)
     base, flesh = shrink(render.base, _COARSE), shrink(render.flesh, _COARSE)
@@ -100,7 +102,7 @@ def _swap_window(target: Aligned, source: MeshSource, crop_size: int) -> tuple[P
     )
     lit = _relit(render.flesh, flesh, gain)
     scale = max(affine.scale_of(target.to_crop), 1.0)
-    lit = match_detail(lit, render.base, enlarge(weights, size), scale)
+    lit = match_detail(lit, target.pixels, enlarge(weights, size), scale)
     shown = render.cover * (1 - kept(points, target.mesh, source.eyes, grid, grid / size))
     mask = render.opacity * enlarge(shown, size) * enlarge(1 - foreign(rest, skin), size)
     lit -= render.base

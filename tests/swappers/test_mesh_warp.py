@@ -18,7 +18,7 @@ from engine.geometry.face_mesh import (
     face_mesh,
 )
 from engine.geometry.shape import reshaped
-from engine.pixels.raster import fill_polygon
+from engine.pixels.raster import fill_polygons
 from engine.pixels.tone import blur, luma
 from engine.swappers.mesh_warp import MeshWarp
 from engine.values import Aligned, Pixels, Points
@@ -45,7 +45,7 @@ def cheeks(pixels: Pixels, mesh: Points) -> NDArray[np.float32]:
 
 def inside(points: Points, ring: tuple[int, ...], size: int, margin: int) -> NDArray[np.bool_]:
     """The pixels within a ring of the mesh, `margin` away from it."""
-    filled = (fill_polygon(points[list(ring)], size) > 0.99).astype(np.uint8)
+    filled = (fill_polygons([points[list(ring)]], size) > 0.99).astype(np.uint8)
     return cv2.erode(filled, np.ones((2 * margin + 1,) * 2, np.uint8)) > 0
 
 
@@ -132,7 +132,7 @@ def test_eyeballs_and_the_mouth_s_inside_stay_the_target_s(
     source = swapper.prepare(giver.portrait)
     crop = aligned(swapper, target, size)
     patch = patch_of(swapper, source, target, size)
-    points = reshaped(crop.mesh, source.shape, 1.0)
+    points = reshaped(crop.mesh, source.shape)
     for ring, colour in ((LEFT_EYE, GREEN), (RIGHT_EYE, GREEN), (INNER_LIPS, BLUE)):
         opening = inside(points, ring, size, 4)
         assert opening.any()
@@ -148,7 +148,7 @@ def test_the_mouth_s_inside_moves_with_the_mouth(swapper: MeshWarp, stage: Stage
     told = Aligned(np.stack([xs, ys, 0 * xs], axis=-1), crop.to_crop, crop.mesh)
     source = stage.source(swapper, "P009")
     (patch,) = swapper.swap([told], [source])
-    points = reshaped(crop.mesh, source.shape, 1.0)
+    points = reshaped(crop.mesh, source.shape)
     opening = inside(points, INNER_LIPS, size, 6)
     here = np.argwhere(opening)[:, ::-1].astype(np.float32).mean(axis=0)
     there = patch.pixels[opening][:, :2].mean(axis=0) * size
