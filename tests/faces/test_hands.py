@@ -140,7 +140,7 @@ def test_where_no_hand_is_the_landmark_network_has_no_work() -> None:
     watch = Watch()
     assert watch.over(clip([None] * 10)) == [()] * 10
     assert watch.landmarker.looks == 0
-    assert watch.detector.looks == 3
+    assert watch.detector.looks == 2
 
 
 def test_a_hand_that_touches_no_face_costs_nothing_more() -> None:
