@@ -103,7 +103,7 @@ def signed_areas(corners: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def vertex_normals(points: Points, mesh: FaceMesh) -> Points:
-    """Unit normals (468, 3) of mesh `points` (468, 3) with y down and z away from the camera.
+    """Unit normals (468, 3), into the head, of mesh `points` (468, 3), y down, z from the camera.
 
     A vertex that faces the camera has a positive third component.
     """

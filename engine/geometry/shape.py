@@ -92,7 +92,7 @@ def _partings() -> tuple[NDArray[np.float32], ...]:
         for rings, shares in (
             ((LEFT_EYE, LEFT_LIDS, LEFT_ORBIT), (1.0, 1.0, 0.5)),
             ((RIGHT_EYE, RIGHT_LIDS, RIGHT_ORBIT), (1.0, 1.0, 0.5)),
-            (LIPS, (1.0, 1.0, 1.0, 1.0)),
+            (LIPS, (1.0, 1.0, 0.8, 0.5)),
         )
     )
 

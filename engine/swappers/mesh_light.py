@@ -15,14 +15,14 @@ from engine.values import Mask
 
 FLOOR = 0.03  # keeps the logarithm of black finite
 # Light's terms may turn by this much: the source's own shading by shape is identity and stays.
-_RIDGE = (1e-6, 1e-2, 1e-2, *[0.6] * 5)
+_RIDGE = (1e-6, 2e-2, 2e-2, *[1.0] * 5)
 _MOST = 2.5  # log units of the strongest gain
 _ROUNDS = 3
 _OUTLIER = 0.25  # log units at which a pixel's say has halved
 
 
 def light_basis(normals: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Terms that light on a head is fitted with: (h, w, 9) for unit `normals` (h, w, 3).
+    """Terms that light on a head is fitted with: (h, w, 8) for unit `normals` (h, w, 3).
 
     1, x, y, the normal's x and y, and their products: the first two orders of spherical harmonics
     (Ramamoorthi and Hanrahan 2001) and a linear drift over the picture.

@@ -30,8 +30,8 @@ _BEARD = (
     *(177, 137, 123, 50, 36, 203, 98, 2, 327, 423, 266, 280, 352, 366, 401),
     *(397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172),
 )
-_DARK = (0.48, 0.88)  # log units below skin in its light, from which it is something else
-_EDGE = (0.62, 1.0)  # the opening is taken in by half its blur, so that lashes are the source's
+_DARK = (0.55, 0.95)  # log units below skin in its light, from which it is something else
+_EDGE = (0.52, 0.97)  # an opening is taken in by half its blur: lashes are the source's
 _CLOSING = (0.45, 0.8)  # of the source's own opening
 _EYES = (
     (LEFT_ORBIT, LEFT_EYE_GAP, (33, 133)),
