@@ -20,6 +20,7 @@ SelectorOrder: TypeAlias = Literal[
     "worst-best",
 ]
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+Precision: TypeAlias = Literal["fp32", "fp16"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ WITHOUT_MEDIA = {"faces", "selection", "swappers", "enhance", "compose"}
 THIRD_PARTY = {
     "pixels": {"cv2"},
     "media": {"av"},
-    "runtime": {"onnxruntime", "platformdirs"},
+    "runtime": {"onnx", "onnxruntime", "platformdirs"},
     "parameters": {"pydantic"},
     "app": {"platformdirs"},
     "jobs": {"platformdirs"},

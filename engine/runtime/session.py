@@ -27,6 +27,7 @@ class TensorSpec:
 
     name: str
     shape: tuple[int | None, ...]
+    dtype: str = "float32"
 
 
 class Session:
@@ -70,8 +71,8 @@ class Session:
 
     @property
     def batchable(self) -> bool:
-        """Whether the first dimension of every input is free."""
-        return all(spec.shape[:1] == (None,) for spec in self.inputs)
+        """Whether the first dimension of every input is free, single settings left aside."""
+        return all(spec.shape[0] is None for spec in self.inputs if len(spec.shape) > 1)
 
     def run(self, *arrays: Tensor) -> list[Tensor]:
         """The outputs in the graph's order, for the inputs in the graph's order.
@@ -159,9 +160,10 @@ def _cores() -> int:
 
 
 def _spec(value: Any) -> TensorSpec:
-    return TensorSpec(
-        value.name, tuple(size if isinstance(size, int) else None for size in value.shape)
-    )
+    shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+    # "tensor(float)": numpy calls this one by another name.
+    kind = str(value.type).removeprefix("tensor(").removesuffix(")")
+    return TensorSpec(value.name, shape, {"float": "float32", "double": "float64"}.get(kind, kind))
 
 
 def _check(network: str, spec: TensorSpec, array: Tensor) -> None:

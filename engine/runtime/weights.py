@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -10,7 +9,6 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -18,6 +16,7 @@ from typing import Final, Literal, TypeAlias
 from platformdirs import user_data_path
 
 from engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
+from engine.runtime.files import replacing, sha256_of
 from engine.runtime.manifest import (
     MANIFEST,
     PACKS,
@@ -210,7 +209,7 @@ class WeightStore:
         )
 
     def _import_file(self, file: Path, called: str, *, source: Path) -> Weight:
-        sha256 = _sha256(file)
+        sha256 = sha256_of(file)
         for weight in self._embedded:
             if weight.sha256 == sha256:
                 self._copy(file, weight.file)
@@ -238,7 +237,7 @@ class WeightStore:
     def _copy(self, file: Path, name: str) -> None:
         """Beside its place first, then renamed: nobody ever sees half of a file."""
         target = self.user_folder / name
-        with _beside(target) as scratch:
+        with replacing(target) as scratch:
             shutil.copyfile(file, scratch)
         with self._lock:
             self._verified.discard(target)
@@ -246,25 +245,8 @@ class WeightStore:
     def _record(self, weight: Weight) -> None:
         others = [item for item in self._imported() if item.name != weight.name]
         rows = [asdict(item) for item in [*others, weight]]
-        with _beside(self.user_folder / RECORD) as scratch:
+        with replacing(self.user_folder / RECORD) as scratch:
             scratch.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A scratch file in the target's folder, which takes the target's place at the end."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        os.close(handle)
-        scratch = Path(name)
-        try:
-            yield scratch
-            scratch.replace(target)
-        finally:
-            scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise WeightsError(f"{target} cannot be written: {error.strerror or error}.") from error
 
 
 def _candidates(path: Path) -> Iterator[tuple[str, Path]]:
@@ -309,14 +291,9 @@ def _verify(path: Path, weight: Weight) -> None:
             f"The weight file {path} has {size} bytes, not the {weight.size} of {weight.name}; "
             f"{remedy}"
         )
-    found = _sha256(path)
+    found = sha256_of(path)
     if found != weight.sha256:
         raise WeightsCorrupt(
             f"The weight file {path} has the sha256 {found}, not the {weight.sha256} of "
             f"{weight.name}; {remedy}"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -59,13 +59,13 @@ def test_the_folder_comes_from_the_environment_first(
 
 def test_a_path_is_verified_once(store: WeightStore, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
-    digest = room._sha256
+    digest = room.sha256_of
 
     def counted(path: Path) -> str:
         read.append(path)
         return digest(path)
 
-    monkeypatch.setattr(room, "_sha256", counted)
+    monkeypatch.setattr(room, "sha256_of", counted)
     assert store.path("yunet") == store.path("yunet") == store.folder / "yunet_2023mar.onnx"
     assert len(read) == 1
 

@@ -63,3 +63,43 @@ def _save(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, path)
     return path
+
+
+def save_swapper(path: Path, *, fixed: str = "", weight: float = 1.0) -> Path:
+    """An inswapper in small, at batch 1: target times `weight`, tinted by the source's first three.
+
+    What holds real ones to batch 1 is in it: a Reshape and a Resize of constant shapes. With
+    `fixed` "inside", rows of several pictures would be mixed up. Its last initializer is the map
+    of latents, 2 on the diagonal.
+    """
+    merged = [1, 3, 64, 256] if fixed == "inside" else [1, 3, 128, 128]
+    constants = {
+        "twice": np.array([1, 3, 256, 256]),
+        "once": np.array([1, 3, 128, 128]),
+        "style": np.array([1, 512, 1, 1]),
+        "merged": np.array(merged),
+        "flat": np.array([3, -1] if fixed == "inside" else [1, -1]),
+        "from": np.array([0]),
+        "to": np.array([3]),
+        "axis": np.array([1]),
+        "scale": np.full((1, 3, 128, 128), weight, np.float32),
+        "emap": 2 * np.eye(512, dtype=np.float32),
+    }
+    make = helper.make_node
+    nodes = [
+        make("Resize", ["target", "", "", "twice"], ["large"], mode="nearest"),
+        make("Resize", ["large", "", "", "once"], ["small"], mode="nearest"),
+        make("Reshape", ["small", "flat"], ["row"]),
+        make("Reshape", ["row", "once"], ["again"]),
+        make("Mul", ["again", "scale"], ["weighted"]),
+        make("Reshape", ["source", "style"], ["styles"]),
+        make("Slice", ["styles", "from", "to", "axis"], ["tint"]),
+        make("Add", ["weighted", "tint"], ["output"]),
+    ]
+    return _save(
+        path,
+        nodes,
+        {"target": (1, 3, 128, 128), "source": (1, 512)},
+        {"output": (1, 3, 128, 128)},
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )

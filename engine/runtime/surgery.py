@@ -1,0 +1,407 @@
+"""Graphs made fit for the work: a free batch axis, half precision, and inswapper's map of latents.
+
+What is made is tested against the original before it is used, and kept in the user's folder under
+the sha256 of the original and the version of this module's work, so that it is made once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import RuntimeUnavailable, WeightsCorrupt, WeightsError
+from engine.options import Precision
+from engine.runtime.files import replacing, sha256_of
+from engine.runtime.manifest import InputSpec, Weight
+from engine.runtime.providers import CPU, Provider
+from engine.runtime.session import Session, Tensor, TensorSpec
+from engine.runtime.weights import WeightStore
+
+VERSION: Final = 1
+BATCH_BOUND: Final = 1e-3  # of the largest answer, or of 1 where all are smaller
+LEAST_PSNR: Final = 40.0  # dB, half against single precision
+_LATENT = 512
+_FREE = "N"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A graph to open a session on.
+
+    `batchable` tells whether it takes any number of pictures at once; where it does not, `note`
+    says why.
+    """
+
+    path: Path
+    batchable: bool
+    precision: Precision
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """The sha256 of what was made, or "" and the reason why it is not used."""
+
+    sha256: str
+    reason: str = ""
+
+
+class _RefusedError(Exception):
+    """The operation cannot be done, or its result did not pass the test."""
+
+
+def prepared(
+    store: WeightStore,
+    name: str,
+    *,
+    precision: Precision = "fp32",
+    providers: Sequence[Provider] = (CPU,),
+) -> Prepared:
+    """The graph of a network with its batch axis free if that can be, at the asked precision.
+
+    A graph of batch 1 is freed where two pictures at once give what each gives alone; else it
+    stays as it is. At "fp16" all weights and arithmetic are of half precision, and inputs and
+    outputs stay float32; a graph that is stored so already is left alone. The tests run on
+    `providers`, the ones that the session will run on.
+
+    Raises:
+        WeightsMissing, WeightsCorrupt: as `WeightStore.path` does.
+        WeightsError: at half precision the answers are not finite, or further from those of
+            single precision than `LEAST_PSNR` allows.
+        RuntimeUnavailable: the graph needs work and the package onnx is not installed, or a
+            provider fails.
+    """
+    weight, path = store.weight(name), store.path(name)
+    bench = _bench(store, weight)
+    original = Session(path, providers)
+    note = ""
+    if not original.batchable:
+        freed = _once(
+            bench / "batch.onnx",
+            providers[0].name,
+            lambda scratch: _save(free_batch(_load(path)), scratch),
+            lambda scratch: _same_alone(original, _opened(scratch, providers), weight.input),
+        )
+        note = freed.reason and f"{name} runs one picture at a time: {freed.reason}"
+        path = bench / "batch.onnx" if freed.sha256 else path
+    if precision == "fp16":
+        path = _halved(path, original, weight, bench, providers)
+    return Prepared(path, not note, precision, note)
+
+
+def emap(store: WeightStore, name: str) -> NDArray[np.float32]:
+    """The (512, 512) matrix that an embedding is multiplied with to become inswapper's latent.
+
+    It is the last initializer of that shape in the file as it was imported.
+
+    Raises:
+        WeightsMissing, WeightsCorrupt: as `WeightStore.path` does.
+        WeightsError: the graph holds no such matrix.
+        RuntimeUnavailable: it was not read before, and the package onnx is not installed.
+    """
+    weight, path = store.weight(name), store.path(name)
+    target = _bench(store, weight) / "emap.npy"
+    verdict = _once(target, "any", lambda scratch: _write_emap(path, scratch), lambda _: None)
+    if not verdict.sha256:
+        raise WeightsError(f"{name} cannot be used as an inswapper: {verdict.reason}")
+    matrix: NDArray[np.float32] = np.load(target)
+    return matrix
+
+
+def free_batch(model: Any) -> Any:
+    """The model, changed in place: the leading 1 of inputs and outputs becomes any number.
+
+    What would pin it inside is rewritten: constant shapes of Reshape copy the batch, and sizes of
+    Resize become scales.
+    """
+    graph = model.graph
+    # An input of one number or a row of them is a setting, not a batch.
+    batches = [value for value in graph.input if len(value.type.tensor_type.shape.dim) > 1]
+    for value in [*batches, *graph.output]:
+        dims = value.type.tensor_type.shape.dim
+        if not dims or dims[0].dim_value not in (0, 1):
+            raise _RefusedError(f"{value.name} does not begin with a batch axis.")
+        dims[0].dim_param = _FREE
+    constants = dict(_constants(graph))
+    shapes: dict[str, list[int]] | None = None
+    for node in graph.node:
+        if node.op_type == "Reshape" and _leads_with_one(constants, node.input[1]):
+            node.input[1] = _add(graph, node, _copying(node, constants[node.input[1]]))
+        elif (
+            node.op_type == "Resize"
+            and len(node.input) == 4
+            and _leads_with_one(constants, node.input[3])
+        ):
+            shapes = _shapes(model) if shapes is None else shapes
+            scales = _scales(node, shapes.get(node.input[0], []), constants[node.input[3]])
+            node.input[2] = _add(graph, node, scales)
+            del node.input[3]
+    # They tell of batch 1 still.
+    del graph.value_info[:]
+    return model
+
+
+def to_half(model: Any) -> Any:
+    """A model of half precision inside, whose inputs and outputs are float32 as before."""
+    _onnx()
+    from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415 - onnx
+
+    return convert_float_to_float16(model, keep_io_types=True)
+
+
+def _bench(store: WeightStore, weight: Weight) -> Path:
+    return store.user_folder / "prepared" / weight.sha256 / f"v{VERSION}"
+
+
+def _halved(
+    path: Path, original: Session, weight: Weight, bench: Path, providers: Sequence[Provider]
+) -> Path:
+    target = bench / f"{path.stem}-fp16.onnx" if path.parent == bench else bench / "fp16.onnx"
+
+    def make(scratch: Path) -> None:
+        model = _load(path)
+        if _is_half(model):
+            raise _RefusedError(_STORED_SO)
+        _save(to_half(model), scratch)
+
+    verdict = _once(
+        target,
+        providers[0].name,
+        make,
+        lambda scratch: _close(original, _opened(scratch, providers), weight.input),
+    )
+    if verdict.reason == _STORED_SO:
+        return path
+    if not verdict.sha256:
+        raise WeightsError(
+            f"{weight.name} cannot run at fp16 on {providers[0].name}: {verdict.reason} "
+            "Use the precision fp32."
+        )
+    return target
+
+
+_STORED_SO: Final = "It is stored at half precision."
+
+
+def _once(
+    target: Path,
+    where: str,
+    make: Callable[[Path], None],
+    test: Callable[[Path], None],
+) -> _Verdict:
+    """What came of making and testing `target`, now or at an earlier time.
+
+    `where` names what it was tested on: the same file may pass on one provider and fail on another.
+    """
+    record = target.with_name(f"{target.name}.{where}.json")
+    known = _known(record)
+    if known and (not known.sha256 or (target.is_file() and sha256_of(target) == known.sha256)):
+        return known
+    try:
+        with replacing(target) as scratch:
+            make(scratch)
+            test(scratch)
+            verdict = _Verdict(sha256_of(scratch))
+    except _RefusedError as error:
+        verdict = _Verdict("", str(error))
+    with replacing(record) as scratch:
+        scratch.write_text(json.dumps(asdict(verdict)) + "\n", "utf-8")
+    return verdict
+
+
+def _known(record: Path) -> _Verdict | None:
+    """The verdict on file; None where there is none that can be read: then the work is repeated."""
+    try:
+        fields = json.loads(record.read_text("utf-8"))
+        return _Verdict(str(fields["sha256"]), str(fields["reason"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _onnx() -> ModuleType:
+    try:
+        import onnx  # noqa: PLC0415 - only surgery needs it, and only the first time
+    except ImportError as error:
+        raise RuntimeUnavailable(
+            "An imported network must be prepared once, and that needs the package onnx; run "
+            "`pip install 'faceswap-engine[packs]'`."
+        ) from error
+    module: ModuleType = onnx
+    return module
+
+
+def _load(path: Path) -> Any:
+    return _onnx().load(str(path))
+
+
+def _save(model: Any, path: Path) -> None:
+    path.write_bytes(model.SerializeToString())
+
+
+def _write_emap(path: Path, scratch: Path) -> None:
+    found = [
+        initializer
+        for initializer in _load(path).graph.initializer
+        if list(initializer.dims) == [_LATENT, _LATENT]
+    ]
+    if not found:
+        raise _RefusedError(f"{path.name} holds no matrix of {_LATENT} x {_LATENT}.")
+    matrix = _onnx().numpy_helper.to_array(found[-1]).astype(np.float32)
+    with scratch.open("wb") as file:
+        np.save(file, matrix)
+
+
+def _is_half(model: Any) -> bool:
+    """Whether most of the numbers that the graph computes with are of half precision."""
+    types = _onnx().TensorProto
+    counts = {types.FLOAT: 0, types.FLOAT16: 0}
+    used = {name for node in model.graph.node for name in node.input}
+    for initializer in model.graph.initializer:
+        if initializer.name in used and initializer.data_type in counts:
+            counts[initializer.data_type] += int(np.prod(initializer.dims))
+    return counts[types.FLOAT16] > counts[types.FLOAT]
+
+
+def _constants(graph: Any) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """The whole-number constants of a graph by name: shapes and sizes are among them."""
+    onnx = _onnx()
+    for initializer in graph.initializer:
+        if initializer.data_type == onnx.TensorProto.INT64:
+            yield initializer.name, onnx.numpy_helper.to_array(initializer)
+    for node in graph.node:
+        for attribute in node.attribute if node.op_type == "Constant" else ():
+            if attribute.name == "value" and attribute.t.data_type == onnx.TensorProto.INT64:
+                yield node.output[0], onnx.numpy_helper.to_array(attribute.t)
+            elif attribute.name == "value_ints":
+                yield node.output[0], np.array(attribute.ints, np.int64)
+
+
+def _leads_with_one(constants: dict[str, NDArray[np.int64]], name: str) -> bool:
+    shape = constants.get(name)
+    return shape is not None and shape.ndim == 1 and shape.size > 1 and int(shape[0]) == 1
+
+
+def _copying(node: Any, shape: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The shape with its first number taken from the input, which is what 0 means to Reshape."""
+    if any(attribute.name == "allowzero" and attribute.i for attribute in node.attribute):
+        raise _RefusedError(f"{node.name or node.output[0]} reshapes to a fixed batch.")
+    copying = shape.copy()
+    copying[0] = 0
+    return copying
+
+
+def _scales(node: Any, have: list[int], want: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The scales that Resize must be given to reach the wanted sizes, to the pixel."""
+    if len(have) == len(want) and all(have):
+        scales: NDArray[np.float32] = np.divide(want, have).astype(np.float32)
+        if np.array_equal(np.floor(np.array(have, np.float32) * scales), want):
+            return scales
+    raise _RefusedError(f"{node.name or node.output[0]} resizes to a fixed batch.")
+
+
+def _shapes(model: Any) -> dict[str, list[int]]:
+    """The shape of every tensor, 0 where a dimension is not known."""
+    graph = _onnx().shape_inference.infer_shapes(model).graph
+    return {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim][:1]
+        and [1, *(dim.dim_value for dim in value.type.tensor_type.shape.dim[1:])]
+        for value in [*graph.input, *graph.value_info, *graph.output]
+    }
+
+
+def _add(graph: Any, node: Any, value: NDArray[Any]) -> str:
+    """A new constant for one node; shared ones may mean something else to others."""
+    name = f"{node.output[0]}_batch"
+    # In front: what stands last in the file is how others find the map of latents.
+    graph.initializer.insert(0, _onnx().numpy_helper.from_array(value, name))
+    return name
+
+
+def _same_alone(original: Session, freed: Session, spec: InputSpec) -> None:
+    """Refuses a graph whose answers to two pictures at once differ from those to each alone."""
+    pair = [_probe(original.inputs, spec, seed) for seed in (1, 2)]
+    alone = [original.run(*arrays) for arrays in pair]
+    together = [
+        np.concatenate(both) if both[0].ndim > 1 else both[0] for both in zip(*pair, strict=True)
+    ]
+    answers = _answers(freed, together)
+    for output, answer, *parts in zip(original.outputs, answers, *alone, strict=True):
+        expected = np.concatenate(parts)
+        if answer.shape != expected.shape:
+            raise _RefusedError(
+                f"two pictures at once give {output.name} of shape {answer.shape}, not "
+                f"{expected.shape}."
+            )
+        bound = BATCH_BOUND * max(1.0, float(np.abs(expected).max(initial=0)))
+        apart = float(np.abs(answer - expected).max(initial=0))
+        if not apart <= bound:  # NaN included
+            raise _RefusedError(
+                f"in two pictures at once, {output.name} differs by {apart:.2g} from what each "
+                f"gives alone (at most {bound:.2g} may be)."
+            )
+
+
+def _close(single: Session, half: Session, spec: InputSpec) -> None:
+    """Refuses a graph of half precision that strays from that of single precision."""
+    arrays = _probe(single.inputs, spec, 1)
+    answers = _answers(half, arrays)
+    for output, answer, expected in zip(single.outputs, answers, single.run(*arrays), strict=True):
+        if not np.isfinite(answer).all():
+            raise _RefusedError(f"{output.name} is not finite at half precision.")
+        error = float(np.square(answer - expected, dtype=np.float64).mean())
+        peak = float(np.ptp(expected)) or 1.0
+        psnr = 10 * np.log10(peak**2 / error) if error else np.inf
+        if psnr < LEAST_PSNR:
+            raise _RefusedError(
+                f"{output.name} is {psnr:.0f} dB from single precision ({LEAST_PSNR:.0f} dB is "
+                "the least)."
+            )
+
+
+def _opened(path: Path, providers: Sequence[Provider]) -> Session:
+    try:
+        return Session(path, providers)
+    except WeightsCorrupt as error:
+        raise _RefusedError(f"the changed graph does not load: {_line(error)}") from error
+
+
+def _answers(session: Session, arrays: Sequence[Tensor]) -> list[Tensor]:
+    """What the changed graph gives; that it cannot run at all is a reason, too."""
+    try:
+        return session.run(*arrays)
+    except RuntimeUnavailable as error:
+        raise _RefusedError(f"the changed graph does not run: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _probe(inputs: Sequence[TensorSpec], spec: InputSpec, seed: int) -> list[NDArray[Any]]:
+    """One picture, and what else the graph takes, as the network would be given them."""
+    generator = np.random.default_rng(seed)
+    return [_example(tensor, spec, generator) for tensor in inputs]
+
+
+def _example(tensor: TensorSpec, spec: InputSpec, generator: np.random.Generator) -> NDArray[Any]:
+    # Sides that are free are those of a detector's picture.
+    side = spec.size or 8 * spec.multiple
+    shape = [size or (side if axis else 1) for axis, size in enumerate(tensor.shape)]
+    example: NDArray[Any]
+    if len(shape) == 4:
+        across = (3, 1, 1) if spec.layout == "NCHW" else (3,)
+        mean, std = (np.reshape(triple, across) for triple in (spec.mean, spec.std))
+        example = (generator.uniform(0, 255, shape) - mean) / std
+    elif len(shape) == 2:
+        vectors = generator.normal(size=shape)
+        example = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    else:
+        example = np.full(shape, 0.5)
+    return example.astype(tensor.dtype)

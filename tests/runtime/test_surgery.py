@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from engine.errors import RuntimeUnavailable, WeightsError
+from engine.runtime import surgery
+from engine.runtime.session import Session
+from engine.runtime.weights import WeightStore
+from tests.runtime.tiny_models import Signature, save_difference, save_swapper
+
+NAME = "inswapper_128"
+RNG = np.random.default_rng(5)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> WeightStore:
+    return WeightStore(user_folder=tmp_path / "user")
+
+
+def bring(store: WeightStore, file: Path) -> None:
+    store.import_path(file)
+
+
+def pictures(count: int) -> list[np.ndarray]:
+    target = RNG.uniform(0, 1, (count, 3, 128, 128)).astype(np.float32)
+    return [target, RNG.normal(size=(count, 512)).astype(np.float32)]
+
+
+def test_a_batch_gives_what_each_gives_alone(store: WeightStore, tmp_path: Path) -> None:
+    bring(store, save_swapper(tmp_path / f"{NAME}.onnx", weight=0.5))
+    made = surgery.prepared(store, NAME)
+    assert (made.batchable, made.precision, made.note) == (True, "fp32", "")
+    session = Session(made.path)
+    assert session.batchable
+    targets, sources = pictures(3)
+    (together,) = session.run(targets, sources)
+    np.testing.assert_allclose(
+        together, 0.5 * targets + sources[:, :3, None, None], rtol=0, atol=1e-6
+    )
+
+
+def test_a_graph_that_mixes_its_pictures_stays_at_one(store: WeightStore, tmp_path: Path) -> None:
+    bring(store, save_swapper(tmp_path / f"{NAME}.onnx", fixed="inside"))
+    made = surgery.prepared(store, NAME)
+    assert made.path == store.path(NAME)
+    assert not made.batchable
+    assert made.note.startswith(f"{NAME} runs one picture at a time: ")
+
+
+def test_a_graph_whose_batch_is_free_is_left_alone(
+    store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signature = Signature({"data": ("N", 3, 96, 96)}, {"fc1": (1, 3)})
+    bring(store, signature.save(tmp_path / "genderage.onnx"))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert surgery.prepared(store, "genderage").path == store.path("genderage")
+
+
+def test_half_precision_is_close_and_its_ends_are_single(
+    store: WeightStore, tmp_path: Path
+) -> None:
+    bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
+    whole, half = surgery.prepared(store, NAME), surgery.prepared(store, NAME, precision="fp16")
+    assert half.precision == "fp16"
+    assert half.batchable
+    types = {one.name: one.data_type for one in onnx.load(str(half.path)).graph.initializer}
+    assert types["scale"] == onnx.TensorProto.FLOAT16
+    arrays = pictures(2)
+    (exact,), (close,) = Session(whole.path).run(*arrays), Session(half.path).run(*arrays)
+    assert close.dtype == np.float32
+    assert 0 < np.abs(exact - close).max() < 0.01
+
+
+@pytest.mark.parametrize(("weight", "why"), [(1e5, "not finite|dB"), (1e-9, "dB")])
+def test_half_precision_that_strays_is_refused(
+    store: WeightStore, tmp_path: Path, weight: float, why: str
+) -> None:
+    path = save_swapper(tmp_path / f"{NAME}.onnx", weight=weight)
+    if weight < 1:
+        amplify(path, 1 / weight)
+    bring(store, path)
+    for _ in range(2):  # the second answer is the one on file
+        with pytest.raises(WeightsError, match=rf"{NAME} cannot run at fp16 .*({why}).*fp32"):
+            surgery.prepared(store, NAME, precision="fp16")
+    assert surgery.prepared(store, NAME).batchable
+
+
+def amplify(path: Path, factor: float) -> None:
+    """Multiplies what the graph takes of its target once more."""
+    model = onnx.load(str(path))
+    graph = model.graph
+    graph.initializer.insert(
+        0, onnx.numpy_helper.from_array(np.array([factor], np.float32), "factor")
+    )
+    node = onnx.helper.make_node("Mul", ["output", "factor"], ["louder"])
+    graph.node.append(node)
+    graph.output[0].name = "louder"
+    onnx.save(model, str(path))
+
+
+def test_what_is_stored_at_half_precision_stays_so(store: WeightStore, tmp_path: Path) -> None:
+    path = save_swapper(tmp_path / f"{NAME}.onnx")
+    model = surgery.to_half(onnx.load(str(path)))
+    onnx.save(model, str(tmp_path / "inswapper_128_fp16.onnx"))
+    bring(store, tmp_path / "inswapper_128_fp16.onnx")
+    name = "inswapper_128_fp16"
+    assert (
+        surgery.prepared(store, name, precision="fp16").path == surgery.prepared(store, name).path
+    )
+
+
+def test_work_is_done_once_and_again_where_it_was_spoiled(
+    store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
+    made = surgery.prepared(store, NAME, precision="fp16")
+    matrix = surgery.emap(store, NAME)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "onnx", None)
+        assert surgery.prepared(store, NAME, precision="fp16") == made
+        np.testing.assert_array_equal(surgery.emap(store, NAME), matrix)
+    content = bytearray(made.path.read_bytes())
+    content[len(content) // 2] ^= 1
+    made.path.write_bytes(content)
+    assert surgery.prepared(store, NAME, precision="fp16") == made
+    assert made.path.read_bytes() != bytes(content)
+    assert not [file for file in made.path.parent.iterdir() if file.name.startswith(".")]
+
+
+def test_without_onnx_it_says_what_to_install(
+    store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    for work in (surgery.prepared, surgery.emap):
+        with pytest.raises(RuntimeUnavailable, match=r"faceswap-engine\[packs\]"):
+            work(store, NAME)
+
+
+def test_the_map_of_latents_is_the_originals_last_of_its_shape(
+    store: WeightStore, tmp_path: Path
+) -> None:
+    bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
+    matrix = surgery.emap(store, NAME)
+    assert matrix.dtype == np.float32
+    np.testing.assert_array_equal(matrix, 2 * np.eye(512))
+    # Others find it last in what surgery made, too.
+    model = onnx.load(str(surgery.prepared(store, NAME).path))
+    assert model.graph.initializer[-1].name == "emap"
+
+
+def test_a_graph_without_a_map_is_told(store: WeightStore, tmp_path: Path) -> None:
+    signature = Signature(
+        {"target": (1, 3, 128, 128), "source": (1, 512)}, {"output": (1, 3, 128, 128)}
+    )
+    bring(store, signature.save(tmp_path / f"{NAME}.onnx"))
+    with pytest.raises(WeightsError, match=r"holds no matrix of 512 x 512"):
+        surgery.emap(store, NAME)
+
+
+def test_settings_are_no_batch(tmp_path: Path) -> None:
+    model = onnx.load(str(save_difference(tmp_path / "one.onnx", (1, 2))))
+    setting = onnx.helper.make_tensor_value_info("weight", onnx.TensorProto.DOUBLE, [1])
+    model.graph.input.append(setting)
+    freed = surgery.free_batch(model).graph
+    assert [value.type.tensor_type.shape.dim[0].dim_param for value in freed.input] == [
+        "N",
+        "N",
+        "",
+    ]
