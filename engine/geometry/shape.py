@@ -9,6 +9,7 @@ learns the modes and the shares from the sixteen expressions of ten synthetic pe
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -61,12 +62,15 @@ def reshaped(target: Points, source_shape: Points) -> Points:
     own, pose = frontal(target)
     weights, (modes, shares) = _weights(), _expression()
     difference = (source_shape - own).reshape(-1)
-    difference -= modes.T @ (shares * (modes @ difference))
+    # einsum, as BLAS would wake its threads for this in every worker.
+    amounts = shares * np.einsum("mk,k->m", modes, difference)
+    difference -= np.einsum("mk,m->k", modes, amounts)
     moved = difference.reshape(-1, 3) * weights[:, None]
-    for parting, (gap, corners) in zip(_partings(), _OPENINGS, strict=True):
+    for parting, (gap, corners) in zip(_PARTINGS, _OPENINGS, strict=True):
         opening, usual = (openness(shape, gap, corners) for shape in (own, source_shape))
         closed = np.interp(opening / max(usual, 1e-6), (0.5, 0.85), (1.0, 0.0))
-        moved -= (1.0 if gap is MOUTH_GAP else np.float32(closed)) * (parting @ moved)
+        share = 1.0 if gap is MOUTH_GAP else float(closed)
+        moved[parting.vertices] -= np.float32(share) * parting.of(moved)
     back = np.linalg.inv(pose[:, :3])
     return np.asarray(target + moved @ back.T, np.float32)
 
@@ -80,31 +84,43 @@ def _weights() -> NDArray[np.float32]:
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
-@cache
-def _partings() -> tuple[NDArray[np.float32], ...]:
-    """The part of vertex moves that opens or closes an eye or the mouth: three of (468, 468).
+@dataclass(frozen=True, slots=True, eq=False)
+class _Parting:
+    """What opens and closes one opening: vertices, the inner pair across it, and their shares."""
 
-    Half of what parts two vertices across an opening falls to each, and to the vertices further
-    out alike, so that lids and lips keep their own thickness when it is taken back.
-    """
-    return tuple(
-        _parting(rings, shares)
-        for rings, shares in (
-            ((LEFT_EYE, LEFT_LIDS, LEFT_ORBIT), (1.0, 1.0, 0.5)),
-            ((RIGHT_EYE, RIGHT_LIDS, RIGHT_ORBIT), (1.0, 1.0, 0.5)),
-            (LIPS, (1.0, 1.0, 0.8, 0.5)),
-        )
+    vertices: NDArray[np.intp]
+    upper: NDArray[np.intp]
+    lower: NDArray[np.intp]
+    shares: NDArray[np.float32]
+
+    def of(self, moves: Points) -> Points:
+        """The part of these vertices' `moves` (468, 3) that parts the pair, (k, 3).
+
+        Half of it falls to each side, and to the vertices further out alike, so that lids and lips
+        keep their own thickness when it is taken back.
+        """
+        return (moves[self.upper] - moves[self.lower]) * self.shares[:, None]
+
+
+def _parting(rings: tuple[tuple[int, ...], ...], shares: tuple[float, ...]) -> _Parting:
+    inner = rings[0]
+    rows = [
+        (vertex, inner[-i], inner[i], side * share)
+        for ring, share in zip(rings, shares, strict=True)
+        for i in range(1, len(ring) // 2)
+        for vertex, side in ((ring[i], -0.5), (ring[-i], 0.5))
+    ]
+    vertices, upper, lower, weights = zip(*rows, strict=True)
+    return _Parting(
+        np.array(vertices), np.array(upper), np.array(lower), np.array(weights, np.float32)
     )
 
 
-def _parting(rings: tuple[tuple[int, ...], ...], shares: tuple[float, ...]) -> NDArray[np.float32]:
-    operator = np.zeros((len(face_mesh().vertices),) * 2, np.float32)
-    for ring, share in zip(rings, shares, strict=True):
-        for i in range(1, len(ring) // 2):
-            for vertex, sign in ((ring[i], -0.5), (ring[-i], 0.5)):
-                operator[vertex, rings[0][-i]] += sign * share
-                operator[vertex, rings[0][i]] -= sign * share
-    return operator
+_PARTINGS = (
+    _parting((LEFT_EYE, LEFT_LIDS, LEFT_ORBIT), (1.0, 1.0, 0.5)),
+    _parting((RIGHT_EYE, RIGHT_LIDS, RIGHT_ORBIT), (1.0, 1.0, 0.5)),
+    _parting(LIPS, (1.0, 1.0, 0.8, 0.5)),
+)
 
 
 @cache

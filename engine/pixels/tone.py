@@ -12,7 +12,7 @@ from engine.values import Mask, Pixels
 
 Field = NDArray[np.float32]  # (h, w, channels)
 
-_LUMA = np.array((0.2126, 0.7152, 0.0722), np.float32)
+_LUMA = np.array([(0.2126, 0.7152, 0.0722)], np.float32)
 
 
 def shrink(pixels: NDArray[np.float32], size: int) -> Field:
@@ -38,9 +38,11 @@ def weighted_blur(field: Field, weights: Mask, sigma: float) -> tuple[Field, Mas
     return mean.astype(np.float32, copy=False), seen
 
 
-def luma(pixels: Pixels) -> Mask:
-    """BT.709 luma of RGB, (h, w)."""
-    return cast("Mask", pixels @ _LUMA)
+def luma(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """BT.709 luma of RGB (..., 3), (...)."""
+    # Not a matrix product: BLAS would wake its threads for it in every worker.
+    flat = np.ascontiguousarray(pixels).reshape(-1, 1, 3)
+    return cast("Mask", cv2.transform(flat, _LUMA)).reshape(pixels.shape[:-1])
 
 
 def smoothstep(low: float, high: float, values: ArrayLike) -> NDArray[np.float32]:
