@@ -15,10 +15,12 @@ import numpy as np
 
 from engine.errors import NoFaceFound
 from engine.options import SelectionRule, SelectorOrder
-from engine.values import Attributes, Embedding, Face
+from engine.values import Attributes, Calibration, Embedding, Face
 
 Need: TypeAlias = Literal["embedding", "age", "gender", "race"]
 ReadT = TypeVar("ReadT")
+
+_REFERENCE = Calibration()
 
 _KEYS: dict[SelectorOrder, tuple[Callable[[Face], float], bool]] = {
     "left-right": (lambda face: face.box.left, False),
@@ -84,8 +86,11 @@ def reference_face(
     )
 
 
-def distance(first: Embedding, second: Embedding) -> float:
+def distance(first: Embedding, second: Embedding, calibration: Calibration = _REFERENCE) -> float:
     """1 - cosine of two unit embeddings: 0 for the same, 1 for unrelated, 2 for opposite.
+
+    `calibration` is their embedder's: the cosine is read on the reference scale, so that a distance
+    means the same whichever embedder measured it.
 
     Raises:
         ValueError: Their lengths differ, so two different networks made them.
@@ -95,11 +100,14 @@ def distance(first: Embedding, second: Embedding) -> float:
             f"An embedding of length {first.size} cannot be compared with one of length "
             f"{second.size}: two different recognition networks made them."
         )
-    return 1.0 - float(np.dot(first.astype(np.float64), second.astype(np.float64)))
+    cosine = float(np.dot(first.astype(np.float64), second.astype(np.float64)))
+    return 1.0 - calibration.reference(cosine)
 
 
-def nearest(face: Face, references: Sequence[Embedding]) -> float:
-    """The smallest distance from a face to any of the references.
+def nearest(
+    face: Face, references: Sequence[Embedding], calibration: Calibration = _REFERENCE
+) -> float:
+    """The smallest distance from a face to any of the references, by their embedder's scale.
 
     Raises:
         ValueError: The face has no embedding, or there are no references.
@@ -108,11 +116,14 @@ def nearest(face: Face, references: Sequence[Embedding]) -> float:
         raise ValueError("This face has no embedding to compare; plan with needs(rule).")
     if not references:
         raise ValueError("There is no reference to compare a face with.")
-    return min(distance(face.embedding, reference) for reference in references)
+    return min(distance(face.embedding, reference, calibration) for reference in references)
 
 
 def choose(
-    faces: Iterable[Face], rule: SelectionRule, references: Sequence[Embedding] = ()
+    faces: Iterable[Face],
+    rule: SelectionRule,
+    references: Sequence[Embedding] = (),
+    calibration: Calibration = _REFERENCE,
 ) -> tuple[Face, ...]:
     """The faces of one frame that are swapped.
 
@@ -121,7 +132,7 @@ def choose(
     """
     if rule.mode == "reference":
         limit = rule.reference_distance
-        return tuple(face for face in faces if nearest(face, references) <= limit)
+        return tuple(face for face in faces if nearest(face, references, calibration) <= limit)
     candidates = filtered(ordered(faces, rule.order), rule)
     return candidates if rule.mode == "many" else candidates[:1]
 

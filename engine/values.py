@@ -24,6 +24,7 @@ Embedding: TypeAlias = NDArray[np.float32]  # (d,), unit length
 Gender: TypeAlias = Literal["female", "male"]
 Race: TypeAlias = Literal["white", "black", "asian", "indian", "middle eastern", "latino hispanic"]
 Matrix: TypeAlias = Literal["bt601", "bt709", "bt2020", "rgb"]
+LandmarkScheme: TypeAlias = Literal["2d106", "3d68"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,18 @@ class Mesh:
     score: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Landmarks:
+    """Landmarks of a network that was chosen besides the mesh's, in display space.
+
+    `points` is (106, 2) in InsightFace's order of "2d106", or (68, 3) in the order of iBUG's 300-W
+    for "3d68", with z in the unit of x and y.
+    """
+
+    scheme: LandmarkScheme
+    points: Points
+
+
 @dataclass(frozen=True, slots=True)
 class Attributes:
     """What a face looks like to the attribute networks; None where no network was asked."""
@@ -172,15 +185,36 @@ class Attributes:
     race: Race | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How the cosines of one embedder's embeddings read on the reference scale, ArcFace's.
+
+    `knots` are pairs (own cosine, ArcFace's), both increasing; between them, -1 and 1 the scale is
+    linear. No knots: the embedder's scale is the reference itself.
+    """
+
+    knots: tuple[tuple[float, float], ...] = ()
+
+    def reference(self, cosine: float) -> float:
+        """The cosine that ArcFace would give where this embedder gives `cosine`."""
+        own, other = zip((-1.0, -1.0), *self.knots, (1.0, 1.0), strict=True)
+        return float(np.interp(cosine, own, other)) if self.knots else cosine
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """A face in a frame. `embedding` is None where the plan of networks asks for none."""
+    """A face in a frame.
+
+    `embedding` is None where the plan of networks asks for none; `landmarks`, too: where they were
+    asked for, faces are aligned by them.
+    """
 
     detection: Detection
     mesh: Mesh
     embedding: Embedding | None = None
     attributes: Attributes | None = None
     track: int | None = None
+    landmarks: Landmarks | None = None
 
     @property
     def box(self) -> Box:

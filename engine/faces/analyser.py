@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice, pairwise
 
 from engine.faces.association import mixed_detection, moved, pair
-from engine.faces.contracts import AttributeReader, Detector, Embedder, Landmarker
+from engine.faces.contracts import (
+    AttributeReader,
+    Detector,
+    Embedder,
+    FaceMarker,
+    Landmarker,
+)
 from engine.faces.identity import Reader, identify
 from engine.faces.mesh import locate_in
 from engine.faces.regions import (
@@ -34,8 +41,8 @@ _SIGNATURE = (32, 18)
 class FaceAnalyser:
     """Finds faces in pictures, and follows them through videos.
 
-    `embedder` and `attributes` are None where the plan asks for neither; the faces' fields are
-    None then, too.
+    `embedder`, `attributes` and `marker` are None where the plan does not ask for them; the faces'
+    fields are None then, too.
     """
 
     def __init__(
@@ -45,8 +52,11 @@ class FaceAnalyser:
         embedder: Embedder | None,
         attributes: AttributeReader | None,
         options: AnalysisOptions,
+        *,
+        marker: FaceMarker | None = None,
     ) -> None:
         self._detector = detector
+        self._marker = marker
         self._landmarker = landmarker
         self._reader = Reader(embedder, attributes)
         self._options = options
@@ -57,20 +67,29 @@ class FaceAnalyser:
         `thorough` looks at several scales: for portraits, still images and reference frames.
         """
         found = [self._fresh(frame, one) for one in self._detect(frame, thorough=thorough)]
-        return tuple(self._reader.read(frame, [face for face in found if _is_face(face)]))
+        faces = self._marked(frame, [face for face in found if _is_face(face)])
+        return tuple(self._reader.read(frame, faces))
 
     def analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
         """Each frame of a video with its faces, best score first, in the order of the frames.
 
         Looks ahead by `detect_every` and some fifteen frames more, whatever the video's length.
         """
-        sightings = steady(follow(self._sightings(iter(frames)), _HOLD))
+        sightings = steady(follow(self._all_marked(self._sightings(iter(frames))), _HOLD))
         if not self._reader.idle:
             every = self._options.detect_every
             sightings = identify(sightings, self._reader, every, _LOOK_AHEAD)
         for sighting in sightings:
             best_first = sorted(sighting.faces, key=lambda face: -face.score)
             yield Analysed(sighting.frame, tuple(best_first))
+
+    def _all_marked(self, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
+        for sighting in sightings:
+            faces = tuple(self._marked(sighting.frame, sighting.faces))
+            yield replace(sighting, faces=faces)
+
+    def _marked(self, frame: Frame, faces: Sequence[Face]) -> Sequence[Face]:
+        return faces if self._marker is None or not faces else self._marker.mark(frame, faces)
 
     def _sightings(self, frames: Iterator[Frame]) -> Iterator[Sighting]:
         """Detection on every k-th frame, the landmark network on those in between."""

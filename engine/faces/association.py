@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from engine.geometry import affine as maps
 from engine.geometry.boxes import iou
-from engine.values import Box, Detection, Face, Mesh
+from engine.values import Box, Detection, Face, Landmarks, Mesh
 
 _FARTHEST = 0.7  # of a face's size, between two sightings
 _LARGEST_GROWTH = 1.6
@@ -37,7 +38,20 @@ def mixed(one: Face, other: Face, share: float) -> Face:
     points = one.mesh.points + np.float32(share) * (other.mesh.points - one.mesh.points)
     score = one.mesh.score + share * (other.mesh.score - one.mesh.score)
     detection = mixed_detection(one.detection, other.detection, share)
-    return Face(detection, Mesh(points, score), one.embedding, one.attributes, one.track)
+    return replace(
+        one,
+        detection=detection,
+        mesh=Mesh(points, score),
+        landmarks=_mixed_landmarks(one, other, share),
+    )
+
+
+def _mixed_landmarks(one: Face, other: Face, share: float) -> Landmarks | None:
+    if one.landmarks is None or other.landmarks is None:
+        return one.landmarks
+    points = one.landmarks.points
+    motion = np.float32(share) * (other.landmarks.points - points)
+    return replace(one.landmarks, points=points + motion)
 
 
 def mixed_detection(one: Detection, other: Detection, share: float) -> Detection:

@@ -37,6 +37,14 @@ class Landmarker(Protocol):
         ...
 
 
+class FaceMarker(Protocol):
+    """Adds landmarks of another scheme than the mesh's, by which faces are then aligned."""
+
+    def mark(self, frame: Frame, faces: Sequence[Face]) -> list[Face]:
+        """The same faces of a frame with `landmarks`."""
+        ...
+
+
 class Embedder(Protocol):
     """Turns aligned crops into identity embeddings."""
 

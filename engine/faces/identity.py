@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.faces.contracts import AttributeReader, Embedder
-from engine.faces.landmarks import five_points, frontalness
+from engine.faces.landmarks import five_of, five_points, frontalness
 from engine.faces.tracker import Sighting
 from engine.geometry.affine import fit_similarity
 from engine.geometry.templates import in_pixels
@@ -165,7 +165,13 @@ def _aligned(frame: Frame, face: Face, embedder: Embedder) -> Bytes:
 
 
 def alignment_points(face: Face) -> Points:
-    """The five points by which a face is aligned, (5, 2): the mesh's where it can be trusted."""
+    """The five points by which a face is aligned, (5, 2).
+
+    Those of landmarks that were asked for, else the mesh's where it can be trusted, else the
+    detector's.
+    """
+    if face.landmarks is not None:
+        return five_of(face.landmarks)
     return five_points(face.mesh) if face.mesh.score >= _TRUSTED else face.detection.points
 
 

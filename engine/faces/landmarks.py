@@ -1,4 +1,4 @@
-"""What can be told from the 468 points: the five alignment points, the way a face looks."""
+"""What can be told from dense landmarks: the five alignment points, the way a face looks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from engine.values import Mesh, Points
+from engine.values import Landmarks, LandmarkScheme, Mesh, Points
 
 Indices: TypeAlias = tuple[int, ...]
 
@@ -17,12 +17,26 @@ _NOSE: Indices = (4,)
 _LEFT_MOUTH: Indices = (61,)
 _RIGHT_MOUTH: Indices = (291,)
 _LEFT_CHEEK, _RIGHT_CHEEK, _NOSE_TIP = 234, 454, 1
+# The five in other schemes: InsightFace's 106 have a number for each, the 68 have six an eye.
+_FIVE: dict[LandmarkScheme, tuple[Indices, ...]] = {
+    "2d106": ((38,), (88,), (86,), (52,), (61,)),
+    "3d68": (tuple(range(36, 42)), tuple(range(42, 48)), (30,), (48,), (54,)),
+}
 
 
 def five_points(mesh: Mesh) -> Points:
     """Middles of the eyes, nose tip, mouth corners: (5, 2), as in `Detection.points`."""
     groups = (_LEFT_EYE, _RIGHT_EYE, _NOSE, _LEFT_MOUTH, _RIGHT_MOUTH)
-    return np.stack([mesh.points[list(group), :2].mean(axis=0) for group in groups])
+    return _means(mesh.points, groups)
+
+
+def five_of(landmarks: Landmarks) -> Points:
+    """The same of landmarks of another scheme, (5, 2)."""
+    return _means(landmarks.points, _FIVE[landmarks.scheme])
+
+
+def _means(points: Points, groups: tuple[Indices, ...]) -> Points:
+    return np.stack([points[list(group), :2].mean(axis=0) for group in groups])
 
 
 def frontalness(mesh: Mesh) -> float:

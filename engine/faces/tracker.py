@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.faces.association import mixed, pair
-from engine.values import Box, Bytes, Detection, Face, Frame, Mesh, Points
+from engine.values import Box, Bytes, Detection, Face, Frame, Landmarks, Mesh, Points
 
 _CUT = 0.07  # mean absolute difference of two frames' signatures; motion stays below 0.05
 _SMOOTHING_REACH = 2  # frames to either side
@@ -141,15 +141,24 @@ def _same(sighting: Sighting, track: int | None) -> Face | None:
 
 
 def _packed(face: Face) -> Points:
-    """Everything that moves, as rows of three: the mesh, the five points, the box's corners."""
+    """All that moves, as rows of three: the five points, the box's corners, mesh and landmarks."""
     box = face.box
-    flat = np.zeros((7, 3), np.float32)
-    flat[:5, :2] = face.detection.points
-    flat[5:, :2] = [[box.left, box.top], [box.right, box.bottom]]
-    return np.concatenate([face.mesh.points, flat])
+    corners = np.array([[box.left, box.top], [box.right, box.bottom]], np.float32)
+    extra = () if face.landmarks is None else (face.landmarks.points,)
+    parts = (face.detection.points, corners, face.mesh.points, *extra)
+    return np.concatenate([np.pad(part, ((0, 0), (0, 3 - part.shape[1]))) for part in parts])
 
 
 def _unpacked(face: Face, packed: Points, mesh_score: float) -> Face:
-    (left, top), (right, bottom) = packed[-2:, :2].tolist()
-    detection = Detection(Box(left, top, right, bottom), face.score, packed[-7:-2, :2].copy())
-    return replace(face, detection=detection, mesh=Mesh(packed[:-7].copy(), mesh_score))
+    five, corners, points, extra = np.split(packed, np.cumsum([5, 2, len(face.mesh.points)]))
+    (left, top), (right, bottom) = corners[:, :2].tolist()
+    landmarks = face.landmarks
+    if landmarks is not None:
+        columns = landmarks.points.shape[1]
+        landmarks = Landmarks(landmarks.scheme, extra[:, :columns].copy())
+    return replace(
+        face,
+        detection=Detection(Box(left, top, right, bottom), face.score, five[:, :2].copy()),
+        mesh=Mesh(points.copy(), mesh_score),
+        landmarks=landmarks,
+    )

@@ -1,0 +1,38 @@
+"""ArcFace recognisers, which users import."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.faces.networks import answers
+from engine.geometry.templates import template_named
+from engine.runtime.manifest import InputSpec
+from engine.runtime.session import Session
+from engine.values import Bytes, Embedding
+
+
+class ArcFace:
+    """Deng, Guo, Xue, Zafeiriou: "ArcFace: Additive Angular Margin Loss", 2019; any of its kind.
+
+    `input` says how the network wants its crops: InsightFace's w600k networks take RGB as
+    (p - 127.5) / 127.5, 112 pixels a side, aligned to arcface_112_v2. `name` is the network's.
+    """
+
+    def __init__(self, session: Session, input: InputSpec, name: str) -> None:  # noqa: A002
+        self._session = session
+        self._input = input
+        self.name = name
+        self.size = input.size
+        self.template = template_named(input.template)
+
+    def embed(self, crops: Sequence[Bytes]) -> list[Embedding]:
+        """A unit-length embedding, 512 numbers as a rule, for each (size, size, 3) RGB crop."""
+        if not crops:
+            return []
+        raw = answers(self._session, self._input.tensor(crops))
+        units: list[Embedding] = [
+            (vector / np.linalg.norm(vector)).astype(np.float32) for vector in raw
+        ]
+        return units
