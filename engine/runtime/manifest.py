@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, cast, get_args
 
@@ -25,15 +26,19 @@ Role: TypeAlias = Literal[
     "attributes",
     "content",
     "swapper",
+    "converter",
     "restorer",
     "occluder",
     "parser",
 ]
-Layout: TypeAlias = Literal["NCHW", "NHWC"]
+Layout: TypeAlias = Literal["NCHW", "NHWC", "NC"]
 Order: TypeAlias = Literal["RGB", "BGR"]
 Triple: TypeAlias = tuple[float, float, float]
+SourceKind: TypeAlias = Literal["latent", "embedding", "converted", "portrait"]
+Knots: TypeAlias = tuple[tuple[float, float], ...]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_KNOTS = "a list of pairs of numbers between -1 and 1, both rising"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,8 @@ class InputSpec:
     """How a network wants a picture: (p - mean) / std of pixels p of 0..255, in `colour` order.
 
     `size` is the side of the square picture; 0 is free, in multiples of `multiple`. `template`
-    names the alignment of the crop, "" where there is none.
+    names the alignment of the crop, "" where there is none. Of layout "NC" it is no picture but a
+    row of `size` numbers, and the rest says nothing.
     """
 
     name: str
@@ -69,7 +75,7 @@ class Weight:
 
     `source` is a pinned distribution for an embedded file, the path given by the user for an
     imported one. `pack` is "embedded" or the pack's name. `output` names the graph's outputs in
-    order.
+    order. `calibration` of an embedder holds the knots of `engine.values.Calibration`.
     """
 
     name: str
@@ -85,6 +91,7 @@ class Weight:
     source_path: str
     input: InputSpec
     output: tuple[str, ...]
+    calibration: Knots = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +103,27 @@ class TensorPattern:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """What a swapper takes of the person to put in; see packs.toml.
+
+    A "converted" one names the network `converter`, whose answer is brought to length 1 if `unit`;
+    a "portrait" has the `input` that the picture is prepared for.
+    """
+
+    kind: SourceKind
+    converter: str = ""
+    unit: bool = False
+    input: InputSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
-    """A network that users may import, recognised by its graph and told apart by file name."""
+    """A network that users may import: how it is recognised, and how it is used.
+
+    It is known by one of `sha256`, else by its graph, and told apart by the file's name. `needs`
+    names the networks that it is of no use without. `answer` is (low, high) of the pixels that it
+    gives, None where it gives no picture; `source` is there for swappers.
+    """
 
     name: str
     pack: str
@@ -107,6 +133,11 @@ class Network:
     inputs: tuple[TensorPattern, ...]
     outputs: tuple[TensorPattern, ...]
     input: InputSpec
+    sha256: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    answer: tuple[float, float] | None = None
+    source: SourceSpec | None = None
+    calibration: Knots = ()
 
 
 class _Table:
@@ -117,6 +148,9 @@ class _Table:
             raise WeightsCorrupt(f"{where} must be a table, but is {fields!r}.")
         self._where = where
         self._fields = dict(fields)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._fields
 
     def _take(self, key: str, kind: str) -> object:
         if key not in self._fields:
@@ -158,6 +192,31 @@ class _Table:
             raise self.fail(key, "three numbers", value)
         first, second, third = (float(item) for item in value)
         return first, second, third
+
+    def knots(self, key: str) -> Knots:
+        """Pairs of numbers within -1 and 1, both rising; none where the field is absent."""
+        value = self._fields.pop(key, [])
+        if not (isinstance(value, list | tuple) and all(map(_is_pair, value))):
+            raise self.fail(key, _KNOTS, value)
+        pairs = tuple((float(own), float(reference)) for own, reference in value)
+        ends = ((-1.0, -1.0), *pairs, (1.0, 1.0))
+        if not all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(ends)):
+            raise self.fail(key, _KNOTS, value)
+        return pairs
+
+    def pair(self, key: str) -> tuple[float, float]:
+        value = self._take(key, "two numbers")
+        if not isinstance(value, list) or len(value) != 2:
+            raise self.fail(key, "two numbers", value)
+        if not all(isinstance(item, int | float) for item in value):
+            raise self.fail(key, "two numbers", value)
+        return float(value[0]), float(value[1])
+
+    def flag(self, key: str) -> bool:
+        value = self._take(key, "true or false")
+        if not isinstance(value, bool):
+            raise self.fail(key, "true or false", value)
+        return value
 
     def choice(self, key: str, known: tuple[str, ...]) -> str:
         value = self.text(key)
@@ -238,6 +297,7 @@ def _weight(row: _Table, pack: str) -> Weight:
         source_path=row.text("source_path"),
         input=_input(row.table("input")),
         output=row.texts("output"),
+        calibration=row.knots("calibration"),
     )
     row.end()
     if not _SHA256.fullmatch(weight.sha256):
@@ -257,9 +317,30 @@ def _network(row: _Table) -> Network:
         inputs=tuple(_pattern(item) for item in row.tables("inputs")),
         outputs=tuple(_pattern(item) for item in row.tables("outputs")),
         input=_input(row.table("input")),
+        sha256=row.texts("sha256") if "sha256" in row else (),
+        needs=row.texts("needs") if "needs" in row else (),
+        answer=row.pair("answer") if "answer" in row else None,
+        source=_source(row.table("source")) if "source" in row else None,
     )
     row.end()
+    if not all(_SHA256.fullmatch(digest) for digest in network.sha256):
+        raise row.fail("sha256", "64 lower-case hexadecimal digits each", list(network.sha256))
+    if network.role == "swapper" and (network.source is None or network.answer is None):
+        raise row.fail("role", "one with source and answer beside it", network.role)
     return network
+
+
+def _source(table: _Table) -> SourceSpec:
+    kind = cast("SourceKind", table.choice("kind", get_args(SourceKind)))
+    converted, portrait = kind == "converted", kind == "portrait"
+    source = SourceSpec(
+        kind,
+        converter=table.text("converter") if converted else "",
+        unit=table.flag("unit") if converted else False,
+        input=_input(table.table("input")) if portrait else None,
+    )
+    table.end()
+    return source
 
 
 def _pattern(table: _Table) -> TensorPattern:
@@ -269,9 +350,15 @@ def _pattern(table: _Table) -> TensorPattern:
 
 
 def _input(table: _Table) -> InputSpec:
+    name = table.text("name")
+    layout = cast("Layout", table.choice("layout", get_args(Layout)))
+    if layout == "NC" and "colour" not in table:
+        row = InputSpec(name, layout, table.whole("size", 1), 1, "RGB", (0, 0, 0), (1, 1, 1), "")
+        table.end()
+        return row
     spec = InputSpec(
-        name=table.text("name"),
-        layout=cast("Layout", table.choice("layout", get_args(Layout))),
+        name=name,
+        layout=layout,
         size=table.whole("size", 0),
         multiple=table.whole("multiple", 1),
         colour=cast("Order", table.choice("colour", get_args(Order))),

@@ -108,6 +108,18 @@ class WeightStore:
         """The networks that can be imported."""
         return self._networks
 
+    def network(self, name: str) -> Network:
+        """The facts about a network that can be imported, be it here or not.
+
+        Raises:
+            WeightsMissing: there is none of this name.
+        """
+        for network in self._networks:
+            if network.name == name:
+                return network
+        known = ", ".join(network.name for network in self._networks)
+        raise WeightsMissing(f"There is no network {name!r} to import; there are {known}.")
+
     def has(self, name: str) -> bool:
         """Whether there is a network of this name (its bytes may still be wrong)."""
         return any(weight.name == name for weight in self.weights())
@@ -214,7 +226,7 @@ class WeightStore:
             if weight.sha256 == sha256:
                 self._copy(file, weight.file)
                 return weight
-        network, outputs = recognise(file, self._networks, called=called)
+        network, outputs = recognise(file, self._networks, called=called, sha256=sha256)
         weight = Weight(
             name=network.name,
             role=network.role,
@@ -229,6 +241,7 @@ class WeightStore:
             source_path=called,
             input=network.input,
             output=outputs,
+            calibration=network.calibration,
         )
         self._copy(file, weight.file)
         self._record(weight)
