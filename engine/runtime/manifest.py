@@ -321,6 +321,7 @@ def _network(row: _Table) -> Network:
         needs=row.texts("needs") if "needs" in row else (),
         answer=row.pair("answer") if "answer" in row else None,
         source=_source(row.table("source")) if "source" in row else None,
+        calibration=row.knots("calibration"),
     )
     row.end()
     if not all(_SHA256.fullmatch(digest) for digest in network.sha256):
@@ -370,6 +371,14 @@ def _input(table: _Table) -> InputSpec:
     if not all(value > 0 for value in spec.std):
         raise table.fail("std", "three numbers above 0", list(spec.std))
     return spec
+
+
+def _is_pair(value: object) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and all(isinstance(item, int | float) for item in value)
+    )
 
 
 def _distinct(path: Path, names: Sequence[str]) -> None:
