@@ -1,4 +1,4 @@
-"""Tell which network an ONNX file holds, by the inputs and outputs of its graph."""
+"""Tell which network an ONNX file holds, by its sha256 or by the ends of its graph."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from engine.runtime.session import TensorSpec, read_signature
 
 
 def recognise(
-    path: Path, networks: Sequence[Network], *, called: str
+    path: Path, networks: Sequence[Network], *, called: str, sha256: str
 ) -> tuple[Network, tuple[str, ...]]:
     """The network in a file whose name, to its user, is `called`, and its graph's output names.
+
+    A graph may give more than a row tells of, if none fits better.
 
     Raises:
         WeightsCorrupt: ONNX Runtime cannot read it, no network fits, or several do and the name
             does not tell them apart.
     """
     inputs, outputs = read_signature(path)
-    fitting = [
-        network
-        for network in networks
-        if _fits(network.inputs, inputs) and _fits(network.outputs, outputs)
-    ]
     names = tuple(spec.name for spec in outputs)
+    for network in networks:
+        if sha256 in network.sha256:
+            return network, names
+    taking = [network for network in networks if _fits(network.inputs, inputs)]
+    fitting = [network for network in taking if _fits(network.outputs, outputs)] or [
+        network for network in taking if _fits(network.outputs, outputs, more=True)
+    ]
     if len(fitting) == 1:
         return fitting[0], names
     if not fitting:
@@ -44,15 +48,15 @@ def recognise(
     )
 
 
-def _fits(patterns: Sequence[TensorPattern], specs: Sequence[TensorSpec]) -> bool:
-    """Whether each tensor of the graph can be given to a pattern of its own."""
-    if len(patterns) != len(specs):
-        return False
+def _fits(
+    patterns: Sequence[TensorPattern], specs: Sequence[TensorSpec], *, more: bool = False
+) -> bool:
+    """Whether each pattern has a tensor of its own, and, unless `more` may be, each is taken."""
     if not patterns:
-        return True
+        return more or not specs
     first, *rest = patterns
     return any(
-        _matches(first, spec) and _fits(rest, [*specs[:index], *specs[index + 1 :]])
+        _matches(first, spec) and _fits(rest, [*specs[:index], *specs[index + 1 :]], more=more)
         for index, spec in enumerate(specs)
     )
 

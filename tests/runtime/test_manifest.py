@@ -71,7 +71,7 @@ def test_a_missing_field_is_named(tmp_path: Path, number: int) -> None:
         ('"detector"', '"detektor"', "role must be one of .* but is 'detektor'"),
         ('"MIT"', "3", "licence must be a text, but is 3"),
         ('["a", "b"]', "[1]", "output must be a list of texts"),
-        ('"NCHW"', '"CHW"', "layout must be one of NCHW, NHWC, but is 'CHW'"),
+        ('"NCHW"', '"CHW"', "layout must be one of NCHW, NHWC, NC, but is 'CHW'"),
         ("[1, 1, 2]", "[1, 0, 2]", "std must be three numbers above 0"),
         ("[1, 1, 2]", "[1, 2]", "std must be three numbers"),
         ("0" * 64, "0" * 63, "sha256 must be 64 lower-case"),
@@ -110,6 +110,44 @@ def test_packs_tell_networks_of_one_shape_apart_by_file_name() -> None:
     stems = [stem for network in networks for stem in network.stems]
     assert len(stems) == len(set(stems))
     assert all(stem == stem.lower() for stem in stems)
+
+
+def test_packs_are_complete_in_themselves() -> None:
+    networks = {network.name: network for network in read_packs(embedded_folder() / PACKS)}
+    digests = [digest for network in networks.values() for digest in network.sha256]
+    assert len(digests) == len(set(digests))
+    for network in networks.values():
+        assert set(network.needs) <= networks.keys()
+        assert (network.role in ("swapper", "restorer")) == (network.answer is not None)
+        if network.source is None:
+            continue
+        assert network.role == "swapper"
+        assert (network.source.kind == "portrait") == (network.source.input is not None)
+        assert ("w600k_r50" in network.needs) == (network.source.kind != "portrait")
+        if network.source.kind == "converted":
+            assert networks[network.source.converter].role == "converter"
+            assert network.source.converter in network.needs
+
+
+@pytest.mark.parametrize(
+    ("name", "template", "side", "answer"),
+    [
+        ("inswapper_128", "arcface_128", 128, (0, 1)),
+        ("hyperswap_1b_256", "arcface_128", 256, (-1, 1)),
+        ("ghost_2_256", "arcface_112_v1", 256, (-1, 1)),
+        ("simswap_unofficial_512", "arcface_112_v1", 512, (0, 1)),
+        ("hififace_unofficial_256", "mtcnn_512", 256, (-1, 1)),
+        ("blendswap_256", "ffhq_512", 256, (0, 1)),
+        ("uniface_256", "ffhq_512", 256, (-1, 1)),
+        ("gpen_bfr_256", "arcface_128", 256, (-1, 1)),
+        ("codeformer", "ffhq_512", 512, (-1, 1)),
+    ],
+)
+def test_a_row_says_how_a_face_goes_in_and_comes_out(
+    name: str, template: str, side: int, answer: tuple[float, float]
+) -> None:
+    (network,) = (one for one in read_packs(embedded_folder() / PACKS) if one.name == name)
+    assert (network.input.template, network.input.size, network.answer) == (template, side, answer)
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])

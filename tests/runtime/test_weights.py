@@ -24,6 +24,18 @@ SCRFD = Signature(
     {"input.1": (1, 3, "height", "width")},
     {f"{400 + n}": (12800 >> 2 * (n % 3), (1, 4, 10)[n // 3]) for n in range(9)},
 )
+SWAPPER_256 = Signature(
+    {"target": (1, 3, 256, 256), "source": (1, 512)}, {"output": (1, 3, 256, 256)}
+)
+HYPERSWAP = Signature(SWAPPER_256.inputs, {"output": (1, 3, 256, 256), "mask": (1, 1, 256, 256)})
+BLENDSWAP = Signature(
+    {"target": (1, 3, 256, 256), "source": (1, 3, 112, 112)}, {"output": (1, 3, 256, 256)}
+)
+CONVERTER = Signature({"input": (1, 512)}, {"output": (1, 512)})
+XSEG = Signature({"input": ("N", 256, 256, 3)}, {"output": (1, 256, 256, 1)})
+PARSER = Signature({"input": ("N", 3, 512, 512)}, {"output": (1, 19, 512, 512)})
+PARSER_MORE = Signature(PARSER.inputs, {**PARSER.outputs, "aside": (1, 19, 512, 512)})
+CODEFORMER = Signature({"input": (1, 3, 512, 512), "weight": (1,)}, {"output": (1, 3, 512, 512)})
 FAIRFACE = Signature(
     {"input": ("N", 3, 224, 224)}, {"race_id": (1,), "gender_id": (1,), "age_id": (1,)}
 )
@@ -117,6 +129,17 @@ def test_unknown_names_are_told(store: WeightStore) -> None:
         ("whatever.onnx", GENDER_AGE, "genderage", "attributes"),
         ("whatever.onnx", FAIRFACE, "fairface", "attributes"),
         ("GFPGANv1.4.onnx", RESTORER, "gfpgan_1.4", "restorer"),
+        ("restoreformer_plus_plus.onnx", RESTORER, "restoreformer_plus_plus", "restorer"),
+        ("whatever.onnx", CODEFORMER, "codeformer", "restorer"),
+        ("hyperswap_1c_256.onnx", HYPERSWAP, "hyperswap_1c_256", "swapper"),
+        ("ghost_3_256.onnx", SWAPPER_256, "ghost_3_256", "swapper"),
+        ("simswap_256.onnx", SWAPPER_256, "simswap_256", "swapper"),
+        ("hififace_unofficial_256.onnx", SWAPPER_256, "hififace_unofficial_256", "swapper"),
+        ("whatever.onnx", BLENDSWAP, "blendswap_256", "swapper"),
+        ("crossface_simswap.onnx", CONVERTER, "crossface_simswap", "converter"),
+        ("xseg_2.onnx", XSEG, "xseg_2", "occluder"),
+        ("bisenet_resnet_18.onnx", PARSER, "bisenet_resnet_18", "parser"),
+        ("bisenet_resnet_34.onnx", PARSER_MORE, "bisenet_resnet_34", "parser"),
     ],
 )
 def test_networks_are_recognised_by_their_graph(
