@@ -135,7 +135,7 @@ app = typer.Typer(
     epilog=EPILOG,
     help="Swap a face in a video or picture, on your own machine.",
 )
-weights_app = typer.Typer(help="List, verify and import weight files.")
+weights_app = typer.Typer(help="List, verify, import and export weight files.")
 app.add_typer(weights_app, name="weights")
 
 
@@ -489,9 +489,9 @@ def list_weights(*, as_json: AsJson = False, debug: Debug = False) -> None:
 
         store = WeightStore()
         if as_json:
-            show.as_json([asdict(weight) for weight in store.weights()])
+            show.as_json(show.weight_list(store))
         else:
-            show.weights(store.weights(), store.installable())
+            show.weights(store)
 
 
 @weights_app.command()
@@ -514,7 +514,7 @@ def verify(*, as_json: AsJson = False, debug: Debug = False) -> None:
 def import_weights(
     path: Annotated[
         Path,
-        typer.Argument(help="A folder, a zip or an ONNX file.", show_default=False),
+        typer.Argument(help="A folder, a zip, a bundle or an ONNX file.", show_default=False),
     ],
     *,
     as_json: AsJson = False,
@@ -525,11 +525,37 @@ def import_weights(
         from engine.cli import show
         from engine.runtime.weights import WeightStore
 
-        brought = WeightStore().import_path(path)
-        for sentence in brought.skipped:
-            typer.echo(f"note: {sentence}", err=True)
+        report = WeightStore().import_path(path)
         if as_json:
-            show.as_json([asdict(weight) for weight in brought.imported])
+            for sentence in report.skipped:
+                typer.echo(f"note: {sentence}", err=True)
+            show.as_json([asdict(weight) for weight in report.imported])
         else:
-            for weight in brought.imported:
-                typer.echo(f"imported {weight.name} ({weight.role}, {weight.pack})")
+            show.brought(report)
+
+
+@weights_app.command("export")
+def export_weights(
+    bundle: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Networks to take; all imported ones if none is named."),
+    ] = None,
+    *,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = (
+        False
+    ),
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Write imported networks to one file, to import on a machine without a network."""
+    with told(debug):
+        from engine.cli import show
+        from engine.runtime.weights import WeightStore
+
+        written = WeightStore().export(bundle, names or (), overwrite=overwrite)
+        if as_json:
+            show.as_json([asdict(weight) for weight in written])
+        else:
+            for weight in written:
+                typer.echo(f"exported {weight.name} ({weight.role}; {weight.licence})")

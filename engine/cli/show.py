@@ -11,8 +11,7 @@ import typer
 
 from engine.doctor import Finding
 from engine.pipeline.report import SwapReport
-from engine.runtime.manifest import Network, Weight
-from engine.runtime.weights import Status
+from engine.runtime.weights import ImportReport, Status, WeightStore
 from engine.values import Attributes, Face
 
 _MARKS = {"ok": "ok", "note": "note", "broken": "BROKEN"}
@@ -82,16 +81,62 @@ def finding(one: Finding) -> None:
         typer.echo(f"        mend it with: {one.remedy}")
 
 
-def weights(here: Sequence[Weight], installable: Sequence[Network]) -> None:
-    """Prints the networks that are here, then those that can be imported and are not."""
+def weights(store: WeightStore) -> None:
+    """Prints the networks that are here, then those that can be imported and are not.
+
+    The last column names what each still misses: itself, others that it needs, or nothing.
+    """
+    rows = [
+        (
+            one["name"],
+            one["role"],
+            one["pack"],
+            f"{one['size'] / 1e6:.1f} MB" if one["size"] else "-",
+            one["licence"],
+            ", ".join(one["missing"]) or "-",
+        )
+        for one in weight_list(store)
+    ]
+    table(("name", "role", "pack", "size", "licence", "misses"), rows)
+
+
+def weight_list(store: WeightStore) -> list[dict[str, Any]]:
+    """The same as JSON has it; what is not here has neither file nor size."""
+    here = store.weights()
+    installable = {network.name: network for network in store.installable()}
+    rows = [
+        {
+            **asdict(one),
+            "missing": list(store.missing(one.name)) if one.name in installable else [],
+        }
+        for one in here
+    ]
     names = {weight.name for weight in here}
-    rows = [(one.name, one.role, one.pack, f"{one.size / 1e6:.1f} MB", one.licence) for one in here]
-    rows += [
-        (one.name, one.role, one.pack, "not installed", one.licence)
-        for one in installable
+    return rows + [
+        {
+            "name": one.name,
+            "role": one.role,
+            "pack": one.pack,
+            "file": None,
+            "size": None,
+            "licence": one.licence,
+            "missing": list(store.missing(one.name)),
+        }
+        for one in installable.values()
         if one.name not in names
     ]
-    table(("name", "role", "pack", "size", "licence"), rows)
+
+
+def brought(report: ImportReport) -> None:
+    """Prints what an import brought in, what it is for, under which terms, and how it was known."""
+    for sentence in report.skipped:
+        typer.echo(f"note: {sentence}", err=True)
+    for one in report.imported:
+        how = "its sha256" if one.name in report.known else "its graph"
+        done = "already here:" if one.name in report.present else "imported"
+        typer.echo(
+            f"{done} {one.name} ({one.role}, {one.pack}; {one.licence}), recognised by {how}"
+        )
 
 
 def statuses(found: Sequence[Status]) -> None:

@@ -157,7 +157,7 @@ def to_half(model: Any) -> Any:
 
 
 def _bench(store: WeightStore, weight: Weight) -> Path:
-    return store.user_folder / "prepared" / weight.sha256 / f"v{VERSION}"
+    return store.prepared_folder(weight) / f"v{VERSION}"
 
 
 def _halved(

@@ -8,14 +8,16 @@ import shutil
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from platformdirs import user_data_path
 
 from engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
+from engine.runtime.bundle import Bundle, is_bundle, unpacking, write_bundle
 from engine.runtime.files import replacing, sha256_of
 from engine.runtime.manifest import (
     MANIFEST,
@@ -48,10 +50,16 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import brought in, and a sentence on each file that it left out."""
+    """What an import brought in, and a sentence on each file that it left out.
+
+    `known` names those whose sha256 is that of a published file; the others were recognised by
+    their graphs. `present` names those that were here already, byte for byte.
+    """
 
     imported: tuple[Weight, ...]
     skipped: tuple[str, ...]
+    known: frozenset[str] = frozenset()
+    present: frozenset[str] = frozenset()
 
 
 def embedded_folder() -> Path:
@@ -165,28 +173,94 @@ class WeightStore:
         """The state of every file, read anew."""
         return tuple(self._status(weight) for weight in self.weights())
 
-    def import_path(self, path: Path) -> ImportReport:
-        """Copies weight files into the user's folder, from a folder, a zip or one ONNX file.
+    def missing(self, name: str) -> tuple[str, ...]:
+        """Of a network that can be imported and the others that it needs, those not here.
 
-        A file of the embedded set mends that one; any other is recognised by its graph. Folders
-        are searched through; what cannot be recognised in a folder or a zip is left out and told.
+        Raises as `network` does.
+        """
+        here = {weight.name for weight in self.weights()}
+        return tuple(one for one in (name, *self.network(name).needs) if one not in here)
+
+    def export(
+        self, target: Path, names: Sequence[str] = (), *, overwrite: bool = False
+    ) -> tuple[Weight, ...]:
+        """Writes imported networks (all, or those named) to one file that `import_path` reads.
+
+        Returns what went in. Each file is verified first.
+
+        Raises:
+            WeightsMissing: none was imported, or none of a name.
+            WeightsCorrupt: a file's sha256 is not the one recorded.
+            WeightsError: `target` exists and may not be replaced, or cannot be written.
+        """
+        if target.exists() and not overwrite:
+            raise WeightsError(f"{target} exists; name another file, or allow overwriting.")
+        weights = tuple(map(self.weight, names)) or self._imported()
+        if not weights:
+            raise WeightsMissing(
+                "No network was imported, so there is nothing to export; bring some in with "
+                "`faceswap-engine weights import PATH`."
+            )
+        write_bundle(target, [(weight, self.path(weight.name)) for weight in weights])
+        return weights
+
+    def import_path(self, path: Path) -> ImportReport:
+        """Copies weight files into the user's folder, from a folder, a zip, a bundle or one file.
+
+        A file of the embedded set mends that one; any other is recognised by its sha256 or its
+        graph. Folders are searched through; what cannot be recognised in a folder or a zip is left
+        out and told. A bundle is what `export` wrote; of it, all comes in or nothing.
 
         Raises:
             WeightsMissing: there is nothing at `path`, or no ONNX file in it.
-            WeightsCorrupt: nothing of it can be recognised.
+            WeightsCorrupt: nothing of it can be recognised; a bundle is not as it was written.
+            WeightsError: the user's folder cannot be written.
         """
+        report = self._bundle(path) if path.is_file() and is_bundle(path) else self._files(path)
+        published = {digest for network in self._networks for digest in network.sha256}
+        published |= {weight.sha256 for weight in self._embedded}
+        known = frozenset(one.name for one in report.imported if one.sha256 in published)
+        return replace(report, known=known)
+
+    def _bundle(self, path: Path) -> ImportReport:
+        bundle = Bundle(path)
+        own = {weight.sha256 for weight in self._embedded}
+        for weight in bundle.weights:
+            # Its name must not be one that some other file here goes by.
+            if weight.sha256 not in own and weight.file != f"{self.network(weight.name).name}.onnx":
+                raise WeightsCorrupt(
+                    f"{path} holds {weight.name} as {weight.file}, not {weight.name}.onnx; "
+                    "write the bundle anew with `faceswap-engine weights export`."
+                )
+        present = {
+            weight.name
+            for weight in bundle.weights
+            if not self._add(weight, partial(bundle.extract, weight))
+        }
+        return ImportReport(bundle.weights, (), present=frozenset(present))
+
+    def _files(self, path: Path) -> ImportReport:
         imported: list[Weight] = []
+        present: set[str] = set()
         skipped: list[str] = []
         for name, file in _candidates(path):
             try:
-                imported.append(self._import_file(file, name, source=path))
+                weight = self._recognised(file, name, source=path)
             except WeightsCorrupt as error:
                 skipped.append(str(error))
+                continue
+            imported.append(weight)
+            if not self._add(weight, partial(shutil.copyfile, file)):
+                present.add(weight.name)
         if not imported and not skipped:
             raise WeightsMissing(f"There is no ONNX file in {path}; nothing was imported.")
         if not imported:
             raise WeightsCorrupt(skipped[0])
-        return ImportReport(tuple(imported), tuple(skipped))
+        return ImportReport(tuple(imported), tuple(skipped), present=frozenset(present))
+
+    def prepared_folder(self, weight: Weight) -> Path:
+        """Where what is made of a weight's file is kept; it need not exist."""
+        return self.user_folder / "prepared" / weight.sha256
 
     def _find(self, weight: Weight) -> Path:
         mended = self.user_folder / weight.file
@@ -220,14 +294,13 @@ class WeightStore:
             for number, row in enumerate(rows, 1)
         )
 
-    def _import_file(self, file: Path, called: str, *, source: Path) -> Weight:
+    def _recognised(self, file: Path, called: str, *, source: Path) -> Weight:
         sha256 = sha256_of(file)
         for weight in self._embedded:
             if weight.sha256 == sha256:
-                self._copy(file, weight.file)
                 return weight
         network, outputs = recognise(file, self._networks, called=called, sha256=sha256)
-        weight = Weight(
+        return Weight(
             name=network.name,
             role=network.role,
             pack=network.pack,
@@ -243,23 +316,35 @@ class WeightStore:
             output=outputs,
             calibration=network.calibration,
         )
-        self._copy(file, weight.file)
-        self._record(weight)
-        return weight
 
-    def _copy(self, file: Path, name: str) -> None:
-        """Beside its place first, then renamed: nobody ever sees half of a file."""
-        target = self.user_folder / name
-        with replacing(target) as scratch:
-            shutil.copyfile(file, scratch)
-        with self._lock:
-            self._verified.discard(target)
+    def _add(self, weight: Weight, write: Callable[[Path], object]) -> bool:
+        """Puts a weight's row into the record and, unless it is here, its file into its place.
+
+        `write` writes the file, beside its place first: nobody ever sees half of it. Returns
+        whether it was called.
+        """
+        here = self._status(weight).state == "ok"
+        if not here:
+            target = self.user_folder / weight.file
+            with replacing(target) as scratch:
+                write(scratch)
+            with self._lock:
+                self._verified.discard(target)
+        if all(weight.name != embedded.name for embedded in self._embedded):
+            self._record(weight)
+        return not here
 
     def _record(self, weight: Weight) -> None:
-        others = [item for item in self._imported() if item.name != weight.name]
+        before = self._imported()
+        others = [item for item in before if item.name != weight.name]
         rows = [asdict(item) for item in [*others, weight]]
         with replacing(self.user_folder / RECORD) as scratch:
             scratch.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+        # What was made of a file that is gone would stay for ever.
+        kept = {item.sha256 for item in [*others, weight]}
+        for item in before:
+            if item.sha256 not in kept:
+                shutil.rmtree(self.prepared_folder(item), ignore_errors=True)
 
 
 def _candidates(path: Path) -> Iterator[tuple[str, Path]]:
@@ -277,19 +362,18 @@ def _candidates(path: Path) -> Iterator[tuple[str, Path]]:
 
 def _packed(path: Path) -> Iterator[tuple[str, Path]]:
     """The same for the members of a zip, each unpacked to one scratch file in turn."""
-    with zipfile.ZipFile(path) as bundle, tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, unpacking(path, "a file"):
         file = Path(scratch) / "member.onnx"
-        for member in bundle.infolist():
-            if not member.filename.endswith(".onnx"):
-                continue
-            try:
-                with bundle.open(member) as packed, file.open("wb") as unpacked:
+        with zipfile.ZipFile(path) as bundle:
+            members = [one for one in bundle.infolist() if one.filename.endswith(".onnx")]
+            for member in members:
+                with (
+                    unpacking(path, member.filename),
+                    bundle.open(member) as packed,
+                    file.open("wb") as unpacked,
+                ):
                     shutil.copyfileobj(packed, unpacked)
-            except (zipfile.BadZipFile, RuntimeError) as error:
-                raise WeightsCorrupt(
-                    f"{member.filename} cannot be unpacked from {path}: {error}."
-                ) from error
-            yield Path(member.filename).name, file
+                yield Path(member.filename).name, file
 
 
 def _verify(path: Path, weight: Weight) -> None:

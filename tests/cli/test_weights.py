@@ -8,6 +8,7 @@ import pytest
 
 from engine.cli.commands import main
 from engine.runtime.weights import VARIABLE, WeightStore, embedded_folder
+from tests.runtime.tiny_models import Signature
 
 
 @pytest.fixture
@@ -74,3 +75,55 @@ def test_an_import_mends_a_spoiled_file(
 def test_an_import_of_nothing_is_code_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "import", str(tmp_path)]) == 5
     assert "There is no ONNX file" in capsys.readouterr().err
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without imports; returns the file of a network to import."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    shape = {"target": (1, 3, 256, 256), "source": (1, 512)}
+    return Signature(shape, {"output": (1, 3, 256, 256)}).save(tmp_path / "ghost_1_256.onnx")
+
+
+def misses(name: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    assert main(["weights", "list", "--json"]) == 0
+    (row,) = (one for one in json.loads(capsys.readouterr().out) if one["name"] == name)
+    return list(row["missing"])
+
+
+def test_the_list_says_what_is_missing(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert misses("yunet", capsys) == []
+    assert misses("ghost_1_256", capsys) == ["ghost_1_256", "w600k_r50", "crossface_ghost"]
+    assert main(["weights", "import", str(alone)]) == 0
+    said = capsys.readouterr().out
+    assert said == "imported ghost_1_256 (swapper, ghost; Apache-2.0), recognised by its graph\n"
+    assert misses("ghost_1_256", capsys) == ["w600k_r50", "crossface_ghost"]
+    assert main(["weights", "list"]) == 0
+    (line,) = (one for one in capsys.readouterr().out.splitlines() if "ghost_1_256" in one)
+    assert line.split("Apache-2.0")[1].strip() == "w600k_r50, crossface_ghost"
+
+
+def test_a_bundle_carries_imports_to_another_machine(
+    alone: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bundle = tmp_path / "weights.bundle"
+    assert main(["weights", "export", str(bundle)]) == 5
+    assert main(["weights", "import", str(alone)]) == 0
+    assert main(["weights", "export", str(bundle), "ghost_1_256"]) == 0
+    assert "exported ghost_1_256 (swapper; Apache-2.0)" in capsys.readouterr().out
+    assert main(["weights", "export", str(bundle)]) == 5
+    assert "exists" in capsys.readouterr().err
+    assert main(["weights", "export", str(bundle), "--overwrite"]) == 0
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "other"))
+    assert main(["weights", "import", str(bundle)]) == 0
+    assert main(["weights", "import", str(bundle)]) == 0
+    assert "already here: ghost_1_256" in capsys.readouterr().out
+    spoiled = bytearray(bundle.read_bytes())
+    spoiled[-len(spoiled) // 3] ^= 1
+    bundle.write_bytes(spoiled)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "third"))
+    assert main(["weights", "import", str(bundle)]) == 5
+    assert str(bundle) in capsys.readouterr().err

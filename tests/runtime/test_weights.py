@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
+from engine.runtime import files
 from engine.runtime import weights as room
 from engine.runtime.manifest import MANIFEST, PACKS
 from engine.runtime.weights import RECORD, VARIABLE, WeightStore, embedded_folder
@@ -71,7 +72,7 @@ def test_the_folder_comes_from_the_environment_first(
 
 def test_a_path_is_verified_once(store: WeightStore, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
-    digest = room.sha256_of
+    digest = files.sha256_of
 
     def counted(path: Path) -> str:
         read.append(path)
@@ -237,3 +238,129 @@ def test_a_broken_record_is_told(store: WeightStore, content: str) -> None:
     with pytest.raises(WeightsCorrupt, match="imported"):
         store.weights()
     assert store.path("yunet").is_file()
+
+
+def test_a_published_file_is_known_by_its_sha256(store: WeightStore, tmp_path: Path) -> None:
+    path = RESTORER.save(tmp_path / "whatever.onnx")
+    with pytest.raises(WeightsCorrupt, match=r"could be any of several"):
+        store.import_path(path)
+    packs = store.folder / PACKS
+    was = next(one for one in store.installable() if one.name == "gfpgan_1.4").sha256[0]
+    packs.write_text(packs.read_text("utf-8").replace(was, files.sha256_of(path)), "utf-8")
+    store = WeightStore(store.folder, store.user_folder)
+    report = store.import_path(path)
+    assert [weight.name for weight in report.imported] == ["gfpgan_1.4"]
+    assert report.known == {"gfpgan_1.4"}
+
+
+def test_what_is_here_is_not_copied_again(store: WeightStore, tmp_path: Path) -> None:
+    path = GENDER_AGE.save(tmp_path / "genderage.onnx")
+    first = store.import_path(path)
+    assert (first.known, first.present) == (frozenset(), frozenset())
+    before = store.path("genderage").stat().st_mtime_ns
+    assert store.import_path(path).present == {"genderage"}
+    assert store.path("genderage").stat().st_mtime_ns == before
+
+
+def test_what_was_made_of_a_replaced_file_goes_with_it(store: WeightStore, tmp_path: Path) -> None:
+    store.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=1.0))
+    made = store.prepared_folder(store.weight("genderage")) / "v1"
+    made.mkdir(parents=True)
+    store.import_path(LANDMARKS_106.save(tmp_path / "2d106det.onnx"))
+    assert made.exists()
+    store.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=2.0))
+    assert not made.exists()
+
+
+def test_a_network_misses_itself_and_what_it_needs(store: WeightStore, tmp_path: Path) -> None:
+    needs = ("ghost_1_256", "w600k_r50", "crossface_ghost")
+    assert store.missing("ghost_1_256") == needs
+    store.import_path(ARCFACE.save(tmp_path / "w600k_r50.onnx"))
+    store.import_path(SWAPPER_256.save(tmp_path / "ghost_1_256.onnx"))
+    assert store.missing("ghost_1_256") == ("crossface_ghost",)
+    store.import_path(CONVERTER.save(tmp_path / "crossface_ghost.onnx"))
+    assert store.missing("ghost_1_256") == ()
+    with pytest.raises(WeightsMissing, match=r"no network 'ghost' to import; there are det_10g"):
+        store.missing("ghost")
+
+
+@pytest.fixture
+def full(store: WeightStore, tmp_path: Path) -> WeightStore:
+    """A store of two imported networks."""
+    store.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=3.0))
+    store.import_path(CONVERTER.save(tmp_path / "crossface_ghost.onnx"))
+    return store
+
+
+def test_a_bundle_brings_all_to_another_machine(full: WeightStore, tmp_path: Path) -> None:
+    written = full.export(tmp_path / "all.bundle")
+    there = WeightStore(full.folder, tmp_path / "there")
+    report = there.import_path(tmp_path / "all.bundle")
+    assert report.imported == written
+    assert {weight.name for weight in written} == {"genderage", "crossface_ghost"}
+    assert there.weights() == full.weights()
+    assert {status.state for status in there.verify()} == {"ok"}
+    # It is the same file whenever it is written.
+    there.export(tmp_path / "again.bundle")
+    assert (tmp_path / "again.bundle").read_bytes() == (tmp_path / "all.bundle").read_bytes()
+
+
+def test_a_bundle_may_hold_what_is_named_alone(full: WeightStore, tmp_path: Path) -> None:
+    (weight,) = full.export(tmp_path / "one.bundle", ["genderage"])
+    assert weight.name == "genderage"
+    with pytest.raises(WeightsMissing, match="det_10g of the pack insightface"):
+        full.export(tmp_path / "none.bundle", ["det_10g"])
+    assert not (tmp_path / "none.bundle").exists()
+
+
+def test_a_bundle_does_not_take_anothers_place_unasked(full: WeightStore, tmp_path: Path) -> None:
+    target = tmp_path / "all.bundle"
+    target.write_text("mine")
+    with pytest.raises(WeightsError, match="exists"):
+        full.export(target)
+    assert target.read_text() == "mine"
+    full.export(target, overwrite=True)
+    assert zipfile.is_zipfile(target)
+
+
+def test_nothing_imported_is_nothing_to_export(store: WeightStore, tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissing, match="nothing to export"):
+        store.export(tmp_path / "all.bundle")
+
+
+def test_a_flipped_byte_is_found_and_nothing_comes_in(full: WeightStore, tmp_path: Path) -> None:
+    """Anywhere in the file: it is refused, or what comes in is what was written all the same."""
+    bundle = tmp_path / "all.bundle"
+    full.export(bundle)
+    good = bundle.read_bytes()
+    found = 0
+    for position in range(0, len(good), 23):
+        spoiled = bytearray(good)
+        spoiled[position] ^= 0x10
+        bundle.write_bytes(spoiled)
+        there = WeightStore(full.folder, tmp_path / f"there_{position}")
+        try:
+            there.import_path(bundle)
+        except (WeightsCorrupt, WeightsMissing):
+            found += 1
+            assert not (there.user_folder / RECORD).exists()
+        else:
+            for weight in there.weights()[2:]:
+                assert there.path(weight.name).read_bytes() == full.path(weight.name).read_bytes()
+    assert found > 0.9 * len(range(0, len(good), 23))
+
+
+def test_a_bundle_must_not_pass_one_network_for_another(full: WeightStore, tmp_path: Path) -> None:
+    bundle = tmp_path / "all.bundle"
+    full.export(bundle, ["genderage"])
+    with zipfile.ZipFile(bundle) as packed:
+        rows = json.loads(packed.read("bundle.json"))
+        content = packed.read("genderage.onnx")
+    rows[0]["file"] = "yunet_2023mar.onnx"
+    with zipfile.ZipFile(bundle, "w") as packed:
+        packed.writestr("bundle.json", json.dumps(rows))
+        packed.writestr("yunet_2023mar.onnx", content)
+    there = WeightStore(full.folder, tmp_path / "there")
+    with pytest.raises(WeightsCorrupt, match=r"genderage as yunet_2023mar\.onnx"):
+        there.import_path(bundle)
+    assert not there.user_folder.exists()
