@@ -1,8 +1,8 @@
-"""Race by the FairFace network, which users import."""
+"""Race, gender and age by the FairFace network, which users import."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -13,7 +13,7 @@ from engine.geometry.affine import fit_similarity
 from engine.geometry.templates import ARCFACE_112_V2, in_pixels
 from engine.pixels.align import byte_crop
 from engine.runtime.session import Session
-from engine.values import Attributes, Bytes, Face, Frame, Race
+from engine.values import Attributes, Bytes, Face, Frame, Gender, Race
 
 _SIZE = 224
 # ImageNet's mean and deviation, of RGB 0..255.
@@ -30,25 +30,51 @@ _RACES: tuple[Race, ...] = (
     "indian",
     "middle eastern",
 )
+_GENDERS: tuple[Gender, Gender] = ("male", "female")
+# The middles of the classes: 0 to 2, 3 to 9, then by decades, and 70 or more.
+_AGES = (1, 6, 15, 25, 35, 45, 55, 65, 75)
 
 
 class FairFace:
-    """Kärkkäinen, Joo: "FairFace", 2021, as exported with class numbers for outputs."""
+    """Kärkkäinen, Joo: "FairFace", 2021, as exported with class numbers for outputs.
 
-    provides = frozenset({"race"})
+    It knows ages by decade only.
+    """
+
+    provides = frozenset({"age", "gender", "race"})
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._race = [spec.name for spec in session.outputs].index("race_id")
+        self._names = [spec.name for spec in session.outputs]
 
     def read(self, frame: Frame, faces: Sequence[Face]) -> list[Attributes]:
-        """The likeliest race of each face."""
-        return [Attributes(race=self._read(_crop(frame, face))) for face in faces]
+        """The likeliest race and gender of each face, and the middle of the likeliest decade."""
+        return [self._read(_crop(frame, face)) for face in faces]
 
-    def _read(self, crop: Bytes) -> Race:
+    def _read(self, crop: Bytes) -> Attributes:
         blob = ((crop.astype(np.float32) - _MEAN) / _DEVIATION).transpose(2, 0, 1)[None]
-        answer = self._session.run(np.ascontiguousarray(blob))[self._race]
-        return _RACES[int(answer.ravel()[0])]
+        outputs = self._session.run(np.ascontiguousarray(blob))
+        said = {
+            name: int(output.ravel()[0]) for name, output in zip(self._names, outputs, strict=True)
+        }
+        return Attributes(
+            _AGES[said["age_id"]], _GENDERS[said["gender_id"]], _RACES[said["race_id"]]
+        )
+
+
+class Only:
+    """A reader's word on some of the fields that it provides."""
+
+    def __init__(self, reader: AttributeReader, fields: Collection[str]) -> None:
+        self._reader = reader
+        self.provides = frozenset(fields) & reader.provides
+
+    def read(self, frame: Frame, faces: Sequence[Face]) -> list[Attributes]:
+        """What the reader says, and None for the other fields."""
+        return [
+            Attributes(**{name: getattr(said, name) for name in self.provides})
+            for said in self._reader.read(frame, faces)
+        ]
 
 
 class ReadTogether:

@@ -16,6 +16,8 @@ from engine.values import Box, Bytes, Detection
 
 _FINEST = 8
 _MOST_ANCHORS = 2
+# InsightFace counts a box's last row and column as its own where it measures overlaps.
+_INCLUSIVE = np.array([0, 0, 1, 1], np.float32)
 # Where the five points lie in a box, on the average of upright portraits: a first guess for the
 # variants that find boxes alone; the landmark network looks for the face from there.
 _IN_BOX = np.array(
@@ -58,7 +60,7 @@ class SCRFD:
         outputs = self._session.run(self._input.tensor([canvas]))
         scores, boxes, points = decode(outputs, canvas.shape[0], canvas.shape[1])
         likely = np.flatnonzero(scores >= self._score)
-        kept = likely[nms(boxes[likely], scores[likely], self._overlap)]
+        kept = likely[nms(boxes[likely] + _INCLUSIVE, scores[likely], self._overlap)]
         to_image = maps.rescale(1 / scale)
         return [
             Detection(

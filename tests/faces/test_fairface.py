@@ -10,15 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.faces.fairface import FairFace, ReadTogether
+from engine.faces.fairface import FairFace, Only, ReadTogether
 from engine.runtime.session import Session
 from engine.values import Attributes, Colour, Face, Frame, PixelFormat, Race
 from tests import people
-from tests.runtime.tiny_models import Signature
-
-FAIRFACE = Signature(
-    {"input": (1, 3, 224, 224)}, {"race_id": (1,), "gender_id": (1,), "age_id": (1,)}
-)
+from tests.tiny_models_faces import save_fairface
 
 
 @dataclass
@@ -45,25 +41,42 @@ def a_face(left: float) -> Face:
     return Face(face.detection, type(face.mesh)(mesh, 1.0))
 
 
+RACES: tuple[Race, ...] = (
+    "white",
+    "black",
+    "latino hispanic",
+    "asian",
+    "asian",
+    "indian",
+    "middle eastern",
+)
+
+
 @pytest.mark.parametrize(
-    ("number", "race"),
+    ("numbers", "said"),
     [
-        (0, "white"),
-        (1, "black"),
-        (2, "latino hispanic"),
-        (3, "asian"),
-        (4, "asian"),
-        (5, "indian"),
-        (6, "middle eastern"),
+        *(((race, 0, 3), Attributes(25, "male", word)) for race, word in enumerate(RACES)),
+        ((0, 1, 0), Attributes(1, "female", "white")),
+        ((0, 0, 1), Attributes(6, "male", "white")),
+        ((0, 0, 2), Attributes(15, "male", "white")),
+        ((0, 0, 7), Attributes(65, "male", "white")),
+        ((0, 0, 8), Attributes(75, "male", "white")),
     ],
 )
 def test_class_numbers_become_the_public_words(
-    frame: Frame, tmp_path: Path, number: int, race: Race
+    frame: Frame, tmp_path: Path, numbers: tuple[int, int, int], said: Attributes
 ) -> None:
-    reader = FairFace(Session(FAIRFACE.save(tmp_path / "fairface.onnx", number)))
-    assert reader.provides == {"race"}
-    assert reader.read(frame, [a_face(10), a_face(60)]) == [Attributes(race=race)] * 2
+    reader = FairFace(Session(save_fairface(tmp_path / "fairface.onnx", *numbers)))
+    assert reader.provides == {"age", "gender", "race"}
+    assert reader.read(frame, [a_face(10), a_face(60)]) == [said] * 2
     assert reader.read(frame, []) == []
+
+
+def test_only_some_fields_are_let_through(frame: Frame) -> None:
+    everything = Reader(Attributes(30, "female", "indian"), frozenset({"age", "gender", "race"}))
+    some = Only(everything, {"gender", "race"})
+    assert some.provides == {"gender", "race"}
+    assert some.read(frame, [a_face(10)]) == [Attributes(None, "female", "indian")]
 
 
 def test_readers_together_say_what_each_knows(frame: Frame) -> None:

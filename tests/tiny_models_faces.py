@@ -1,0 +1,208 @@
+"""Small ONNX networks with the signatures of InsightFace's and FairFace's.
+
+What they answer depends on every part of their input and on each colour of it, so that a wrong
+order, scale or place shows. Their weights are formulas, the same on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+
+def scene(height: int, width: int) -> NDArray[np.uint8]:
+    """An RGB picture of soft waves, in whole numbers from end to end."""
+    y, x = np.mgrid[:height, :width]
+    red = np.abs((3 * x + y) % 362 - 181)
+    green = np.abs((x + 2 * y + 90) % 302 - 151) + 40
+    blue = np.abs((2 * x - 3 * y) % 442 - 221)
+    return np.stack([red, green, blue], axis=2).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class ScrfdKind:
+    """A variant of SCRFD: how many levels, anchors a cell, with points, with a batch axis."""
+
+    levels: int = 3
+    anchors: int = 2
+    points: bool = True
+    batched: bool = False
+    side: int | None = None
+
+    @property
+    def name(self) -> str:
+        """A name for files and fixtures."""
+        parts = ("points" if self.points else "boxes", "batched" if self.batched else "flat")
+        return f"scrfd_{self.levels}x{self.anchors}_{'_'.join(parts)}"
+
+
+SCRFD_KINDS = (
+    ScrfdKind(),
+    ScrfdKind(points=False),
+    ScrfdKind(levels=5, anchors=1),
+    ScrfdKind(levels=5, anchors=1, points=False),
+    ScrfdKind(batched=True),
+)
+
+
+def save_scrfd(path: Path, kind: ScrfdKind) -> Path:
+    """A detector of which each cell speaks of its own mean colour, at every level and anchor.
+
+    The surest twelfth of a level's cells are faces to it, in `scene(512, 640)`.
+    """
+    nodes: list[onnx.NodeProto] = []
+    constants: dict[str, NDArray[np.generic]] = {}
+    values = (1, 4, 10) if kind.points else (1, 4)
+    for level in range(kind.levels):
+        step = 8 << level
+        nodes.append(
+            helper.make_node(
+                "AveragePool",
+                ["input.1"],
+                [f"mean_{level}"],
+                kernel_shape=[step, step],
+                strides=[step, step],
+            )
+        )
+        for group, count in enumerate(values):
+            name = f"{group}_{level}"
+            weights = _wave(count * kind.anchors, 3, seed=group * 7 + level)
+            bias = 2 + np.abs(_wave(count * kind.anchors, 1, seed=group + 3)[:, 0])
+            if count == 1:
+                weights = 2 * weights + 6 * np.eye(3)[: kind.anchors]
+                bias = -np.quantile(_means(step) @ weights.T, 11 / 12, axis=0)
+            if count == 10:
+                bias = _wave(count * kind.anchors, 1, seed=5)[:, 0]
+            constants[f"w_{name}"] = weights[:, :, None, None].astype(np.float32)
+            constants[f"b_{name}"] = bias.astype(np.float32)
+            shape = [1, -1, count] if kind.batched else [-1, count]
+            constants[f"s_{name}"] = np.array(shape)
+            nodes += [
+                helper.make_node(
+                    "Conv", [f"mean_{level}", f"w_{name}", f"b_{name}"], [f"c_{name}"]
+                ),
+                helper.make_node("Transpose", [f"c_{name}"], [f"t_{name}"], perm=[0, 2, 3, 1]),
+                helper.make_node("Reshape", [f"t_{name}", f"s_{name}"], [f"r_{name}"]),
+                helper.make_node(
+                    "Sigmoid" if count == 1 else "Identity", [f"r_{name}"], [f"out_{name}"]
+                ),
+            ]
+    outputs: dict[str, Sequence[int | str]] = {
+        f"out_{group}_{level}": [1, f"n{level}", count] if kind.batched else [f"n{level}", count]
+        for group, count in enumerate(values)
+        for level in range(kind.levels)
+    }
+    picture: list[int | str] = [1, 3, kind.side or "height", kind.side or "width"]
+    return _save(path, nodes, {"input.1": picture}, outputs, constants)
+
+
+def save_arcface(path: Path, batch: int | str = "N") -> Path:
+    """A recogniser: the colours of 64 squares, mixed into 512 numbers."""
+    return _save_reader(path, 112, 14, 512, batch=batch, name="input.1", scaled=False)
+
+
+def save_landmarks(path: Path, values: int, *, scaled: bool = True) -> Path:
+    """A landmarker of 212 (2d106det) or 3309 (1k3d68) values, most of them from -1 to 1."""
+    return _save_reader(path, 192, 24, values, batch="N", name="data", scaled=scaled)
+
+
+def save_genderage(path: Path) -> Path:
+    """Two scores and an age in centuries."""
+    return _save_reader(path, 96, 12, 3, batch="N", name="data", scaled=True)
+
+
+def save_fairface(path: Path, race: int, gender: int, age: int) -> Path:
+    """A FairFace that says these classes of every face."""
+    said = {"race_id": race, "gender_id": gender, "age_id": age}
+    nodes = [
+        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array([value])))
+        for name, value in said.items()
+    ]
+    outputs: dict[str, Sequence[int | str]] = {name: [1] for name in said}
+    return _save(path, nodes, {"input": [1, 3, 224, 224]}, outputs, {}, TensorProto.INT64)
+
+
+def _save_reader(
+    path: Path,
+    side: int,
+    square: int,
+    values: int,
+    *,
+    batch: int | str,
+    name: str,
+    scaled: bool,
+) -> Path:
+    """A network of one crop and one row of values; `scaled` takes 0..255, as MXNet's exports do."""
+    constants: dict[str, NDArray[np.generic]] = {
+        "weights": _wave(3 * (side // square) ** 2, values, seed=values).astype(np.float32) / 6,
+        "bias": np.full(values, 0.4, np.float32),
+        "half": np.array([127.5], np.float32),
+        "scale": np.array([1 / 128], np.float32),
+    }
+    make = helper.make_node
+    before = [
+        make("Sub", [name, "half"], ["shifted"], name="Sub_minusscalar"),
+        make("Mul", ["shifted", "scale"], ["normal"], name="Mul_mulscalar"),
+    ]
+    nodes = [
+        *(before if scaled else ()),
+        make(
+            "AveragePool",
+            ["normal" if scaled else name],
+            ["means"],
+            kernel_shape=[square, square],
+            strides=[square, square],
+        ),
+        make("Flatten", ["means"], ["row"]),
+        make("Gemm", ["row", "weights", "bias"], ["fc1"]),
+    ]
+    if not scaled:
+        del constants["half"], constants["scale"]
+    return _save(path, nodes, {name: [batch, 3, side, side]}, {"fc1": [batch, values]}, constants)
+
+
+def _means(step: int) -> NDArray[np.float64]:
+    """The mean colours of the squares of a scene, as the network sees them."""
+    squares = scene(512, 640).reshape(512 // step, step, 640 // step, step, 3)
+    means: NDArray[np.float64] = (squares.mean(axis=(1, 3)).reshape(-1, 3) - 127.5) / 128
+    return means
+
+
+def _wave(rows: int, columns: int, seed: int) -> NDArray[np.float64]:
+    """Numbers from -1 to 1 without a pattern."""
+    count = np.arange(rows * columns, dtype=np.float64).reshape(rows, columns)
+    wave: NDArray[np.float64] = np.sin((count + 1) ** 1.5 * 1.7 + seed)
+    return wave
+
+
+def _save(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    inputs: Mapping[str, Sequence[int | str]],
+    outputs: Mapping[str, Sequence[int | str]],
+    constants: Mapping[str, NDArray[np.generic]],
+    answers: int = TensorProto.FLOAT,
+) -> Path:
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+            for name, shape in inputs.items()
+        ],
+        [
+            helper.make_tensor_value_info(name, answers, list(shape))
+            for name, shape in outputs.items()
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path
