@@ -15,6 +15,8 @@ from engine.values import Affine, Mask, Patch, Pixels, Rect
 
 # The side of the neighbourhood that a sample reads: a mask of zeros is still zero past it.
 _REACH = 1.0
+# Pixels beyond the mask that bicubic doubling and a bilinear warp, and chroma filters, look at.
+_MARGIN = 8
 
 
 def extent(patch: Patch, size: tuple[int, int]) -> Rect | None:
@@ -51,17 +53,30 @@ def place(patch: Patch, rect: Rect) -> tuple[Pixels, Mask]:
     averaged, so that it does not alias.
     """
     density = max(1, round(affine.scale_of(patch.to_crop)))
+    left, top, right, bottom = _masked(patch.mask)
     to_crop = affine.compose(
-        affine.rescale(1 / density), affine.shift(rect.left, rect.top), patch.to_crop
+        affine.rescale(1 / density),
+        affine.shift(rect.left, rect.top),
+        patch.to_crop,
+        affine.shift(-left, -top),
     )
     fine = (rect.width * density, rect.height * density)
-    pixels = _warp_bicubic(patch.pixels, to_crop, fine)
-    mask = _warp(patch.mask, to_crop, fine, cv2.BORDER_CONSTANT)
+    pixels = _warp_bicubic(patch.pixels[top:bottom, left:right], to_crop, fine)
+    mask = _warp(patch.mask[top:bottom, left:right], to_crop, fine, cv2.BORDER_CONSTANT)
     if density > 1:
         size = (rect.width, rect.height)
         pixels = _undo_box(_averaged(pixels, size), density)
         mask = _averaged(mask, size)
     return np.clip(pixels, 0, 1, out=pixels), np.clip(mask, 0, 1, out=mask)
+
+
+def _masked(mask: Mask) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what the mask shows, and of what sampling it looks at."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return 0, 0, mask.shape[1], mask.shape[0]
+    left, top = max(int(columns[0]) - _MARGIN, 0), max(int(rows[0]) - _MARGIN, 0)
+    return left, top, int(columns[-1]) + 1 + _MARGIN, int(rows[-1]) + 1 + _MARGIN
 
 
 def _averaged(picture: Pixels | Mask, size: tuple[int, int]) -> Pixels | Mask:
