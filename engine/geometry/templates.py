@@ -21,6 +21,24 @@ _ARCFACE_112: _Pixels = (
     (70.7299, 92.2041),
 )
 
+# ArcFace's first alignment, as fractions: ghost's and simswap's (FaceFusion, `face_helper.py`).
+_ARCFACE_V1: _Pixels = (
+    (0.35473214, 0.45658929),
+    (0.64526786, 0.45658929),
+    (0.5, 0.61154464),
+    (0.37913393, 0.776875),
+    (0.62086607, 0.776875),
+)
+
+# MTCNN's alignment, as fractions: hififace's (the same file).
+_MTCNN: _Pixels = (
+    (0.36562865, 0.46733799),
+    (0.63305391, 0.46585885),
+    (0.50019127, 0.61942959),
+    (0.39032951, 0.77598822),
+    (0.61178945, 0.77476328),
+)
+
 # FFHQ's alignment at 512: the five reference points that face restorers (GFPGAN's facexlib,
 # `face_restoration_helper.py`) align to.
 _FFHQ_512: _Pixels = (
@@ -44,7 +62,11 @@ ARCFACE_128 = _template("arcface_128", _ARCFACE_112, 128, shift_x=8)
 
 FFHQ_512 = _template("ffhq_512", _FFHQ_512, 512)
 
-TEMPLATES = (ARCFACE_112_V2, ARCFACE_128, FFHQ_512)
+ARCFACE_112_V1 = _template("arcface_112_v1", _ARCFACE_V1, 1)
+
+MTCNN_512 = _template("mtcnn_512", _MTCNN, 1)
+
+TEMPLATES = (ARCFACE_112_V1, ARCFACE_112_V2, ARCFACE_128, FFHQ_512, MTCNN_512)
 
 
 def template_named(name: str) -> Template:

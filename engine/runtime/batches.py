@@ -1,0 +1,73 @@
+"""Any number of inputs through a network, in batches of a few fixed sizes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+
+from engine.runtime.providers import CPU_NAME
+from engine.runtime.session import Session, Tensor
+
+# Few and fixed: every new shape is tuned and allocated for anew.
+SIZES: Final = (1, 2, 4, 8, 16)
+_WASTE = 0.25  # share of a batch that may be padding
+
+
+class Batches:
+    """Runs one session, one call at a time; several threads may share it.
+
+    Args:
+        session: a graph whose inputs and outputs begin with the batch axis.
+        sizes: the batches it is given, among them 1. None takes `SIZES` where the graph's batch is
+            free, and 1 where it is not, or on a CPU: there a batch costs what its parts cost, and
+            memory besides.
+    """
+
+    def __init__(self, session: Session, sizes: Sequence[int] | None = None) -> None:
+        self.session = session
+        alone = not session.batchable or session.provider == CPU_NAME
+        self._sizes = tuple(sizes or ((1,) if alone else SIZES))
+        self._lock = threading.Lock()
+
+    def run(self, *arrays: Tensor) -> list[Tensor]:
+        """The graph's outputs for n >= 1 rows of each of its inputs, both in the graph's order.
+
+        Raises:
+            ValueError: a shape is not what the graph takes.
+            RuntimeUnavailable: the provider failed.
+        """
+        count = len(arrays[0])
+        results: list[Tensor] = []
+        start = 0
+        for size in batches(count, self._sizes):
+            stop = min(start + size, count)
+            rows = [_padded(array[start:stop], size) for array in arrays]
+            with self._lock:
+                answers = self.session.run(*rows)
+            if not results:
+                results = [np.empty((count, *answer.shape[1:]), np.float32) for answer in answers]
+            for result, answer in zip(results, answers, strict=True):
+                result[start:stop] = answer[: stop - start]
+            start = stop
+        return results
+
+
+def batches(count: int, sizes: Sequence[int]) -> Iterator[int]:
+    """The sizes of the batches that `count` rows make; the last one may be padded a little."""
+    while count > 0:
+        enough = min((size for size in sizes if size >= count), default=None)
+        if enough is not None and enough - count <= _WASTE * enough:
+            yield enough
+            return
+        largest = max(size for size in sizes if size <= count)
+        yield largest
+        count -= largest
+
+
+def _padded(rows: Tensor, size: int) -> Tensor:
+    """The last row is repeated: a network may not take zeros for a picture."""
+    missing = size - len(rows)
+    return np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)]) if missing else rows
