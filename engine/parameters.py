@@ -167,9 +167,12 @@ class SwapParameters(BaseModel):
         _ANALYSIS.detect_rotated,
         description="Also look for heads turned by 90, 180 and 270 degrees.",
     )
-    detect_every: Annotated[int, Field(ge=1), Allowed("a whole number from 1")] = Field(
-        _ANALYSIS.detect_every,
-        description="Frames between detections; faces are followed in between.",
+    # As many frames wait in memory as lie between detections.
+    detect_every: Annotated[int, Field(ge=1, le=30), Allowed("a whole number from 1 to 30")] = (
+        Field(
+            _ANALYSIS.detect_every,
+            description="Frames between detections; faces are followed in between.",
+        )
     )
     video_codec: Annotated[
         str | None, Field(min_length=1), Allowed("the name of a video encoder or null")

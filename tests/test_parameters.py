@@ -103,6 +103,7 @@ def test_what_is_documented_is_taken(name: str, value: object) -> None:
         ("device", "tpu"),
         ("detect_rotated", "yes"),
         ("detect_every", 0),
+        ("detect_every", 31),
         ("crf", 64),
         ("crf", float("inf")),
         ("start", -1),

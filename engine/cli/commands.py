@@ -282,7 +282,7 @@ def swap(
     detect_every: Annotated[
         str,
         typer.Option(
-            help="Frames between detections; faces are followed in between.",
+            help="Frames between detections, 1 to 30; faces are followed in between.",
             metavar="NUMBER",
             rich_help_panel=HOW,
         ),
