@@ -295,7 +295,18 @@ def _parsed(model: type[ModelT], parameters: Mapping[str, Any]) -> ModelT:
     try:
         return model.model_validate(dict(parameters))
     except ValidationError as error:
-        raise ParameterError(" ".join(_problems(error, model))) from None
+        problems = (*_problems(error, model), *_disagreements(error, parameters))
+        raise ParameterError(" ".join(problems)) from None
+
+
+def _disagreements(error: ValidationError, parameters: Mapping[str, Any]) -> Iterator[str]:
+    """How the fields that are right by themselves disagree, where others kept that from view."""
+    wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+    right = (SwapParameters.model_fields.keys() - wrong) & parameters.keys() if wrong else ()
+    try:
+        SwapParameters.model_validate({name: parameters[name] for name in right})
+    except ValidationError as further:
+        yield from _problems(further, SwapParameters)
 
 
 def _problems(error: ValidationError, model: type[SwapParameters]) -> Iterator[str]:

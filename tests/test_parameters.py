@@ -128,6 +128,23 @@ def test_all_problems_come_at_once() -> None:
         assert words in message
 
 
+def test_fields_that_disagree_are_told_beside_fields_that_are_wrong() -> None:
+    with pytest.raises(ParameterError) as raised:
+        parse_call(
+            {"face_selector_age_start": 60, "face_selector_age_end": 20, "crf": -1, "target": "x"}
+        )
+    message = str(raised.value)
+    assert message.count("allowed:") == 3
+    for words in ("source_image is missing", "crf is -1", "age_start is 60 and face_selector"):
+        assert words in message
+
+
+def test_fields_that_disagree_are_told_once() -> None:
+    with pytest.raises(ParameterError) as raised:
+        parse({"face_selector_age_start": 60, "face_selector_age_end": 20, "start": 3, "end": 2})
+    assert str(raised.value).count("allowed:") == 2
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
