@@ -11,8 +11,9 @@ import binascii
 import mimetypes
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
@@ -25,9 +26,12 @@ MOST_BYTES: Final = 2 << 30
 # The path of a field, checked and made absolute.
 Admit: TypeAlias = Callable[[str, Path], Path]
 
-_SCHEME = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9+.-]+):")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]+={0,2}\s*")
+_SCHEME = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9+.-]{1,31}):")
 _SHORTEST = 64  # characters of base64 that may be a picture; what is shorter is a path
+_LONGEST = 4096  # characters of a path
+_PIECE = 1 << 20  # characters decoded at a time
+_HELD_BACK = 8  # characters that may hold the padding, and are decoded last
+_ALPHABETS = str.maketrans("-_", "+/")
 _SIGNATURES = (
     (0, b"\x89PNG\r\n\x1a\n", ".png"),
     (0, b"\xff\xd8\xff", ".jpg"),
@@ -83,12 +87,13 @@ class Inputs:
         """The file that `value` means; what is no local file is written to `folder`.
 
         Raises:
-            ParameterError: It is none of what may be given; `field` is named.
+            ParameterError: It is none of what may be given; `field` is named. A file half-written
+                may be left in `folder`.
         """
         match = _SCHEME.match(value)
         scheme = match["name"].lower() if match else ""
         if scheme == "data":
-            return self._write(field, *_decoded_uri(field, value), folder)
+            return self._write(field, value, *_decoded_uri(field, value), folder)
         if scheme in ("http", "https"):
             return self._download(field, value, folder)
         if scheme == "file":
@@ -97,24 +102,37 @@ class Inputs:
             raise ParameterError(
                 f"{field} is {_cut(value)}; allowed: a path, a file:// or data: URI, or base64."
             )
-        content = _base64_or_none(value)
-        if content is not None:
-            return self._write(field, content, _suffix(content), folder)
+        if _is_base64(value):
+            return self._write(field, value, _decoded(value), None, folder)
         return self.admit(field, Path(value))
 
-    def _write(self, field: str, content: bytes, suffix: str | None, folder: Path) -> Path:
-        if suffix is None:
+    def _write(
+        self, field: str, value: str, content: Iterator[bytes], named: str | None, folder: Path
+    ) -> Path:
+        """Writes content as it is decoded, so that a large one is never held twice."""
+        try:
+            piece = next(content, b"")
+            suffix = _suffix(piece) or named
+            if suffix is None:
+                raise ParameterError(
+                    f"{field} is {_cut(value)}, whose bytes are no picture or video known here; "
+                    "give one as a file, a data: URI or base64."
+                )
+            path, left = folder / f"{field}{suffix}", self.most_bytes
+            with path.open("wb") as file:
+                for part in chain((piece,), content):
+                    left -= len(part)
+                    if left < 0:
+                        raise ParameterError(
+                            f"{field} holds more than {self.most_bytes:,} bytes, which are the "
+                            "most allowed; give a smaller one, or the path of a file."
+                        )
+                    file.write(part)
+        except binascii.Error as error:
             raise ParameterError(
-                f"{field} holds {len(content):,} bytes that are no picture or video known here; "
-                "give one as a file, a data: URI or base64."
-            )
-        if len(content) > self.most_bytes:
-            raise ParameterError(
-                f"{field} holds {len(content):,} bytes; allowed: {self.most_bytes:,}. Give the "
-                "path of a file."
-            )
-        path = folder / f"{field}{suffix}"
-        path.write_bytes(content)
+                f"{field} is {_cut(value)}, which cannot be decoded: {error}. Give base64, or a "
+                "data: URI as data:image/png;base64, followed by base64."
+            ) from None
         return path
 
     def _download(self, field: str, url: str, folder: Path) -> Path:
@@ -155,53 +173,58 @@ def path_of_uri(field: str, uri: str) -> Path:
     return Path(path[1:] if re.match(r"/[A-Za-z]:", path) else path)
 
 
-def _decoded_uri(field: str, uri: str) -> tuple[bytes, str | None]:
-    """The bytes of a data: URI (RFC 2397) and the suffix that a file of them has."""
-    head, comma, body = uri[5:].partition(",")
-    kind, *properties = head.split(";")
-    if not comma:
+def _decoded_uri(field: str, uri: str) -> tuple[Iterator[bytes], str | None]:
+    """The bytes of a data: URI (RFC 2397) and the suffix that its kind has."""
+    comma = uri.find(",")
+    if comma < 0:
         raise ParameterError(
             f"{field} is {_cut(uri)}, a data: URI without a comma; write it as "
             "data:image/png;base64, followed by base64."
         )
-    try:
-        if properties and properties[-1].strip().lower() == "base64":
-            content = _base64(unquote(body))
-        else:
-            content = unquote_to_bytes(body)
-    except ValueError as error:
-        raise ParameterError(
-            f"{field} is {_cut(uri)}, a data: URI that cannot be decoded: {error}. Write it as "
-            "data:image/png;base64, followed by base64."
-        ) from None
+    kind, *properties = uri[5:comma].split(";")
     kind = kind.strip().lower()
-    named = mimetypes.guess_extension(kind) if kind.startswith(("image/", "video/")) else None
-    return content, _suffix(content) or named
+    suffix = mimetypes.guess_extension(kind) if kind.startswith(("image/", "video/")) else None
+    if not properties or properties[-1].strip().lower() != "base64":
+        return iter((unquote_to_bytes(uri[comma + 1 :]),)), suffix
+    if "%" in uri:
+        return _decoded(unquote(uri[comma + 1 :])), suffix
+    return _decoded(uri, comma + 1), suffix
 
 
-def _base64_or_none(value: str) -> bytes | None:
-    """The bytes of what is base64 of a picture or video and no path."""
-    if len(value) < _SHORTEST or not _BASE64.fullmatch(value):
-        return None
+def _is_base64(value: str) -> bool:
+    """Whether a value is base64 of a picture or video, or of what is too long for a path."""
+    if len(value) < _SHORTEST:
+        return False
     try:
-        content = _base64(value)
-    except ValueError:
-        return None
+        head = next(_decoded(value), b"")
+    except binascii.Error:
+        return False
     # A long path may be made of the same characters, but will not decode to a picture.
-    return content if _suffix(content) or len(value) > 4096 else None
+    return len(value) > _LONGEST or _suffix(head) is not None
 
 
-def _base64(text: str) -> bytes:
-    """Base64 of either alphabet (RFC 4648), with or without its padding.
+def _decoded(text: str, start: int = 0) -> Iterator[bytes]:
+    """Base64 of either alphabet (RFC 4648), with or without its padding, decoded in pieces.
 
     Raises:
-        ValueError: It is none.
+        binascii.Error: It is none.
     """
-    packed = "".join(text.split()).rstrip("=").translate(str.maketrans("-_", "+/"))
-    try:
-        return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
-    except binascii.Error as error:
-        raise ValueError(str(error)) from None
+    packed = ""
+    for at in range(start, len(text), _PIECE):
+        packed += "".join(text[at : at + _PIECE].split()).translate(_ALPHABETS)
+        whole = max(0, len(packed) - _HELD_BACK) // 4 * 4
+        if whole:
+            yield _decoded_piece(packed[:whole])
+        packed = packed[whole:]
+    packed = packed.rstrip("=")
+    if packed:
+        yield _decoded_piece(packed + "=" * (-len(packed) % 4))
+
+
+def _decoded_piece(packed: str) -> bytes:
+    if not packed.isascii():
+        raise binascii.Error("it holds characters that base64 has not")
+    return base64.b64decode(packed, validate=True)
 
 
 def _suffix(content: bytes) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import http.server
 import threading
+import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -121,8 +123,35 @@ def test_a_long_path_is_no_base64(tmp_path: Path, folder: Path) -> None:
     assert Inputs().take("target", str(path), folder) == path
 
 
+@pytest.mark.parametrize(
+    "value", [" " * 1_000_000, " " * 1_000_000 + "!", "A" * 1_000_000 + "!", "a:" * 500_000]
+)
+def test_a_megabyte_of_anything_is_judged_at_once(folder: Path, value: str) -> None:
+    began = time.process_time()
+    with pytest.raises(ParameterError, match=r"^target "):
+        Inputs().take("target", value, folder)
+    assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("size", [1 << 20, (1 << 20) - 7, 3 << 19, 2_000_003])
+def test_what_is_decoded_in_pieces_is_whole(folder: Path, size: int) -> None:
+    content = JPEG + bytes(n % 251 for n in range(size))
+    for value in (text(content), base64.encodebytes(content).decode(), f"data:,{quote(content)}"):
+        assert Inputs().take("target", value, folder).read_bytes() == content
+
+
+def test_base64_is_decoded_without_holding_it_again(folder: Path) -> None:
+    uri = f"data:image/jpeg;base64,{text(JPEG + bytes(20_000_000))}"
+    tracemalloc.start()
+    try:
+        Inputs().take("target", uri, folder)
+        assert tracemalloc.get_traced_memory()[1] < len(uri) / 2
+    finally:
+        tracemalloc.stop()
+
+
 def test_too_much_is_refused(folder: Path) -> None:
-    with pytest.raises(ParameterError, match="264 bytes; allowed: 100"):
+    with pytest.raises(ParameterError, match="more than 100 bytes"):
         Inputs(most_bytes=100).take("target", text(PNG), folder)
 
 
