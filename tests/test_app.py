@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -185,6 +185,27 @@ def test_when_nobody_is_swapped_the_report_says_why(warm: Engine, clip: Path, ou
     (warning,) = report.warnings
     assert "reference_face_distance is 0.05" in warning
     assert f"{report.selection.nearest_rejected:.2f}" in warning
+
+
+class Fading(IdentitySwapper):
+    """Fades out wherever it is asked."""
+
+    def swap(self, targets: Sequence[Aligned], sources: Sequence[str]) -> list[Patch]:
+        return [
+            replace(patch, mask=patch.mask * np.float32(0.05))
+            for patch in super().swap(targets, sources)
+        ]
+
+
+def test_faces_on_which_the_swap_cannot_be_seen_are_not_called_swapped(
+    still: Path, output: Path
+) -> None:
+    with Engine(swapper=Fading()) as one:
+        report = one.swap(SOURCE, still, output.with_suffix(".png"), face_selector_mode="many")
+    assert (report.faces_seen, report.faces_swapped, report.faces_faded) == (2, 0, 2)
+    assert report.frames_with_swap == 0
+    (warning,) = report.warnings
+    assert warning.startswith("No face was swapped: 2 of 2 chosen faces stay as they were, as ")
 
 
 def test_a_frame_without_a_face_is_no_error(warm: Engine, tmp_path: Path, output: Path) -> None:
@@ -465,6 +486,7 @@ BAD: list[tuple[dict[str, Any], type[EngineError], str]] = [
     ({"source_image": "data:image/png;base64,AAAA"}, ParameterError, "source_image"),
     ({"reference_image": "http://example.org/a.jpg"}, ParameterError, "reference_image"),
     ({"swapper": "unheard_of"}, ParameterError, "swapper is 'unheard_of'.*mesh"),
+    ({"precision": "fp16", "swapper": "mesh"}, ParameterError, "mesh has no network.*fp32"),
     ({"pixel_boost": "100x100"}, ParameterError, "pixel_boost"),
     ({"face_selector": "many"}, ParameterError, "face_selector"),
     ({"source_image": "no such.jpg"}, MediaError, "no such.jpg"),

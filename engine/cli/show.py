@@ -27,8 +27,11 @@ def report(done: SwapReport) -> None:
     """Prints what was swapped, how long it took, and what to look at."""
     rate = done.frames / done.seconds if done.seconds > 0 else 0.0
     frames = "1 frame" if done.frames == 1 else f"{done.frames} frames"
+    swapped = f"{done.faces_swapped} of {done.faces_seen} faces swapped"
+    if done.faces_faded:
+        swapped += f" ({done.faces_faded} more faded out)"
     typer.echo(
-        f"{done.output}: {done.faces_swapped} of {done.faces_seen} faces swapped in {frames}, "
+        f"{done.output}: {swapped} in {frames}, "
         f"{done.seconds:.1f} s ({rate:.1f} frames/s) with {done.swapper.name} on {done.device}."
     )
 

@@ -11,6 +11,13 @@ if TYPE_CHECKING:
 
     from engine.values import Frame, Mask, Patch, Pixels, Rect
 
+_SEEN = 0.1  # a mask that is nowhere above this leaves nothing to see
+
+
+def is_seen(patch: Patch) -> bool:
+    """Whether the patch's mask is strong enough anywhere for the patch to be seen."""
+    return bool(patch.mask.max() > _SEEN)
+
 
 def paste(frame: Frame, patches: Sequence[Patch]) -> Frame:
     """The frame with the patches blended in, one after another, by their masks.

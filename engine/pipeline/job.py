@@ -42,6 +42,8 @@ from engine.values import (
 
 Observe: TypeAlias = Callable[[Progress], None]
 
+_MANY = 0.1  # of the chosen faces: if more faded, the output will not be what was hoped for
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -126,14 +128,17 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     )
     warnings = run.picture() if info.kind == "image" else run.video(info, observe)
     tally = run.tally
-    if not tally.faces_swapped:
+    if not tally.faces_chosen:
         warnings = (*warnings, _nothing_swapped(tally, options))
+    elif tally.faces_faded > _MANY * tally.faces_chosen:
+        warnings = (*warnings, _faded(tally, tools.choice.name))
     return SwapReport(
         output=request.output,
         kind=info.kind,
         frames=tally.frames,
         faces_seen=tally.faces_seen,
         faces_swapped=tally.faces_swapped,
+        faces_faded=tally.faces_faded,
         frames_with_swap=tally.frames_with_swap,
         seconds=time.perf_counter() - began,
         stage_seconds=StageSeconds(**run.watch.seconds),
@@ -212,7 +217,7 @@ class _Run:
             hands = self.tools.hands.find(frame, chosen)
         planned = self.tally.count(Planned(frame, faces, chosen, hands))
         with self.watch.stage("swap"):
-            result = self.swap(planned)
+            result = self.tally.count_swapped(self.swap(planned))
         with self.watch.stage("encode"):
             written = write_image(
                 result,
@@ -337,6 +342,15 @@ def _content(source: ContentCheck | None, target: ContentCheck | None) -> Conten
         source_score=source.highest,
         target_score=target.highest,
         target_samples=target.looks,
+    )
+
+
+def _faded(tally: Tally, swapper: str) -> str:
+    """Why the output shows chosen faces as they were."""
+    lead = "" if tally.faces_swapped else "No face was swapped: "
+    return (
+        f"{lead}{tally.faces_faded} of {tally.faces_chosen} chosen faces stay as they were, as "
+        f"they are turned too far from the camera for the swapper {swapper}, or hands cover them."
     )
 
 

@@ -72,13 +72,18 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class SwapReport:
-    """How one swap went. `notes` explain choices, `warnings` ask for a look at the output."""
+    """How one swap went. `notes` explain choices, `warnings` ask for a look at the output.
+
+    `faces_faded` counts the chosen faces that the output shows as they were: the swapper faded out
+    there, or hands cover them. They are not among `faces_swapped`.
+    """
 
     output: Path
     kind: Literal["video", "image"]
     frames: int
     faces_seen: int
     faces_swapped: int
+    faces_faded: int
     frames_with_swap: int
     seconds: float
     stage_seconds: StageSeconds

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from engine.pipeline.flow import Stopwatch, ordered_map, prefetch
-from engine.pipeline.stages import Choose, assign
+from engine.pipeline.stages import Choose, Swapped, assign
 from engine.values import Analysed, Face, Frame, Planned
 
 Analyse: TypeAlias = Callable[[Iterable[Frame]], Iterator[Analysed]]
-Swap: TypeAlias = Callable[[Planned], Frame]
+Swap: TypeAlias = Callable[[Planned], Swapped]
 
 # Frames that may wait between two stages: enough to even out slow frames, and a bound on memory.
 DEPTH = 8
@@ -44,11 +44,15 @@ class Threads:
 
 
 class Tally:
-    """What was seen and swapped. `distance` measures a face's distance to the reference, if any."""
+    """What was seen and swapped. `distance` measures a face's distance to the reference, if any.
+
+    Chosen faces count as swapped where the swap is to be seen, and as faded elsewhere.
+    """
 
     def __init__(self, distance: Callable[[Face], float] | None = None) -> None:
         self.frames = 0
         self.faces_seen = 0
+        self.faces_chosen = 0
         self.faces_swapped = 0
         self.frames_with_swap = 0
         self.smallest_accepted: float | None = None
@@ -57,23 +61,33 @@ class Tally:
         self._distance = distance
 
     @property
+    def faces_faded(self) -> int:
+        """Faces that were chosen, and of which the output shows them as they were."""
+        return self.faces_chosen - self.faces_swapped
+
+    @property
     def mean_accepted(self) -> float | None:
-        """The mean distance of the swapped faces; None where no distance was measured."""
+        """The mean distance of the chosen faces; None where no distance was measured."""
         if self.smallest_accepted is None:
             return None
-        return self._accepted_sum / self.faces_swapped
+        return self._accepted_sum / self.faces_chosen
 
     def count(self, planned: Planned) -> Planned:
-        """Count a frame, and hand it on."""
+        """Count a frame and the faces that were chosen, and hand it on."""
         self.frames += 1
         self.faces_seen += len(planned.faces)
-        self.faces_swapped += len(planned.chosen)
-        self.frames_with_swap += bool(planned.chosen)
+        self.faces_chosen += len(planned.chosen)
         if self._distance is not None:
             chosen = {id(face) for face in planned.chosen}
             for face in planned.faces:
                 self._measure(self._distance(face), accepted=id(face) in chosen)
         return planned
+
+    def count_swapped(self, swapped: Swapped) -> Frame:
+        """Count the faces that were swapped, and hand the frame on."""
+        self.faces_swapped += swapped.faces
+        self.frames_with_swap += bool(swapped.faces)
+        return swapped.frame
 
     def _measure(self, distance: float, *, accepted: bool) -> None:
         if accepted:
@@ -107,6 +121,7 @@ def swapped_frames(
             closing(prefetch(watch.timed("analyse", analyse(watch.timed(None, decoded))), DEPTH))
         )
         planned = map(tally.count, assign(analysed, choose))
-        yield from stages.enter_context(
+        swapped = stages.enter_context(
             closing(ordered_map(watch.call("swap", swap), planned, workers, DEPTH))
         )
+        yield from map(tally.count_swapped, swapped)

@@ -9,7 +9,7 @@ from typing import Generic, TypeAlias
 import numpy as np
 
 from engine.compose.occlusion import behind
-from engine.compose.paste import paste
+from engine.compose.paste import is_seen, paste
 from engine.faces.identity import alignment_points
 from engine.geometry import affine
 from engine.geometry.templates import in_pixels
@@ -48,6 +48,17 @@ def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Swapped:
+    """A finished frame, and on how many of its chosen faces the swap is to be seen.
+
+    It is not where the swapper faded out, or where hands cover the face.
+    """
+
+    frame: Frame
+    faces: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FaceSwap(Generic[SourceT]):
     """Swaps the chosen faces of one frame: align, swap, paste. Pure, so it runs in any thread.
 
@@ -59,10 +70,11 @@ class FaceSwap(Generic[SourceT]):
     source: SourceT
     size: int
 
-    def __call__(self, planned: Planned) -> Frame:
+    def __call__(self, planned: Planned) -> Swapped:
         if not planned.chosen:
-            return planned.frame
+            return Swapped(planned.frame, 0)
         template = self.swapper.template
         targets = [align(planned.frame, face, template, self.size) for face in planned.chosen]
         patches = self.swapper.swap(targets, [self.source] * len(targets))
-        return paste(planned.frame, [behind(patch, planned.hands) for patch in patches])
+        patches = [behind(patch, planned.hands) for patch in patches]
+        return Swapped(paste(planned.frame, patches), sum(map(is_seen, patches)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -15,8 +15,18 @@ from engine.geometry import affine
 from engine.geometry.templates import ARCFACE_112_V2, in_pixels
 from engine.pipeline.flow import Stopwatch
 from engine.pipeline.run import DEPTH, Tally, Threads, swapped_frames
-from engine.pipeline.stages import FaceSwap, align, assign
-from engine.values import Analysed, Face, Frame, PixelFormat, Planned, Template
+from engine.pipeline.stages import FaceSwap, Swapped, align, assign
+from engine.values import (
+    Aligned,
+    Analysed,
+    Face,
+    Frame,
+    Hand,
+    Patch,
+    PixelFormat,
+    Planned,
+    Template,
+)
 from tests import people
 from tests.doubles import FIVE, IdentitySwapper, TintedSwapper
 
@@ -95,7 +105,7 @@ def test_align_refuses_a_template_of_other_points() -> None:
 def test_a_frame_of_which_nothing_was_chosen_is_the_same_object() -> None:
     swap = FaceSwap(TintedSwapper(), (1.0, 0.0, 0.0), 64)
     frame = frame_of(0)
-    assert swap(Planned(frame, two_faces(), ())) is frame
+    assert swap(Planned(frame, two_faces(), ())).frame is frame
 
 
 def test_every_chosen_face_is_swapped_and_no_other() -> None:
@@ -103,10 +113,44 @@ def test_every_chosen_face_is_swapped_and_no_other() -> None:
     frame, (left, right) = frame_of(0), two_faces()
     for chosen in [(left,), (right,), (left, right)]:
         result = swap(Planned(frame, (left, right), chosen))
-        changed = result.planes[0] != frame.planes[0]
+        assert result.faces == len(chosen)
+        changed = result.frame.planes[0] != frame.planes[0]
         for face in (left, right):
             x, y = int(face.box.left + 20), int(face.box.top + 20)
             assert bool(changed[y, x]) == (face in chosen)
+
+
+class FadingSwapper(IdentitySwapper):
+    """Knows no face that lies in the left half of a frame."""
+
+    def swap(self, targets: Sequence[Aligned], sources: Sequence[str]) -> list[Patch]:
+        return [
+            replace(patch, mask=patch.mask * np.float32(0.05 if is_left(patch) else 1))
+            for patch in super().swap(targets, sources)
+        ]
+
+
+def is_left(patch: Patch) -> bool:
+    (centre,) = affine.apply(affine.invert(patch.to_crop), np.array([[32.0, 32.0]]))
+    return bool(centre[0] < 64)
+
+
+def test_a_face_on_which_the_swapper_fades_out_is_not_swapped() -> None:
+    left, right = two_faces()
+    swap = FaceSwap(FadingSwapper(), "someone", 64)
+    assert swap(Planned(frame_of(0), (left, right), (left, right))).faces == 1
+    assert swap(Planned(frame_of(0), (left, right), (left,))).faces == 0
+
+
+def test_a_face_that_a_hand_covers_is_not_swapped() -> None:
+    left, right = two_faces()
+    angles = np.linspace(0, 2 * np.pi, 21, endpoint=False)
+    around = (64 + 400 * np.cos(angles), 48 + 400 * np.sin(angles), 0 * angles)
+    hand = Hand(np.stack(around, axis=1).astype(np.float32), 1.0)
+    frame, faces = frame_of(0), (left, right)
+    swapped = FaceSwap(IdentitySwapper(), "someone", 64)(Planned(frame, faces, faces, (hand,)))
+    assert swapped.faces == 0
+    assert all(map(np.array_equal, swapped.frame.planes, frame.planes))
 
 
 class Run:
@@ -122,7 +166,7 @@ class Run:
         self,
         count: int,
         choose: Callable[[tuple[Face, ...]], tuple[Face, ...]] = everybody,
-        swap: Callable[[Planned], Frame] | None = None,
+        swap: Callable[[Planned], Swapped] | None = None,
     ) -> Generator[Frame]:
         return swapped_frames(
             self.frames(count),
@@ -154,7 +198,7 @@ def test_all_frames_come_out_in_order_and_are_counted(run: Run) -> None:
     result = list(run(30))
     assert [frame.index for frame in result] == list(range(30))
     assert (run.tally.frames, run.tally.faces_seen, run.tally.faces_swapped) == (30, 60, 60)
-    assert run.tally.frames_with_swap == 30
+    assert (run.tally.frames_with_swap, run.tally.faces_faded) == (30, 0)
     assert run.watch.seconds.keys() == {"decode", "analyse", "swap"}
 
 
@@ -163,6 +207,12 @@ def test_frames_of_which_nothing_is_chosen_pass_untouched(run: Run) -> None:
     for index, frame in enumerate(result):
         assert all(map(np.array_equal, frame.planes, frame_of(index).planes))
     assert (run.tally.faces_seen, run.tally.faces_swapped) == (10, 0)
+
+
+def test_faded_faces_are_counted_apart(run: Run) -> None:
+    list(run(6, swap=FaceSwap(FadingSwapper(), "someone", 64)))
+    assert (run.tally.faces_chosen, run.tally.faces_swapped, run.tally.faces_faded) == (12, 6, 6)
+    assert run.tally.frames_with_swap == 6
 
 
 def test_what_is_held_is_bounded_however_long_the_clip(run: Run) -> None:
@@ -180,10 +230,10 @@ def test_closing_early_ends_every_stage(run: Run) -> None:
 
 
 def test_a_failing_swapper_ends_every_stage(run: Run) -> None:
-    def fail(planned: Planned) -> Frame:
+    def fail(planned: Planned) -> Swapped:
         if planned.frame.index == 7:
             raise RuntimeError("at frame 7")
-        return planned.frame
+        return Swapped(planned.frame, 0)
 
     with pytest.raises(RuntimeError, match="at frame 7"):
         list(run(1000, swap=fail))
