@@ -22,7 +22,7 @@ from engine.faces.palms import BlazePalm
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
 from engine.media.decode import read_frame, read_image
-from engine.options import AnalysisOptions, Device
+from engine.options import AnalysisOptions, Compute, Device
 from engine.parameters import SwapParameters, parse
 from engine.pipeline.job import Observe, Request, Tools, embedding_of, largest_face, run_swap
 from engine.pipeline.report import Choice, SwapReport
@@ -36,6 +36,7 @@ from engine.swappers.mesh_warp import MeshWarp
 from engine.values import Face, Frame
 
 Location: TypeAlias = str | os.PathLike[str]
+_Providers: TypeAlias = tuple[providers.Provider, ...]
 
 AUTO = "auto"
 _SWAPPERS: dict[str, Callable[[], Swapper[Any]]] = {MeshWarp.name: MeshWarp}
@@ -61,7 +62,8 @@ class Engine:
     """Swaps faces, and keeps the networks loaded from one call to the next.
 
     Args:
-        device: where the networks run, unless a call says otherwise.
+        device: where the networks run ("auto", "cpu", "cuda", "cuda:1", "tensorrt"), unless a call
+            says otherwise.
         swapper: the name of a swapper, "auto", or a swapper of the caller's own; the same.
         weights: where the networks' files are; None takes the embedded and the imported ones.
         threads: how many cores to use; None takes all that this process may.
@@ -133,7 +135,9 @@ class Engine:
             parameters=parsed.model_dump(mode="json"),
         )
         swapper, choice = _named(parsed.swapper) if own is None else _given(own)
-        return run_swap(request, self._tools(request, parsed.device, swapper, choice), observe)
+        _require_network(parsed.compute(), choice.name)
+        tools = self._tools(request, parsed.compute(), swapper, choice)
+        return run_swap(request, tools, observe)
 
     def faces(
         self,
@@ -152,7 +156,7 @@ class Engine:
         rule, analysis = parsed.options().selection, parsed.options().analysis
         pictures = [_path("references", picture) for picture in references]
         shown = read_frame(_path("target", target), rule.reference_frame)
-        networks = self._networks.on(parsed.device)
+        networks = self._networks.on(parsed.compute())
         with_embedding: set[Need] = {"embedding"} if pictures else set()
         knower = networks.analyser(with_embedding, analysis)
         known = [
@@ -176,10 +180,10 @@ class Engine:
         return parse({**own, **parameters}), self._swapper
 
     def _tools(
-        self, request: Request, device: Device, swapper: Swapper[Any], choice: Choice
+        self, request: Request, compute: Compute, swapper: Swapper[Any], choice: Choice
     ) -> Tools:
         """The networks that a request needs, and no others."""
-        networks = self._networks.on(device)
+        networks = self._networks.on(compute)
         rule, analysis = request.options.selection, request.options.analysis
         return Tools(
             swapper=swapper,
@@ -213,20 +217,20 @@ class _Networks:
     def __init__(self, store: WeightStore, threads: int) -> None:
         self.store = store
         self._threads = threads
-        self._sessions: dict[tuple[str, Device], Session] = {}
-        self._devices: dict[Device, _DeviceNetworks] = {}
+        self._sessions: dict[tuple[str, _Providers], Session] = {}
+        self._devices: dict[Compute, _DeviceNetworks] = {}
         self._lock = threading.Lock()
 
-    def on(self, device: Device) -> _DeviceNetworks:
+    def on(self, compute: Compute) -> _DeviceNetworks:
         """The networks on a device; what "auto" means is found out once."""
         with self._lock:
-            if device not in self._devices:
-                self._devices[device] = _DeviceNetworks(self, device, providers.choose(device))
-            return self._devices[device]
+            if compute not in self._devices:
+                self._devices[compute] = _DeviceNetworks(self, compute, providers.choose(compute))
+            return self._devices[compute]
 
     def session(self, name: str, on: _DeviceNetworks) -> Session:
         with self._lock:
-            key = (name, on.device)
+            key = (name, on.providers)
             if key not in self._sessions:
                 path = self.store.path(name)
                 self._sessions[key] = Session(path, on.providers, threads=self._threads)
@@ -242,13 +246,13 @@ class _DeviceNetworks:
     """The networks on one device, and what is composed of them."""
 
     networks: _Networks
-    device: Device
-    providers: tuple[providers.Provider, ...]
+    compute: Compute
+    providers: _Providers
 
     @property
     def name(self) -> str:
         """The device in use, where the one asked for may be "auto"."""
-        return "cuda" if self.providers[0].name == providers.CUDA_NAME else "cpu"
+        return providers.device_of(self.providers[0])
 
     @property
     def readable(self) -> frozenset[Need]:
@@ -305,6 +309,19 @@ def _named(name: str) -> tuple[Swapper[Any], Choice]:
 
 def _given(swapper: Swapper[Any]) -> tuple[Swapper[Any], Choice]:
     return swapper, Choice(swapper.name, "the caller brought it")
+
+
+def _require_network(compute: Compute, swapper: str) -> None:
+    """Refuses a precision where there is no network to run at it.
+
+    Raises:
+        ParameterError: It is not the precision that all else runs at.
+    """
+    if compute.precision != Compute().precision:
+        raise ParameterError(
+            f"precision is {compute.precision!r}, but the swapper {swapper} has no network to run "
+            f"at it; allowed: {Compute().precision}, or the name of a swapper with a network."
+        )
 
 
 def _path(field: str, location: Location) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from engine.values import Gender, Race
 
@@ -19,7 +19,10 @@ SelectorOrder: TypeAlias = Literal[
     "best-worst",
     "worst-best",
 ]
-Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+# "auto", "cpu", "cuda", "cuda:N" (the card of that number, from 0) or "tensorrt".
+Device: TypeAlias = str
+DEVICES: Final = "auto, cpu, cuda, cuda:N, tensorrt"
+DEVICE_PATTERN: Final = r"^(auto|cpu|cuda(:\d{1,2})?|tensorrt)$"
 Precision: TypeAlias = Literal["fp32", "fp16"]
 
 
@@ -61,6 +64,15 @@ class EncodeOptions:
     codec: str | None = None
     crf: float | None = None
     preset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Where the networks run, how exactly, and with how much of a card's memory."""
+
+    device: Device = "auto"
+    precision: Precision = "fp32"  # of swappers and restorers; all else is fp32
+    vram: float | None = None  # GiB of a card that one network may take; None is no limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,13 @@ from pydantic import (
 
 from engine.errors import ParameterError
 from engine.options import (
+    DEVICE_PATTERN,
+    DEVICES,
     AnalysisOptions,
+    Compute,
     Device,
     EncodeOptions,
+    Precision,
     SelectionRule,
     SelectorMode,
     SelectorOrder,
@@ -58,6 +62,7 @@ HOSTED: Final = frozenset(
 
 _RULE = SelectionRule()
 _ANALYSIS = AnalysisOptions()
+_COMPUTE = Compute()
 _CLOCK = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?)")
 
 
@@ -162,7 +167,18 @@ class SwapParameters(BaseModel):
     swapper: Annotated[str, Field(min_length=1), Allowed('"auto" or the name of a swapper')] = (
         Field("auto", description="What swaps the face; auto takes the best that is installed.")
     )
-    device: Device = Field("auto", description="Where the networks run.")
+    device: Annotated[Device, Field(pattern=DEVICE_PATTERN), Allowed(DEVICES)] = Field(
+        _COMPUTE.device, description="Where the networks run; auto takes a card that works."
+    )
+    precision: Precision = Field(
+        _COMPUTE.precision,
+        description="Arithmetic of the swapper's network; fp16 is tested against fp32 first.",
+    )
+    vram: Annotated[
+        float | None,
+        Field(gt=0, allow_inf_nan=False),
+        Allowed("GiB above 0, as a number, or null for no limit"),
+    ] = Field(None, description="Memory of the card that one network may take, in GiB.")
     detect_rotated: bool = Field(
         _ANALYSIS.detect_rotated,
         description="Also look for heads turned by 90, 180 and 270 degrees.",
@@ -193,7 +209,7 @@ class SwapParameters(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _bounds_in_order(self) -> Self:
+    def _agreeing(self) -> Self:
         problems = []
         if self.face_selector_age_start > self.face_selector_age_end:
             problems.append(
@@ -206,12 +222,21 @@ class SwapParameters(BaseModel):
                 f"start is {self.start:g} s and end is {self.end:g} s; "
                 "allowed: a start before the end."
             )
+        if self.vram is not None and self.device in ("cpu", "tensorrt"):
+            problems.append(
+                f"vram is {self.vram:g} and device is {self.device}; "
+                "allowed: a limit with the device auto, cuda or cuda:N."
+            )
         if problems:
             raise ValueError(" ".join(problems))
         return self
 
+    def compute(self) -> Compute:
+        """Where and how exactly the networks run."""
+        return Compute(device=self.device, precision=self.precision, vram=self.vram)
+
     def options(self) -> SwapOptions:
-        """The same choices as the engine's frozen options; `swapper` and `device` stay here."""
+        """The same choices as the engine's frozen options; `swapper` and `compute` beside them."""
         return SwapOptions(
             selection=SelectionRule(
                 mode=self.face_selector_mode,

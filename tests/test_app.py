@@ -487,6 +487,7 @@ BAD: list[tuple[dict[str, Any], type[EngineError], str]] = [
     ({"reference_image": "http://example.org/a.jpg"}, ParameterError, "reference_image"),
     ({"swapper": "unheard_of"}, ParameterError, "swapper is 'unheard_of'.*mesh"),
     ({"precision": "fp16", "swapper": "mesh"}, ParameterError, "mesh has no network.*fp32"),
+    ({"precision": "fp16", "swapper": "mesh"}, ParameterError, "mesh has no network.*fp32"),
     ({"pixel_boost": "100x100"}, ParameterError, "pixel_boost"),
     ({"face_selector": "many"}, ParameterError, "face_selector"),
     ({"source_image": "no such.jpg"}, MediaError, "no such.jpg"),

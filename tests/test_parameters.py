@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from engine.errors import ParameterError
-from engine.options import SelectorOrder, SwapOptions
+from engine.options import Compute, SelectorOrder, SwapOptions
 from engine.parameters import SwapParameters, allowed, parse, parse_call, seconds
 from engine.values import Race
 
@@ -53,7 +53,10 @@ def test_defaults_are_those_of_the_options() -> None:
         ("reference_image", ["a.png", "b.png"]),
         ("reference_image", []),
         ("swapper", "mesh"),
-        *(("device", device) for device in ("auto", "cpu", "cuda")),
+        *(("device", device) for device in ("auto", "cpu", "cuda", "cuda:1", "tensorrt")),
+        ("precision", "fp16"),
+        ("vram", 4),
+        ("vram", None),
         ("detect_rotated", True),
         ("detect_every", 1),
         ("video_codec", None),
@@ -101,6 +104,12 @@ def test_what_is_documented_is_taken(name: str, value: object) -> None:
         ("swapper", ""),
         ("swapper", None),
         ("device", "tpu"),
+        ("device", "cuda:"),
+        ("device", "cuda:-1"),
+        ("device", "cuda\n"),
+        ("precision", "int8"),
+        ("vram", 0),
+        ("vram", "4"),
         ("detect_rotated", "yes"),
         ("detect_every", 0),
         ("detect_every", 31),
@@ -304,3 +313,10 @@ def test_the_json_schema_takes_what_the_parser_takes() -> None:
     start = json.dumps(schema["properties"]["start"])
     assert '"number"' in start
     assert '"string"' in start
+
+
+@pytest.mark.parametrize("device", ["cpu", "tensorrt"])
+def test_a_limit_of_memory_is_for_cuda(device: str) -> None:
+    with pytest.raises(ParameterError, match=rf"vram is 4 and device is {device}"):
+        parse({"device": device, "vram": 4})
+    assert parse({"device": "cuda:1", "vram": 4}).compute() == Compute("cuda:1", "fp32", 4.0)

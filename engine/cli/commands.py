@@ -15,7 +15,14 @@ from typing import Annotated, get_args
 import typer
 
 from engine.errors import EngineError, ParameterError, WeightsError
-from engine.options import AnalysisOptions, Device, SelectionRule, SelectorMode, SelectorOrder
+from engine.options import (
+    DEVICES,
+    AnalysisOptions,
+    Precision,
+    SelectionRule,
+    SelectorMode,
+    SelectorOrder,
+)
 from engine.values import Gender, Race
 from engine.version import VERSION
 
@@ -108,8 +115,17 @@ AgeEnd = Annotated[
 DeviceOption = Annotated[
     str,
     typer.Option(
-        help=f"Where the networks run: {_words(get_args(Device))}.",
+        help=f"Where the networks run: {DEVICES}.",
         metavar="DEVICE",
+        rich_help_panel=HOW,
+    ),
+]
+VramOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Memory of the card that one network may take, in GiB (default: no limit).",
+        show_default=False,
+        metavar="GIB",
         rich_help_panel=HOW,
     ),
 ]
@@ -278,6 +294,15 @@ def swap(
         ),
     ] = "auto",
     device: DeviceOption = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help=f"Arithmetic of the swapper's network: {_words(get_args(Precision))}.",
+            metavar="PRECISION",
+            rich_help_panel=HOW,
+        ),
+    ] = "fp32",
+    vram: VramOption = None,
     detect_rotated: Rotated = _ANALYSIS.detect_rotated,
     detect_every: Annotated[
         str,
@@ -369,6 +394,8 @@ def swap(
                 pixel_boost=pixel_boost,
                 swapper=swapper,
                 device=device,
+                precision=precision,
+                vram=None if vram is None else _number(vram),
                 detect_rotated=detect_rotated,
                 detect_every=_number(detect_every),
                 content_check=content_check,
@@ -417,6 +444,7 @@ def faces(
     face_selector_age_start: AgeStart = str(_RULE.age_start),
     face_selector_age_end: AgeEnd = str(_RULE.age_end),
     device: DeviceOption = "auto",
+    vram: VramOption = None,
     detect_rotated: Rotated = _ANALYSIS.detect_rotated,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -451,6 +479,7 @@ def faces(
                 face_selector_age_start=_number(face_selector_age_start),
                 face_selector_age_end=_number(face_selector_age_end),
                 device=device,
+                vram=None if vram is None else _number(vram),
                 detect_rotated=detect_rotated,
             )
         if sheet is not None:

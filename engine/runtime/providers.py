@@ -12,12 +12,14 @@ from types import ModuleType
 from typing import Final
 
 import numpy as np
+from platformdirs import user_cache_path
 
 from engine.errors import RuntimeUnavailable
-from engine.options import Device
+from engine.options import Compute
 
 CPU_NAME: Final = "CPUExecutionProvider"
 CUDA_NAME: Final = "CUDAExecutionProvider"
+TENSORRT_NAME: Final = "TensorrtExecutionProvider"
 
 # A client for a remote service: it computes nothing here.
 _REMOTE = frozenset({"AzureExecutionProvider"})
@@ -49,15 +51,47 @@ class Provider:
 
 
 CPU: Final = Provider(CPU_NAME)
-# HEURISTIC: the exhaustive search tunes anew at every new shape, and the default one may pick
-# convolutions that are many times slower.
-CUDA: Final = Provider(
-    CUDA_NAME,
-    (
-        ("cudnn_conv_algo_search", "HEURISTIC"),
-        ("arena_extend_strategy", "kSameAsRequested"),
-    ),
-)
+
+
+def cuda(card: int = 0, vram: float | None = None) -> Provider:
+    """CUDA on one card; `vram` bounds what one session's arena takes of it, in GiB.
+
+    Products of fp32 matrices run on the tensor cores as TF32: 8 bits of exponent, 10 of mantissa,
+    sums in fp32.
+    """
+    options = {
+        "device_id": str(card),
+        # The exhaustive search tunes anew at every new shape, and the default one may pick
+        # convolutions that are many times slower.
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "cudnn_conv_use_max_workspace": "1",
+        # By powers of two, an arena would take up to twice what it needs.
+        "arena_extend_strategy": "kSameAsRequested",
+        "do_copy_in_default_stream": "1",
+        "use_tf32": "1",
+    }
+    if vram is not None:
+        options["gpu_mem_limit"] = str(int(vram * 2**30))
+    return Provider(CUDA_NAME, tuple(options.items()))
+
+
+def tensorrt(compute: Compute) -> Provider:
+    """TensorRT on the first card; its engines, minutes to build, are kept between runs."""
+    cache = str(user_cache_path("faceswap-engine", appauthor=False) / "tensorrt")
+    return Provider(
+        TENSORRT_NAME,
+        (
+            ("device_id", "0"),
+            ("trt_engine_cache_enable", "1"),
+            ("trt_engine_cache_path", cache),
+            ("trt_timing_cache_enable", "1"),
+            ("trt_timing_cache_path", cache),
+            ("trt_fp16_enable", "1" if compute.precision == "fp16" else "0"),
+        ),
+    )
+
+
+CUDA: Final = cuda()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,49 +154,67 @@ def load_runtime(installed: Iterable[Distribution] | None = None) -> ModuleType:
     return module
 
 
-def choose(device: Device, probe: Callable[[str], Probe] | None = None) -> tuple[Provider, ...]:
-    """The providers for a device, the wanted one first.
+def choose(
+    compute: Compute, probe: Callable[[Provider], Probe] | None = None
+) -> tuple[Provider, ...]:
+    """The providers for what was asked, the wanted one first.
 
     `auto` is CUDA where a session truly runs on it, else the CPU. After CUDA comes the CPU, for
-    the few operators (of shapes, mostly) that have no place on a card.
+    the few operators (of shapes, mostly) that have no place on a card, and after TensorRT come
+    both.
 
     Raises:
-        RuntimeUnavailable: `cuda` was asked for and does not work.
+        RuntimeUnavailable: a card was asked for and does not work.
     """
-    if device == "cpu":
+    if compute.device == "cpu":
         return (CPU,)
-    result = (probe or probe_provider)(CUDA_NAME)
-    if result.works:
-        return (CUDA, CPU)
-    if device == "auto":
-        return (CPU,)
-    raise RuntimeUnavailable(
-        f"The device cuda cannot be used: {result.detail} Run `faceswap-engine doctor` for the "
-        "whole picture, or use the device cpu."
-    )
+    kind, _, card = compute.device.partition(":")
+    on_card = cuda(int(card or 0), compute.vram)
+    wanted = (tensorrt(compute), on_card) if kind == "tensorrt" else (on_card,)
+    for provider in wanted:
+        result = (probe or probe_provider)(provider)
+        if not result.works and compute.device == "auto":
+            return (CPU,)
+        if not result.works:
+            raise RuntimeUnavailable(
+                f"The device {compute.device} cannot be used: {result.detail} Run "
+                "`faceswap-engine doctor` for the whole picture, or use the device cpu."
+            )
+    return (*wanted, CPU)
+
+
+def device_of(provider: Provider) -> str:
+    """The device that a provider stands for, as one asks for it."""
+    card = dict(provider.options).get("device_id", "0")
+    if provider.name == CUDA_NAME:
+        return "cuda" if card == "0" else f"cuda:{card}"
+    return "tensorrt" if provider.name == TENSORRT_NAME else "cpu"
 
 
 def probe() -> tuple[Probe, ...]:
     """What comes of making and running a tiny session on each provider of the installed build."""
     runtime = load_runtime()
     names = [name for name in runtime.get_available_providers() if name not in _REMOTE]
-    return tuple(probe_provider(name) for name in names)
+    return tuple(probe_provider(Provider(name)) for name in names)
 
 
-def probe_provider(name: str) -> Probe:
+def probe_provider(provider: Provider) -> Probe:
     """Makes and runs a tiny session on one provider; being compiled in proves nothing."""
-    runtime = load_runtime()
+    runtime, name = load_runtime(), provider.name
     if name not in runtime.get_available_providers():
         build = " and ".join(f"{item.name} {item.version}" for item in distributions())
         return Probe(name, works=False, detail=f"{build} is built without {name}.")
-    said = preload(runtime) if name == CUDA_NAME else ""
+    said = preload(runtime) if name in (CUDA_NAME, TENSORRT_NAME) else ""
     options = runtime.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     try:
         # A provider that cannot start may print and fall back; both are kept out.
         with contextlib.redirect_stdout(io.StringIO()):
             session = runtime.InferenceSession(
-                tiny_model(), options, providers=[name], enable_fallback=0
+                tiny_model(),
+                options,
+                providers=[(name, dict(provider.options))],
+                enable_fallback=0,
             )
             session.run(None, {"x": np.zeros(1, np.float32)})
     except Exception as error:  # noqa: BLE001 - each provider fails in its own way

@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import RuntimeUnavailable, WeightsCorrupt, WeightsMissing
-from engine.runtime.providers import CPU, CUDA_NAME, Provider, load_runtime, preload
+from engine.runtime.providers import CPU, CUDA_NAME, TENSORRT_NAME, Provider, load_runtime, preload
 
 Tensor: TypeAlias = NDArray[np.float32]
 
 # The networks here are small: more threads than this only wait for each other.
 _MOST_THREADS = 8
 _FATAL_ONLY = 4
+# Where nearly all the arithmetic of a network is.
+_WORK = frozenset({"Conv", "ConvTranspose", "FusedConv", "FusedMatMul", "Gemm", "MatMul"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Session:
     Raises:
         WeightsMissing: there is no such file.
         WeightsCorrupt: ONNX Runtime cannot read the file as a graph.
-        RuntimeUnavailable: ONNX Runtime is missing, or the first provider is not the one in use.
+        RuntimeUnavailable: ONNX Runtime is missing; the first provider is not the one in use; or
+            the network's matrix products would run on the CPU all the same.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Session:
                 f"{path.name} was to run on {providers[0].name}, but the installed ONNX Runtime "
                 f"has only {', '.join(built)}; run `faceswap-engine doctor`, or use the device cpu."
             )
-        if providers[0].name == CUDA_NAME:
+        if providers[0].name in (CUDA_NAME, TENSORRT_NAME):
             preload(runtime)
         self.path = path
         self._session = _open(runtime, path, providers, threads or _cores())
@@ -66,6 +69,8 @@ class Session:
                 f"{path.name} was to run on {providers[0].name}, but only {self.provider} could "
                 "be started; run `faceswap-engine doctor`, or use the device cpu."
             )
+        if providers[0] != CPU:
+            _check_places(path, self._session.get_provider_graph_assignment_info())
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
 
@@ -134,6 +139,8 @@ def _open(runtime: Any, path: Path, providers: Sequence[Provider], threads: int)
     # Threads that spin while they wait halve the speed of everything else in a pipeline (decoder,
     # warps, encoder); a lone session loses a few percent without.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if providers[0] != CPU:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     try:
         return runtime.InferenceSession(
             str(path),
@@ -150,6 +157,24 @@ def _open(runtime: Any, path: Path, providers: Sequence[Provider], threads: int)
             f"ONNX Runtime cannot load {path}: {error}; bring a good copy with "
             "`faceswap-engine weights import PATH`."
         ) from error
+
+
+def _check_places(path: Path, parts: Sequence[Any]) -> None:
+    """Refuses a session whose work was given to the CPU, node by node, behind a card's name."""
+    strays = sorted(
+        {
+            node.op_type
+            for part in parts
+            if part.ep_name == CPU.name
+            for node in part.get_nodes()
+            if node.op_type in _WORK
+        }
+    )
+    if strays:
+        raise RuntimeUnavailable(
+            f"{path.name} would run its {', '.join(strays)} on the CPU, as the card's provider "
+            "does not take them; use the device cpu."
+        )
 
 
 def _cores() -> int:

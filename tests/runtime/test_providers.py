@@ -10,12 +10,16 @@ import onnxruntime
 import pytest
 
 from engine.errors import RuntimeUnavailable
+from engine.options import Compute, Precision
 from engine.runtime.providers import (
     CPU,
     CUDA,
     Distribution,
     Probe,
+    Provider,
     choose,
+    cuda,
+    device_of,
     distributions,
     load_runtime,
     preload,
@@ -25,12 +29,12 @@ from engine.runtime.providers import (
 )
 
 
-def works(name: str) -> Probe:
-    return Probe(name, works=True)
+def works(provider: Provider) -> Probe:
+    return Probe(provider.name, works=True)
 
 
-def fails(name: str) -> Probe:
-    return Probe(name, works=False, detail=f"{name} has no card.")
+def fails(provider: Provider) -> Probe:
+    return Probe(provider.name, works=False, detail=f"{provider.name} has no card.")
 
 
 def test_the_tiny_model_is_valid_and_computes_relu() -> None:
@@ -46,24 +50,55 @@ def test_the_cpu_is_probed_by_running() -> None:
 
 
 def test_a_provider_that_is_not_built_in_says_so() -> None:
-    probed = probe_provider("DmlExecutionProvider")
+    probed = probe_provider(Provider("DmlExecutionProvider"))
     assert not probed.works
     assert "built without DmlExecutionProvider" in probed.detail
 
 
 def test_the_cpu_needs_no_probe() -> None:
-    assert choose("cpu", probe=fails) == (CPU,)
+    assert choose(Compute("cpu"), probe=fails) == (CPU,)
 
 
 def test_auto_takes_cuda_only_where_it_works() -> None:
-    assert choose("auto", probe=works) == (CUDA, CPU)
-    assert choose("auto", probe=fails) == (CPU,)
+    assert choose(Compute("auto"), probe=works) == (CUDA, CPU)
+    assert choose(Compute("auto"), probe=fails) == (CPU,)
 
 
 def test_cuda_is_had_or_refused() -> None:
-    assert choose("cuda", probe=works) == (CUDA, CPU)
+    assert choose(Compute("cuda"), probe=works) == (CUDA, CPU)
     with pytest.raises(RuntimeUnavailable, match="has no card"):
-        choose("cuda", probe=fails)
+        choose(Compute("cuda"), probe=fails)
+
+
+def test_a_card_is_taken_by_its_number_and_within_its_memory() -> None:
+    first, second = choose(Compute("cuda:1", vram=1.5), probe=works)
+    assert (device_of(first), second) == ("cuda:1", CPU)
+    options = dict(first.options)
+    assert (options["device_id"], options["gpu_mem_limit"]) == ("1", str(3 * 2**29))
+    assert options["cudnn_conv_algo_search"] == "HEURISTIC"
+    assert "gpu_mem_limit" not in dict(CUDA.options)
+    with pytest.raises(RuntimeUnavailable, match="device cuda:7 cannot be used"):
+        choose(Compute("cuda:7"), probe=fails)
+
+
+@pytest.mark.parametrize(("precision", "flag"), [("fp32", "0"), ("fp16", "1")])
+def test_tensorrt_is_asked_for_by_name_and_falls_back_on_cuda_alone(
+    precision: Precision, flag: str
+) -> None:
+    first, second, third = choose(Compute("tensorrt", precision), probe=works)
+    assert (device_of(first), second, third) == ("tensorrt", CUDA, CPU)
+    assert dict(first.options)["trt_fp16_enable"] == flag
+
+    def only_cuda(provider: Provider) -> Probe:
+        return works(provider) if provider.name == CUDA.name else fails(provider)
+
+    with pytest.raises(RuntimeUnavailable, match="device tensorrt cannot be used: Tensorrt"):
+        choose(Compute("tensorrt"), probe=only_cuda)
+    assert choose(Compute("auto"), probe=only_cuda) == (CUDA, CPU)
+
+
+def test_a_provider_has_the_name_that_asks_for_it() -> None:
+    assert [device_of(one) for one in (CPU, CUDA, cuda(3))] == ["cpu", "cuda", "cuda:3"]
 
 
 def test_the_installed_build_is_found_once() -> None:

@@ -3,12 +3,15 @@ from __future__ import annotations
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from engine.errors import RuntimeUnavailable, WeightsCorrupt, WeightsMissing
-from engine.runtime.providers import CPU, CUDA, probe_provider
+from engine.runtime import session as room
+from engine.runtime.providers import CPU, CUDA, cuda, probe_provider
 from engine.runtime.session import Session, TensorSpec, read_signature
 from tests.runtime.tiny_models import Signature, save_difference
 
@@ -90,7 +93,7 @@ def test_a_truncated_graph_is_told(tmp_path: Path) -> None:
 
 
 def test_no_provider_takes_another_ones_place(difference: Path) -> None:
-    if probe_provider(CUDA.name).works:
+    if probe_provider(CUDA).works:
         pytest.skip("CUDA works here")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -100,10 +103,90 @@ def test_no_provider_takes_another_ones_place(difference: Path) -> None:
 
 @pytest.mark.gpu
 def test_a_session_runs_on_the_card(difference: Path) -> None:
-    probed = probe_provider(CUDA.name)
+    probed = probe_provider(CUDA)
     if not probed.works:
         pytest.skip(probed.detail)
     session = Session(difference, (CUDA, CPU))
     ones = np.ones((1, 2), np.float32)
     assert session.provider == CUDA.name
     assert (session.run(ones, ones)[1] == 2).all()
+
+
+class FakeRuntime:
+    """An ONNX Runtime with a card: a session says that it is on `starts`, its work on `places`."""
+
+    def __init__(self, starts: str, places: dict[str, list[str]]) -> None:
+        self.starts, self.places = starts, places
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.preloaded = False
+
+    SessionOptions = onnxruntime.SessionOptions
+
+    def preload_dlls(self) -> None:
+        self.preloaded = True
+
+    def get_available_providers(self) -> list[str]:
+        return [CUDA.name, CPU.name]
+
+    def InferenceSession(  # noqa: N802 - ONNX Runtime's name
+        self, path: str, options: object, providers: list[tuple[str, dict[str, str]]], **_: int
+    ) -> FakeRuntime:
+        self.asked = providers
+        return self
+
+    def get_providers(self) -> list[str]:
+        return [self.starts, CPU.name]
+
+    def get_provider_graph_assignment_info(self) -> list[SimpleNamespace]:
+        return [
+            SimpleNamespace(
+                ep_name=name,
+                get_nodes=lambda kinds=kinds: [SimpleNamespace(op_type=kind) for kind in kinds],
+            )
+            for name, kinds in self.places.items()
+        ]
+
+    def get_inputs(self) -> list[object]:
+        return []
+
+    get_outputs = get_inputs
+
+
+def test_a_card_gets_the_options_that_were_asked_for(
+    difference: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeRuntime(CUDA.name, {CUDA.name: ["Conv", "Gemm"], CPU.name: ["Shape", "Gather"]})
+    monkeypatch.setattr(room, "load_runtime", lambda: fake)
+    session = Session(difference, (cuda(1, vram=2), CPU))
+    assert session.provider == CUDA.name
+    assert fake.preloaded
+    (name, options), (last, _) = fake.asked
+    assert (name, last) == (CUDA.name, CPU.name)
+    assert (options["device_id"], options["gpu_mem_limit"]) == ("1", str(2**31))
+
+
+def test_a_session_that_fell_back_to_the_cpu_is_refused(
+    difference: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "load_runtime", lambda: FakeRuntime(CPU.name, {}))
+    with pytest.raises(RuntimeUnavailable, match="only CPUExecutionProvider could be started"):
+        Session(difference, (CUDA, CPU))
+
+
+def test_work_that_fell_back_to_the_cpu_is_refused(
+    difference: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeRuntime(CUDA.name, {CUDA.name: ["Relu"], CPU.name: ["MatMul", "Conv", "Shape"]})
+    monkeypatch.setattr(room, "load_runtime", lambda: fake)
+    with pytest.raises(RuntimeUnavailable, match=r"would run its Conv, MatMul on the CPU"):
+        Session(difference, (CUDA, CPU))
+
+
+def test_where_nodes_run_can_be_read(difference: Path) -> None:
+    """The installed ONNX Runtime answers the question that a card's sessions are asked."""
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    session = onnxruntime.InferenceSession(str(difference), options, providers=[CPU.name])
+    parts = session.get_provider_graph_assignment_info()
+    assert {part.ep_name for part in parts} == {CPU.name}
+    assert {node.op_type for part in parts for node in part.get_nodes()} == {"Sub", "Add"}
