@@ -23,6 +23,7 @@ from engine.errors import MediaError
 from engine.media.copies import Window, add_copies, copied_packets, moved_chapters
 from engine.media.decode import exact_seconds
 from engine.media.encoders import choose_encoder, encoder_format, encoder_options, encoders_for
+from engine.media.files import of_the_disk, unwritable
 from engine.media.formats import full_range, picture_of, with_full_chroma
 from engine.media.marks import marked_metadata
 from engine.media.output import VIDEO_FORMATS, WrittenInfo, check_output, written_aside
@@ -93,8 +94,8 @@ def write_video(
     try:
         with (
             open_media(like) as target,
-            written_aside(output) as aside,
-            _opened(aside, first) as container,
+            written_aside(output, overwrite=overwrite) as aside,
+            _opened(aside, output, first) as container,
         ):
             stream, warnings = _add_picture(container, output, first, source, options)
             shown = main_video(target, like)
@@ -103,14 +104,14 @@ def write_video(
             copies, left_out = add_copies(target, container, shown)
             container.set_chapters(moved_chapters(target, window))
             container.metadata.update(marked_metadata(_kept(target.metadata), marks or {}))
-            container.start_encoding()
+            _start(container, output, stream)
             written = _Count()
             packets = _encoded(
                 stream, itertools.chain((first,), remaining), window, written, observe
             )
-            _mux(container, packets, copied_packets(target, copies, window))
+            _mux(container, output, packets, copied_packets(target, copies, window))
     except av.FFmpegError as error:
-        raise MediaError(f"{output} could not be written: {error.strerror}") from error
+        raise unwritable(output, error) from error
     return WrittenInfo(
         frames=written.frames,
         size=first.coded_size,
@@ -126,7 +127,7 @@ class _Count:
 
 
 @contextmanager
-def _opened(aside: Path, first: Frame) -> Iterator[OutputContainer]:
+def _opened(aside: Path, output: Path, first: Frame) -> Iterator[OutputContainer]:
     """The output being written; closed without its trailer's errors where the work failed."""
     name = VIDEO_FORMATS[aside.suffix.lower()]
     muxing: dict[str, str] = {}
@@ -143,10 +144,46 @@ def _opened(aside: Path, first: Frame) -> Iterator[OutputContainer]:
     try:
         yield container
     except BaseException:
-        with suppress(av.FFmpegError, ValueError):
+        with suppress(OSError, ValueError, av.FFmpegError):
             container.close()
         raise
-    container.close()
+    with _writing(output):
+        container.close()
+
+
+@contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    """Turns what the file system says into a sentence; PyAV gives it as OSError, mostly."""
+    try:
+        yield
+    except (OSError, av.FFmpegError) as error:
+        raise unwritable(output, error) from error
+
+
+def _start(container: OutputContainer, output: Path, stream: VideoStream) -> None:
+    """Opens the encoder and writes the header."""
+    try:
+        container.start_encoding()
+    except (OSError, av.FFmpegError) as error:
+        if of_the_disk(error):
+            raise unwritable(output, error) from error
+        raise _refused(stream, error) from error
+
+
+def _encode(stream: VideoStream, picture: VideoFrame | None) -> list[Packet[VideoStream]]:
+    try:
+        return stream.encode(picture)
+    except av.FFmpegError as error:
+        raise _refused(stream, error) from error
+
+
+def _refused(stream: VideoStream, error: OSError | av.FFmpegError) -> MediaError:
+    context = stream.codec_context
+    return MediaError(
+        f"The encoder {context.codec.name} cannot encode pictures of "
+        f"{context.width}x{context.height} as {context.pix_fmt} here ({error.strerror}); choose "
+        "another video_codec, such as h264, or see with `faceswap-engine doctor` which work."
+    )
 
 
 def _add_picture(
@@ -281,13 +318,13 @@ def _encoded(
         latest = picture.pts + 1  # a coarser clock must not bring two frames to one time
         picture.time_base = base
         durations[picture.pts] = round(frame.duration * ratio)
-        for packet in stream.encode(picture):
+        for packet in _encode(stream, picture):
             packet.duration = durations.pop(packet.pts or 0, 0)
             yield packet
         written.frames += 1
         if observe is not None:
             observe(written.frames)
-    for packet in stream.encode(None):
+    for packet in _encode(stream, None):
         packet.duration = durations.pop(packet.pts or 0, 0)
         yield packet
 
@@ -309,19 +346,28 @@ def _converted(frame: Frame, pixel_format: str) -> VideoFrame:
 
 def _mux(
     container: OutputContainer,
+    output: Path,
     pictures: Iterator[Packet[VideoStream]],
     others: Iterator[tuple[Fraction, Packet[Any]]],
 ) -> None:
     """Writes packets of all streams side by side, so that the muxer need not hold many back."""
+    for packet in _side_by_side(pictures, others):
+        with _writing(output):
+            container.mux(packet)
+
+
+def _side_by_side(
+    pictures: Iterator[Packet[VideoStream]], others: Iterator[tuple[Fraction, Packet[Any]]]
+) -> Iterator[Packet[Any]]:
     waiting = next(others, None)
     for packet in pictures:
         time = (packet.dts or 0) * as_fraction(packet.time_base)
         while waiting is not None and waiting[0] <= time:
-            container.mux(waiting[1])
+            yield waiting[1]
             waiting = next(others, None)
-        container.mux(packet)
+        yield packet
     while waiting is not None:
-        container.mux(waiting[1])
+        yield waiting[1]
         waiting = next(others, None)
 
 

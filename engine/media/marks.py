@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape, unescape
 
+from engine.media.files import read_bytes, reading
 from engine.media.probe import open_media
 from engine.media.segments import xmp_packet
 
@@ -58,12 +59,12 @@ def read_mark(path: Path) -> str | None:
     said = next((comment for comment in comments if SOURCE_TYPE in comment), None)
     if said is not None:
         return said.removesuffix(f"DigitalSourceType: {SOURCE_TYPE}").strip() or SOURCE_TYPE
-    packet = xmp_packet(path.read_bytes()) if _may_be_still(path) else None
+    packet = xmp_packet(read_bytes(path)) if _may_be_still(path) else None
     return None if packet is None else _described(packet)
 
 
 def _may_be_still(path: Path) -> bool:
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         return file.read(4)[:2] in (b"\xff\xd8", b"\x89P", b"RI")
 
 

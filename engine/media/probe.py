@@ -19,6 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
+from engine.media.files import read_bytes, reading
 from engine.media.formats import planes_of
 from engine.media.segments import exif_orientation
 from engine.values import Colour, Matrix, Orientation, PixelFormat, VideoInfo
@@ -110,12 +111,13 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     Raises:
         MediaError: it is not there, is a directory, is empty, is cut or is no media file.
     """
-    if path.is_dir():
-        raise MediaError(f"{path} is a directory; name a video or image file in it")
-    if not path.exists():
-        raise MediaError(f"{path} does not exist; check the path")
-    if path.stat().st_size == 0:
-        raise MediaError(f"{path} is empty; nothing can be read from it")
+    with reading(path):
+        if path.is_dir():
+            raise MediaError(f"{path} is a directory; name a video or image file in it.")
+        with path.open("rb") as file:
+            head = file.read(12)
+    if not head:
+        raise MediaError(f"{path} is empty; nothing can be read from it.")
     try:
         # The prefix and the whitelist keep names such as "http:x", and playlists, off the network.
         container = av.open(
@@ -125,7 +127,7 @@ def open_media(path: Path) -> Iterator[InputContainer]:
             metadata_errors="replace",
         )
     except (av.FFmpegError, ValueError) as error:
-        raise MediaError(_why_unreadable(path, error)) from error
+        raise MediaError(_why_unreadable(path, head, error)) from error
     try:
         if container.format.name in _TEXT_FORMATS:
             raise MediaError(f"{path} is a text file, not a video or an image")
@@ -203,7 +205,7 @@ def colour_of(picture: VideoFrame, stream: VideoStream) -> Colour:
 def orientation_of(picture: VideoFrame, image: Path | None) -> Orientation:
     """How the coded picture is to be turned: by EXIF for an image, else by display matrix."""
     if image is not None:
-        return exif_orientation(image.read_bytes())
+        return exif_orientation(read_bytes(image))
     matrix = _display_matrix(picture)
     if matrix is None:
         return Orientation(quarter_turns=round(picture.rotation / 90) % 4)
@@ -228,14 +230,12 @@ def _is_image(container: InputContainer, path: Path) -> bool:
     name = container.format.name
     if name in _IMAGE_FORMATS or name.endswith("_pipe"):
         return True
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         head = file.read(12)
     return head[4:8] == b"ftyp" and head[8:12] in _IMAGE_BRANDS
 
 
-def _why_unreadable(path: Path, error: Exception) -> str:
-    with path.open("rb") as file:
-        head = file.read(12)
+def _why_unreadable(path: Path, head: bytes, error: Exception) -> str:
     if head[4:8] == b"ftyp":
         return (
             f"{path} is incomplete: its index (moov) is missing, as in a recording or a "

@@ -14,6 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from engine.errors import MediaError
+from engine.media.files import read_bytes, unwritable
 from engine.media.formats import full_range, picture_of, with_full_chroma
 from engine.media.marks import marks_packet
 from engine.media.output import IMAGE_SUFFIXES, WrittenInfo, check_output, written_aside
@@ -51,28 +52,34 @@ def write_image(
     check_output(output, overwrite=overwrite, inputs=() if like is None else (like,))
     suffix = output.suffix.lower()
     if suffix not in IMAGE_SUFFIXES:
-        raise MediaError(f"the output {output} must end in one of {', '.join(IMAGE_SUFFIXES)}")
+        raise MediaError(f"The output {output} must end in one of {', '.join(IMAGE_SUFFIXES)}.")
     upright = _upright(frame)
     encoding = _encoding(suffix, upright)
     width, height = upright.coded_size
     try:
         data = _encoded(upright, encoding)
     except av.FFmpegError as error:
-        raise MediaError(f"{output} could not be written: {error.strerror}") from error
+        raise MediaError(
+            f"{output} could not be written: the encoder {encoding.codec} refuses a picture of "
+            f"{width}x{height} ({error.strerror}); choose another format."
+        ) from error
     alpha = upright.format.alpha
     packet = marks_packet(marks) if marks else None
-    profile = None if like is None else icc_profile(like.read_bytes())
+    profile = None if like is None else icc_profile(read_bytes(like))
     if packet or profile:
         data = with_metadata(data, xmp=packet, icc=profile, size=(width, height), alpha=alpha)
-    with written_aside(output) as aside:
-        aside.write_bytes(data)
+    with written_aside(output, overwrite=overwrite) as aside:
+        try:
+            aside.write_bytes(data)
+        except OSError as error:
+            raise unwritable(output, error) from error
     lost = alpha and encoding.codec == "mjpeg"
     return WrittenInfo(
         frames=1,
         size=(width, height),
         codec=encoding.codec,
         pixel_format=encoding.pixel_format,
-        warnings=("JPEG has no transparency; it was left out",) if lost else (),
+        warnings=("JPEG has no transparency; it was left out.",) if lost else (),
     )
 
 

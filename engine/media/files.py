@@ -1,0 +1,92 @@
+"""What the file system refuses, said with the file's name and what mends it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine.errors import MediaError
+
+_SHOWN = 80  # characters of a name that is itself what is wrong
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DISK = _ABSENT | _FULL | {errno.EACCES, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what the file system says to a read of `path` into a sentence.
+
+    Raises:
+        MediaError: the file is not there, may not be read, or has an impossible name.
+    """
+    try:
+        yield
+    except MediaError:
+        raise
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """The whole of a file.
+
+    Raises:
+        MediaError: the file is not there, may not be read, or has an impossible name.
+    """
+    with reading(path):
+        return path.read_bytes()
+
+
+def unreadable(path: Path, error: Exception) -> MediaError:
+    """Why a file cannot be read, and what mends it."""
+    reason = getattr(error, "errno", None)
+    if reason in _ABSENT:
+        return MediaError(f"{path} does not exist; check the path.")
+    if reason in _FORBIDDEN:
+        return MediaError(
+            f"{path} may not be read by this user; change its permissions or those of its folder."
+        )
+    return MediaError(_impossible_name(path, error) or f"{path} cannot be read: {_words(error)}.")
+
+
+def unwritable(path: Path, error: Exception) -> MediaError:
+    """Why a file cannot be written, and what mends it."""
+    reason = getattr(error, "errno", None)
+    if reason in _FULL:
+        return MediaError(
+            f"{path} could not be written: {_words(error)}. Make room, or choose another folder."
+        )
+    if reason in _FORBIDDEN or reason == errno.EROFS:
+        return MediaError(
+            f"The folder {path.parent} cannot be written to; change its permissions or choose "
+            "another."
+        )
+    return MediaError(
+        _impossible_name(path, error) or f"{path} could not be written: {_words(error)}."
+    )
+
+
+def of_the_disk(error: Exception) -> bool:
+    """Whether it is the file system that speaks, and not an encoder or a muxer."""
+    return getattr(error, "errno", None) in _DISK
+
+
+def _impossible_name(path: Path, error: Exception) -> str | None:
+    if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+        return f"{_shown(path)} has a name that is too long for its folder; choose a shorter one."
+    if "\0" in str(path):
+        return f"{_shown(path)!r} has a NUL character in its name; choose a name without."
+    return None
+
+
+def _shown(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _words(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).rstrip(".")
