@@ -59,7 +59,7 @@ def examine() -> Iterator[Finding]:
     yield python(sys.version_info[:3])
     yield one_build("ONNX Runtime", installed(_RUNTIMES), prefer=_RUNTIMES[1])
     yield one_build("OpenCV", installed(_OPENCVS), prefer=_OPENCVS[0])
-    for check in (providers, encoders, weights):
+    for check in (providers, device, encoders, surgery, weights):
         yield from _guarded(check)
 
 
@@ -122,6 +122,36 @@ def providers() -> Iterator[Finding]:
             # A graphics card may well be absent; the CPU is what everything falls back on.
             state: State = "broken" if result.provider == CPU_NAME else "note"
             yield Finding(f"Provider {result.provider}", state, result.detail)
+
+
+def device() -> Iterator[Finding]:
+    """What the device auto means here, and the options that a card is used with."""
+    from engine.options import Compute  # noqa: PLC0415 - the same
+    from engine.runtime.providers import choose, device_of  # noqa: PLC0415 - the same
+
+    chosen = choose(Compute())[0]
+    options = ", ".join(f"{name}={value}" for name, value in chosen.options)
+    yield Finding("Device auto", "ok", f"{device_of(chosen)} ({options})" if options else "cpu")
+
+
+def surgery() -> Iterator[Finding]:
+    """Whether imported networks can be prepared here, and what was prepared."""
+    from engine.runtime.weights import WeightStore  # noqa: PLC0415 - the same
+
+    found = installed(["onnx"])
+    if found:
+        yield Finding("Imports", "ok", f"onnx {found[0].version} prepares them")
+    else:
+        # Only those need it who import networks, and only once.
+        remedy = _pip("install", "faceswap-engine[packs]")
+        yield Finding("Imports", "note", "onnx is not installed; it prepares them", remedy)
+    store = WeightStore()
+    for weight in store.weights():
+        folder = store.prepared_folder(weight)
+        files = sorted(file for file in folder.glob("v*/*") if file.suffix in (".onnx", ".npy"))
+        if files:
+            words = ", ".join(f"{file.name} {file.stat().st_size / 1e6:.1f} MB" for file in files)
+            yield Finding(f"Prepared {weight.name}", "ok", words)
 
 
 def encoders() -> Iterator[Finding]:

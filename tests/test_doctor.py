@@ -3,12 +3,16 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from engine import doctor
 from engine.doctor import Finding, Installed, encoders, healthy, installed, one_build, python
 from engine.errors import WeightsCorrupt
+from engine.runtime.surgery import prepared
+from engine.runtime.weights import WeightStore
+from tests.runtime.tiny_models import save_swapper
 
 CPU = Installed("onnxruntime", "1.31.1")
 GPU = Installed("onnxruntime-gpu", "1.31.0")
@@ -83,3 +87,26 @@ def test_a_check_that_fails_is_a_finding_and_the_others_go_on(
     assert findings[-2] == Finding("Weights a", "ok", "verified")
     assert findings[-1] == Finding("Weights", "broken", "b is not what the manifest says.")
     assert {"Python", "ONNX Runtime", "OpenCV", "PyAV"} <= {one.subject for one in findings}
+
+
+def test_it_says_what_the_device_auto_means() -> None:
+    (finding,) = doctor.device()
+    assert finding.state == "ok"
+    assert finding.detail.split()[0] in ("cpu", "cuda")
+
+
+def test_it_shows_what_was_prepared_and_how_to_prepare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    store = WeightStore()
+    store.import_path(save_swapper(tmp_path / "inswapper_128.onnx"))
+    assert [finding.subject for finding in doctor.surgery()] == ["Imports"]
+    prepared(store, "inswapper_128")
+    (_, finding) = doctor.surgery()
+    assert finding.subject == "Prepared inswapper_128"
+    assert finding.detail.startswith("batch.onnx ")
+    monkeypatch.setattr(doctor, "installed", lambda names: ())
+    (missing, _) = doctor.surgery()
+    assert missing.state == "note"
+    assert "faceswap-engine[packs]" in missing.remedy
