@@ -25,13 +25,11 @@ def phases(crop: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     return grid.transpose(1, 3, 4, 0, 2)
 
 
-def split(crop: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """The phases as pictures, (n * n, channels, side, side); phase (a, b) is at a * n + b."""
-    return phases(crop, side).reshape(-1, crop.shape[2], side, side)
-
-
 def join(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The crop (N, N, channels) of such pictures: the inverse of `split`, to the bit."""
+    """The crop (N, N, channels) that has these phases, (n * n, channels, side, side).
+
+    Phase (a, b) is at a * n + b. Undoes `phases` to the bit.
+    """
     number, channels, side, _ = tiles.shape
     count = isqrt(number)
     crop = np.empty((count * side, count * side, channels), np.float32)

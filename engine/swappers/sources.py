@@ -67,7 +67,8 @@ class Cut:
         goal = in_pixels(template_named(self.spec.template), size)
         to_crop = fit_similarity(self.points(portrait.face), goal)
         crop = warp_crop(portrait.pixels, to_crop, size)
-        return self.spec.tensor([np.rint(crop * 255).astype(np.uint8)])[0]
+        tensor: Tensor = self.spec.tensor([np.rint(crop * 255).astype(np.uint8)])[0]
+        return tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)

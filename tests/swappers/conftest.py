@@ -9,6 +9,7 @@ from engine.faces.yunet import YuNet
 from engine.options import AnalysisOptions
 from engine.runtime.session import Session
 from engine.runtime.weights import WeightStore
+from tests.swappers import stand_ins
 from tests.swappers.stage import Stage
 
 
@@ -19,3 +20,9 @@ def stage() -> Stage:
     detector, attentive, plain, recogniser = (Session(store.path(name)) for name in names)
     meshes = BestMesh(FaceMesh(attentive), FaceMesh(plain))
     return Stage(FaceAnalyser(YuNet(detector), meshes, SFace(recogniser), None, AnalysisOptions()))
+
+
+@pytest.fixture(scope="session")
+def packs(tmp_path_factory: pytest.TempPathFactory) -> WeightStore:
+    """Swappers that give their targets back, under the names of the packs'."""
+    return stand_ins.identities(tmp_path_factory.mktemp("packs"))

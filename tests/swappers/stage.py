@@ -10,11 +10,15 @@ import measures
 import numpy as np
 from people import person
 
+from engine.app import _Networks
 from engine.compose.paste import paste
 from engine.faces.analyser import FaceAnalyser
+from engine.options import Compute
 from engine.pipeline.stages import align
 from engine.pixels.planes import region_bytes
+from engine.runtime.weights import WeightStore
 from engine.swappers.contract import Swapper
+from engine.swappers.neural import NeuralSwapper
 from engine.values import Aligned, Bytes, Embedding, Face, Frame, Patch, Pixels, Portrait, Rect
 from tests.faces.pictures import frame_of, picture
 
@@ -83,8 +87,16 @@ class Stage:
         """A person's portrait, prepared."""
         key = (swapper.name, who)
         if key not in self._sources:
-            self._sources[key] = swapper.prepare(self.shot(who).portrait)
+            self._sources[key] = swapper.prepare(self.portrait(swapper, who))
         return self._sources[key]
+
+    def portrait(self, swapper: Swapper[Any], who: str) -> Portrait:
+        """A person's portrait with an embedding as long as the swapper wants it."""
+        found = self.shot(who).portrait
+        if isinstance(swapper, NeuralSwapper):
+            longer = np.pad(self.shot(who).embedding, (0, 512 - 128))
+            return replace(found, face=replace(found.face, embedding=longer))
+        return found
 
     def result(self, swapper: Swapper[Any], who: str, target: Shot, size: int = 256) -> Shot:
         """A person's portrait swapped onto the target, and analysed anew."""
@@ -92,6 +104,11 @@ class Stage:
         image = region_bytes(frame, Rect(0, 0, *frame.size))
         (face,) = self.faces(image)
         return Shot(f"{who} on {target.name}", image, face)
+
+
+def installed(packs: WeightStore, name: str) -> Swapper[Any]:
+    """A swapper as the engine makes it."""
+    return _Networks(packs, 1).on(Compute("cpu")).swapper(name)
 
 
 def aligned(swapper: Swapper[Any], target: Shot, size: int = 256) -> Aligned:

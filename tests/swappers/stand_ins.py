@@ -22,24 +22,22 @@ TINT, SHADE = 0.5, 0.25
 RAMP = np.linspace(0, 1, 128, dtype=np.float32)
 
 
-def store_of(folder: Path, *makers: Callable[[Path], object]) -> WeightStore:
-    """The embedded weights, and those that each of the makers writes into a folder."""
-    store, scratch = WeightStore(user_folder=folder / "weights"), folder / "files"
-    scratch.mkdir(parents=True)
-    for make in makers:
-        make(scratch)
-    store.import_path(scratch)
-    return store
+def inswapper(folder: Path, make: Callable[[Path], object]) -> WeightStore:
+    """The embedded weights, the inswapper that `make` writes, and its embedder."""
+    make(folder / "inswapper_128.onnx")
+    embedder(folder / "w600k_r50.onnx")
+    return _imported(folder)
 
 
-def identities(folder: Path) -> None:
-    """Of each kind of source a swapper that gives its target back."""
+def identities(folder: Path) -> WeightStore:
+    """The embedded weights, and for each kind of source a swapper that gives its target back."""
     identity(folder / "inswapper_128.onnx")
     identity(folder / "hyperswap_1a_256.onnx", 256)
-    identity(folder / "simswap_256.onnx", 256)
-    converter(folder / "crossface_simswap.onnx")
+    identity(folder / "hififace_unofficial_256.onnx", 256)
+    converter(folder / "crossface_hififace.onnx")
     identity(folder / "uniface_256.onnx", 256, cut=256)
     embedder(folder / "w600k_r50.onnx")
+    return _imported(folder)
 
 
 def identity(path: Path, side: int = 128, *, cut: int = 0) -> Path:
@@ -108,6 +106,12 @@ def converter(path: Path) -> Path:
     """A crossface converter that doubles what it is given."""
     nodes = [_NODE("Add", ["input", "input"], ["output"])]
     return _save(path, nodes, {"input": (1, 512)}, {"output": (1, 512)}, {})
+
+
+def _imported(folder: Path) -> WeightStore:
+    store = WeightStore(user_folder=folder / "weights")
+    store.import_path(folder)
+    return store
 
 
 def _inswapper(

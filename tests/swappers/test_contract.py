@@ -1,4 +1,8 @@
-"""What holds for every swapper; a new one joins by a line in `SWAPPERS`."""
+"""What holds for every swapper; a new one joins by a line in `SWAPPERS`.
+
+Of a pack's swapper there is a stand-in that gives its target back: what is to be seen of a source
+is asked of `LIKENESSES` alone.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from engine.runtime.weights import WeightStore
 from engine.swappers.contract import Swapper
-from engine.swappers.mesh_warp import MeshWarp
+from engine.swappers.neural import NeuralSwapper
+from engine.swappers.polyphase import PIXEL_BOOSTS
 from engine.values import Patch
-from tests.swappers.stage import Stage, aligned, blended, patch_of
+from tests.swappers.stage import Stage, aligned, blended, installed, patch_of
 
-SWAPPERS = [MeshWarp]
+LIKENESSES = ["mesh"]
+SWAPPERS = [*LIKENESSES, "inswapper_128"]
 SIZES = (128, 192, 256, 384, 512, 768, 1024)
 PAIRS = (
     ("P001", "P006", "surprised"),
@@ -28,10 +35,9 @@ PAIRS = (
 )
 
 
-@pytest.fixture(scope="module", params=SWAPPERS, ids=lambda make: str(make.name))
-def swapper(request: pytest.FixtureRequest) -> Swapper[Any]:
-    made: Swapper[Any] = request.param()
-    return made
+@pytest.fixture(scope="module", params=SWAPPERS)
+def swapper(request: pytest.FixtureRequest, packs: WeightStore) -> Swapper[Any]:
+    return installed(packs, request.param)
 
 
 def arrays(value: object) -> list[NDArray[Any]]:
@@ -51,6 +57,8 @@ def same(one: Patch, other: Patch) -> bool:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_patch_is_like_its_crop(swapper: Swapper[Any], stage: Stage, size: int) -> None:
+    if isinstance(swapper, NeuralSwapper) and size not in PIXEL_BOOSTS:
+        pytest.skip("no pixel boost")
     target = aligned(swapper, stage.shot("P006"), size)
     (patch,) = swapper.swap([target], [stage.source(swapper, "P001")])
     assert patch.pixels.shape == (size, size, 3)
@@ -88,7 +96,7 @@ def test_the_patch_goes_on_past_its_mask(swapper: Swapper[Any], stage: Stage) ->
 
 
 def test_preparing_and_swapping_depend_on_nothing_else(swapper: Swapper[Any], stage: Stage) -> None:
-    portrait = stage.shot("P001").portrait
+    portrait = stage.portrait(swapper, "P001")
     before = portrait.pixels.copy()
     one, other = swapper.prepare(portrait), swapper.prepare(portrait)
     for first, second in zip(arrays(one), arrays(other), strict=True):
@@ -125,6 +133,7 @@ def test_each_target_needs_its_source(swapper: Swapper[Any], stage: Stage) -> No
         swapper.swap([aligned(swapper, stage.shot("P006"))], [])
 
 
+@pytest.mark.parametrize("swapper", LIKENESSES, indirect=True)
 @pytest.mark.parametrize(("who", "whom", "what"), PAIRS)
 def test_the_face_becomes_the_source_s(
     swapper: Swapper[Any], stage: Stage, who: str, whom: str, what: str

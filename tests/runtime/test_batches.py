@@ -1,0 +1,62 @@
+"""Batches are of few sizes, and nobody sees in the answers how they were made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.runtime.batches import SIZES, Batches, batches
+from engine.runtime.session import Session, Tensor
+from tests.runtime.tiny_models import save_difference
+
+
+class Recorded(Session):
+    """Remembers the batches it was given."""
+
+    seen: list[int]
+
+    def run(self, *arrays: Tensor) -> list[Tensor]:
+        self.seen.append(len(arrays[0]))
+        return super().run(*arrays)
+
+
+def recorded(path: Path) -> Recorded:
+    session = Recorded(path)
+    session.seen = []
+    return session
+
+
+@pytest.mark.parametrize("sizes", [SIZES, (1,), (1, 3)])
+def test_every_row_is_in_a_batch_and_few_are_made_up(sizes: tuple[int, ...]) -> None:
+    for count in range(1, 70):
+        made = list(batches(count, sizes))
+        assert set(made) <= set(sizes)
+        assert 0 <= sum(made) - count <= max(sizes) / 4
+    assert list(batches(0, sizes)) == []
+
+
+def test_whole_crops_are_whole_batches() -> None:
+    assert list(batches(64, SIZES)) == [16] * 4
+    assert list(batches(9, SIZES)) == [8, 1]
+    assert list(batches(15, SIZES)) == [16]
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 15, 16, 31])
+def test_answers_are_those_of_each_row_alone(tmp_path: Path, count: int) -> None:
+    session = recorded(save_difference(tmp_path / "difference.onnx"))
+    rows = np.random.default_rng(count).normal(size=(2, count, 2)).astype(np.float32)
+    difference, total = Batches(session, SIZES).run(*rows)
+    np.testing.assert_array_equal(difference, rows[0] - rows[1])
+    np.testing.assert_array_equal(total, rows[0] + rows[1])
+    assert session.seen == list(batches(count, SIZES))
+
+
+@pytest.mark.parametrize("shape", [("N", 2), (1, 2)])
+def test_one_by_one_on_a_cpu_or_where_the_graph_takes_no_more(
+    tmp_path: Path, shape: tuple[int | str, int]
+) -> None:
+    session = recorded(save_difference(tmp_path / "difference.onnx", shape))
+    Batches(session).run(*np.zeros((2, 5, 2), np.float32))
+    assert session.seen == [1] * 5

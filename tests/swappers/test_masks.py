@@ -1,0 +1,68 @@
+"""A network's answer counts on the face and fades out before the crop ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.geometry.face_mesh import OVAL
+from engine.swappers.masks import box_mask, face_mask
+from engine.swappers.mesh_warp import MeshWarp
+from tests.swappers.stage import Stage, aligned
+
+SIZES = (128, 256, 384, 512, 768, 1024)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_box_is_full_inside_empty_at_the_border_and_even(size: int) -> None:
+    mask = box_mask(size)
+    assert mask.shape == (size, size)
+    assert mask.dtype == np.float32
+    assert mask[0].max() == mask[:, 0].max() == mask[-1].max() == mask[:, -1].max() == 0
+    middle = slice(round(0.2 * size), round(0.8 * size))
+    assert mask[middle, middle].min() > 0.99
+    np.testing.assert_array_equal(mask, mask.T)
+    np.testing.assert_allclose(mask, mask[::-1, ::-1], atol=1e-6)
+    assert (np.diff(mask[size // 2, : size // 2]) >= 0).all()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_box_is_that_of_facefusion_but_for_the_border(size: int) -> None:
+    blur = int(size * 0.5 * 0.3)
+    border = max(blur // 2, 1)
+    theirs = np.zeros((size, size), np.float32)
+    theirs[border:-border, border:-border] = 1
+    theirs = np.asarray(cv2.GaussianBlur(theirs, (0, 0), blur * 0.25), np.float32)
+    assert np.abs(box_mask(size) - theirs).max() < 0.08
+    assert np.abs(box_mask(size) - theirs).mean() < 0.015
+
+
+def test_the_box_is_made_once_and_cannot_be_written_to() -> None:
+    assert box_mask(256) is box_mask(256)
+    with pytest.raises(ValueError, match="read-only"):
+        box_mask(256)[0, 0] = 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_off_the_face_the_mask_is_empty(stage: Stage, size: int) -> None:
+    target = aligned(MeshWarp(), stage.shot("P006"), size)
+    mask = face_mask(target)
+    contour = np.rint(target.mesh[list(OVAL), :2]).astype(np.int32)
+    inside = cv2.fillPoly(np.zeros((size, size), np.uint8), [contour], 1)
+    margin = np.ones((size // 64, size // 64), np.uint8)
+    assert mask[cv2.dilate(inside, margin) == 0].max() < 0.01
+    core = cv2.erode(inside, np.ones((size // 10, size // 10), np.uint8)) == 1
+    assert mask[core].min() > 0.9
+    assert (mask <= box_mask(size)).all()
+
+
+def test_where_the_mesh_is_lost_the_box_is_left(stage: Stage) -> None:
+    target = aligned(MeshWarp(), stage.shot("P006"), 128)
+    lost = face_mask(replace(target, score=0.0))
+    np.testing.assert_array_equal(lost, box_mask(128))
+    lost[0, 0] = 1
+    half = face_mask(replace(target, score=0.07))
+    assert ((face_mask(target) <= half + 1e-6) & (half <= box_mask(128) + 1e-6)).all()
