@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.probe import main_video
+from engine.media.files import reading
+from engine.media.probe import as_fraction, frame_rate, main_video
 from engine.media.segments import claimed_size, hidden_bytes
 
 # Formats that hold their media themselves: a playlist or a scene file names other files, and so
@@ -33,6 +39,7 @@ _PNG_CODECS = frozenset({"png", "apng"})
 _PNG_FORMATS = frozenset({"png_pipe", "apng", "image2"})
 _PNG = b"\x89PNG"
 _HEAD_BYTES = 1 << 20
+_MOST_RATE = 120  # pictures per second
 _MOST_HIDDEN = 1 << 24
 
 
@@ -42,7 +49,10 @@ class TooLarge(MediaError):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The most that a file may hold: pixels of a picture, and seconds of a video."""
+    """The most that a file may hold: pixels of a picture, and seconds of a video.
+
+    A video of so many seconds may hold 120 pictures for each of them.
+    """
 
     pixels: int
     seconds: float
@@ -57,7 +67,7 @@ def check_header(path: Path, name: str, bounds: Bounds) -> None:
         TooLarge: the picture or the video is over the bounds.
         MediaError: it is no media file, or one that only names others, or shows no picture.
     """
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
         _check_size(claimed_size(head), name, bounds)
         if head.startswith(_PNG) and hidden_bytes(head + file.read(), _MOST_HIDDEN) > _MOST_HIDDEN:
@@ -65,6 +75,33 @@ def check_header(path: Path, name: str, bounds: Bounds) -> None:
                 f"{name} holds a colour profile or texts of more than {_MOST_HIDDEN:,} bytes; "
                 "save it without them"
             )
+    with _opened(path, name, bounds) as (container, stream):
+        if container.duration is None:
+            stamps = (packet.pts for packet in _packets(container, stream) if packet.size)
+            _check_length(stamps, stream, name, bounds)
+        elif container.duration > bounds.seconds * 1_000_000:
+            raise TooLarge(
+                f"{name} lasts {container.duration / 1_000_000:.0f} seconds; "
+                f"allowed: at most {bounds.seconds:g}"
+            )
+
+
+def check_pictures(
+    path: Path, name: str, bounds: Bounds, each: Callable[[], None] = lambda: None
+) -> None:
+    """Decodes all of a file, as a header may claim what it likes; calls `each` at every picture.
+
+    Raises:
+        TooLarge: a picture, or all together, are over the bounds.
+        MediaError: as `check_header` does.
+    """
+    with _opened(path, name, bounds) as (container, stream):
+        _check_length(_stamps(container, stream, name, bounds, each), stream, name, bounds)
+
+
+@contextmanager
+def _opened(path: Path, name: str, bounds: Bounds) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """A file that holds its media itself, and the stream of its pictures."""
     try:
         container = av.open(
             f"file:{path}",
@@ -82,7 +119,7 @@ def check_header(path: Path, name: str, bounds: Bounds) -> None:
             "of its pictures, such as MP4, WebM, JPEG or PNG"
         ) from error
     with container:
-        stream = main_video(container, path)
+        stream = main_video(container, Path(name))
         codec = stream.codec_context.codec.canonical_name
         if codec not in _CODECS and not (
             codec in _PNG_CODECS and container.format.name in _PNG_FORMATS
@@ -98,10 +135,56 @@ def check_header(path: Path, name: str, bounds: Bounds) -> None:
                 "the file may be damaged, or the picture too large"
             )
         _check_size((width, height), name, bounds)
-        if container.duration is not None and container.duration > bounds.seconds * 1_000_000:
+        yield container, stream
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """The packets of a stream, as far as the file can be read."""
+    with suppress(av.FFmpegError):
+        yield from container.demux(stream)
+
+
+def _stamps(
+    container: InputContainer,
+    stream: VideoStream,
+    name: str,
+    bounds: Bounds,
+    each: Callable[[], None],
+) -> Iterator[int | None]:
+    """The time stamp of every picture that decodes within the bounds."""
+    context = stream.codec_context
+    context.options = {"max_pixels": str(bounds.pixels)}
+    for packet in _packets(container, stream):
+        try:
+            pictures = packet.decode()
+        except av.FFmpegError as error:
+            # The decoder names a size it refuses, forgets it, or (dav1d) speaks of a range; all
+            # else is damage, past which a video is read.
+            pixels = context.width * context.height
+            if isinstance(error, OverflowError) or not 0 < pixels <= bounds.pixels:
+                raise TooLarge(
+                    f"{name} has a picture of more pixels than allowed, which are at most "
+                    f"{bounds.pixels:,}"
+                ) from error
+            continue
+        for picture in pictures:
+            each()
+            yield picture.pts
+
+
+def _check_length(
+    stamps: Iterable[int | None], stream: VideoStream, name: str, bounds: Bounds
+) -> None:
+    base, rate = as_fraction(stream.time_base or 1), frame_rate(stream)
+    first: int | None = None
+    for count, pts in enumerate(stamps):
+        if pts is not None and first is None:
+            first = pts
+        seconds = count / rate if pts is None or first is None else (pts - first) * base
+        if seconds > bounds.seconds or count >= bounds.seconds * _MOST_RATE:
             raise TooLarge(
-                f"{name} lasts {container.duration / 1_000_000:.0f} seconds; "
-                f"allowed: at most {bounds.seconds:g}"
+                f"{name} lasts longer than it says; allowed: at most {bounds.seconds:g} seconds of "
+                f"{_MOST_RATE} pictures each"
             )
 
 

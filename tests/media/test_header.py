@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
+import av
 import pytest
 
 from engine.errors import MediaError
-from engine.media.header import Bounds, TooLarge, check_header
+from engine.media.header import Bounds, TooLarge, check_header, check_pictures
 from engine.media.segments import claimed_size
 from tests.footage import write_png
 from tests.synth import draw, make_clip
@@ -119,3 +122,95 @@ def test_what_only_names_other_files_is_refused(tmp_path: Path, name: str, text:
     playlist.write_text(text.format(clip=clip), encoding="utf-8")
     with pytest.raises(MediaError, match="target is not a video or an image"):
         check_header(playlist, "target", BOUNDS)
+
+
+def live(clip: Path, path: Path) -> Path:
+    """The clip as a stream that was never closed: Matroska without a duration."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    pipe = Pipe()
+    with (
+        av.open(str(clip)) as given,
+        av.open(pipe, "w", format="matroska", options={"live": "1"}) as made,
+    ):
+        stream = made.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(given.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                made.mux(packet)
+        written = pipe.getvalue()
+    path.write_bytes(written or pipe.getvalue())
+    return path
+
+
+def lying(clip: Path) -> Path:
+    """The MP4 clip, whose boxes say now that it lasts a second."""
+    content = bytearray(clip.read_bytes())
+    for box in (b"mvhd", b"mdhd"):
+        at = content.find(box) + 16
+        content[at + 4 : at + 8] = content[at : at + 4]
+    at = content.find(b"edts")
+    content[at : at + 4] = b"free"
+    clip.write_bytes(content)
+    return clip
+
+
+def test_a_clip_that_does_not_say_its_length_is_measured(tmp_path: Path) -> None:
+    raw = make_clip(tmp_path / "raw.h264", frames=150)
+    stream = live(make_clip(tmp_path / "clip.mp4", frames=150), tmp_path / "live.mkv")
+    for clip in (raw, stream):
+        check_header(clip, "target", Bounds(pixels=10_000, seconds=7))
+        check_pictures(clip, "target", Bounds(pixels=10_000, seconds=7))
+        with pytest.raises(TooLarge, match="target lasts longer than it says"):
+            check_header(clip, "target", BOUNDS)
+
+
+def test_a_clip_that_lies_about_its_length_is_found_out(tmp_path: Path) -> None:
+    clip = lying(make_clip(tmp_path / "clip.mp4", frames=150))
+    check_header(clip, "target", BOUNDS)
+    with pytest.raises(TooLarge, match="target lasts longer than it says; allowed: at most 5 s"):
+        check_pictures(clip, "target", BOUNDS)
+
+
+def test_a_second_holds_only_so_many_pictures(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=130, fps=1000)
+    with pytest.raises(TooLarge, match="of 120 pictures each"):
+        check_pictures(clip, "target", Bounds(pixels=10_000, seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        (".h264", "libx264"),
+        (".hevc", "libx265"),
+        (".mjpeg", "mjpeg"),
+        (".obu", "libsvtav1"),
+        (".ivf", "libvpx-vp9"),
+        (".ivf", "libvpx"),
+    ],
+)
+def test_a_video_whose_pictures_grow_is_found_out(tmp_path: Path, suffix: str, codec: str) -> None:
+    how: dict[str, Any] = {"codec": codec}
+    how["pix_fmt"] = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    small = make_clip(tmp_path / f"small{suffix}", **how).read_bytes()
+    large = make_clip(tmp_path / f"large{suffix}", size=(640, 480), frames=3, **how).read_bytes()
+    clip = tmp_path / f"clip{suffix}"
+    clip.write_bytes(small + (large[32:] if suffix == ".ivf" else large))
+    check_pictures(clip, "target", Bounds(pixels=640 * 480, seconds=5))
+    check_header(clip, "target", Bounds(pixels=10_000, seconds=5))
+    with pytest.raises(TooLarge, match="target has a picture of more pixels than allowed"):
+        check_pictures(clip, "target", Bounds(pixels=10_000, seconds=5))
+
+
+def test_damage_is_no_matter_of_size(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", frames=40)
+    content = bytearray(clip.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 200] = bytes(200)
+    clip.write_bytes(content)
+    check_pictures(clip, "target", BOUNDS)
+    for suffix in (".png", ".jpg", ".webp"):
+        picture = write_png(tmp_path / f"picture{suffix}", draw(0, (64, 48)))
+        check_pictures(picture, "source_image", BOUNDS)
