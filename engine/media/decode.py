@@ -58,7 +58,7 @@ def read_frames(path: Path, trim: Trim = _WHOLE, *, warn: Warn = silent) -> Iter
     for picture, stream, since in _pictures(path, start or Fraction(0), warn):
         if end is not None and since >= end:
             break
-        yield _frame(picture, stream, count)
+        yield frame_of(picture, stream, count)
         count += 1
     if not count:
         raise ParameterError(
@@ -82,7 +82,7 @@ def read_frame(path: Path, number: int) -> Frame:
     for picture, stream, _ in _pictures(path, Fraction(0), silent):
         count += 1
         if count >= number:
-            return _frame(picture, stream, count - 1)
+            return frame_of(picture, stream, count - 1)
     raise ParameterError(f"frame {number} was asked for, but {path} has only {count} frames")
 
 
@@ -228,7 +228,8 @@ def _packets(
     yield None
 
 
-def _frame(picture: VideoFrame, stream: VideoStream, index: int) -> Frame:
+def frame_of(picture: VideoFrame, stream: VideoStream, index: int) -> Frame:
+    """The frame that holds a decoded picture's samples."""
     planes, described = planes_of(picture)
     return Frame(
         index=index,

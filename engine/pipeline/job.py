@@ -17,6 +17,7 @@ from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.output import IMAGE_SUFFIXES, check_output
 from engine.media.probe import is_image, probe
+from engine.media.samples import sampled_frames
 from engine.media.still import write_image
 from engine.options import SwapOptions, Trim
 from engine.pipeline.flow import Stopwatch
@@ -26,7 +27,7 @@ from engine.pipeline.stages import FaceSwap
 from engine.pixels.planes import region
 from engine.selection import choose, nearest, reference_face
 from engine.swappers.contract import Swapper
-from engine.trust.content import LIMIT, SAMPLE_SECONDS, Classifier, ContentCheck
+from engine.trust.content import LIMIT, PREVIEWED, SAMPLE_SECONDS, Classifier, ContentCheck
 from engine.trust.marks import synthetic_marks
 from engine.values import (
     Analysed,
@@ -108,6 +109,16 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     picture = read_image(request.source)
     if source_check is not None:
         source_check.look(picture)
+    if target_check is not None and info.kind == "video":
+        target_check.preview(
+            sampled_frames(
+                request.target,
+                options.trim,
+                duration=info.duration,
+                every=SAMPLE_SECONDS,
+                most=PREVIEWED,
+            )
+        )
     face, notes = largest_face(picture, tools.portraits, "source_image", request.source)
     notes = (*_moving(request.source), *notes)
     known = known_faces(request, tools.references)
@@ -341,7 +352,8 @@ def _content(source: ContentCheck | None, target: ContentCheck | None) -> Conten
         sample_seconds=SAMPLE_SECONDS,
         source_score=source.highest,
         target_score=target.highest,
-        target_samples=target.looks,
+        target_previewed=target.looks_before,
+        target_samples=target.looks - target.looks_before,
     )
 
 

@@ -58,8 +58,10 @@ class Selection:
 class Content:
     """The content check: highest scores from 0 (safe) to 1, and how many pictures were looked at.
 
-    `checked` is False where the check was turned off on purpose. Of a video, the first picture is
-    looked at and then one in every `sample_seconds`; a score of `limit` or more is refused.
+    `checked` is False where the check was turned off on purpose. Of a video, `target_previewed`
+    pictures were looked at before the first was swapped: the first and some key frames. While it is
+    swapped, the first is looked at and then one in every `sample_seconds`, `target_samples` in all.
+    A score of `limit` or more is refused.
     """
 
     checked: bool
@@ -67,6 +69,7 @@ class Content:
     sample_seconds: float
     source_score: float | None = None
     target_score: float | None = None
+    target_previewed: int = 0
     target_samples: int = 0
 
 

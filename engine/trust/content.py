@@ -22,6 +22,7 @@ from engine.values import Bytes, Frame
 LIMIT = 0.8
 
 SAMPLE_SECONDS = 1.0  # of video, between two looks
+PREVIEWED = 32  # looks at a video before the work begins, at most
 
 _RESIZED, _SIDE = 256, 224
 _BORDER = (_RESIZED - _SIDE) // 2
@@ -37,12 +38,14 @@ class Classifier(Protocol):
 class ContentCheck:
     """Looks at the pictures of one source or target, which `what` names in an error.
 
-    `highest` is the highest score so far, from 0 (safe) to 1 (explicit), and `looks` their number.
+    `highest` is the highest score so far, from 0 (safe) to 1 (explicit), `looks` their number, and
+    `looks_before` how many of them were a preview.
     """
 
     def __init__(self, classifier: Classifier, what: str) -> None:
         self.highest: float | None = None
         self.looks = 0
+        self.looks_before = 0
         self._classifier = classifier
         self._what = what
 
@@ -60,6 +63,16 @@ class ContentCheck:
                 f"The content check refuses {self._what}: it scores {score:.2f} as explicit, and "
                 f"{LIMIT} is the limit. Nothing was written."
             )
+
+    def preview(self, frames: Iterable[Frame]) -> None:
+        """Score each of some frames, before the work on all begins.
+
+        Raises:
+            ContentBlocked: One of them reaches `LIMIT`.
+        """
+        for frame in frames:
+            self.look(frame)
+            self.looks_before += 1
 
     def guard(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """The same frames, the first and then one in every second looked at before it passes."""

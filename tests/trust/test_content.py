@@ -90,6 +90,17 @@ def test_a_video_is_looked_at_once_a_second_from_its_first_frame() -> None:
     assert check.looks == 5
 
 
+def test_a_preview_is_counted_apart_and_refuses() -> None:
+    check = ContentCheck(Classifier(0.3, 0.1, 0.2, 0.9), "film.mp4")
+    check.preview(iter([frame(), frame()]))
+    assert (check.looks, check.looks_before) == (2, 2)
+    list(check.guard([frame()]))
+    assert (check.looks, check.looks_before) == (3, 2)
+    assert check.highest == pytest.approx(0.3)
+    with pytest.raises(ContentBlocked, match=r"film\.mp4"):
+        check.preview([frame()])
+
+
 def test_no_frame_passes_from_the_refused_one_on() -> None:
     check = ContentCheck(Classifier(0, 0, 0.9), "film")
     passed: list[Frame] = []

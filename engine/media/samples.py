@@ -1,0 +1,74 @@
+"""A look into a video that costs little however long it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from engine.media.decode import exact_seconds, frame_of, read_frames
+from engine.media.probe import as_fraction, decoder_of, main_video, open_media
+from engine.options import Trim
+from engine.values import Frame
+
+
+def sampled_frames(
+    path: Path, trim: Trim, *, duration: float | None, every: float, most: int
+) -> Iterator[Frame]:
+    """Key frames spread over the part of a video that `trim` names, in order of display.
+
+    They are the last before instants `every` seconds apart, or as far as it takes to keep them to
+    `most`; where the part does not begin with the video, its first picture leads them. Nothing else
+    is decoded but what leads to that. Where key frames are sparse, or the file cannot be searched,
+    they are fewer; where its `duration` in seconds is not known, there is but the first.
+
+    Raises:
+        MediaError: the file cannot be read or holds no picture.
+        ParameterError: no picture lies in the part that `trim` names.
+    """
+    start, end = exact_seconds(trim.start) or Fraction(0), exact_seconds(trim.end)
+    length = Fraction(duration or 0)
+    stop = length if end is None else min(end, length)
+    count = max(1, min(most, int((stop - start) / Fraction(every)) + 1))
+    shown: int | None = None
+    if start > 0:
+        first = next(read_frames(path, trim))
+        shown = first.pts
+        yield first
+    with open_media(path) as container:
+        stream = main_video(container, path)
+        # Threads by frame hand a picture out only once they were given some that follow it.
+        stream.thread_type = "SLICE"
+        base, origin = as_fraction(stream.time_base), stream.start_time or 0
+        for number in range(count):
+            wanted = start + (stop - start) * number / count
+            picture = _key_frame(container, stream, origin + round(wanted / base), shown)
+            if picture is not None and picture.pts is not None:
+                shown = picture.pts
+                yield frame_of(picture, stream, number)
+
+
+def _key_frame(
+    container: InputContainer, stream: VideoStream, wanted: int, shown: int | None
+) -> VideoFrame | None:
+    """The last key frame at or before `wanted`; None where it is not later than `shown`.
+
+    Also None where it cannot be found or decoded.
+    """
+    decoder = decoder_of(stream)
+    try:
+        container.seek(wanted, stream=stream, backward=True)
+        decoder.flush_buffers()
+        for packet in container.demux(stream):
+            if packet.size and packet.is_keyframe:
+                if shown is not None and (packet.pts is None or packet.pts <= shown):
+                    return None
+                return next(iter([*decoder.decode(packet), *decoder.decode(None)]), None)
+    except av.FFmpegError:
+        pass
+    return None
