@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 from engine.values import Orientation
 
@@ -81,10 +82,11 @@ def icc_profile(data: bytes) -> bytes | None:
     """The colour profile in a still image's file."""
     parts: list[tuple[int, bytes]] = []
     for name, body in _blocks(data):
-        if name == b"\xe2" and body.startswith(_JPEG_ICC):
+        if name == b"\xe2" and body.startswith(_JPEG_ICC) and len(body) > len(_JPEG_ICC) + 2:
             parts.append((body[len(_JPEG_ICC)], body[len(_JPEG_ICC) + 2 :]))
         elif name == b"iCCP":
-            return zlib.decompress(body.partition(b"\0")[2][1:])
+            with suppress(zlib.error):  # a damaged profile is as good as none
+                return zlib.decompress(_packed(name, body))
         elif name == b"ICCP":
             return body
     return b"".join(part for _, part in sorted(parts)) or None
@@ -97,7 +99,7 @@ def xmp_packet(data: bytes) -> bytes | None:
             return body.removeprefix(_JPEG_XMP)
         if name == b"iTXt" and body.startswith(_PNG_XMP + b"\0\0"):
             # Keyword, compression flag and method, language, translated keyword, text.
-            return body.split(b"\0", 5)[5]
+            return body.split(b"\0", 5)[-1]
         if name == b"XMP ":
             return body
     return None

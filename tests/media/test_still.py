@@ -157,6 +157,16 @@ def test_marks_and_profiles_are_written(tmp_path: Path, suffix: str, name: str) 
     assert is_image(output)
 
 
+def test_a_broken_profile_is_as_good_as_none(tmp_path: Path) -> None:
+    body = b"ICC_PROFILE\0"
+    assert icc_profile(b"\xff\xd8\xff\xe2" + struct.pack(">H", len(body) + 2) + body) is None
+    source = tmp_path / "source.png"
+    write_image(rgb_frame(), source)
+    data, body = source.read_bytes(), b"name\0\0no deflate stream"
+    chunk = struct.pack(">I", len(body)) + b"iCCP" + body + b"0000"
+    assert icc_profile(data[:33] + chunk + data[33:]) is None
+
+
 def test_outputs_are_not_overwritten_unasked(tmp_path: Path) -> None:
     output = tmp_path / "output.png"
     write_image(rgb_frame(), output)
