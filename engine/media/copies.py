@@ -44,7 +44,9 @@ def add_copies(
         if stream.type == "data" and source.chapters():
             continue  # in MP4 the chapters' titles; they are written anew
         if not _can_hold(output.format.name, stream):
-            left_out.append(f"{_named(stream)} is left out: {output.format.name} cannot hold it")
+            left_out.append(
+                f"The {_named(stream)} is left out: {output.format.name} cannot hold it."
+            )
             continue
         copies[stream.index] = _add_copy(output, stream)
     return copies, left_out

@@ -25,6 +25,7 @@ from engine.media.probe import (
     main_video,
     open_media,
     orientation_of,
+    without_picture,
 )
 from engine.options import Trim
 from engine.values import Frame
@@ -53,7 +54,7 @@ def read_frames(path: Path, trim: Trim = _WHOLE, *, warn: Warn = silent) -> Iter
         return
     start, end = exact_seconds(trim.start), exact_seconds(trim.end)
     if start is not None and end is not None and end <= start:
-        raise ParameterError(f"the end, {trim.end} s, must lie after the start, {trim.start} s")
+        raise ParameterError(f"The end, {trim.end} s, must lie after the start, {trim.start} s.")
     count = 0
     for picture, stream, since in _pictures(path, start or Fraction(0), warn):
         if end is not None and since >= end:
@@ -61,9 +62,10 @@ def read_frames(path: Path, trim: Trim = _WHOLE, *, warn: Warn = silent) -> Iter
         yield frame_of(picture, stream, count)
         count += 1
     if not count:
+        until = "its end" if trim.end is None else f"{trim.end:g} s"
         raise ParameterError(
-            f"no picture of {path} lies between {trim.start or 0} s and its end or {trim.end} s; "
-            "choose an earlier start"
+            f"The part of {path} from {trim.start or 0:g} s to {until} holds no picture; choose an "
+            "earlier start."
         )
 
 
@@ -77,13 +79,13 @@ def read_frame(path: Path, number: int) -> Frame:
     if is_image(path):
         return read_image(path)
     if number < 0:
-        raise ParameterError(f"frame numbers count from 1; {number} was given")
+        raise ParameterError(f"Frame numbers count from 1; {number} was given.")
     count = 0
     for picture, stream, _ in _pictures(path, Fraction(0), silent):
         count += 1
         if count >= number:
             return frame_of(picture, stream, count - 1)
-    raise ParameterError(f"frame {number} was asked for, but {path} has only {count} frames")
+    raise ParameterError(f"Frame {number} was asked for, but {path} has only {count} frames.")
 
 
 def read_image(path: Path) -> Frame:
@@ -97,7 +99,7 @@ def read_image(path: Path) -> Frame:
         if len(container.streams.video) > 1:
             raise MediaError(
                 f"{path} is put together from {len(container.streams.video)} pictures, which is "
-                "not supported; save it as JPEG or PNG"
+                "not supported; save it as JPEG or PNG."
             )
         for picture in _decoded(container, stream, _Damage()):
             planes, described = planes_of(picture)
@@ -111,7 +113,7 @@ def read_image(path: Path) -> Frame:
                 orientation=orientation_of(picture, path),
                 duration=1,
             )
-    raise MediaError(f"{path} holds no picture that can be decoded; the file may be damaged")
+    raise without_picture(path)
 
 
 def exact_seconds(seconds: float | None) -> Fraction | None:
@@ -138,7 +140,7 @@ def _pictures(
         decoded = _decoded(container, stream, damage)
         picture = next(decoded, None)
         if picture is None:
-            raise MediaError(f"{path} holds no picture that can be decoded; it may be damaged")
+            raise without_picture(path)
         origin = picture.pts or 0
         if seek and start > 0:
             wanted = origin + math.ceil(start / base)
@@ -157,7 +159,7 @@ def _pictures(
             picture = next(decoded, None)
         whole = count if start == 0 else None
         for sentence in _complaints(container, stream, damage, whole, end):
-            warn(f"{path} {sentence}")
+            warn(f"{path} {sentence}.")
 
 
 def _complaints(
@@ -186,7 +188,7 @@ def _decoded_from(
     """Pictures from the last key frame at or before `wanted`; none where seeking fails."""
     try:
         container.seek(wanted, stream=stream, backward=True)
-    except av.FFmpegError:
+    except (av.FFmpegError, OverflowError):
         return
     yield from _decoded(container, stream, damage)
 

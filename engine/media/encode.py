@@ -88,7 +88,7 @@ def write_video(
     remaining = iter(frames)
     first = next(remaining, None)
     if first is None:
-        raise MediaError(f"there is no frame to write to {output}")
+        raise MediaError(f"There is no frame to write to {output}.")
     source = describe(like)
     window = _window(source, first, trim)
     try:
@@ -199,9 +199,9 @@ def _add_picture(
     if hdr and encoder.name == "libx265":
         chosen["x265-params"] = ":".join((chosen["x265-params"], *hdr))
     elif hdr:
-        warnings.append(f"{encoder.name} does not carry the mastering display metadata")
+        warnings.append(f"{encoder.name} does not carry the mastering display metadata.")
     if source.interlaced:
-        warnings.append("the target is interlaced; the output is encoded as progressive pictures")
+        warnings.append("The target is interlaced; the output is encoded as progressive pictures.")
     # SVT-AV1 prints its settings unless this variable, the only way to tell it, says not to.
     os.environ.setdefault("SVT_LOG", "1")
     rate = source.info.frame_rate.limit_denominator(100_000)
@@ -209,8 +209,8 @@ def _add_picture(
         stream = container.add_stream(encoder.name, rate=rate, options=chosen)
     except ValueError as error:
         raise MediaError(
-            f"{output.suffix} cannot hold {encoder.name}; it can hold "
-            f"{', '.join(encoders_for(container.supported_codecs))}"
+            f"{output} cannot hold {encoder.name}; {output.suffix} can hold "
+            f"{', '.join(encoders_for(container.supported_codecs))}."
         ) from error
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
@@ -231,18 +231,18 @@ def _add_picture(
         stream.set_display_matrix(source.display_matrix)
         mirrored = source.info.orientation.mirrored and name not in _ISO_FORMATS
         if name not in _TURNING or mirrored:
-            warnings.append(f"{name} cannot say that its picture is to be turned as the target's")
+            warnings.append(f"{name} cannot say that its picture is to be turned as the target's.")
     return stream, warnings
 
 
 def _clock(name: str, first: Frame, rate: Fraction, warnings: list[str]) -> Fraction:
     """The time base to encode in."""
     if name == "avi":
-        warnings.append("AVI knows no time stamps; frames are placed at a constant rate")
+        warnings.append("AVI knows no time stamps; frames are placed at a constant rate.")
         return 1 / rate
     clock = _CLOCKS.get(name)
     if clock and (first.time_base / clock).denominator != 1:
-        warnings.append(f"{name} counts time in units of {clock} s; times are rounded to them")
+        warnings.append(f"{name} counts time in units of {clock} s; times are rounded to them.")
     return first.time_base
 
 
@@ -309,8 +309,8 @@ def _encoded(
         # The encoder would rescale a frame of another size without a word.
         if frame.coded_size != (context.width, context.height):
             raise MediaError(
-                f"frame {frame.index + 1} is {frame.coded_size[0]}x{frame.coded_size[1]} and the "
-                f"first was {context.width}x{context.height}; cut the video where its size changes"
+                f"Frame {frame.index + 1} is {frame.coded_size[0]}x{frame.coded_size[1]} and the "
+                f"first was {context.width}x{context.height}; cut the video where its size changes."
             )
         picture = _converted(frame, context.pix_fmt or frame.format.name)
         ratio = frame.time_base / base

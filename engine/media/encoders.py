@@ -110,7 +110,7 @@ def choose_encoder(asked: str | None, frame: Frame, container: str) -> Encoder:
         codec = None
     if codec is None or codec.type != "video":
         known = ", ".join(sorted(set(_ALIASES) | set(_ENCODERS)))
-        raise ParameterError(f"there is no video encoder named {asked}; possible are {known}")
+        raise ParameterError(f"There is no video encoder named {asked}; possible are {known}.")
     return _ENCODERS.get(codec.name, Encoder(codec.name))
 
 
@@ -131,12 +131,12 @@ def encoder_options(encoder: Encoder, options: EncodeOptions) -> dict[str, str]:
     """
     chosen = dict(encoder.options)
     if options.crf is not None and encoder.crf is None:
-        raise ParameterError(f"{encoder.name} has no crf; leave it out or choose another codec")
+        raise ParameterError(f"{encoder.name} has no crf; leave it out or choose another codec.")
     crf = encoder.crf if options.crf is None else options.crf
     if crf is not None:
         if not 0 <= crf <= encoder.max_crf:
             raise ParameterError(
-                f"the crf {crf:g} is out of range; {encoder.name} takes 0 to {encoder.max_crf:g}"
+                f"The crf {crf:g} is out of range; {encoder.name} takes 0 to {encoder.max_crf:g}."
             )
         chosen["crf"] = f"{crf:g}"
     preset = encoder.preset if options.preset is None else options.preset
@@ -144,7 +144,7 @@ def encoder_options(encoder: Encoder, options: EncodeOptions) -> dict[str, str]:
         if preset not in encoder.presets:
             known = ", ".join(encoder.presets) or "none"
             raise ParameterError(
-                f"{encoder.name} has no preset named {preset}; possible are {known}"
+                f"{encoder.name} has no preset named {preset}; possible are {known}."
             )
         chosen[encoder.preset_option] = preset
     return chosen
@@ -162,13 +162,13 @@ def encoder_format(encoder: Encoder, frame: Frame) -> tuple[str, str | None]:
         deep = "" if frame.format.bits == 8 else f"{frame.format.bits}le"
         if f"yuv444p{deep}" in accepted:
             return f"yuv444p{deep}", (
-                f"the picture is {width}x{height} and {encoder.name} needs even sizes for {own}; "
-                f"it is encoded as yuv444p{deep}, each chroma sample repeated"
+                f"The picture is {width}x{height} and {encoder.name} needs even sizes for {own}; "
+                f"it is encoded as yuv444p{deep}, each chroma sample repeated."
             )
     if not accepted or own in accepted:
         return own, None
     best, loss = find_best_pix_fmt_of_list(accepted, own, has_alpha=frame.format.alpha)
     if best is None:
-        raise ParameterError(f"{encoder.name} cannot encode {own}; choose another codec")
-    changed = f"{encoder.name} cannot encode {own}; it is encoded as {best.name}"
+        raise ParameterError(f"{encoder.name} cannot encode {own}; choose another codec.")
+    changed = f"{encoder.name} cannot encode {own}; it is encoded as {best.name}."
     return best.name, changed if loss else None

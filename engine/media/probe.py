@@ -36,6 +36,19 @@ _MATRICES: dict[int, Matrix] = {
     9: "bt2020",
     10: "bt2020",
 }
+# The other codes of ITU-T H.273, table 4, that name a matrix. Taken for another, they would change
+# every colour of a face.
+_UNREAD_MATRICES = {
+    8: "YCgCo",
+    11: "YDzDx (SMPTE ST 2085)",
+    12: "YCbCr derived from its primaries",
+    13: "YCbCr derived from its primaries, of constant luminance",
+    14: "ICtCp",
+    15: "IPT-PQ-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
+}
+_WEBP_ANIMATION = 0x02
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _CENTRED_CODECS = frozenset({"mjpeg", "mpeg1video", "webp"})
 # The eight orientations as the linear part (a, b, c, d) of x' = ax + cy, y' = bx + dy.
@@ -130,7 +143,7 @@ def open_media(path: Path) -> Iterator[InputContainer]:
         raise MediaError(_why_unreadable(path, head, error)) from error
     try:
         if container.format.name in _TEXT_FORMATS:
-            raise MediaError(f"{path} is a text file, not a video or an image")
+            raise MediaError(f"{path} is a text file, not a video or an image.")
         yield container
     finally:
         container.close()
@@ -146,10 +159,16 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
     best = container.streams.best("video")
     if not streams:
         what = "holds sound but no picture" if container.streams.audio else "holds no picture"
-        raise MediaError(f"{path} {what}; name a video or an image")
+        raise MediaError(f"{path} {what}; name a video or an image.")
     chosen = next((stream for stream in streams if stream is best), streams[0])
     if chosen.codec_context is None:
-        raise MediaError(f"{path} has a video codec that this FFmpeg build cannot decode")
+        raise MediaError(f"{path} has a video codec that this FFmpeg build cannot decode.")
+    matrix = _UNREAD_MATRICES.get(chosen.codec_context.colorspace)
+    if matrix is not None:
+        raise MediaError(
+            f"{path} has its colours as {matrix}, which is not supported; convert it to BT.709 or "
+            "BT.2020 first."
+        )
     chosen.thread_type = "AUTO"
     return chosen
 
@@ -178,7 +197,19 @@ def first_picture(container: InputContainer, stream: VideoStream, path: Path) ->
             continue
         if pictures:
             return pictures[0]
-    raise MediaError(f"{path} holds no picture that can be decoded; the file may be damaged")
+    raise without_picture(path)
+
+
+def without_picture(path: Path) -> MediaError:
+    """Why a file whose pictures cannot be decoded is of no use."""
+    with reading(path), path.open("rb") as file:
+        head = file.read(21)
+    if head.startswith(b"RIFF") and head[8:16] == b"WEBPVP8X" and head[20] & _WEBP_ANIMATION:
+        return MediaError(
+            f"{path} is an animated WebP, which cannot be decoded; convert it to MP4, or save one "
+            "of its pictures as PNG."
+        )
+    return MediaError(f"{path} holds no picture that can be decoded; the file may be damaged.")
 
 
 def format_of(picture: VideoFrame) -> PixelFormat:
@@ -239,10 +270,10 @@ def _why_unreadable(path: Path, head: bytes, error: Exception) -> str:
     if head[4:8] == b"ftyp":
         return (
             f"{path} is incomplete: its index (moov) is missing, as in a recording or a "
-            "download that was cut off; fetch or record it again"
+            "download that was cut off; fetch or record it again."
         )
     reason = getattr(error, "strerror", None) or str(error)
-    return f"{path} is not a video or an image that can be read ({reason})"
+    return f"{path} is not a video or an image that can be read ({reason})."
 
 
 def _matrix(picture: VideoFrame) -> Matrix:

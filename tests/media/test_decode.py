@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from engine.errors import MediaError, ParameterError
-from engine.media.decode import read_frame, read_frames
+from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.formats import planes_of
 from engine.media.probe import is_image, probe
@@ -228,8 +229,30 @@ def test_parts_that_hold_no_picture_are_refused(tmp_path: Path) -> None:
     target = make_clip(tmp_path / "target.mp4", frames=5)
     with pytest.raises(ParameterError, match="earlier start"):
         list(read_frames(target, Trim(5.0)))
+    with pytest.raises(ParameterError, match="earlier start"):
+        list(read_frames(target, Trim(1e15)))  # no container can count so far
     with pytest.raises(ParameterError, match="after the start"):
         list(read_frames(target, Trim(0.2, 0.1)))
+
+
+@pytest.mark.parametrize(("space", "name"), [(8, "YCgCo"), (14, "ICtCp")])
+def test_colours_that_would_be_read_wrongly_are_refused(
+    tmp_path: Path, space: int, name: str
+) -> None:
+    target = make_clip(tmp_path / "target.mkv", codec="ffv1", tags=Tags(space=space), frames=2)
+    for read in (probe, lambda path: list(read_frames(path))):
+        with pytest.raises(MediaError, match=rf"{name}.*convert it"):
+            read(target)
+
+
+def test_an_animated_webp_is_called_so(tmp_path: Path) -> None:
+    target = tmp_path / "target.webp"
+    body = b"WEBPVP8X" + struct.pack("<IB3x", 10, 0x02) + bytes((63, 0, 0, 47, 0, 0))
+    body += b"ANIM" + struct.pack("<IIH", 6, 0, 0)
+    target.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    for read in (probe, read_image):
+        with pytest.raises(MediaError, match=r"animated WebP.*MP4"):
+            read(target)
 
 
 def test_probe_says_what_is_there(tmp_path: Path) -> None:

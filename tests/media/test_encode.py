@@ -491,6 +491,7 @@ def test_a_failing_source_leaves_nothing_behind(tmp_path: Path) -> None:
         (EncodeOptions(crf=99), ".mp4", ParameterError, "0 to 51"),
         (EncodeOptions(codec="ffv1", crf=9), ".mkv", ParameterError, "no crf"),
         (EncodeOptions(codec="h264"), ".webm", MediaError, "av1, vp8, vp9"),
+        (EncodeOptions(codec="mjpeg"), ".mkv", MediaError, r"encoder mjpeg .* 64x48 .*; choose"),
     ],
 )
 def test_impossible_encodings_are_explained(
