@@ -11,16 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
+from engine.analysers import AUTO, Analysers
 from engine.errors import ParameterError
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.attributes import AgeGender
-from engine.faces.contracts import AttributeReader
-from engine.faces.fairface import FairFace, ReadTogether
 from engine.faces.hands import HandFinder, MediaPipeHand
-from engine.faces.mesh import BestMesh, FaceMesh
 from engine.faces.palms import BlazePalm
-from engine.faces.sface import SFace
-from engine.faces.yunet import YuNet
 from engine.media.decode import read_frame, read_image
 from engine.options import AnalysisOptions, Compute, Device
 from engine.parameters import SwapParameters, parse
@@ -38,9 +33,7 @@ from engine.values import Face, Frame
 Location: TypeAlias = str | os.PathLike[str]
 _Providers: TypeAlias = tuple[providers.Provider, ...]
 
-AUTO = "auto"
 _SWAPPERS: dict[str, Callable[[], Swapper[Any]]] = {MeshWarp.name: MeshWarp}
-_RACE = "fairface"
 # One slash will do, as a path has lost the second; a scheme of one letter is a drive.
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:")
 
@@ -163,10 +156,11 @@ class Engine:
             embedding_of(largest_face(read_image(path), knower, "references", path)[0])
             for path in pictures
         ]
-        wanted = needs(rule) - {"embedding"} | with_embedding | networks.readable
+        wanted = needs(rule) - {"embedding"} | with_embedding | networks.analysers.readable
         found = networks.analyser(wanted, analysis).analyse_picture(shown)
         kept = filtered(ordered(found, rule.order), rule)
-        distances = tuple(nearest(face, known) if known else None for face in kept)
+        scale = networks.analysers.calibration(analysis)
+        distances = tuple(nearest(face, known, scale) if known else None for face in kept)
         return FoundFaces(shown, kept, distances)
 
     def _parse(self, parameters: dict[str, Any]) -> tuple[SwapParameters, Swapper[Any] | None]:
@@ -192,6 +186,7 @@ class Engine:
             portraits=networks.analyser((), analysis),
             references=networks.analyser(needs(rule), analysis),
             frames=networks.analyser(frame_needs(rule), analysis),
+            calibration=networks.analysers.calibration(analysis),
             hands=networks.hand_finder(analysis),
             classifier=networks.session("open_nsfw") if request.options.content_check else None,
             threads=self._threads,
@@ -255,25 +250,16 @@ class _DeviceNetworks:
         return providers.device_of(self.providers[0])
 
     @property
-    def readable(self) -> frozenset[Need]:
-        """The attributes that the installed networks can read."""
-        embedded: frozenset[Need] = frozenset({"age", "gender"})
-        return embedded | {"race"} if self.networks.store.has(_RACE) else embedded
+    def analysers(self) -> Analysers:
+        """What composes analysers of these networks."""
+        return Analysers(self.networks.store, self.session)
 
     def session(self, name: str) -> Session:
         return self.networks.session(name, self)
 
     def analyser(self, wanted: Iterable[Need], options: AnalysisOptions) -> FaceAnalyser:
-        """Detector and landmarks, and of the rest what is wanted and no more."""
-        wanted = frozenset(wanted)
-        readers = list(self._readers(wanted))
-        return FaceAnalyser(
-            YuNet(self.session("yunet"), score=options.detector_score),
-            BestMesh(FaceMesh(self.session("face_mesh_478")), FaceMesh(self.session("face_mesh"))),
-            SFace(self.session("sface")) if "embedding" in wanted else None,
-            ReadTogether(readers) if readers else None,
-            options,
-        )
+        """What finds faces and reads what is wanted; see `Analysers.analyser`."""
+        return self.analysers.analyser(wanted, options)
 
     def hand_finder(self, options: AnalysisOptions) -> HandFinder:
         return HandFinder(
@@ -281,15 +267,6 @@ class _DeviceNetworks:
             MediaPipeHand(self.session("hand_landmark")),
             options.detect_every,
         )
-
-    def _readers(self, wanted: frozenset[Need]) -> Iterable[AttributeReader]:
-        if wanted & {"age", "gender"}:
-            yield AgeGender(
-                age=self.session("age") if "age" in wanted else None,
-                gender=self.session("gender") if "gender" in wanted else None,
-            )
-        if "race" in wanted:
-            yield FairFace(self.session(_RACE))
 
 
 def _named(name: str) -> tuple[Swapper[Any], Choice]:

@@ -54,7 +54,10 @@ class AnalysisOptions:
     detect_rotated: bool = False  # also look for heads turned by 90, 180 and 270 degrees
     detect_every: int = 5  # frames between detections; the mesh follows the faces in between
     detector_size: int = 640  # longer side of the picture that the detector sees
-    detector_score: float = 0.6
+    detector_score: float | None = None  # least score of a face; None takes the detector's own
+    detector: str = "auto"  # by the network's name; "auto" is the best that is installed
+    embedder: str = "auto"
+    landmarker: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)

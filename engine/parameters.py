@@ -179,6 +179,21 @@ class SwapParameters(BaseModel):
         Field(gt=0, allow_inf_nan=False),
         Allowed("GiB above 0, as a number, or null for no limit"),
     ] = Field(None, description="Memory of the card that one network may take, in GiB.")
+    detector: Annotated[str, Field(min_length=1), Allowed('"auto" or the name of a detector')] = (
+        Field(
+            _ANALYSIS.detector,
+            description="What finds faces; auto takes the best that is installed.",
+        )
+    )
+    embedder: Annotated[str, Field(min_length=1), Allowed('"auto" or the name of an embedder')] = (
+        Field(
+            _ANALYSIS.embedder,
+            description="What tells who a face is; auto takes the best that is installed.",
+        )
+    )
+    landmarker: Annotated[
+        str, Field(min_length=1), Allowed('"auto" or the name of a landmark network')
+    ] = Field(_ANALYSIS.landmarker, description="What faces are aligned by; auto takes the mesh.")
     detect_rotated: bool = Field(
         _ANALYSIS.detect_rotated,
         description="Also look for heads turned by 90, 180 and 270 degrees.",
@@ -251,7 +266,11 @@ class SwapParameters(BaseModel):
                 reference_images=tuple(map(Path, self.reference_image)),
             ),
             analysis=AnalysisOptions(
-                detect_rotated=self.detect_rotated, detect_every=self.detect_every
+                detect_rotated=self.detect_rotated,
+                detect_every=self.detect_every,
+                detector=self.detector,
+                embedder=self.embedder,
+                landmarker=self.landmarker,
             ),
             encode=EncodeOptions(codec=self.video_codec, crf=self.crf, preset=self.preset),
             trim=Trim(start=self.start, end=self.end),

@@ -30,6 +30,7 @@ ROWS = {
     "trust": 3,
     "pipeline": 4,
     "parameters": 4,
+    "analysers": 4,
     "app": 5,
     "jobs": 5,
     "inspect": 5,

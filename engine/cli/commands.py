@@ -129,6 +129,30 @@ VramOption = Annotated[
         rich_help_panel=HOW,
     ),
 ]
+DetectorOption = Annotated[
+    str,
+    typer.Option(
+        help="What finds faces; auto takes the best that is installed.",
+        metavar="NAME",
+        rich_help_panel=HOW,
+    ),
+]
+EmbedderOption = Annotated[
+    str,
+    typer.Option(
+        help="What tells who a face is; auto takes the best that is installed.",
+        metavar="NAME",
+        rich_help_panel=HOW,
+    ),
+]
+LandmarkerOption = Annotated[
+    str,
+    typer.Option(
+        help="What faces are aligned by; auto takes the mesh.",
+        metavar="NAME",
+        rich_help_panel=HOW,
+    ),
+]
 Rotated = Annotated[
     bool,
     typer.Option(
@@ -303,6 +327,9 @@ def swap(
         ),
     ] = "fp32",
     vram: VramOption = None,
+    detector: DetectorOption = _ANALYSIS.detector,
+    embedder: EmbedderOption = _ANALYSIS.embedder,
+    landmarker: LandmarkerOption = _ANALYSIS.landmarker,
     detect_rotated: Rotated = _ANALYSIS.detect_rotated,
     detect_every: Annotated[
         str,
@@ -396,6 +423,9 @@ def swap(
                 device=device,
                 precision=precision,
                 vram=None if vram is None else _number(vram),
+                detector=detector,
+                embedder=embedder,
+                landmarker=landmarker,
                 detect_rotated=detect_rotated,
                 detect_every=_number(detect_every),
                 content_check=content_check,
@@ -445,6 +475,9 @@ def faces(
     face_selector_age_end: AgeEnd = str(_RULE.age_end),
     device: DeviceOption = "auto",
     vram: VramOption = None,
+    detector: DetectorOption = _ANALYSIS.detector,
+    embedder: EmbedderOption = _ANALYSIS.embedder,
+    landmarker: LandmarkerOption = _ANALYSIS.landmarker,
     detect_rotated: Rotated = _ANALYSIS.detect_rotated,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -480,6 +513,9 @@ def faces(
                 face_selector_age_end=_number(face_selector_age_end),
                 device=device,
                 vram=None if vram is None else _number(vram),
+                detector=detector,
+                embedder=embedder,
+                landmarker=landmarker,
                 detect_rotated=detect_rotated,
             )
         if sheet is not None:

@@ -32,6 +32,7 @@ from engine.trust.marks import synthetic_marks
 from engine.values import (
     Analysed,
     Attributes,
+    Calibration,
     Embedding,
     Face,
     Frame,
@@ -62,8 +63,8 @@ class Tools:
     """What it is swapped with. The analysers differ in what they read off the faces.
 
     `portraits` finds faces and no more, `references` reads what names the reference face, `frames`
-    what each frame's selection needs; `hands` finds what is before them. `classifier` is None where
-    the content check is turned off.
+    what each frame's selection needs; `hands` finds what is before them. `calibration` is that of
+    the references' and the frames' embedder. `classifier` is None where the content check is off.
     """
 
     swapper: Swapper[Any]
@@ -72,6 +73,7 @@ class Tools:
     portraits: FaceAnalyser
     references: FaceAnalyser
     frames: FaceAnalyser
+    calibration: Calibration
     hands: HandFinder
     classifier: Classifier | None
     threads: Threads
@@ -130,10 +132,16 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     run = _Run(
         request=request,
         tools=tools,
-        choose=partial(choose, rule=rule, references=known.embeddings),
+        choose=partial(
+            choose, rule=rule, references=known.embeddings, calibration=tools.calibration
+        ),
         swap=swap,
         check=target_check,
-        tally=Tally(partial(nearest, references=known.embeddings) if known.embeddings else None),
+        tally=Tally(
+            partial(nearest, references=known.embeddings, calibration=tools.calibration)
+            if known.embeddings
+            else None
+        ),
         watch=Stopwatch(),
         marks=synthetic_marks(tools.choice.name, content_checked=target_check is not None),
     )
