@@ -10,11 +10,11 @@ import pytest
 
 from engine.analysers import Analysers
 from engine.app import Engine
-from engine.errors import ParameterError, WeightsMissing
+from engine.errors import ParameterError, WeightsCorrupt, WeightsMissing
 from engine.faces.identity import alignment_points
 from engine.faces.landmarks import five_of
 from engine.options import AnalysisOptions, SelectionRule
-from engine.runtime.manifest import MANIFEST, PACKS
+from engine.runtime.manifest import MANIFEST, PACKS, read_packs
 from engine.runtime.session import Session
 from engine.runtime.weights import WeightStore, embedded_folder
 from engine.selection import Need, choose, distance
@@ -171,6 +171,15 @@ def test_a_calibration_rises_and_keeps_its_ends() -> None:
     assert (np.diff(read) > 0).all()
     assert calibration.reference(0.2) == pytest.approx(0.3)
     assert [Calibration().reference(cosine) for cosine in cosines] == cosines.tolist()
+
+
+@pytest.mark.parametrize("knots", ["[[0.4, 0.4], [0.3, 0.5]]", "[[0.4, 1]]", "[[0.4]]", "0.4"])
+def test_a_calibration_that_does_not_rise_is_refused(tmp_path: Path, knots: str) -> None:
+    text = (embedded_folder() / PACKS).read_text("utf-8")
+    row = '[[network]]\nname = "w600k_r50"'
+    (tmp_path / PACKS).write_text(text.replace(row, f"{row}\ncalibration = {knots}"), "utf-8")
+    with pytest.raises(WeightsCorrupt, match=r"calibration must be .* both rising"):
+        read_packs(tmp_path / PACKS)
 
 
 @pytest.mark.parametrize(("name", "shape"), [("2d106det", (106, 2)), ("1k3d68", (68, 3))])
