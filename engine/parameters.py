@@ -150,14 +150,15 @@ class SwapParameters(BaseModel):
     )
     reference_frame_number: Annotated[int, Field(ge=0), Allowed("a whole number from 0")] = Field(
         _RULE.reference_frame,
-        description="Frame that the reference face is read from; 1 is the first, and so is 0.",
+        description="Frame that the reference face is read from, counted in the whole target; "
+        "1 is the first, and so is 0.",
     )
     pixel_boost: PixelBoost = Field("384x384", description="Resolution the face is swapped at.")
 
     # This engine's own.
     reference_face_position: Annotated[int, Field(ge=0), Allowed("a whole number from 0")] = Field(
         _RULE.reference_position,
-        description="Which of the reference frame's ordered, filtered faces; 0 is the first.",
+        description="Which of the reference's ordered, filtered faces; 0 is the first.",
     )
     reference_image: Annotated[
         tuple[Annotated[str, Field(min_length=1)], ...],

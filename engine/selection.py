@@ -71,13 +71,14 @@ def reference_face(
     if not found:
         raise NoFaceFound(
             f"No face was found in {where}; choose a frame that shows the person with "
-            "reference_frame_number, or give a picture with reference_image."
+            "reference_frame_number, or a picture that does with reference_image."
         )
     if not candidates:
         raise NoFaceFound(
             f"Of {_count(found)} in {where} none passes the filters ({_filters(rule)}): "
             f"{'; '.join(map(describe, found))}. "
-            "Loosen the filters or choose another reference_frame_number."
+            "Loosen the filters, or choose another frame with reference_frame_number or another "
+            "picture with reference_image."
         )
     listing = "; ".join(f"{index}: {describe(face)}" for index, face in enumerate(candidates))
     raise NoFaceFound(

@@ -340,6 +340,27 @@ def test_several_faces_in_the_source_are_told_of_and_the_largest_is_taken(
     assert "crowd.png" in note
 
 
+@pytest.mark.parametrize("order", ["left-right", "right-left"])
+@pytest.mark.parametrize("position", [0, 1])
+def test_order_and_position_name_a_face_of_the_reference_picture_too(
+    warm: Engine, clip: Path, still: Path, output: Path, order: str, position: int
+) -> None:
+    report = warm.swap(
+        SOURCE,
+        clip,
+        output,
+        reference_image=still,
+        face_selector_order=order,
+        reference_face_position=position,
+        **{**QUICK, "end": 0.1},
+    )
+    is_left = (order == "left-right") == (position == 0)
+    (reference,) = report.selection.references
+    assert (reference.box.left < WIDTH / 2) == is_left
+    (note,) = report.notes
+    assert "shows 2 faces; the one taken is" in note
+
+
 def test_of_a_video_given_as_the_source_the_first_picture_is_taken_and_told(
     warm: Engine, clip: Path, still: Path, output: Path
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from engine.pipeline.flow import Stopwatch
 from engine.pipeline.report import Choice, Content, Reference, Selection, StageSeconds, SwapReport
 from engine.pipeline.run import Progress, Tally, Threads, swapped_frames
 from engine.pipeline.stages import FaceSwap
+from engine.pipeline.unused import unused
 from engine.pixels.planes import region
 from engine.selection import choose, nearest, reference_face
 from engine.swappers.contract import Swapper
@@ -172,7 +173,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
             nearest_rejected=tally.nearest_rejected,
         ),
         content=_content(source_check, target_check),
-        notes=tuple(dict.fromkeys((*notes, *known.notes))),
+        notes=tuple(dict.fromkeys((*notes, *known.notes, *unused(options, info.kind)))),
         warnings=warnings,
         parameters=request.parameters,
     )
@@ -265,18 +266,14 @@ def largest_face(
         raise NoFaceFound(
             f"No face was found in {field} {path}; choose a picture that shows one clearly."
         )
-    if len(faces) == 1:
-        return faces[0], ()
     face = max(faces, key=lambda face: face.box.area)
-    note = (
-        f"{path} shows {len(faces)} faces; the largest is taken, {face.box.width:.0f} x "
-        f"{face.box.height:.0f} pixels at {face.box.left:.0f}, {face.box.top:.0f}."
-    )
-    return face, (note,)
+    return face, _several(path, face, faces, "the largest is taken,")
 
 
 def known_faces(request: Request, analyser: FaceAnalyser) -> Known:
-    """The reference faces of a request: of its pictures, else of its reference frame.
+    """The reference faces of a request: one of each of its pictures, else of its reference frame.
+
+    Order, filters and position name the face in either.
 
     Raises:
         NoFaceFound: A picture shows none, or the frame shows none that the rule accepts.
@@ -291,14 +288,17 @@ def known_faces(request: Request, analyser: FaceAnalyser) -> Known:
         where = f"frame {number} of {request.target}"
         face = reference_face(analyser.analyse_picture(frame), rule, where=where)
         return Known((embedding_of(face),), (_reference(where, face),))
-    found = [
-        (path, *largest_face(read_image(path), analyser, "reference_image", path))
-        for path in rule.reference_images
-    ]
+    known: list[Face] = []
+    notes: list[str] = []
+    for path in rule.reference_images:
+        faces = analyser.analyse_picture(read_image(path))
+        face = reference_face(faces, rule, where=f"reference_image {path}")
+        known.append(face)
+        notes += (*_moving(path), *_several(path, face, faces, "the one taken is"))
     return Known(
-        tuple(embedding_of(face) for _, face, _ in found),
-        tuple(_reference(str(path), face) for path, face, _ in found),
-        tuple(note for path, _, notes in found for note in (*_moving(path), *notes)),
+        tuple(map(embedding_of, known)),
+        tuple(map(_reference, map(str, rule.reference_images), known)),
+        tuple(notes),
     )
 
 
@@ -336,6 +336,15 @@ def _check_kind(request: Request, info: VideoInfo) -> None:
 def _moving(path: Path) -> tuple[str, ...]:
     """A note where a video was given for a picture."""
     return () if is_image(path) else (f"{path} is a video; its first picture is taken.",)
+
+
+def _several(path: Path, face: Face, faces: Sequence[Face], taken: str) -> tuple[str, ...]:
+    """A note where a face is one of several; `taken` leads to its place."""
+    note = (
+        f"{path} shows {len(faces)} faces; {taken} {face.box.width:.0f} x "
+        f"{face.box.height:.0f} pixels at {face.box.left:.0f}, {face.box.top:.0f}."
+    )
+    return (note,) if len(faces) > 1 else ()
 
 
 def _portrait(path: Path, picture: Frame, face: Face) -> Portrait:

@@ -1,0 +1,49 @@
+"""Choices that a swap has no use for, so that none is ignored in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from engine.options import SwapOptions
+
+_USUAL = SwapOptions()
+
+
+def unused(options: SwapOptions, kind: Literal["video", "image"]) -> tuple[str, ...]:
+    """A note on the choices without effect on a target of this kind, by their public names."""
+    return tuple(_notes(options, kind))
+
+
+def _notes(options: SwapOptions, kind: Literal["video", "image"]) -> Iterator[str]:
+    rule, usual = options.selection, _USUAL.selection
+    frame = {"reference_frame_number": rule.reference_frame != usual.reference_frame}
+    if rule.mode != "reference":
+        reference = {
+            **frame,
+            "reference_face_position": rule.reference_position != usual.reference_position,
+            "reference_face_distance": rule.reference_distance != usual.reference_distance,
+            "reference_image": rule.reference_images != usual.reference_images,
+        }
+        yield from _note(reference, f"face_selector_mode is {rule.mode}")
+    elif rule.reference_images:
+        yield from _note(frame, "reference_image names the person")
+    elif kind == "image":
+        yield from _note(frame, "the target is a picture")
+    if kind == "image":
+        video = {
+            "detect_every": options.analysis.detect_every != _USUAL.analysis.detect_every,
+            "video_codec": options.encode.codec is not None,
+            "crf": options.encode.crf is not None,
+            "preset": options.encode.preset is not None,
+            "start": options.trim.start is not None,
+            "end": options.trim.end is not None,
+        }
+        yield from _note(video, "the target is a picture")
+
+
+def _note(chosen: dict[str, bool], why: str) -> Iterator[str]:
+    names = [name for name, is_chosen in chosen.items() if is_chosen]
+    if names:
+        verb = "has" if len(names) == 1 else "have"
+        yield f"{', '.join(names)} {verb} no effect: {why}."

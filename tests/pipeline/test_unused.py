@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.parameters import parse
+from engine.pipeline.unused import unused
+
+
+@pytest.mark.parametrize(
+    ("parameters", "names", "why"),
+    [
+        (
+            {"face_selector_mode": "many", "reference_image": "a.png", "reference_frame_number": 3},
+            "reference_frame_number, reference_image have",
+            "face_selector_mode is many",
+        ),
+        (
+            {"face_selector_mode": "one", "reference_face_distance": 0.3},
+            "reference_face_distance has",
+            "face_selector_mode is one",
+        ),
+        (
+            {"reference_image": "a.png", "reference_frame_number": 3},
+            "reference_frame_number has",
+            "reference_image names the person",
+        ),
+    ],
+)
+def test_references_that_nobody_asks_are_told(
+    parameters: dict[str, Any], names: str, why: str
+) -> None:
+    notes = (f"{names} no effect: {why}.",)
+    assert unused(parse(parameters).options(), "video") == notes
+    assert unused(parse(parameters).options(), "image") == notes
+
+
+def test_a_picture_has_no_use_for_what_is_about_videos() -> None:
+    options = parse({"reference_frame_number": 2, "crf": 20, "start": 0, "end": 3}).options()
+    assert unused(options, "video") == ()
+    assert unused(options, "image") == (
+        "reference_frame_number has no effect: the target is a picture.",
+        "crf, start, end have no effect: the target is a picture.",
+    )
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"face_selector_mode": "many", "face_selector_gender": "male"},
+        {
+            "reference_image": "a.png",
+            "reference_face_position": 1,
+            "face_selector_order": "left-right",
+        },
+    ],
+)
+def test_nothing_is_said_of_what_is_used(parameters: dict[str, Any]) -> None:
+    options = parse(parameters).options()
+    assert unused(options, "video") == unused(options, "image") == ()
