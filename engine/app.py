@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from engine.analysers import AUTO, Analysers
-from engine.errors import ParameterError
+from engine.errors import ParameterError, WeightsMissing
 from engine.faces.analyser import FaceAnalyser
+from engine.faces.arcface import ArcFace
+from engine.faces.contracts import Embedder
 from engine.faces.hands import HandFinder, MediaPipeHand
+from engine.faces.identity import alignment_points
 from engine.faces.palms import BlazePalm
 from engine.media.decode import read_frame, read_image
 from engine.options import AnalysisOptions, Compute, Device
@@ -23,17 +26,22 @@ from engine.pipeline.job import Observe, Request, Tools, embedding_of, largest_f
 from engine.pipeline.report import Choice, SwapReport
 from engine.pipeline.run import Threads
 from engine.runtime import providers
+from engine.runtime.batches import Batches
+from engine.runtime.manifest import Network
 from engine.runtime.session import Session
+from engine.runtime.surgery import emap, prepared
 from engine.runtime.weights import WeightStore
 from engine.selection import Need, filtered, frame_needs, nearest, needs, ordered
 from engine.swappers.contract import Swapper
 from engine.swappers.mesh_warp import MeshWarp
+from engine.swappers.neural import NeuralSwapper
+from engine.swappers.polyphase import can_do
+from engine.swappers.sources import EMBEDDER, Converted, Cut, Encoder, Latent, embedding
 from engine.values import Face, Frame
 
 Location: TypeAlias = str | os.PathLike[str]
 _Providers: TypeAlias = tuple[providers.Provider, ...]
 
-_SWAPPERS: dict[str, Callable[[], Swapper[Any]]] = {MeshWarp.name: MeshWarp}
 # One slash will do, as a path has lost the second; a scheme of one letter is a drive.
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:")
 
@@ -127,10 +135,7 @@ class Engine:
             options=options,
             parameters=parsed.model_dump(mode="json"),
         )
-        swapper, choice = _named(parsed.swapper) if own is None else _given(own)
-        _require_network(parsed.compute(), choice.name)
-        tools = self._tools(request, parsed.compute(), swapper, choice)
-        return run_swap(request, tools, observe)
+        return run_swap(request, self._tools(request, parsed, own), observe)
 
     def faces(
         self,
@@ -173,17 +178,26 @@ class Engine:
         own = {"device": self._device, "swapper": self._swapper.name}
         return parse({**own, **parameters}), self._swapper
 
-    def _tools(
-        self, request: Request, compute: Compute, swapper: Swapper[Any], choice: Choice
-    ) -> Tools:
-        """The networks that a request needs, and no others."""
-        networks = self._networks.on(compute)
+    def _tools(self, request: Request, parsed: SwapParameters, own: Swapper[Any] | None) -> Tools:
+        """The networks that a request needs, and no others; `own` is the caller's swapper."""
+        networks = self._networks.on(parsed.compute())
         rule, analysis = request.options.selection, request.options.analysis
+        if own is None:
+            choice = networks.choice(parsed.swapper, request.options.pixel_boost)
+            swapper = networks.swapper(choice.name)
+        else:
+            choice, swapper = Choice(own.name, "the caller brought it"), own
+        embedder = None
+        if isinstance(swapper, NeuralSwapper):
+            swapper.require_size(request.options.pixel_boost)
+            embedder = networks.arcface() if swapper.needs_embedding else None
+        else:
+            _require_network(parsed.compute(), choice.name)
         return Tools(
             swapper=swapper,
             choice=choice,
             device=networks.name,
-            portraits=networks.analyser((), analysis),
+            portraits=networks.analyser((), analysis, embedder),
             references=networks.analyser(needs(rule), analysis),
             frames=networks.analyser(frame_needs(rule), analysis),
             calibration=networks.analysers.calibration(analysis),
@@ -213,8 +227,9 @@ class _Networks:
         self.store = store
         self._threads = threads
         self._sessions: dict[tuple[str, _Providers], Session] = {}
+        self._swappers: dict[tuple[str, Compute], NeuralSwapper] = {}
         self._devices: dict[Compute, _DeviceNetworks] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def on(self, compute: Compute) -> _DeviceNetworks:
         """The networks on a device; what "auto" means is found out once."""
@@ -231,9 +246,25 @@ class _Networks:
                 self._sessions[key] = Session(path, on.providers, threads=self._threads)
             return self._sessions[key]
 
+    def swapper(self, network: Network, on: _DeviceNetworks) -> NeuralSwapper:
+        """Only the session on the prepared graph is new; whatever calls share it takes turns."""
+        with self._lock:
+            key = (network.name, on.compute)
+            if key not in self._swappers:
+                graph = prepared(
+                    self.store,
+                    network.name,
+                    precision=on.compute.precision,
+                    providers=on.providers,
+                )
+                session = Session(graph.path, on.providers, threads=self._threads)
+                self._swappers[key] = NeuralSwapper(network, Batches(session), on.encoder(network))
+            return self._swappers[key]
+
     def clear(self) -> None:
         with self._lock:
             self._sessions.clear()
+            self._swappers.clear()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -257,9 +288,72 @@ class _DeviceNetworks:
     def session(self, name: str) -> Session:
         return self.networks.session(name, self)
 
-    def analyser(self, wanted: Iterable[Need], options: AnalysisOptions) -> FaceAnalyser:
+    def choice(self, asked: str, pixel_boost: int) -> Choice:
+        """The swapper that is meant by a name, or by "auto", and why it is this one.
+
+        Raises:
+            ParameterError: There is none of this name.
+        """
+        known = self._installable_swappers()
+        if asked != AUTO:
+            names = (MeshWarp.name, *(network.name for network in known))
+            if asked not in names:
+                allowed = ", ".join((AUTO, *names))
+                raise ParameterError(f"swapper is {asked!r}; allowed: {allowed}.")
+            return Choice(asked, "it was asked for")
+        store = self.networks.store
+        able = [network for network in known if can_do(pixel_boost, network.input.size)]
+        for network in able:
+            if not store.missing(network.name):
+                why = f"of those installed it comes first that swaps at {pixel_boost}x{pixel_boost}"
+                return Choice(network.name, why)
+        for network in able:
+            missing = store.missing(network.name)
+            if network.name not in missing:
+                why = f"{network.name} is installed, but {' and '.join(missing)} it needs is not"
+                return Choice(MeshWarp.name, why)
+        return Choice(MeshWarp.name, "the embedded swapper is the only one there is")
+
+    def swapper(self, name: str) -> Swapper[Any]:
+        """The swapper of a known name.
+
+        Raises:
+            WeightsError: A network that it needs is missing or corrupt.
+            RuntimeUnavailable: A network cannot be prepared or run.
+        """
+        if name == MeshWarp.name:
+            return MeshWarp()
+        missing = self.networks.store.missing(name)
+        if missing:
+            raise WeightsMissing(
+                f"The swapper {name} needs {', '.join(missing)}, which is not installed; bring it "
+                "in with `faceswap-engine weights import PATH`."
+            )
+        return self.networks.swapper(self.networks.store.network(name), self)
+
+    def encoder(self, network: Network) -> Encoder:
+        """What makes the sources of a swapping network."""
+        store, source = self.networks.store, network.source
+        if source is None or source.kind == "embedding":
+            return embedding
+        if source.kind == "latent":
+            return Latent(emap(store, network.name))
+        if source.input is not None:
+            return Cut(source.input, alignment_points)
+        crop = Cut(store.network(EMBEDDER).input, alignment_points)
+        converter = self.session(source.converter)
+        return Converted(self.session(EMBEDDER), crop, converter, source.unit)
+
+    def arcface(self) -> ArcFace:
+        """The embedder of the packs' swappers."""
+        spec = self.networks.store.network(EMBEDDER).input
+        return ArcFace(self.session(EMBEDDER), spec, EMBEDDER)
+
+    def analyser(
+        self, wanted: Iterable[Need], options: AnalysisOptions, embedder: Embedder | None = None
+    ) -> FaceAnalyser:
         """What finds faces and reads what is wanted; see `Analysers.analyser`."""
-        return self.analysers.analyser(wanted, options)
+        return self.analysers.analyser(wanted, options, embedder)
 
     def hand_finder(self, options: AnalysisOptions) -> HandFinder:
         return HandFinder(
@@ -268,24 +362,9 @@ class _DeviceNetworks:
             options.detect_every,
         )
 
-
-def _named(name: str) -> tuple[Swapper[Any], Choice]:
-    """The swapper of a name, and why it is this one.
-
-    Raises:
-        ParameterError: There is none of this name.
-    """
-    if name == AUTO:
-        reason = "the embedded swapper is the only one there is"
-        return MeshWarp(), Choice(MeshWarp.name, reason)
-    if name not in _SWAPPERS:
-        known = ", ".join((AUTO, *_SWAPPERS))
-        raise ParameterError(f"swapper is {name!r}; allowed: {known}.")
-    return _SWAPPERS[name](), Choice(name, "it was asked for")
-
-
-def _given(swapper: Swapper[Any]) -> tuple[Swapper[Any], Choice]:
-    return swapper, Choice(swapper.name, "the caller brought it")
+    def _installable_swappers(self) -> list[Network]:
+        """The best first."""
+        return [one for one in self.networks.store.installable() if one.role == "swapper"]
 
 
 def _require_network(compute: Compute, swapper: str) -> None:
