@@ -6,6 +6,7 @@ in the bodies are names, not places.
 
 A job is done by a thread of the process that submitted it, which ends when that is done, or by
 `faceswap-engine worker` where one runs; whoever waits for a job that nobody is at does it too.
+Jobs of others are left to others.
 """
 
 from __future__ import annotations
@@ -256,7 +257,7 @@ class SegmindClient:
         """
         job = self._submit(slug, params)
         while not job.is_finished:
-            self._help()
+            self._help(job)
             self._doze(job.id, DEFAULT_POLL_INTERVAL_S)
             job = self._job(job.id)
         if job.output is None:
@@ -293,7 +294,7 @@ class SegmindClient:
         except EngineError as error:
             raise _refused(error) from error
         if self._helper is not None:
-            self._helper.wake()
+            self._helper.ask(job.id)
         return job
 
     def _handle(self, job: Job) -> AsyncJob:
@@ -307,16 +308,17 @@ class SegmindClient:
             raise _refused(error) from error
 
     def _status(self, request_id: str) -> dict[str, Any]:
-        self._help()
-        return _status_body(self._job(request_id))
+        job = self._job(request_id)
+        self._help(job)
+        return _status_body(job)
 
     def _result(self, request_id: str) -> dict[str, Any]:
         return _result_body(self._job(request_id))
 
-    def _help(self) -> None:
-        """Lends a hand where jobs wait and nobody is at any."""
-        if self._helper is not None and self._store.is_stranded():
-            self._helper.wake()
+    def _help(self, job: Job) -> None:
+        """Lends a hand where nobody is at a job that this process waits for."""
+        if self._helper is not None and job.state == "QUEUED":
+            self._helper.ask(job.id)
 
     def _doze(self, request_id: str, seconds: float) -> None:
         """Sleeps for so long, or until the job is done."""

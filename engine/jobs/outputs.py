@@ -32,9 +32,8 @@ def beside(output: Path, job: Job) -> Path:
 
     What earlier claims left there, whose workers died, is removed.
     """
-    for left in output.parent.glob(f"*.{job.id}-*"):
-        left.unlink(missing_ok=True)
-    return output.with_name(f".{output.stem}.{job.id}-{job.claim}{output.suffix}")
+    job.sweep()
+    return job.partial(output)
 
 
 def in_base64(content: bytes) -> str:

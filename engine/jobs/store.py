@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +66,8 @@ UPDATE jobs SET state = 'PROCESSING', worker = :worker, claim = claim + 1, lease
     started = :now, done = 0, total = NULL, deaths = deaths + (state = 'PROCESSING')
 WHERE number = (
     SELECT number FROM jobs
-    WHERE state = 'QUEUED' OR (state = 'PROCESSING' AND lease < :now)
+    WHERE (state = 'QUEUED' OR (state = 'PROCESSING' AND lease < :now))
+        AND (:only IS NULL OR id IN (SELECT value FROM json_each(:only)))
     ORDER BY number LIMIT 1
 )
 RETURNING *
@@ -75,10 +76,12 @@ RETURNING *
 _GIVE_UP = """
 UPDATE jobs SET state = 'FAILED', finished = :now, error = :error
 WHERE state = 'PROCESSING' AND lease < :now AND deaths >= :most
+RETURNING *
 """
 _CANCEL_LAPSED = """
 UPDATE jobs SET state = 'FAILED', finished = :now, error = :error
 WHERE state = 'PROCESSING' AND lease < :now AND cancelled
+RETURNING *
 """
 CANCELLED: Final = "The job was cancelled."
 
@@ -111,6 +114,20 @@ class Job:
         """Whether the state is a last one: COMPLETED or FAILED."""
         return self.state in ("COMPLETED", "FAILED")
 
+    def partials(self, output: Path) -> Iterator[Path]:
+        """What workers have begun for this job beside its output; see `partial`."""
+        return output.parent.glob(f"*.{self.id}-*")
+
+    def partial(self, output: Path) -> Path:
+        """A name beside the output for what this claim of the job makes."""
+        return output.with_name(f".{output.stem}.{self.id}-{self.claim}{output.suffix}")
+
+    def sweep(self) -> None:
+        """Removes what workers that lost the job have left beside its output."""
+        output = self.request.get("output")
+        for left in self.partials(Path(output) if output else self.folder / "output"):
+            left.unlink(missing_ok=True)
+
 
 def home() -> Path:
     """The folder of the jobs: what FACESWAP_ENGINE_HOME names, else the user's data folder."""
@@ -140,24 +157,29 @@ class JobStore:
         queue_limit: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if retention < 0:
-            raise ParameterError(f"retention is {retention}; allowed: seconds from 0.")
-        if queue_limit is not None and queue_limit < 1:
-            raise ParameterError(f"queue_limit is {queue_limit}; allowed: from 1, or None.")
+        # A NaN is not above anything.
+        if not _is_number(retention) or not retention >= 0:
+            raise ParameterError(
+                f"retention is {retention!r}; allowed: seconds from 0, as a number."
+            )
+        if queue_limit is not None and not (isinstance(queue_limit, int) and queue_limit >= 1):
+            raise ParameterError(
+                f"queue_limit is {queue_limit!r}; allowed: a whole number from 1, or None."
+            )
         self.folder = (folder or home()).absolute()
         self.retention = retention
         self.queue_limit = queue_limit
         self._clock = clock
         self._lock = threading.RLock()
-        self._files = self.folder / "jobs"
+        self.files = self.folder / "jobs"
         try:
-            self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Parents that `mkdir` makes on its way would be open to all.
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.files.mkdir(mode=0o700, exist_ok=True)
             self._database = _opened(self.folder / "jobs.sqlite3")
         except (OSError, sqlite3.Error) as error:
-            raise JobError(
-                f"The folder of the jobs, {self.folder}, cannot be used ({error}); mend it, or "
-                f"name another by {VARIABLE}."
-            ) from error
+            raise _unusable(self.folder, error) from error
+        self.expire()
         self._remove_orphans()
 
     def __enter__(self) -> Self:
@@ -182,7 +204,7 @@ class JobStore:
 
     def new_folder(self) -> Path:
         """An empty folder for a job that is about to be added; its name will be the job's id."""
-        folder = self._files / str(uuid.uuid4())
+        folder = self.files / str(uuid.uuid4())
         folder.mkdir(mode=0o700)
         return folder
 
@@ -219,7 +241,10 @@ class JobStore:
             JobNotFound: There is none, or it finished longer ago than jobs are kept.
         """
         row = self._one("SELECT * FROM jobs WHERE id = ?", request_id)
-        if row is None or self._is_old(row):
+        if row is not None and self._is_old(row):
+            self.expire()
+            row = None
+        if row is None:
             raise JobNotFound(
                 f"There is no job {request_id[:80]!r}: its time is over and it was removed, or "
                 "there never was one."
@@ -228,36 +253,39 @@ class JobStore:
 
     def list(self) -> tuple[Job, ...]:
         """All jobs, in the order they came."""
-        with self._lock:
-            rows = self._database.execute("SELECT * FROM jobs ORDER BY number").fetchall()
+        with self._using() as database:
+            rows = database.execute("SELECT * FROM jobs ORDER BY number").fetchall()
         return tuple(self._job(row) for row in rows if not self._is_old(row))
 
-    def is_stranded(self) -> bool:
-        """Whether a job waits and no worker is at any."""
-        now = self.now()
-        row = self._one(
-            "SELECT count(*) FILTER (WHERE state = 'QUEUED' OR lease < ?) AS waiting, "
-            "count(*) FILTER (WHERE state = 'PROCESSING' AND lease >= ?) AS running "
-            "FROM jobs WHERE state IN ('QUEUED', 'PROCESSING')",
-            now,
-            now,
-        )
-        return row is not None and row["waiting"] > 0 and row["running"] == 0
+    def claim(
+        self, worker: str, lease_seconds: float, only: Collection[str] | None = None
+    ) -> Job | None:
+        """Takes the oldest job that waits, or None; the lease holds for so many seconds.
 
-    def claim(self, worker: str, lease_seconds: float) -> Job | None:
-        """Takes the oldest job that waits, or None; the lease holds for so many seconds."""
+        `only` are the ids of the jobs that the worker would do; None is for all.
+        """
         now = self.now()
         died = (
             f"The job's worker died {MOST_DEATHS} times in the middle of it; "
             "the target may be too large for this machine's memory."
         )
         with self._writing() as database:
-            database.execute(_CANCEL_LAPSED, {"now": now, "error": CANCELLED})
-            database.execute(_GIVE_UP, {"now": now, "error": died, "most": MOST_DEATHS - 1})
+            ended = database.execute(_CANCEL_LAPSED, {"now": now, "error": CANCELLED}).fetchall()
+            ended += database.execute(
+                _GIVE_UP, {"now": now, "error": died, "most": MOST_DEATHS - 1}
+            ).fetchall()
             row = database.execute(
-                _CLAIM, {"worker": worker, "lease": now + lease_seconds, "now": now}
+                _CLAIM,
+                {
+                    "worker": worker,
+                    "lease": now + lease_seconds,
+                    "now": now,
+                    "only": None if only is None else json.dumps([*only]),
+                },
             ).fetchone()
-            return None if row is None else self._job(row)
+        for one in ended:
+            self._job(one).sweep()
+        return None if row is None else self._job(row)
 
     def heartbeat(self, job: Job, lease_seconds: float) -> bool:
         """Renews the lease from now on; returns whether the job is to be cancelled.
@@ -365,47 +393,60 @@ class JobStore:
                 )
             elif job.state == "PROCESSING":
                 database.execute("UPDATE jobs SET cancelled = 1 WHERE id = ?", (job.id,))
-            return self.get(request_id)
+            cancelled = self.get(request_id)
+        if job.state == "QUEUED":
+            job.sweep()
+        return cancelled
 
     def expire(self, now: float | None = None) -> int:
         """Removes the jobs whose time is over, and their folders; returns how many.
 
         A file that a caller named as the output stays.
         """
-        with self._lock:
-            rows = self._database.execute(
+        with self._using() as database:
+            rows = database.execute(
                 "DELETE FROM jobs WHERE state IN ('COMPLETED', 'FAILED') AND finished + kept < ? "
                 "RETURNING id",
                 (self.now() if now is None else now,),
             ).fetchall()
         for row in rows:
-            self.discard(self._files / row["id"])
+            self.discard(self.files / row["id"])
         return len(rows)
 
     def _remove_orphans(self) -> None:
         """Removes the old folders of jobs whose submitter died before it could add them."""
-        known = {row["id"] for row in self._database.execute("SELECT id FROM jobs")}
-        for folder in self._files.iterdir():
+        with self._using() as database:
+            known = {row["id"] for row in database.execute("SELECT id FROM jobs")}
+        for folder in self.files.iterdir():
             with suppress(FileNotFoundError):
                 age = time.time() - folder.stat().st_mtime
                 if folder.name not in known and age > _ORPHAN_SECONDS:
                     self.discard(folder)
 
     @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        """A transaction that no other process writes beside; undone by an exception."""
+    def _using(self) -> Generator[sqlite3.Connection]:
+        """The database, for this thread alone; what it cannot do is a JobError."""
         with self._lock:
-            self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
+            except sqlite3.Error as error:
+                raise _unusable(self.folder, error) from error
+
+    @contextmanager
+    def _writing(self) -> Generator[sqlite3.Connection]:
+        """A transaction that no other process writes beside; undone by an exception."""
+        with self._using() as database:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
             except BaseException:
-                self._database.execute("ROLLBACK")
+                database.execute("ROLLBACK")
                 raise
-            self._database.execute("COMMIT")
+            database.execute("COMMIT")
 
     def _one(self, statement: str, *values: object) -> sqlite3.Row | None:
-        with self._lock:
-            row: sqlite3.Row | None = self._database.execute(statement, values).fetchone()
+        with self._using() as database:
+            row: sqlite3.Row | None = database.execute(statement, values).fetchone()
             return row
 
     def _held(self, statement: str, job: Job, *values: object) -> sqlite3.Row:
@@ -429,7 +470,7 @@ class JobStore:
             id=row["id"],
             request=json.loads(row["request"]),
             state="QUEUED" if lapsed else row["state"],
-            folder=self._files / row["id"],
+            folder=self.files / row["id"],
             created=row["created"],
             started=row["started"],
             finished=row["finished"],
@@ -443,8 +484,27 @@ class JobStore:
         )
 
 
+def _unusable(folder: Path, error: Exception) -> JobError:
+    return JobError(
+        f"The folder of the jobs, {folder}, cannot be used ({error}); mend it, or name another by "
+        f"{VARIABLE}. Where its jobs.sqlite3 is damaged, move that away: its jobs are lost then."
+    )
+
+
+def bytes_in(folder: Path) -> int:
+    """How much the files in a folder hold; one that goes away meanwhile counts as nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
 def _opened(path: Path) -> sqlite3.Connection:
     """The database, made where it is missing; many may make it at once."""
+    # SQLite gives the files beside it the same mode; they hold what was asked for.
+    path.touch(mode=0o600)
+    path.chmod(0o600)
     database = sqlite3.connect(
         path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
@@ -473,6 +533,10 @@ def _log_ahead(database: sqlite3.Connection) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _number(database: sqlite3.Connection, statement: str) -> int:

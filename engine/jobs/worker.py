@@ -11,7 +11,6 @@ import logging
 import os
 import platform
 import secrets
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from engine.errors import Cancelled, EngineError, LeaseLost
+from engine.errors import Cancelled, EngineError, JobError, LeaseLost
 from engine.jobs.store import CANCELLED, Job, JobStore
 
 LEASE_SECONDS: Final = 30.0
@@ -69,6 +68,7 @@ def run_worker(
     name = worker_name()
     done = 0
     while not stop.is_set():
+        store.expire()
         job = store.claim(name, lease_seconds)
         if job is not None:
             work_at(store, job, perform, stop=stop, lease_seconds=lease_seconds)
@@ -76,7 +76,6 @@ def run_worker(
         elif until_idle:
             break
         else:
-            store.expire()
             stop.wait(poll_seconds)
     return done
 
@@ -155,7 +154,7 @@ def _kept(store: JobStore, job: Job, lease_seconds: float) -> Generator[None]:
                 store.heartbeat(job, lease_seconds)
             except LeaseLost:
                 return
-            except sqlite3.OperationalError as error:
+            except JobError as error:
                 # A disk may be slow for a while, and the next beat may come through.
                 _log.warning("The lease of the job %s was not renewed: %s", job.id, error)
 
@@ -169,11 +168,11 @@ def _kept(store: JobStore, job: Job, lease_seconds: float) -> Generator[None]:
 
 
 class Helper:
-    """A worker in a thread of this process, there for as long as jobs wait.
+    """A worker in a thread of this process, for the jobs that this process asked it to do.
 
-    It is no daemon: a process that ends does so when its helper has done the jobs that wait. An
-    interrupt then makes it stop at the next frame. Where the process is killed, its lease lapses
-    and another worker does them.
+    It is no daemon: a process that ends does so when its helper has done its jobs. An interrupt
+    then makes it stop at the next frame. Where the process is killed, its lease lapses and another
+    worker does them.
     """
 
     def __init__(
@@ -185,11 +184,13 @@ class Helper:
         self._name = worker_name()
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._asked: set[str] = set()
         self._thread: threading.Thread | None = None
 
-    def wake(self) -> None:
-        """Sees to it that somebody in this process does the jobs that wait."""
+    def ask(self, request_id: str) -> None:
+        """Sees to it that somebody in this process does the job, should it wait."""
         with self._lock:
+            self._asked.add(request_id)
             if self._thread is None and not self._stop.is_set():
                 # Run once the wait for the thread is over, which only an interrupt cuts short.
                 atexit.unregister(self.close)
@@ -211,6 +212,7 @@ class Helper:
             work_at(
                 self._store, job, self._perform, stop=self._stop, lease_seconds=self._lease_seconds
             )
+            self._store.expire()
 
     def _next(self) -> Job | None:
         """The next job, or None: then the thread ends, and this is said under the lock."""
@@ -218,8 +220,10 @@ class Helper:
             job = None
             try:
                 if not self._stop.is_set():
-                    job = self._store.claim(self._name, self._lease_seconds)
+                    job = self._store.claim(self._name, self._lease_seconds, self._asked)
             finally:
                 if job is None:
+                    # None of them waits: each is done, or another worker is at it.
+                    self._asked.clear()
                     self._thread = None
             return job

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -88,7 +90,6 @@ def test_a_lapsed_lease_queues_the_job_and_shuts_its_worker_out(
 
     clock.now += 2
     assert store.get(first.id).state == "QUEUED"
-    assert store.is_stranded()
     second = store.claim("second", 30)
     assert second
     assert (second.id, second.claim) == (first.id, first.claim + 1)
@@ -180,10 +181,10 @@ def test_results_expire_with_their_files(store: JobStore, clock: Clock, tmp_path
     clock.now += 3_600
     assert store.get(old.id).state == "COMPLETED"
     clock.now += 1
-    with pytest.raises(JobNotFound):
-        store.get(old.id)
     assert [one.id for one in store.list()] == [waiting.id]
     assert store.expire() == 1
+    with pytest.raises(JobNotFound):
+        store.get(old.id)
     assert not old.folder.exists()
     assert elsewhere.exists()
     assert waiting.folder.exists()
@@ -287,3 +288,94 @@ def test_many_may_make_a_store_at_once(tmp_path: Path) -> None:
         list(crowd.map(add, range(64)))
     with JobStore(tmp_path / "home") as store:
         assert sorted(job.request["n"] for job in store.list()) == list(range(64))
+
+
+def test_a_store_that_is_opened_removes_what_expired(store: JobStore, clock: Clock) -> None:
+    folders = []
+    for _ in range(2):
+        store.add({})
+        job = store.claim("one", 30)
+        assert job
+        (job.folder / "output").touch()
+        store.complete(job, job.folder / "output", {})
+        folders.append(job.folder)
+        clock.now += 1
+    clock.now += store.retention - 1.5
+    with pytest.raises(JobNotFound):
+        store.get(folders[0].name)
+    assert [folder.exists() for folder in folders] == [False, True]
+    clock.now += 10
+    with JobStore(store.folder, clock=clock):
+        assert not folders[1].exists()
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_what_a_job_that_is_over_left_beside_its_output_is_removed(
+    store: JobStore, clock: Clock, tmp_path: Path, cancelled: bool
+) -> None:
+    output = tmp_path / "film.mp4"
+    job = store.add({"output": str(output)})
+    own = store.add({"output": None})
+    for _ in range(MOST_DEATHS):
+        for _ in range(2):
+            claim = store.claim("victim", 30)
+            assert claim
+            place = output if claim.id == job.id else claim.folder / "output.mp4"
+            claim.partial(place).with_suffix(".abcd.partial.mp4").touch()
+        clock.now += 31
+    assert len(list(job.partials(output))) == MOST_DEATHS
+    if cancelled:
+        store.cancel(job.id)
+        store.cancel(own.id)
+    assert store.claim("next", 30) is None
+    assert {one.state for one in store.list()} == {"FAILED"}
+    assert not list(job.partials(output))
+    assert not list(own.partials(own.folder / "output.mp4"))
+
+
+def test_a_worker_may_claim_some_jobs_alone(store: JobStore) -> None:
+    first, second = store.add({}), store.add({})
+    claimed = store.claim("picky", 30, {second.id, "unheard of"})
+    assert claimed
+    assert claimed.id == second.id
+    assert store.claim("picky", 30, {second.id}) is None
+    assert store.claim("picky", 30, ()) is None
+    assert store.get(first.id).state == "QUEUED"
+
+
+def test_nobody_else_may_read_the_record(tmp_path: Path) -> None:
+    for _ in range(2):
+        with JobStore(tmp_path / "a" / "home") as store:
+            store.add({"source_image": "private"})
+            folder = store.folder
+            modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+            assert folder.stat().st_mode & 0o777 == 0o700
+        assert modes.pop("jobs") == 0o700
+        assert set(modes.values()) == {0o600}
+        (folder / "jobs.sqlite3").chmod(0o644)
+
+
+def test_a_damaged_record_is_named(store: JobStore, tmp_path: Path) -> None:
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "jobs.sqlite3").write_bytes(b"no database" * 1000)
+    with pytest.raises(JobError, match=r"damaged, cannot be used .*; mend it"):
+        JobStore(tmp_path / "damaged")
+    with sqlite3.connect(store.folder / "jobs.sqlite3") as database:
+        database.execute("DROP TABLE jobs")
+    database.close()
+    for use in (
+        lambda: store.add({}),
+        lambda: store.get("x"),
+        lambda: store.claim("one", 1),
+        store.list,
+    ):
+        with pytest.raises(JobError, match=r"cannot be used .no such table: jobs"):
+            use()
+
+
+@pytest.mark.parametrize("value", ["x", -1, float("nan"), None, True])
+def test_a_retention_that_is_no_time_is_refused(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(ParameterError, match=r"retention is .*; allowed: seconds from 0"):
+        JobStore(tmp_path, retention=value)
+    with pytest.raises(ParameterError, match="queue_limit is 'x'"):
+        JobStore(tmp_path, queue_limit=cast("int", "x"))

@@ -237,18 +237,39 @@ def test_a_lasting_worker_waits_for_jobs(store: JobStore) -> None:
     thread.join()
 
 
-def test_a_helper_is_there_while_jobs_wait(store: JobStore) -> None:
+def test_a_helper_is_there_while_its_jobs_wait(store: JobStore) -> None:
     helper = Helper(store, done)
     for _ in range(3):
         ids = [store.add({}).id for _ in range(5)]
-        helper.wake()
-        helper.wake()
+        for one in ids:
+            helper.ask(one)
         until(lambda ids=ids: all(store.get(one).is_finished for one in ids))  # type: ignore[misc]
         until(lambda: "engine-jobs" not in {thread.name for thread in threading.enumerate()})
     helper.close()
-    store.add({})
-    helper.wake()
-    assert store.is_stranded()
+    helper.ask(store.add({}).id)
+    assert store.list()[-1].state == "QUEUED"
+
+
+def test_a_helper_leaves_the_jobs_of_others_alone(store: JobStore) -> None:
+    others = [store.add({}).id for _ in range(3)]
+    mine = store.add({}).id
+    helper = Helper(store, done)
+    helper.ask(mine)
+    until(lambda: store.get(mine).is_finished)
+    until(lambda: "engine-jobs" not in {thread.name for thread in threading.enumerate()})
+    helper.close()
+    assert {store.get(one).state for one in others} == {"QUEUED"}
+
+
+def test_each_job_that_is_done_makes_room(tmp_path: Path) -> None:
+    with JobStore(tmp_path / "home", retention=0) as store:
+        first = store.add({})
+        run_worker(store, done, until_idle=True)
+        until(lambda: time.time() > first.created + 0.01)
+        helper = Helper(store, done)
+        helper.ask(store.add({}).id)
+        until(lambda: not list(store.files.iterdir()))
+        helper.close()
 
 
 def test_a_helper_that_is_closed_gives_its_job_back(store: JobStore) -> None:
@@ -262,7 +283,7 @@ def test_a_helper_that_is_closed_gives_its_job_back(store: JobStore) -> None:
 
     job = store.add({})
     helper = Helper(store, endless)
-    helper.wake()
+    helper.ask(job.id)
     assert begun.wait(10)
     helper.close()
     assert store.get(job.id).state == "QUEUED"
@@ -281,8 +302,7 @@ def test_a_process_that_ends_does_its_jobs_first(store: JobStore) -> None:
         "    return Made(job.folder / 'output', {'sum': n})\n"
         "store = JobStore(Path(sys.argv[1]))\n"
         "helper = Helper(store, perform)\n"
-        "store.add({}), store.add({})\n"
-        "helper.wake()\n"
+        "helper.ask(store.add({}).id), helper.ask(store.add({}).id)\n"
     )
     subprocess.run(
         [sys.executable, "-c", script, str(store.folder)],
@@ -306,8 +326,7 @@ def test_a_second_interrupt_gives_the_job_back(store: JobStore) -> None:
         "        time.sleep(0.01)\n"
         "store = JobStore(Path(sys.argv[1]))\n"
         "helper = Helper(store, perform)\n"
-        "store.add({})\n"
-        "helper.wake()\n"
+        "helper.ask(store.add({}).id)\n"
         "print('submitted', flush=True)\n"
         "time.sleep(60)\n"
     )
