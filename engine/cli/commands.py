@@ -279,7 +279,7 @@ def swap(
     reference_frame_number: Annotated[
         str,
         typer.Option(
-            help="Frame that shows the person to replace, counted in the whole target; 1 is the first.",
+            help="Frame that shows the person to replace; 1 is the whole target's first.",
             metavar="NUMBER",
             rich_help_panel=WHO,
         ),
