@@ -105,7 +105,7 @@ class WeightStore:
         self.user_folder = user_folder or imported_folder()
         self._embedded = read_manifest(self.folder / MANIFEST)
         self._networks = read_packs(self.folder / PACKS)
-        self._verified: set[Path] = set()
+        self._verified: dict[str, Path] = {}
         self._lock = threading.Lock()
 
     def weights(self) -> tuple[Weight, ...]:
@@ -162,12 +162,10 @@ class WeightStore:
             WeightsCorrupt: the file's sha256 is not the one recorded.
         """
         weight = self.weight(name)
-        path = self._find(weight)
         with self._lock:
-            if path not in self._verified:
-                _verify(path, weight)
-                self._verified.add(path)
-        return path
+            if name not in self._verified:
+                self._verified[name] = self._good_file(weight)
+            return self._verified[name]
 
     def verify(self) -> tuple[Status, ...]:
         """The state of every file, read anew."""
@@ -262,25 +260,40 @@ class WeightStore:
         """Where what is made of a weight's file is kept; it need not exist."""
         return self.user_folder / "prepared" / weight.sha256
 
-    def _find(self, weight: Weight) -> Path:
-        mended = self.user_folder / weight.file
-        return mended if mended.is_file() else self.folder / weight.file
+    def _good_file(self, weight: Weight) -> Path:
+        """The packaged file or, where that is not as recorded, the user's copy; verified.
+
+        A copy that mended an older package is stale after the next one, so it comes second.
+        """
+        own = self.user_folder / weight.file
+        if weight in self._embedded:
+            packaged = self.folder / weight.file
+            try:
+                _verify(packaged, weight)
+            except WeightsError:
+                if not _there(own):
+                    raise
+            else:
+                return packaged
+        _verify(own, weight)
+        return own
 
     def _status(self, weight: Weight) -> Status:
-        path = self._find(weight)
         try:
-            _verify(path, weight)
+            return Status(weight, self._good_file(weight), "ok", "")
         except WeightsError as error:
             state: State = "missing" if isinstance(error, WeightsMissing) else "corrupt"
-            return Status(weight, path, state, str(error))
-        return Status(weight, path, "ok", "")
+            folder = self.folder if weight in self._embedded else self.user_folder
+            return Status(weight, folder / weight.file, state, str(error))
 
     def _imported(self) -> tuple[Weight, ...]:
         record = self.user_folder / RECORD
-        if not record.is_file():
-            return ()
         try:
             rows = json.loads(record.read_text("utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError as error:
+            raise _unreadable(record, error) from error
         except ValueError as error:
             raise WeightsCorrupt(
                 f"{record} is not valid JSON ({error}); delete it and import the files again."
@@ -329,7 +342,7 @@ class WeightStore:
             with replacing(target) as scratch:
                 write(scratch)
             with self._lock:
-                self._verified.discard(target)
+                self._verified.pop(weight.name, None)
         if all(weight.name != embedded.name for embedded in self._embedded):
             self._record(weight)
         return not here
@@ -378,19 +391,36 @@ def _packed(path: Path) -> Iterator[tuple[str, Path]]:
 
 def _verify(path: Path, weight: Weight) -> None:
     remedy = "bring a good copy with `faceswap-engine weights import PATH`."
-    if not path.is_file():
+    try:
+        size = path.stat().st_size
+        found = sha256_of(path) if size == weight.size else None
+    except (FileNotFoundError, NotADirectoryError):
         raise WeightsMissing(
             f"The weight file {weight.file} of {weight.name} is not in {path.parent}; {remedy}"
-        )
-    size = path.stat().st_size
-    if size != weight.size:
+        ) from None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if found is None:
         raise WeightsCorrupt(
             f"The weight file {path} has {size} bytes, not the {weight.size} of {weight.name}; "
             f"{remedy}"
         )
-    found = sha256_of(path)
     if found != weight.sha256:
         raise WeightsCorrupt(
             f"The weight file {path} has the sha256 {found}, not the {weight.sha256} of "
             f"{weight.name}; {remedy}"
         )
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False  # a folder that is closed to this user is of no help
+
+
+def _unreadable(path: Path, error: OSError) -> WeightsError:
+    return WeightsError(
+        f"{path} cannot be read: {error.strerror or error}; change its permissions or those of its "
+        "folder."
+    )

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -109,6 +111,29 @@ def test_importing_a_good_copy_mends_a_wrong_file(store: WeightStore, tmp_path: 
     assert [weight.name for weight in report.imported] == ["gender"]
     assert store.path("gender").read_bytes() == good.read_bytes()
     assert {status.state for status in store.verify()} == {"ok"}
+
+
+def test_a_stale_copy_does_not_take_the_place_of_a_good_package(store: WeightStore) -> None:
+    weight = store.weights()[0]
+    store.user_folder.mkdir()
+    (store.user_folder / weight.file).write_bytes(b"of an older version")
+    assert store.path(weight.name) == store.folder / weight.file
+    assert store.verify()[0].state == "ok"
+
+
+def test_what_may_not_be_read_is_told(store: WeightStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:  # as root, nothing is forbidden
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    weight, other = store.weights()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", refuse)
+        with pytest.raises(WeightsError, match=r"imported\.json cannot be read.*permissions"):
+            store.weights()
+        assert store.path(weight.name)
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(WeightsError, match=rf"{other.file} cannot be read.*permissions"):
+        store.path(other.name)
 
 
 def test_unknown_names_are_told(store: WeightStore) -> None:
