@@ -4,17 +4,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
-from engine.errors import EngineError, ParameterError, WeightsError
+from engine.errors import EngineError, MediaError, ParameterError, WeightsError
 from engine.options import (
     DEVICES,
     AnalysisOptions,
@@ -44,7 +47,9 @@ EPILOG = """Exit codes:
 6    ONNX Runtime or the wanted device cannot be used
 7    the content check refused the material
 8    there is no such job
-130  stopped"""
+129  ended by SIGHUP
+130  stopped
+143  ended by SIGTERM"""
 
 WHICH, WHO, HOW, FILES = (
     "Which faces",
@@ -196,22 +201,73 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def told(debug: bool) -> Generator[None]:
     """Turns what goes wrong inside into one sentence on stderr and an exit code."""
     try:
-        yield
+        with _ending():
+            yield
     except KeyboardInterrupt:
         typer.echo("error: stopped; nothing was left half-written.", err=True)
         raise typer.Exit(STOPPED) from None
+    except _Ended as ended:
+        with suppress(OSError):  # the terminal may be what went away
+            typer.echo("error: ended; nothing was left half-written.", err=True)
+        raise typer.Exit(128 + ended.signal) from None
     except EngineError as error:
         _trace(debug)
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
     except (typer.Exit, typer.Abort, BrokenPipeError):
         raise
+    except OSError as error:
+        _trace(debug)
+        _discard_stdout()
+        what = error.filename or "What was to be printed"
+        typer.echo(f"error: {what} cannot be read or written: {error.strerror or error}.", err=True)
+        raise typer.Exit(MediaError.exit_code) from None
     except Exception as error:  # noqa: BLE001 - a sentence is what a user can act on
         _trace(debug)
         hint = "" if debug else " Run it again with --debug for the traceback."
         what = f"{type(error).__name__}: {error}".rstrip(".: ")
         typer.echo(f"error: unexpected {what}.{hint}", err=True)
         raise typer.Exit(UNEXPECTED) from None
+
+
+class _Ended(BaseException):
+    """The process was told to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number
+
+
+@contextmanager
+def _ending() -> Generator[None]:
+    """Lets SIGTERM and SIGHUP unwind what runs inside, so that no half-written file stays.
+
+    A signal that is ignored, as `nohup` has it, or handled already stays so.
+    """
+
+    def end(number: int, _: object) -> None:
+        for one in taken:
+            signal.signal(one, signal.SIG_IGN)  # the way out is short, and must be gone once
+        raise _Ended(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    taken = [one for one in known if main and signal.getsignal(one) == signal.SIG_DFL]
+    for one in taken:
+        signal.signal(one, end)
+    try:
+        yield
+    finally:
+        for one in taken:
+            signal.signal(one, signal.SIG_DFL)
+
+
+def _discard_stdout() -> None:
+    """Keeps the interpreter from failing again, at its end, at what could not be printed."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _trace(debug: bool) -> None:

@@ -184,12 +184,25 @@ def test_nobody_is_an_empty_list(wall: str, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent in another way there")
-def test_control_c_ends_a_swap_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "code", "words"),
+    [
+        (signal.SIGINT, 130, "error: stopped"),
+        (signal.SIGTERM, 143, "error: ended"),
+        (signal.SIGHUP, 129, "error: ended"),
+    ],
+)
+def test_a_signal_ends_a_swap_with_its_code_and_leaves_nothing(
+    tmp_path: Path, sent: signal.Signals, code: int, words: str
+) -> None:
     clip = write_clip(tmp_path / "clip.mkv", range(0, 8000, 40))
     output = tmp_path / "results"
     output.mkdir()
     # A shell's background job ignores the signal, and so would its children.
-    heeding = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    heeding = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL);"
+    )
     script = f"{heeding} from engine.cli import main; sys.exit(main())"
     arguments = ["swap", SOURCE, str(clip), "-o", str(output / "out.mkv"), "--video-codec", "ffv1"]
     process = subprocess.Popen(
@@ -201,9 +214,26 @@ def test_control_c_ends_a_swap_with_130_and_leaves_nothing(tmp_path: Path) -> No
     limit = time.monotonic() + 60
     while not list(output.iterdir()) and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, said = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Traceback" not in said
-    assert said.startswith("error: stopped")
+    assert said.startswith(words)
     assert list(output.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+def test_a_full_disk_behind_stdout_is_one_sentence(still: str) -> None:
+    script = "import sys; from engine.cli import main; sys.exit(main())"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", script, "faces", still, "--json"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: What was to be printed cannot be ")
+    assert done.stderr.count("\n") == 1
