@@ -150,6 +150,8 @@ class Engine:
         index is what `reference_face_position` takes. Distances are those to the largest face of
         each of the pictures `references`. Raises as `swap` does.
         """
+        if frame < 0:
+            raise ParameterError(f"frame is {frame}; allowed: a whole number from 0.")
         parsed, _ = self._parse({**parameters, "reference_frame_number": frame})
         rule, analysis = parsed.options().selection, parsed.options().analysis
         pictures = [_path("references", picture) for picture in references]

@@ -429,6 +429,11 @@ def test_faces_are_listed_as_the_reference_position_counts_them(warm: Engine, cl
     assert found.frame.size == (WIDTH, HEIGHT)
 
 
+def test_a_frame_that_cannot_be_is_named_as_it_was_given(warm: Engine, still: Path) -> None:
+    with pytest.raises(ParameterError, match=r"^frame is -3; allowed: a whole number from 0\.$"):
+        warm.faces(still, -3)
+
+
 def test_without_a_reference_faces_have_no_distance(warm: Engine, still: Path) -> None:
     found = warm.faces(still, face_selector_gender="male")
     assert found.distances == (None,)
