@@ -43,6 +43,13 @@ environment() {
     # The two builds of ONNX Runtime own one folder, so the one that is there stays.
     if "$VENV/bin/python" -m pip show --quiet onnxruntime-gpu 2>/dev/null; then runtime=gpu; else runtime=cpu; fi
   fi
+  local other=onnxruntime-gpu
+  if [ "$runtime" = gpu ]; then other=onnxruntime; fi
+  if "$VENV/bin/python" -m pip show --quiet "$other" 2>/dev/null; then
+    echo "Removing $other, as the two builds of ONNX Runtime own one folder."
+    "$VENV/bin/python" -m pip uninstall --quiet --yes onnxruntime onnxruntime-gpu
+    rm -f "$VENV"/.installed-*
+  fi
   local extras
   extras="$(IFS=,; echo "$runtime,$*")"
   local stamp="$VENV/.installed-${extras//,/-}"
