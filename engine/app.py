@@ -28,7 +28,7 @@ from engine.pipeline.run import Threads
 from engine.runtime import providers
 from engine.runtime.batches import Batches
 from engine.runtime.manifest import Network
-from engine.runtime.session import Session
+from engine.runtime.session import Session, cores
 from engine.runtime.surgery import emap, prepared
 from engine.runtime.weights import WeightStore
 from engine.selection import Need, filtered, frame_needs, nearest, needs, ordered
@@ -80,11 +80,14 @@ class Engine:
         weights: WeightStore | None = None,
         threads: int | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise ParameterError(f"threads is {threads}; allowed: a whole number from 1, or None.")
+        whole = isinstance(threads, int) and not isinstance(threads, bool)
+        if threads is not None and not (whole and threads >= 1):
+            raise ParameterError(
+                f"threads is {threads!r}; allowed: a whole number from 1, or None."
+            )
         self._device: Device = device
         self._swapper = swapper
-        self._threads = Threads.of(threads or _cores())
+        self._threads = Threads.of(threads or cores())
         self._networks = _Networks(weights or WeightStore(), self._threads.network)
 
     def __enter__(self) -> Self:
@@ -395,9 +398,3 @@ def _path(field: str, location: Location) -> Path:
             "network; allowed: the path of a file."
         )
     return Path(location)
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    allowed = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed else os.cpu_count() or 1

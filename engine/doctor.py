@@ -7,26 +7,13 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Literal, TypeAlias
 
 from engine.errors import EngineError
+from engine.runtime.distributions import RUNTIMES, Distribution, installed
 
 State: TypeAlias = Literal["ok", "note", "broken"]
 
-_RUNTIMES = (
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "onnxruntime-directml",
-    "onnxruntime-openvino",
-    "onnxruntime-rocm",
-    "onnxruntime-migraphx",
-    "onnxruntime-qnn",
-    "onnxruntime-silicon",
-    "onnxruntime-training",
-    "ort-nightly",
-    "ort-nightly-gpu",
-)
 _OPENCVS = (
     "opencv-python-headless",
     "opencv-python",
@@ -46,18 +33,10 @@ class Finding:
     remedy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """A distribution that is installed."""
-
-    name: str
-    version: str
-
-
 def examine() -> Iterator[Finding]:
     """Every finding, one after the other; a check that fails is a finding, too."""
     yield python(sys.version_info[:3])
-    yield one_build("ONNX Runtime", installed(_RUNTIMES), prefer=_RUNTIMES[1])
+    yield one_build("ONNX Runtime", installed(RUNTIMES), prefer="onnxruntime-gpu")
     yield one_build("OpenCV", installed(_OPENCVS), prefer=_OPENCVS[0])
     for check in (providers, device, encoders, surgery, weights):
         yield from _guarded(check)
@@ -76,20 +55,7 @@ def python(version: tuple[int, int, int]) -> Finding:
     return Finding("Python", "ok", f"{words}, {sys.executable}")
 
 
-def installed(names: Sequence[str]) -> tuple[Installed, ...]:
-    """Those of the distributions that are installed here."""
-
-    def look() -> Iterator[Installed]:
-        for name in names:
-            try:
-                yield Installed(name, metadata.version(name))
-            except metadata.PackageNotFoundError:
-                continue
-
-    return tuple(look())
-
-
-def one_build(subject: str, builds: Sequence[Installed], *, prefer: str) -> Finding:
+def one_build(subject: str, builds: Sequence[Distribution], *, prefer: str) -> Finding:
     """Exactly one of several distributions that own the same folder must be installed.
 
     Where there are more, the files of the one written last are in force, and removing either

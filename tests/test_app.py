@@ -560,9 +560,10 @@ def test_a_picture_without_a_face_is_named(
         warm.swap(target=still, output=output.with_suffix(".png"), **given)
 
 
-def test_an_engine_refuses_no_threads() -> None:
-    with pytest.raises(ParameterError, match="threads is 0"):
-        Engine(threads=0)
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "x", True])
+def test_threads_are_a_whole_number_from_one(threads: Any) -> None:
+    with pytest.raises(ParameterError, match=f"threads is {threads!r}; allowed: a whole number"):
+        Engine(threads=threads)
 
 
 def test_a_closed_engine_loads_anew(still: Path, output: Path) -> None:

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from engine import doctor
-from engine.doctor import Finding, Installed, encoders, healthy, installed, one_build, python
+from engine.doctor import Finding, encoders, healthy, one_build, python
 from engine.errors import WeightsCorrupt
+from engine.runtime.distributions import Distribution, installed
 from engine.runtime.surgery import prepared
 from engine.runtime.weights import WeightStore
 from tests.runtime.tiny_models import save_swapper
 
-CPU = Installed("onnxruntime", "1.31.1")
-GPU = Installed("onnxruntime-gpu", "1.31.0")
+CPU = Distribution("onnxruntime", "1.31.1")
+GPU = Distribution("onnxruntime-gpu", "1.31.0")
 
 
 def test_one_build_is_well() -> None:
@@ -24,7 +25,7 @@ def test_one_build_is_well() -> None:
 
 
 @pytest.mark.parametrize("builds", [[CPU, GPU], [GPU, CPU]])
-def test_two_builds_are_removed_and_the_preferred_comes_back(builds: list[Installed]) -> None:
+def test_two_builds_are_removed_and_the_preferred_comes_back(builds: list[Distribution]) -> None:
     finding = one_build("ONNX Runtime", builds, prefer="onnxruntime-gpu")
     assert finding.state == "broken"
     remove, _, install = finding.remedy.partition(" && ")
@@ -39,7 +40,7 @@ def test_two_builds_are_removed_and_the_preferred_comes_back(builds: list[Instal
 
 
 def test_two_builds_of_opencv_leave_the_one_without_windows() -> None:
-    builds = [Installed("opencv-python", "5.0"), Installed("opencv-python-headless", "5.1")]
+    builds = [Distribution("opencv-python", "5.0"), Distribution("opencv-python-headless", "5.1")]
     finding = one_build("OpenCV", builds, prefer="opencv-python-headless")
     assert finding.remedy.endswith("install opencv-python-headless==5.1")
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from types import ModuleType
 from typing import Final
 
@@ -16,6 +15,7 @@ from platformdirs import user_cache_path
 
 from engine.errors import RuntimeUnavailable
 from engine.options import Compute
+from engine.runtime.distributions import RUNTIMES, Distribution, installed
 
 CPU_NAME: Final = "CPUExecutionProvider"
 CUDA_NAME: Final = "CUDAExecutionProvider"
@@ -25,21 +25,6 @@ TENSORRT_NAME: Final = "TensorrtExecutionProvider"
 _REMOTE = frozenset({"AzureExecutionProvider"})
 _FATAL_ONLY = 4
 _NO_CARD = "is there an NVIDIA card, and does its driver suit this build's version of CUDA?"
-
-# All of these unpack into the same folder, and none says that it excludes the others.
-_BUILDS = (
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "onnxruntime-directml",
-    "onnxruntime-migraphx",
-    "onnxruntime-openvino",
-    "onnxruntime-qnn",
-    "onnxruntime-rocm",
-    "onnxruntime-silicon",
-    "onnxruntime-training",
-    "ort-nightly",
-    "ort-nightly-gpu",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +80,6 @@ CUDA: Final = cuda()
 
 
 @dataclass(frozen=True, slots=True)
-class Distribution:
-    """An installed distribution that owns the package `onnxruntime`."""
-
-    name: str
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
 class Probe:
     """Whether a session truly ran on a provider; `detail` says why not."""
 
@@ -111,24 +88,13 @@ class Probe:
     detail: str = ""
 
 
-def distributions() -> tuple[Distribution, ...]:
-    """The installed distributions that own the package `onnxruntime`."""
-    return tuple(_installed(_BUILDS))
-
-
-def _installed(names: Iterable[str]) -> Iterator[Distribution]:
-    for name in names:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            yield Distribution(name, metadata.version(name))
-
-
-def load_runtime(installed: Iterable[Distribution] | None = None) -> ModuleType:
-    """The module `onnxruntime`, kept from printing; `installed` defaults to `distributions()`.
+def load_runtime(runtimes: Iterable[Distribution] | None = None) -> ModuleType:
+    """The module `onnxruntime`, kept from printing; `runtimes` default to the installed ones.
 
     Raises:
         RuntimeUnavailable: there is none, several overwrite each other, or it cannot be loaded.
     """
-    found = distributions() if installed is None else tuple(installed)
+    found = installed(RUNTIMES) if runtimes is None else tuple(runtimes)
     if len(found) > 1:
         names = " ".join(item.name for item in found)
         raise RuntimeUnavailable(
@@ -202,7 +168,7 @@ def probe_provider(provider: Provider) -> Probe:
     """Makes and runs a tiny session on one provider; being compiled in proves nothing."""
     runtime, name = load_runtime(), provider.name
     if name not in runtime.get_available_providers():
-        build = " and ".join(f"{item.name} {item.version}" for item in distributions())
+        build = " and ".join(f"{item.name} {item.version}" for item in installed(RUNTIMES))
         return Probe(name, works=False, detail=f"{build} is built without {name}.")
     said = preload(runtime) if name in (CUDA_NAME, TENSORRT_NAME) else ""
     options = runtime.SessionOptions()

@@ -62,7 +62,7 @@ class Session:
         if providers[0].name in (CUDA_NAME, TENSORRT_NAME):
             preload(runtime)
         self.path = path
-        self._session = _open(runtime, path, providers, threads or _cores())
+        self._session = _open(runtime, path, providers, threads or min(cores(), _MOST_THREADS))
         self.provider: str = self._session.get_providers()[0]
         if self.provider != providers[0].name:
             raise RuntimeUnavailable(
@@ -177,11 +177,10 @@ def _check_places(path: Path, parts: Sequence[Any]) -> None:
         )
 
 
-def _cores() -> int:
-    """The cores that this process may use, few enough for small networks."""
+def cores() -> int:
+    """The cores that this process may use."""
     allowed = getattr(os, "sched_getaffinity", None)
-    count = len(allowed(0)) if allowed else os.cpu_count() or 1
-    return min(count, _MOST_THREADS)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _spec(value: Any) -> TensorSpec:

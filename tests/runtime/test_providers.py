@@ -11,16 +11,15 @@ import pytest
 
 from engine.errors import RuntimeUnavailable
 from engine.options import Compute, Precision
+from engine.runtime.distributions import RUNTIMES, Distribution, installed
 from engine.runtime.providers import (
     CPU,
     CUDA,
-    Distribution,
     Probe,
     Provider,
     choose,
     cuda,
     device_of,
-    distributions,
     load_runtime,
     preload,
     probe,
@@ -102,7 +101,7 @@ def test_a_provider_has_the_name_that_asks_for_it() -> None:
 
 
 def test_the_installed_build_is_found_once() -> None:
-    (only,) = distributions()
+    (only,) = installed(RUNTIMES)
     assert only.name.startswith("onnxruntime")
     assert only.version == onnxruntime.__version__
 
