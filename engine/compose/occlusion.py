@@ -9,10 +9,11 @@ from itertools import pairwise
 import numpy as np
 
 from engine.geometry import affine
-from engine.geometry.boxes import box_of
+from engine.geometry.boxes import box_of, iou
 from engine.pixels.capsules import fill_capsules
+from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import blur
-from engine.values import Hand, Mask, Patch, Points
+from engine.values import Face, Hand, Mask, Patch, Points
 
 _WRIST, _PALM = 0, (0, 1, 5, 9, 13, 17)
 _SPANS = (5, 9, 17)  # knuckles whose distance from the wrist is the measure of a hand
@@ -33,21 +34,47 @@ _FLESH = np.array(
     ),
     np.float32,
 )
+_SURE = 0.5  # mesh score from which a face is known to be where its mesh is
+_FACE_SOFT = 0.03  # the edge's blur, of the face's height
 _SOFT = 0.035  # the edge's blur, in the same measure
 
 
-def behind(patch: Patch, hands: Sequence[Hand]) -> Patch:
-    """The patch with a mask that leaves out the hands; the very patch where none touches it.
+def behind(patch: Patch, hands: Sequence[Hand], nearer: Sequence[Face] = ()) -> Patch:
+    """The patch with a mask that leaves out hands and nearer faces; the very patch where none is.
 
     Whatever hand lies over the face counts as before it: hands behind a head hide the palm or the
     fingers, and are not found.
     """
     mask = patch.mask
+    for face in nearer:
+        points = affine.apply(patch.to_crop, face.mesh.points)
+        mask = mask * (1 - _outline(points, mask.shape[0]))
     for hand in hands:
         points = affine.apply(patch.to_crop, hand.points)
         if _touches(points, mask):
             mask = mask * (1 - silhouette(points, mask.shape[0]))
     return patch if mask is patch.mask else replace(patch, mask=mask)
+
+
+def before(face: Face, faces: Sequence[Face]) -> list[Face]:
+    """Those of `faces` that overlap `face` and are larger, as what stands before it is.
+
+    Faces of a poor mesh are left out: where they lie is not known well.
+    """
+    return [
+        other
+        for other in faces
+        if other.box.area > face.box.area
+        and other.mesh.score >= _SURE
+        and iou(other.box, face.box) > 0
+    ]
+
+
+def _outline(points: Points, size: int) -> Mask:
+    """1 on a face with this mesh, fading out beyond it, on a (size, size) grid."""
+    hull = fill_polygons([convex_hull(points)], size)
+    span = float(np.ptp(points[:, 1]))
+    return np.clip(2 * blur(hull, max(span * _FACE_SOFT, 0.5)), 0, 1)
 
 
 def silhouette(points: Points, size: int) -> Mask:

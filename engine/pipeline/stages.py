@@ -8,7 +8,7 @@ from typing import Generic, TypeAlias
 
 import numpy as np
 
-from engine.compose.occlusion import behind
+from engine.compose.occlusion import before, behind
 from engine.compose.paste import is_seen, paste
 from engine.faces.identity import alignment_points
 from engine.geometry import affine
@@ -62,7 +62,8 @@ class Swapped:
 class FaceSwap(Generic[SourceT]):
     """Swaps the chosen faces of one frame: align, swap, paste. Pure, so it runs in any thread.
 
-    `size` is the crop's side in pixels. Hands before a face stay as they are, whatever the swapper.
+    `size` is the crop's side in pixels. What is before a face, a hand or
+    a nearer face, stays as it is, whatever the swapper.
     A frame of which no face was chosen is returned as it is.
     """
 
@@ -76,5 +77,8 @@ class FaceSwap(Generic[SourceT]):
         template = self.swapper.template
         targets = [align(planned.frame, face, template, self.size) for face in planned.chosen]
         patches = self.swapper.swap(targets, [self.source] * len(targets))
-        patches = [behind(patch, planned.hands) for patch in patches]
+        patches = [
+            behind(patch, planned.hands, before(face, planned.faces))
+            for patch, face in zip(patches, planned.chosen, strict=True)
+        ]
         return Swapped(paste(planned.frame, patches), sum(map(is_seen, patches)))

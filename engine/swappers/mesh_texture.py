@@ -39,7 +39,9 @@ SIDE = 768
 LEVELS = 3
 _COARSE = 96
 _SEEN = (0.3, 0.75)  # the normal's component towards the camera
-_SEAM = 0.018
+# How wide the face fades along the oval, of the side: a forehead says little of who it is, and
+# its shine and hairline differ most.
+_SEAM, _BROAD_SEAM = 0.018, 0.12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +90,9 @@ def layout(side: int) -> Layout:
     oval = fill_polygons([points[list(OVAL)]], side)
     brows = fill_polygons((convex_hull(points[list(r)]) for r in (LEFT_BROW, RIGHT_BROW)), side)
     browless = 1 - np.clip(blur(brows, side * 0.02) * 5, 0, 1)
-    seam = smoothstep(0.0, 1.0, inside_distance(oval) / (_SEAM * side))
+    rows = np.linspace(0, 1, side, dtype=np.float32)[:, None]
+    width = _SEAM + (_BROAD_SEAM - _SEAM) * smoothstep(0.33, 0.2, rows)
+    seam = smoothstep(0.0, 1.0, inside_distance(oval) / (width * side))
     lips = fill_polygons([points[list(INNER_LIPS)]], side)
     ys, xs = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j].astype(np.float32)
     radius = np.hypot((xs - 0.5) * 1.05, (ys - 0.5) * 0.85).astype(np.float32)
