@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.errors import WeightsError
+from engine.errors import RuntimeUnavailable, WeightsError
 from engine.geometry.templates import template_named
 from engine.runtime.batches import Batches
 from engine.runtime.manifest import Network
@@ -68,7 +68,7 @@ class NeuralSwapper:
 
         Raises:
             ParameterError: a crop is no whole multiple of the network's side.
-            RuntimeUnavailable: the network cannot be run.
+            RuntimeUnavailable: the network cannot be run, or its answer is no picture.
         """
         paired = [source for _, source in zip(targets, sources, strict=True)]
         answers = self._answers([target.pixels for target in targets], paired) if paired else ()
@@ -95,8 +95,18 @@ class NeuralSwapper:
         return np.split(self._batches.run(*pair)[0], ends)
 
     def _picture(self, answer: Tensor) -> Pixels:
-        """RGB 0..1 of the answers to a crop's phases."""
+        """RGB 0..1 of the answers to a crop's phases.
+
+        Raises:
+            RuntimeUnavailable: they are not all numbers, as half precision may bring about.
+        """
         crop = join(answer)
+        if not np.isfinite(crop.sum()):
+            raise RuntimeUnavailable(
+                f"{self.name} answered with what is no picture (infinite or no number at all); "
+                "use the precision fp32, or bring a good copy with `faceswap-engine weights "
+                "import PATH`."
+            )
         if (self._low, self._high) != (0, 1):
             crop -= np.float32(self._low)
             crop /= np.float32(self._high - self._low)

@@ -90,6 +90,11 @@ def failing(path: Path) -> Path:
     return _inswapper(path, nodes, "N", constants)
 
 
+def blind(path: Path) -> Path:
+    """Answers with no numbers where the target is black."""
+    return _inswapper(path, [_NODE("Div", ["target", "target"], ["output"])], "N", {})
+
+
 def embedder(path: Path) -> Path:
     """ArcFace's signature: projects a coarse picture."""
     matrix = np.random.default_rng(4).normal(size=(192, 512)).astype(np.float32)

@@ -157,6 +157,16 @@ def test_a_network_that_fails_says_so(tmp_path: Path) -> None:
         neural(store).swap(crops(128), [np.zeros(512, np.float32)])
 
 
+def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+    swapper = neural(stand_ins.inswapper(tmp_path, stand_ins.blind))
+    (target,) = crops(256)
+    sources = [np.zeros(512, np.float32)]
+    assert swapper.swap([target], sources)[0].pixels.max() == 1
+    target.pixels[100, 100] = 0.0
+    with pytest.raises(RuntimeUnavailable, match=r"inswapper_128 answered .* fp32"):
+        swapper.swap([target], sources)
+
+
 def test_a_network_that_is_not_there_is_named(packs: WeightStore) -> None:
     with pytest.raises(WeightsMissing, match=r"ghost_1_256 needs ghost_1_256, crossface_ghost"):
         installed(packs, "ghost_1_256")
