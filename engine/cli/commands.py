@@ -46,7 +46,7 @@ EPILOG = """Exit codes:
 5    weights are missing or corrupt
 6    ONNX Runtime or the wanted device cannot be used
 7    the content check refused the material
-8    there is no such job
+8    a job cannot be submitted, found or worked at
 129  ended by SIGHUP
 130  stopped
 143  ended by SIGTERM"""
