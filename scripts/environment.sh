@@ -56,7 +56,7 @@ environment() {
   local wanted
   wanted="$ROOT $(cksum <pyproject.toml)"
   if [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]; then
-    echo "Installing faceswap-engine[$extras]; the first time takes a minute or two."
+    echo "Installing faceswap-engine[$extras]; the first time takes a while."
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
     echo "$wanted" >"$stamp"
   fi

@@ -24,8 +24,8 @@ _PRESENT = 0.5  # score from which a region shows a hand
 _LOST = 0.35  # score below which a hand that is followed is lost; in between, a hand is blurred
 _AROUND = 2.2  # side of the square in which hands are looked for, in sides of the face's box
 _SAME = 0.35  # of a region's side: hands whose middles are nearer than this are one
-# The networks take some profiles for hands, with 0.8 to 1.0 of the landmarks on the face; of real
-# hands before a face it was 0.1 to 0.4, as wrist and palm lie lower.
+# Of the landmarks: the networks take some profiles for hands, with nearly all of them on the face;
+# of a real hand before a face, wrist and palm lie lower.
 _FACE = 0.7
 _GRID = 64  # side of the grid on which that is reckoned
 # After MediaPipe's graphs: twice the box of the landmarks without the finger tips, moved by a tenth

@@ -23,7 +23,7 @@ class FaceMesh:
 
     The plain one (192 px) is Kartynnik et al.: "Real-time Facial Surface Geometry from Monocular
     Video on Mobile GPUs", 2019. The one with attention (256 px; Grishchenko et al.: "Attention
-    Mesh", 2020) takes four times as long and follows lips and eyelids far better.
+    Mesh", 2020) takes longer and follows lips and eyelids better.
     """
 
     def __init__(self, session: Session) -> None:

@@ -2,7 +2,7 @@
 
 After MediaPipe's face landmark graphs: turned upright, as wide as one and a half times the face.
 MediaPipe turns it by the line between the eyes alone; that line shrinks to nothing in profile, so
-here the line from the forehead down counts, too (measured on profiles: fewer meshes lost).
+here the line from the forehead down counts, too.
 """
 
 from __future__ import annotations

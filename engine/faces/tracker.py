@@ -15,7 +15,7 @@ import numpy as np
 from engine.faces.association import mixed, pair
 from engine.values import Box, Bytes, Detection, Face, Frame, Landmarks, Mesh, Points
 
-_CUT = 0.07  # mean absolute difference of two frames' signatures; motion stays below 0.05
+_CUT = 0.07  # mean absolute difference of two frames' signatures, above that of motion
 _SMOOTHING_REACH = 2  # frames to either side
 _STEADY = 0.012  # of a face's size: motion that deviates less from a straight line is jitter
 

@@ -16,7 +16,7 @@ _COARSEST = _STRIDES[-1]
 
 
 class YuNet:
-    """Finds faces in pictures of any size; good for faces of about 10 to 400 pixels.
+    """Finds faces in pictures of any size.
 
     Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023. The decoding is the one of
     OpenCV's FaceDetectorYN: a score is sqrt(class * objectness), priors are the cells' corners,

@@ -37,8 +37,8 @@ class Threads:
     def of(cls, cores: int) -> Threads:
         """A network may use all cores, as its threads sleep when they wait, and one runs at a time.
 
-        Workers run beside analysis and encoding, which take the other half of the cores. More
-        than eight of either only wait for each other.
+        Workers run beside analysis and encoding, which take the other half of the cores. Eight of
+        either is a bound on threads and memory, however many cores there are.
         """
         return cls(network=max(1, min(cores, 8)), workers=max(1, min(cores // 2, 8)))
 

@@ -47,7 +47,7 @@ def cuda(card: int = 0, vram: float | None = None) -> Provider:
     options = {
         "device_id": str(card),
         # The exhaustive search tunes anew at every new shape, and the default one may pick
-        # convolutions that are many times slower.
+        # convolutions that are slower.
         "cudnn_conv_algo_search": "HEURISTIC",
         "cudnn_conv_use_max_workspace": "1",
         # By powers of two, an arena would take up to twice what it needs.

@@ -136,8 +136,8 @@ def _open(runtime: Any, path: Path, providers: Sequence[Provider], threads: int)
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads that spin while they wait halve the speed of everything else in a pipeline (decoder,
-    # warps, encoder); a lone session loses a few percent without.
+    # Threads that spin while they wait take the cores from everything else in a pipeline (decoder,
+    # warps, encoder).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if providers[0] != CPU:
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
