@@ -12,7 +12,6 @@ Jobs of others are left to others.
 from __future__ import annotations
 
 import json
-import mimetypes
 import os
 import time
 import warnings
@@ -25,6 +24,7 @@ from typing import Any, Final, Protocol, Self
 
 from engine.app import Engine
 from engine.errors import EngineError, JobNotFound, MediaError, ParameterError, QueueFull
+from engine.jobs.answers import addresses, media_type, status
 from engine.jobs.inputs import Inputs, downloads_allowed
 from engine.jobs.outputs import in_base64
 from engine.jobs.store import HOUR, Job, JobStore
@@ -265,7 +265,7 @@ class SegmindClient:
         if job.request["base64"]:
             content = json.dumps(_result_body(job)).encode()
             return Response(200, content, {"content-type": "application/json"})
-        return Response(200, _bytes_of(job.output), {"content-type": _media_type(job.output)})
+        return Response(200, _bytes_of(job.output), {"content-type": media_type(job.output)})
 
     def submit_async(self, slug: str, **params: Any) -> AsyncJob:
         """Queues a job.
@@ -298,7 +298,7 @@ class SegmindClient:
         return job
 
     def _handle(self, job: Job) -> AsyncJob:
-        body = {**_addresses(job), "status": job.state}
+        body = {**addresses(job, _LOCAL), "status": job.state}
         return AsyncJob(job.id, body["status_url"], body["response_url"], body, self)
 
     def _job(self, request_id: str) -> Job:
@@ -310,7 +310,7 @@ class SegmindClient:
     def _status(self, request_id: str) -> dict[str, Any]:
         job = self._job(request_id)
         self._help(job)
-        return _status_body(job)
+        return status(job, _LOCAL)
 
     def _result(self, request_id: str) -> dict[str, Any]:
         return _result_body(self._job(request_id))
@@ -352,28 +352,8 @@ def _refused(error: EngineError) -> SegmindError:
     return SegmindError(status=next(iter(codes), 500), detail=str(error))
 
 
-def _addresses(job: Job) -> dict[str, Any]:
-    """What the job is called by; nothing listens there."""
-    response_url = f"{_LOCAL}/v2/requests/{job.id}"
-    return {
-        "request_id": job.id,
-        "status_url": f"{response_url}/status",
-        "response_url": response_url,
-    }
-
-
-def _status_body(job: Job) -> dict[str, Any]:
-    body = {
-        **_addresses(job),
-        "status": job.state,
-        "progress": {"done": job.done, "total": job.total},
-        "metrics": dict(job.metrics),
-    }
-    return {**body, "error": job.error} if job.state == "FAILED" else body
-
-
 def _result_body(job: Job) -> dict[str, Any]:
-    body = _status_body(job)
+    body = status(job, _LOCAL)
     if job.output is not None:
         wants_bytes = job.request["base64"]
         body["output"] = in_base64(_bytes_of(job.output)) if wants_bytes else job.output.as_uri()
@@ -386,8 +366,3 @@ def _bytes_of(output: Path) -> bytes:
         return output.read_bytes()
     except FileNotFoundError:
         raise SegmindError(status=404, detail=f"The output {output} is gone; swap again.") from None
-
-
-def _media_type(path: Path) -> str:
-    known = mimetypes.guess_type(path.name)[0]
-    return known or "application/octet-stream"

@@ -51,23 +51,24 @@ _SIGNATURES = (
 _EBML = b"\x1a\x45\xdf\xa3"
 
 
-def readable_file(field: str, path: Path) -> Path:
+def readable_file(field: str, path: Path, sent: str | None = None) -> Path:
     """The path made absolute, where it names a file that this user may read.
 
     Raises:
-        ParameterError: It does not.
+        ParameterError: It does not; the path is told as it was `sent`.
     """
+    told = _cut(str(path) if sent is None else sent)
     try:
         found = path.is_file()
     except (OSError, ValueError):
         found = False
     if not found:
         raise ParameterError(
-            f"{field} is {_cut(str(path))}, which is no file here; give the path of a file, a "
+            f"{field} is {told}, which is no file here; give the path of a file, a "
             "file:// or data: URI, or base64."
         )
     if not os.access(path, os.R_OK):
-        raise ParameterError(f"{field} is {_cut(str(path))}, which may not be read; permit it.")
+        raise ParameterError(f"{field} is {told}, which may not be read; permit it.")
     return path.absolute()
 
 

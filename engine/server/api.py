@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
@@ -20,28 +19,16 @@ from starlette.routing import Route
 from starlette.types import HTTPExceptionHandler, Lifespan
 
 from engine.errors import JobNotFound, MediaError, ParameterError, QueueFull
+from engine.jobs.answers import addresses, media_type, status
+from engine.jobs.outputs import in_base64
 from engine.jobs.store import Job, JobStore
 from engine.media.header import TooLarge
 from engine.server.answers import RETRY_SECONDS, Json, Refusal
 from engine.server.body import Bodies
+from engine.server.roots import MediaRoots
 from engine.version import VERSION
 
 _POLL_SECONDS: Final = 0.1
-_MEDIA_TYPES: Final = {
-    ".avi": "video/x-msvideo",
-    ".gif": "image/gif",
-    ".jpeg": "image/jpeg",
-    ".jpg": "image/jpeg",
-    ".m4v": "video/mp4",
-    ".mkv": "video/x-matroska",
-    ".mov": "video/quicktime",
-    ".mp4": "video/mp4",
-    ".png": "image/png",
-    ".ts": "video/mp2t",
-    ".webm": "video/webm",
-    ".webp": "image/webp",
-}
-
 Submit: TypeAlias = Callable[[Mapping[str, Any]], Job]
 
 
@@ -58,6 +45,7 @@ class Api:
         wait_seconds: how long a blocking call may take.
         works: whether somebody does the jobs.
         draining: whether the server is shutting down.
+        roots: the folders whose places no client is told.
     """
 
     store: JobStore
@@ -68,6 +56,7 @@ class Api:
     wait_seconds: float
     works: Callable[[], bool]
     draining: Callable[[], bool]
+    roots: MediaRoots = field(default_factory=MediaRoots)
 
     def application(self, lifespan: Lifespan[Starlette]) -> Starlette:
         """The routes and the answers to errors, as an ASGI application."""
@@ -100,7 +89,7 @@ class Api:
     async def queue(self, request: Request) -> Response:
         """Queues a job and answers where to ask for it."""
         job = await self._submitted(request)
-        return Json({**_urls(request, job), "status": job.state})
+        return Json({**addresses(job, _here(request)), "status": job.state})
 
     async def run(self, request: Request) -> Response:
         """Queues a job and answers with what it makes."""
@@ -125,7 +114,7 @@ class Api:
     async def status(self, request: Request) -> Response:
         """How far a job is."""
         job = await self._asked_for(request)
-        return Json({**_urls(request, job), **_state(job)}, _code(job))
+        return Json(self._status(request, job), _code(job))
 
     async def result(self, request: Request) -> Response:
         """What became of a job."""
@@ -154,6 +143,13 @@ class Api:
         slug = request.path_params["slug"]
         raise Refusal(404, f"There is no model {slug[:80]!r} here; allowed: {self.slug}.")
 
+    def _status(self, request: Request, job: Job) -> dict[str, Any]:
+        body = status(job, _here(request))
+        # A client need not know where this machine keeps its files.
+        private = {name: body[name] for name in ("metrics", "error") if name in body}
+        text = json.dumps(private, ensure_ascii=False).replace(f"{job.folder}{os.sep}", "")
+        return {**body, **json.loads(self.roots.hide(text))}
+
     async def _submitted(self, request: Request) -> Job:
         if self.draining():
             raise Refusal(
@@ -166,45 +162,23 @@ class Api:
         return await asyncio.to_thread(self.store.get, request.path_params["request_id"])
 
     async def _told(self, request: Request, job: Job) -> Response:
-        body = {**_urls(request, job), **_state(job)}
+        body = self._status(request, job)
         if job.output is not None:
             body["output"] = await asyncio.to_thread(_output, request, job)
         return Json(body, _code(job))
 
 
-def _urls(request: Request, job: Job) -> dict[str, Any]:
-    """What a client needs to ask for a job again."""
+def _here(request: Request) -> str:
     # The Host is one of this server's own names: `Access` let the request through.
-    here = f"{request.url.scheme}://{request.headers['host']}"
-    response_url = f"{here}/v2/requests/{job.id}"
-    return {
-        "request_id": job.id,
-        "status_url": f"{response_url}/status",
-        "response_url": response_url,
-    }
-
-
-def _state(job: Job) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "status": job.state,
-        "progress": {"done": job.done, "total": job.total},
-        "metrics": dict(job.metrics),
-    }
-    if job.state == "FAILED":
-        body["error"] = job.error
-    # A client need not know where this machine keeps its jobs.
-    folder = json.dumps(f"{job.folder}{os.sep}")[1:-1]
-    told: dict[str, Any] = json.loads(json.dumps(body).replace(folder, ""))
-    return told
+    return f"{request.url.scheme}://{request.headers['host']}"
 
 
 def _output(request: Request, job: Job) -> str:
     """Where the output is, or its bytes in base64 where the job asks for them."""
     assert job.output is not None
     if job.request.get("base64"):
-        return base64.b64encode(job.output.read_bytes()).decode("ascii")
-    here = f"{request.url.scheme}://{request.headers['host']}"
-    return f"{here}/outputs/{job.id}/{quote(job.output.name)}"
+        return in_base64(job.output.read_bytes())
+    return f"{_here(request)}/outputs/{job.id}/{quote(job.output.name)}"
 
 
 def _code(job: Job) -> int:
@@ -215,14 +189,13 @@ def _file(job: Job) -> Response:
     """A job's output, or the range of it that the request names."""
     if job.output is None or not job.output.is_file():
         raise Refusal(404, f"The output of the request {job.id} is gone.")
-    kind = _MEDIA_TYPES.get(job.output.suffix.lower(), "application/octet-stream")
-    return FileResponse(job.output, media_type=kind)
+    return FileResponse(job.output, media_type=media_type(job.output))
 
 
 def _unfinished(request: Request, job: Job, code: int, why: str) -> Response:
     """The answer to a blocking call that ends before its job does."""
     body = {
-        **_urls(request, job),
+        **addresses(job, _here(request)),
         "status": job.state,
         "error": f"{why}; the request goes on, and its status_url says when it is done.",
     }

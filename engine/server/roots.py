@@ -61,4 +61,11 @@ class MediaRoots:
             )
         # Unlike Path.is_file, this is False for a name that is too long for the disk.
         there = (candidate for candidate in inside if os.path.isfile(candidate))  # noqa: PTH113
-        return readable_file(field, next(there, inside[0]))
+        return readable_file(field, next(there, inside[0]), sent=str(path))
+
+    def hide(self, text: str) -> str:
+        """A text in which the folders' files are called by their places in them."""
+        for folder in self.folders:
+            if folder != folder.parent:
+                text = text.replace(f"{folder}{os.sep}", "")
+        return text
