@@ -15,6 +15,8 @@ from engine.server.answers import RETRY_SECONDS, Refusal
 
 # A call has some thirty parameters; a body of millions of tiny values would fill the memory.
 _MOST_VALUES = 2_000
+# A body is held twice while it is read: as it came and as text, then as text and as values.
+_COPIES = 2
 # What is left of a body is not worth reading.
 _HANG_UP: Final = {"connection": "close"}
 
@@ -23,7 +25,8 @@ _HANG_UP: Final = {"connection": "close"}
 class Bodies:
     """Reads bodies, each of `most_bytes` at most, in `most_seconds` at most.
 
-    Together they never hold more than `most_held` bytes at once. One event loop alone may use it.
+    Together they never hold more than `most_held` bytes of memory at once, beyond what strings of
+    rare characters take. One event loop alone may use it.
     """
 
     most_bytes: int
@@ -41,6 +44,7 @@ class Bodies:
         """
         _check_kind(request)
         body = bytearray()
+        length = 0
         try:
             try:
                 async with asyncio.timeout(self.most_seconds):
@@ -52,10 +56,11 @@ class Bodies:
                     "or let the server's owner raise --body-timeout.",
                     _HANG_UP,
                 ) from None
+            length = len(body)
             # A body may have hundreds of megabytes, and others are to be answered meanwhile.
-            yield await asyncio.to_thread(_parsed, bytes(body))
+            yield await asyncio.to_thread(_parsed, body)
         finally:
-            self._held -= len(body)
+            self._held -= _COPIES * (length or len(body))
 
     async def _read(self, request: Request, body: bytearray) -> None:
         declared = request.headers.get("content-length", "")
@@ -63,7 +68,7 @@ class Bodies:
             raise _too_long(self.most_bytes)
         async for chunk in request.stream():
             body += chunk
-            self._held += len(chunk)
+            self._held += _COPIES * len(chunk)
             if len(body) > self.most_bytes:
                 raise _too_long(self.most_bytes)
             if self._held > self.most_held:
@@ -94,11 +99,14 @@ def _too_long(most_bytes: int) -> Refusal:
     )
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
+def _parsed(body: bytearray) -> dict[str, Any]:
+    """The object in a body, which is emptied."""
     if sum(body.count(mark) for mark in (b",", b"[", b"{")) > _MOST_VALUES:
         raise Refusal(400, f"The body holds more than {_MOST_VALUES} values; send fewer.")
     try:
-        content = json.loads(body, parse_constant=_no_number)
+        text = body.decode("utf-8")
+        body.clear()
+        content = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Refusal(400, f"The body is not JSON that can be read: {reason[:200]}.") from None
