@@ -7,16 +7,17 @@ into a job, `performer` does it with an `Engine`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from engine.app import Engine
-from engine.errors import ParameterError
+from engine.errors import ParameterError, QueueFull
 from engine.jobs.inputs import Inputs
 from engine.jobs.outputs import beside, named_output
-from engine.jobs.store import Job, JobStore
+from engine.jobs.store import Job, JobStore, bytes_in
 from engine.jobs.worker import Made, Perform, Tell
+from engine.media.header import Bounds, TooLarge, check_pictures
 from engine.media.output import IMAGE_SUFFIXES, VIDEO_FORMATS, check_output
 from engine.media.probe import probe
 from engine.parameters import SwapCall, parse_call
@@ -24,8 +25,75 @@ from engine.pipeline.run import Progress
 
 SLUG: Final = "ai-face-swap"
 
+# Encoders whose files are as small as their quality allows, by all names that they have.
+LOSSY_ENCODERS: Final = frozenset(
+    {
+        "h264", "avc", "x264", "libx264", "h264_nvenc",
+        "hevc", "h265", "x265", "libx265", "hevc_nvenc",
+        "av1", "libsvtav1", "av1_nvenc",
+        "vp8", "libvpx", "vp9", "libvpx-vp9",
+    }
+)  # fmt: skip
+
 # Looks at the file that a field names; it may refuse it by raising.
 Check: TypeAlias = Callable[[str, Path], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobBounds:
+    """How much a stranger's job may take; its record holds them, so that any worker keeps them.
+
+    `pixels` bounds each picture and `seconds` a video of the inputs, `crf` is the least that may
+    be asked for, `output_bytes` bounds what is written, and `store_bytes` all that the store's
+    jobs hold when another begins.
+    """
+
+    pixels: int
+    seconds: float
+    crf: float
+    output_bytes: int
+    store_bytes: int
+
+    def check_encoding(self, call: SwapCall) -> None:
+        """Raises a ParameterError for a call that asks for a file without measure."""
+        problems = []
+        if call.video_codec is not None and call.video_codec.lower() not in LOSSY_ENCODERS:
+            problems.append(
+                f"video_codec is {call.video_codec[:80]!r}, which this server does not encode; "
+                f"allowed: {', '.join(sorted(LOSSY_ENCODERS))}, or null."
+            )
+        if call.crf is not None and call.crf < self.crf:
+            problems.append(
+                f"crf is {call.crf:g}; allowed on this server: from {self.crf:g}, or null."
+            )
+        if problems:
+            raise ParameterError(" ".join(problems))
+
+    def check_store(self, files: Path) -> None:
+        """Raises a QueueFull where the jobs' files fill their share of the disk."""
+        held = bytes_in(files)
+        if held > self.store_bytes:
+            raise QueueFull(
+                f"The jobs that are kept hold {held:,} bytes, and {self.store_bytes:,} may be "
+                "held; try again when some have expired."
+            )
+
+    def check_inputs(self, request: Mapping[str, Any], tell: Tell) -> None:
+        """Decodes a job's inputs, whose headers may have lied. Raises as `check_pictures` does."""
+        bounds = Bounds(pixels=self.pixels, seconds=self.seconds)
+        references = request["parameters"].get("reference_image", ())
+        given = {"source_image": request["source_image"], "target": request["target"]}
+        given |= {f"reference_image-{n}": one for n, one in enumerate(references)}
+        for name, path in given.items():
+            check_pictures(Path(path), name, bounds, lambda: tell(0, None))
+
+    def check_output(self, job: Job, output: Path) -> None:
+        """Raises a TooLarge where what a job has written of its output is over the bound."""
+        if sum(path.stat().st_size for path in job.partials(output)) > self.output_bytes:
+            raise TooLarge(
+                f"The output grew over {self.output_bytes:,} bytes, which are the most that this "
+                "server writes; ask for a higher crf, or for a part by start and end."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +102,7 @@ class Intake:
 
     `inputs` says what may be given for a file and `checks` look at each. `may_write` lets a caller
     name the output, `may_uncheck` turn the content check off: both are for callers on their own
-    machine.
+    machine. `bounds` go with each job; None is for the same callers.
     """
 
     store: JobStore
@@ -42,6 +110,7 @@ class Intake:
     checks: tuple[Check, ...] = ()
     may_write: bool = True
     may_uncheck: bool = True
+    bounds: JobBounds | None = None
 
     def submit(self, parameters: Mapping[str, Any]) -> Job:
         """Queues a job of the hosted parameters and this engine's own.
@@ -49,10 +118,14 @@ class Intake:
         Raises:
             ParameterError: Parameters or files cannot be used; every problem is named.
             MediaError: The output that was named cannot be written.
-            QueueFull: As many jobs wait as may.
+            QueueFull: As many jobs wait as may, or their files fill their share of the disk.
         """
         call = parse_call(parameters)
         self._permit(call)
+        if self.bounds is not None:
+            self.bounds.check_encoding(call)
+            self.store.expire()
+            self.bounds.check_store(self.store.files)
         folder = self.store.new_folder()
         try:
             return self.store.add(self._request(call, folder), folder)
@@ -95,13 +168,14 @@ class Intake:
         source, target, *references = map(str, paths.values())
         if references:
             how["reference_image"] = references
-        return {
+        request = {
             "source_image": source,
             "target": target,
             "output": None if output is None else str(output),
             "base64": call.base64,
             "parameters": how,
         }
+        return request if self.bounds is None else {**request, "bounds": asdict(self.bounds)}
 
     def _file(self, name: str, value: str, folder: Path) -> Path:
         path = self.inputs.take(name, value, folder)
@@ -116,8 +190,14 @@ def performer(engine: Engine) -> Perform:
     def perform(job: Job, tell: Tell) -> Made:
         def observe(progress: Progress) -> None:
             tell(progress.done, progress.total)
+            if bounds is not None:
+                bounds.check_output(job, output)
 
         request = job.request
+        bounds = JobBounds(**request["bounds"]) if "bounds" in request else None
+        if bounds is not None:
+            bounds.check_store(job.folder.parent)
+            bounds.check_inputs(request, tell)
         target = Path(request["target"])
         output = Path(request["output"]) if request["output"] else _own_output(job, target)
         made = beside(output, job)
@@ -128,6 +208,8 @@ def performer(engine: Engine) -> Perform:
             report = engine.swap(request["source_image"], target, made, observe=observe, **how)
             # A picture has no frames to be asked at.
             tell(report.frames, report.frames)
+            if bounds is not None:
+                bounds.check_output(job, output)
         except BaseException:
             made.unlink(missing_ok=True)
             raise

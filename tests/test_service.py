@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from engine.app import Engine
 from engine.errors import MediaError, ParameterError
-from engine.jobs.store import JobStore
-from engine.service import Intake
+from engine.jobs.store import Job, JobStore
+from engine.jobs.worker import run_worker
+from engine.pipeline.run import Progress
+from engine.service import Intake, JobBounds, performer
 from tests.footage import write_png
-from tests.synth import draw
+from tests.media.test_header import lying
+from tests.synth import draw, make_clip
 
 
 @pytest.fixture
@@ -71,3 +77,69 @@ def test_an_output_over_an_input_is_refused(store: JobStore, call: dict[str, obj
     with pytest.raises(MediaError, match="is also an input"):
         Intake(store=store).submit({**call, "output": call["target"], "overwrite": True})
     assert store.list() == ()
+
+
+BOUNDS = JobBounds(pixels=10_000, seconds=5, crf=10, output_bytes=1000, store_bytes=1 << 30)
+
+
+class Writer:
+    """Stands in for an engine: it writes frames of a hundred bytes."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+        self.written = 0
+
+    def swap(
+        self, _source: str, _target: Path, output: Path, *, observe: Callable[..., None], **_: Any
+    ) -> Any:
+        aside = output.with_name(f".{output.stem}.abcd.partial.mp4")
+        try:
+            while self.written < self.frames:
+                self.written += 1
+                aside.write_bytes(bytes(100 * self.written))
+                observe(Progress(self.written, self.frames))
+        finally:
+            aside.unlink()
+        raise ParameterError("it was written")
+
+
+def outcome(store: JobStore, job: Job, writer: Writer) -> str:
+    """How a job ended that the stand-in did."""
+    run_worker(store, performer(cast("Engine", writer)), until_idle=True)
+    files = {path.name for path in job.folder.iterdir()}
+    assert not [name for name in files if job.id in name]
+    return str(store.get(job.id).error)
+
+
+def test_an_output_that_grows_too_large_ends_the_job(
+    store: JobStore, call: dict[str, object], tmp_path: Path
+) -> None:
+    target = make_clip(tmp_path / "clip.mp4")
+    for bounds, frames in ((BOUNDS, 11), (None, 50)):
+        writer = Writer(frames=50)
+        job = Intake(store=store, bounds=bounds).submit({**call, "target": target})
+        error = outcome(store, job, writer)
+        assert writer.written == frames
+        assert error.startswith("The output grew over 1,000 bytes" if bounds else "it was")
+
+
+def test_whoever_does_a_job_keeps_to_its_bounds(
+    store: JobStore, call: dict[str, object], tmp_path: Path
+) -> None:
+    clip = lying(make_clip(tmp_path / "clip.mp4", frames=150))
+    writer = Writer(frames=1)
+    job = Intake(store=store, bounds=BOUNDS).submit({**call, "target": clip})
+    assert outcome(store, job, writer).startswith("target lasts longer than it says")
+    small = replace(BOUNDS, pixels=100)
+    job = Intake(store=store, bounds=small).submit(call)
+    assert outcome(store, job, writer).startswith("source_image shows no picture of at most 100")
+    assert writer.written == 0
+
+
+def test_a_job_waits_in_vain_for_a_disk_that_is_full(
+    store: JobStore, call: dict[str, object]
+) -> None:
+    full = replace(BOUNDS, store_bytes=1000)
+    job = Intake(store=store, bounds=full).submit(call)
+    (job.folder / "input").write_bytes(bytes(2000))
+    assert outcome(store, job, Writer(1)).startswith("The jobs that are kept hold 2,000 bytes")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 
 from engine.cli.commands import Debug, app, told
 from engine.cli.jobs import Home
-from engine.errors import RuntimeUnavailable
+from engine.errors import ParameterError, RuntimeUnavailable
 
 KEY = "FACESWAP_ENGINE_API_KEY"
 WHERE, WHO, HOW_MUCH = "Where it listens", "Who may use it", "How much it takes on"
@@ -98,6 +99,27 @@ def serve(
             help="Longest video, in seconds.", metavar="SECONDS", rich_help_panel=HOW_MUCH
         ),
     ] = 600,
+    min_crf: Annotated[
+        float,
+        typer.Option(
+            help="Least crf that clients may ask for; less makes larger files.",
+            metavar="NUMBER",
+            rich_help_panel=HOW_MUCH,
+        ),
+    ] = 10,
+    max_output: Annotated[
+        float,
+        typer.Option(help="Largest output, in MiB.", metavar="MIB", rich_help_panel=HOW_MUCH),
+    ] = 2048,
+    max_store: Annotated[
+        float,
+        typer.Option(
+            help="Most that inputs and results may hold on the disk before no more jobs are "
+            "taken, in MiB.",
+            metavar="MIB",
+            rich_help_panel=HOW_MUCH,
+        ),
+    ] = 20480,
     max_queue: Annotated[
         int,
         typer.Option(help="Jobs that may wait.", metavar="NUMBER", rich_help_panel=HOW_MUCH),
@@ -146,11 +168,14 @@ def serve(
         from engine.service import performer
 
         limits = Limits(
-            body_bytes=round(max_body * 2**20),
-            held_bytes=round(4 * max_body * 2**20),
+            body_bytes=_whole("--max-body", max_body, 2**20),
+            held_bytes=_whole("--max-body", max_body, 4 * 2**20),
             body_seconds=body_timeout,
-            pixels=round(max_pixels * 1e6),
+            pixels=_whole("--max-pixels", max_pixels, 10**6),
             seconds=max_duration,
+            crf=min_crf,
+            output_bytes=_whole("--max-output", max_output, 2**20),
+            store_bytes=_whole("--max-store", max_store, 2**20),
             queue=max_queue,
             connections=max_connections,
             wait_seconds=wait_timeout,
@@ -169,3 +194,12 @@ def serve(
             typer.echo(f"listening on http://{shown}:{listener.getsockname()[1]}/v1", err=True)
             app = server.application()
             server_of(app, limits.connections, server.draining).run([listener])
+
+
+def _whole(option: str, value: float, unit: int) -> int:
+    """So many units as a whole number; a ParameterError where that is none above 0."""
+    if not math.isfinite(value) or round(value * unit) < 1:
+        raise ParameterError(
+            f"{option} is {value}; allowed: a number above 0, and no infinite one."
+        )
+    return round(value * unit)

@@ -81,10 +81,16 @@ def access_for(host: str, api_key: str | None, hosts: Collection[str] = ()) -> A
     """Who may ask a server that listens on `host`.
 
     Raises:
-        ParameterError: Others than this machine could ask without a key, or the key is empty.
+        ParameterError: Others than this machine could ask without a key, or the key is none that a
+            client could send.
     """
     if api_key is not None and not api_key.strip():
         raise ParameterError("api_key is empty; allowed: a key, or none on a loopback address.")
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+        raise ParameterError(
+            "api_key holds characters beyond ASCII, or that cannot be printed, and no client could "
+            "send it in a header; choose another."
+        )
     if api_key is None and not is_loopback(host):
         raise ParameterError(
             f"host is {host!r}, which other machines can reach, and no key is set; give one with "

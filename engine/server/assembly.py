@@ -23,7 +23,7 @@ from engine.server.limits import Limits
 from engine.server.listen import Workshop, lifespan_of
 from engine.server.openapi import document
 from engine.server.roots import MediaRoots
-from engine.service import SLUG, Intake
+from engine.service import SLUG, Intake, JobBounds
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ class Server:
             wait_seconds=self.limits.wait_seconds,
             works=workshop.works,
             draining=self.draining.is_set,
+            roots=self.roots,
         )
         return Guarded(api.application(lifespan_of(workshop)), self.access)
 
@@ -71,6 +72,13 @@ class Server:
             checks=(check,),
             may_write=False,
             may_uncheck=False,
+            bounds=JobBounds(
+                pixels=self.limits.pixels,
+                seconds=self.limits.seconds,
+                crf=self.limits.crf,
+                output_bytes=self.limits.output_bytes,
+                store_bytes=self.limits.store_bytes,
+            ),
         )
 
 

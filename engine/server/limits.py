@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from engine.errors import ParameterError
@@ -9,12 +10,13 @@ from engine.errors import ParameterError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The bounds of a server; each is above zero.
+    """The bounds of a server; each is a finite number above zero.
 
-    `body_bytes` and `body_seconds` bound a request's body, `held_bytes` all bodies that are being
-    read at once, `pixels` a picture and `seconds` a
-    video of either input, `queue` the jobs that wait, `connections` those open at once,
-    `wait_seconds` the answer of a blocking call.
+    `body_bytes` and `body_seconds` bound a request's body, `held_bytes` what all bodies that are
+    being read hold in memory at once, `pixels` a picture and `seconds` a video of either input,
+    `crf` is the least that may be asked for, `output_bytes` bounds an output and `store_bytes` all
+    that is kept, `queue` the jobs that wait, `connections` those open at once, `wait_seconds` the
+    answer of a blocking call.
     """
 
     body_bytes: int = 256 << 20
@@ -22,6 +24,9 @@ class Limits:
     held_bytes: int = 1 << 30
     pixels: int = 64_000_000
     seconds: float = 600.0
+    crf: float = 10.0
+    output_bytes: int = 2 << 30
+    store_bytes: int = 20 << 30
     queue: int = 100
     connections: int = 200
     wait_seconds: float = 600.0
@@ -29,5 +34,7 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not value > 0:
-                raise ParameterError(f"{field.name} is {value}; allowed: a number above 0.")
+            if not 0 < value < math.inf:
+                raise ParameterError(
+                    f"{field.name} is {value}; allowed: a number above 0, and no infinite one."
+                )

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import sqlite3
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
 from engine.jobs.store import Job, JobStore
 from engine.server import listen
 from engine.server.access import Access
+from engine.server.body import Bodies
 from engine.server.limits import Limits
 from engine.server.roots import MediaRoots
 from engine.version import VERSION
@@ -105,6 +110,70 @@ def test_no_body_tells_where_the_files_lie(house: House, media: Media) -> None:
     assert str(house.store.folder) not in body
 
 
+def test_a_path_is_told_as_it_was_sent(opened: Open, tmp_path: Path) -> None:
+    make_clip(tmp_path / "clip.mp4", frames=3)
+    roots = MediaRoots.of([tmp_path, Path("/")])
+    with opened(roots=roots) as house:
+        missing = house.call(source_image="no.png", target="clip.mp4").json()["error"]
+        assert missing.startswith("source_image is 'no.png', which is no file here")
+        job = house.store.add({"target": str(tmp_path / "clip.mp4"), "parameters": {}})
+        claimed = house.store.claim("test", 30) or house.store.get(job.id)
+        if claimed.worker == "test":
+            house.store.fail(claimed, f"Nobody in {tmp_path}/clip.mp4 or {job.folder}/a.png.")
+        for url in ("status", ""):
+            body = house.client.get(f"/v2/requests/{job.id}/{url}".rstrip("/")).json()
+            assert str(tmp_path) not in json.dumps(body)
+            assert body["response_url"] == f"{HOST}/v2/requests/{job.id}"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"video_codec": "rawvideo"}, "video_codec is 'rawvideo', which this server does not"),
+        ({"video_codec": "ffv1"}, "video_codec is 'ffv1'"),
+        ({"video_codec": "libx264", "crf": 0}, "crf is 0; allowed on this server: from 10"),
+    ],
+)
+def test_no_client_may_ask_for_a_file_without_measure(
+    house: House, media: Media, parameters: dict[str, Any], words: str
+) -> None:
+    answer = house.call(**media.call, **parameters)
+    assert (answer.status_code, words in answer.json()["error"]) == (400, True)
+    assert house.call(**media.call, video_codec="HEVC", crf=10).status_code == 200
+
+
+def test_a_store_that_is_full_takes_no_more(opened: Open, media: Media) -> None:
+    with opened(limits=Limits(store_bytes=1000)) as house:
+        done(house, **media.call)
+        answer = house.call(**media.call)
+        assert (answer.status_code, "1,000 may be held" in answer.json()["error"]) == (429, True)
+
+
+def test_a_body_is_not_held_many_times() -> None:
+    body = json.dumps({"source_image": "A" * 20_000_000}).encode()
+    chunks = [body[at : at + 65536] for at in range(0, len(body), 65536)]
+
+    async def receive() -> Message:
+        more = len(chunks) > 1
+        return {"type": "http.request", "body": chunks.pop(0), "more_body": more}
+
+    async def read() -> int:
+        headers = [(b"content-type", b"application/json")]
+        request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+        bodies = Bodies(most_bytes=len(body), most_seconds=60, most_held=len(body) * 2)
+        async with bodies.parameters(request) as sent:
+            assert len(sent["source_image"]) == 20_000_000
+            return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        kept = asyncio.run(read())
+        assert kept < 1.2 * len(body)
+        assert tracemalloc.get_traced_memory()[1] < 2.3 * len(body)
+    finally:
+        tracemalloc.stop()
+
+
 def test_all_problems_are_told_at_once(house: House, media: Media) -> None:
     answer = house.call(source_image=media.picture, pixel_bost="1", face_selector_mode="two")
     assert answer.status_code == 400
@@ -187,7 +256,7 @@ def test_too_long_a_body(opened: Open, in_chunks: bool) -> None:
 
 
 def test_bodies_that_are_read_at_once_are_bounded_together(opened: Open, media: Media) -> None:
-    with opened(limits=Limits(held_bytes=1000)) as house:
+    with opened(limits=Limits(held_bytes=2000)) as house:
         answer = house.call(**media.call)
         assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
         for _ in range(20):
