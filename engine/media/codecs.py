@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, TypeAlias, get_args
@@ -10,17 +9,18 @@ from typing import Literal, TypeAlias, get_args
 import av
 from av.codec.codec import UnknownCodecError
 
+from engine.media.encoders import Encoder, encoder_named, silence
+
 Codec: TypeAlias = Literal["h264", "hevc", "av1", "vp9"]
 
-_ENCODERS: dict[Codec, tuple[str, ...]] = {
-    "h264": ("libx264", "h264_nvenc"),
-    "hevc": ("libx265", "hevc_nvenc"),
-    "av1": ("libsvtav1", "libaom-av1", "av1_nvenc"),
-    "vp9": ("libvpx-vp9",),
+# Besides the one that a codec's name stands for.
+_OTHERS: dict[Codec, tuple[str, ...]] = {
+    "h264": ("h264_nvenc",),
+    "hevc": ("hevc_nvenc",),
+    "av1": ("libaom-av1", "av1_nvenc"),
 }
 # Hardware encoders refuse pictures much smaller than this.
 _SIZE = 256
-_QUIET = {"libx265": {"x265-params": "log-level=none"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +47,24 @@ def versions() -> dict[str, str]:
 
 def encoder_trials() -> tuple[EncoderTrial, ...]:
     """A try of each encoder that suits, the preferred one of each codec first."""
-    # SVT-AV1 writes to the terminal past every logger; 1 leaves it its errors.
-    os.environ.setdefault("SVT_LOG", "1")
+    silence()
     return tuple(
-        EncoderTrial(codec, encoder, _problem(encoder))
+        EncoderTrial(codec, encoder.name, _problem(encoder))
         for codec in get_args(Codec)
-        for encoder in _ENCODERS[codec]
+        for encoder in map(encoder_named, (codec, *_OTHERS.get(codec, ())))
     )
 
 
-def _problem(encoder: str) -> str:
+def _problem(encoder: Encoder) -> str:
     """Why an encoder does not encode; empty where it does."""
     try:
-        context = av.CodecContext.create(encoder, "w")
+        context = av.CodecContext.create(encoder.name, "w")
         if not isinstance(context, av.VideoCodecContext):
             return "it encodes no video"
         context.width = context.height = _SIZE
         context.pix_fmt = "yuv420p"
         context.time_base = Fraction(1, 25)
-        context.options = _QUIET.get(encoder, {})
+        context.options = dict(encoder.options)
         packets = 0
         for pts in range(3):
             picture = av.VideoFrame(_SIZE, _SIZE, "yuv420p")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,7 +21,13 @@ from av.video.stream import VideoStream
 from engine.errors import MediaError
 from engine.media.copies import Window, add_copies, copied_packets, moved_chapters
 from engine.media.decode import exact_seconds
-from engine.media.encoders import choose_encoder, encoder_format, encoder_options, encoders_for
+from engine.media.encoders import (
+    choose_encoder,
+    encoder_format,
+    encoder_options,
+    encoders_for,
+    silence,
+)
 from engine.media.files import of_the_disk, unwritable
 from engine.media.formats import full_range, picture_of, with_full_chroma
 from engine.media.marks import marked_metadata
@@ -202,8 +207,7 @@ def _add_picture(
         warnings.append(f"{encoder.name} does not carry the mastering display metadata.")
     if source.interlaced:
         warnings.append("The target is interlaced; the output is encoded as progressive pictures.")
-    # SVT-AV1 prints its settings unless this variable, the only way to tell it, says not to.
-    os.environ.setdefault("SVT_LOG", "1")
+    silence()
     rate = source.info.frame_rate.limit_denominator(100_000)
     try:
         stream = container.add_stream(encoder.name, rate=rate, options=chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -93,6 +94,20 @@ _ALIASES = {
 _CANONICAL = frozenset({"h264", "hevc", "av1", "vp8", "vp9", "prores"})
 
 
+def silence() -> None:
+    """Keeps SVT-AV1, which writes to the terminal past every logger, to its errors.
+
+    It listens to this variable of the environment alone; what the user set there stays.
+    """
+    os.environ.setdefault("SVT_LOG", "1")
+
+
+def encoder_named(name: str) -> Encoder:
+    """How an encoder is driven, by a codec's name or its own; it need not be built in."""
+    own = _ALIASES.get(name, name)
+    return _ENCODERS.get(own, Encoder(own))
+
+
 def choose_encoder(asked: str | None, frame: Frame, container: str) -> Encoder:
     """The encoder asked for, or the one that fits the frames and the container.
 
@@ -111,7 +126,7 @@ def choose_encoder(asked: str | None, frame: Frame, container: str) -> Encoder:
     if codec is None or codec.type != "video":
         known = ", ".join(sorted(set(_ALIASES) | set(_ENCODERS)))
         raise ParameterError(f"There is no video encoder named {asked}; possible are {known}.")
-    return _ENCODERS.get(codec.name, Encoder(codec.name))
+    return encoder_named(codec.name)
 
 
 def encoders_for(supported: Collection[str]) -> list[str]:

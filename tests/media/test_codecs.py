@@ -15,10 +15,14 @@ def test_each_codec_is_tried() -> None:
 
 
 def test_an_encoder_that_is_not_there_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codecs, "_ENCODERS", dict.fromkeys(get_args(Codec), ("none_such",)))
-    for trial in encoder_trials():
-        assert not trial.works
-        assert trial.problem == "it is not built in"
+    monkeypatch.setattr(codecs, "_OTHERS", dict.fromkeys(get_args(Codec), ("none_such",)))
+    problems = [trial.problem for trial in encoder_trials() if trial.encoder == "none_such"]
+    assert problems == ["it is not built in"] * len(get_args(Codec))
+
+
+def test_av1_is_encoded_without_a_word_past_the_loggers(capfd: pytest.CaptureFixture[str]) -> None:
+    assert "libsvtav1" in {trial.encoder for trial in encoder_trials() if trial.works}
+    assert capfd.readouterr() == ("", "")
 
 
 def test_versions_name_pyav_and_ffmpeg() -> None:
