@@ -135,7 +135,7 @@ class Analysers:
     def _reader(self, name: str) -> AttributeReader:
         session = self.session(name)
         if name == "fairface":
-            return FairFace(session)
+            return FairFace(session, self._input(name))
         if name == "genderage":
             return GenderAge(session, self._input(name))
         return AgeGender(age=session) if name == "age" else AgeGender(gender=session)

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 
-import numpy as np
-
 from engine.faces.contracts import AttributeReader
 from engine.faces.identity import alignment_points
 from engine.geometry.affine import fit_similarity
 from engine.geometry.templates import ARCFACE_112_V2, in_pixels
 from engine.pixels.align import byte_crop
+from engine.runtime.manifest import InputSpec
 from engine.runtime.session import Session
 from engine.values import Attributes, Bytes, Face, Frame, Gender, Race
 
-_SIZE = 224
-# ImageNet's mean and deviation, of RGB 0..255.
-_MEAN = np.array([123.675, 116.28, 103.53], np.float32)
-_DEVIATION = np.array([58.395, 57.12, 57.375], np.float32)
 # The classes of Kärkkäinen and Joo: "FairFace", 2021, in the network's order; East and Southeast
 # Asian are one here, as in the public parameter.
 _RACES: tuple[Race, ...] = (
@@ -43,17 +38,17 @@ class FairFace:
 
     provides = frozenset({"age", "gender", "race"})
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, spec: InputSpec) -> None:
         self._session = session
+        self._input = spec
         self._names = [spec.name for spec in session.outputs]
 
     def read(self, frame: Frame, faces: Sequence[Face]) -> list[Attributes]:
         """The likeliest race and gender of each face, and the middle of the likeliest decade."""
-        return [self._read(_crop(frame, face)) for face in faces]
+        return [self._read(_crop(frame, face, self._input.size)) for face in faces]
 
     def _read(self, crop: Bytes) -> Attributes:
-        blob = ((crop.astype(np.float32) - _MEAN) / _DEVIATION).transpose(2, 0, 1)[None]
-        outputs = self._session.run(np.ascontiguousarray(blob))
+        outputs = self._session.run(self._input.tensor([crop]))
         said = {
             name: int(output.ravel()[0]) for name, output in zip(self._names, outputs, strict=True)
         }
@@ -100,6 +95,6 @@ def _joined(parts: Sequence[Attributes]) -> Attributes:
     return Attributes(**known)
 
 
-def _crop(frame: Frame, face: Face) -> Bytes:
-    target = in_pixels(ARCFACE_112_V2, _SIZE)
-    return byte_crop(frame, fit_similarity(alignment_points(face), target), _SIZE)
+def _crop(frame: Frame, face: Face, size: int) -> Bytes:
+    target = in_pixels(ARCFACE_112_V2, size)
+    return byte_crop(frame, fit_similarity(alignment_points(face), target), size)

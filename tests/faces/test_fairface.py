@@ -12,6 +12,7 @@ import pytest
 
 from engine.faces.fairface import FairFace, Only, ReadTogether
 from engine.runtime.session import Session
+from engine.runtime.weights import WeightStore
 from engine.values import Attributes, Colour, Face, Frame, PixelFormat, Race
 from tests import people
 from tests.tiny_models_faces import save_fairface
@@ -66,7 +67,8 @@ RACES: tuple[Race, ...] = (
 def test_class_numbers_become_the_public_words(
     frame: Frame, tmp_path: Path, numbers: tuple[int, int, int], said: Attributes
 ) -> None:
-    reader = FairFace(Session(save_fairface(tmp_path / "fairface.onnx", *numbers)))
+    session = Session(save_fairface(tmp_path / "fairface.onnx", *numbers))
+    reader = FairFace(session, WeightStore().network("fairface").input)
     assert reader.provides == {"age", "gender", "race"}
     assert reader.read(frame, [a_face(10), a_face(60)]) == [said] * 2
     assert reader.read(frame, []) == []
