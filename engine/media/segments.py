@@ -1,4 +1,4 @@
-"""The metadata blocks of JPEG, PNG and WebP files: orientation, colour profile and XMP."""
+"""The metadata blocks of JPEG, PNG and WebP files: EXIF, colour profile and XMP."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import TypeAlias
 
 from engine.values import Orientation
 
@@ -17,6 +18,9 @@ _PNG_XMP = b"XML:com.adobe.xmp"
 _STEP = 1 << 16  # bytes that are unpacked at a time
 _JPEG_MOST = 65_000  # a segment's length has 16 bits
 _ORIENTATION_TAG = 0x0112
+_EXIF_TAG, _MAKER_NOTE_TAG = 0x8769, 0x927C
+# Where a picture in a TIFF directory begins, and how long it is: one JPEG stream, or strips.
+_PICTURE_TAGS = ((0x0201, 0x0202), (0x0111, 0x0117))
 # EXIF 2.32, tag 0x0112, values 1 to 8: mirror left-right first, then turn anticlockwise.
 _ORIENTATIONS = (
     Orientation(0, mirrored=False),
@@ -31,7 +35,7 @@ _ORIENTATIONS = (
 # ITU-T T.81, table B.1: a start of frame, but for the three codes that are tables.
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # VP8X flags (WebP container specification).
-_WEBP_ICC, _WEBP_ALPHA, _WEBP_XMP = 0x20, 0x10, 0x04
+_WEBP_ICC, _WEBP_ALPHA, _WEBP_EXIF, _WEBP_XMP = 0x20, 0x10, 0x08, 0x04
 
 
 def claimed_size(data: bytes) -> tuple[int, int] | None:
@@ -70,12 +74,38 @@ def hidden_bytes(data: bytes, most: int) -> int:
 
 def exif_orientation(data: bytes) -> Orientation:
     """How a still image's file asks to be turned; upright where it does not say."""
-    for name, body in _blocks(data):
-        if name in (b"\xe1", b"eXIf", b"EXIF") and (name != b"\xe1" or body.startswith(_EXIF)):
-            value = _orientation_value(body.removeprefix(_EXIF))
-            if 1 <= value <= len(_ORIENTATIONS):
-                return _ORIENTATIONS[value - 1]
-    return Orientation()
+    tiff = _tiff(data)
+    value = 0 if tiff is None else _orientation_value(tiff)
+    return _ORIENTATIONS[value - 1] if 1 <= value <= len(_ORIENTATIONS) else Orientation()
+
+
+def exif_of_upright(data: bytes) -> bytes | None:
+    """The EXIF of a still image's file, as a TIFF block for an upright picture in its place.
+
+    The orientation is made 1; the thumbnail and the maker's note, which may hold other pictures of
+    what was there, are blanked. None where there is no EXIF or it is damaged.
+    """
+    tiff = _tiff(data)
+    order = None if tiff is None else _byte_order(tiff)
+    if tiff is None or order is None:
+        return None
+    block = bytearray(tiff)
+    try:
+        first = struct.unpack_from(f"{order}I", block, 4)[0]
+        entries = _entries(block, order, first)
+        if _ORIENTATION_TAG in entries:
+            at, kind, _ = entries[_ORIENTATION_TAG]
+            struct.pack_into(f"{order}{_layout(kind)}", block, at, 1)
+        if _EXIF_TAG in entries:
+            _blank_maker_note(block, order, entries[_EXIF_TAG])
+        link = first + 2 + 12 * struct.unpack_from(f"{order}H", block, first)[0]
+        second = struct.unpack_from(f"{order}I", block, link)[0]
+        if second:
+            _blank_pictures(block, order, second)
+            struct.pack_into(f"{order}I", block, link, 0)
+    except struct.error:
+        return None
+    return bytes(block)
 
 
 def icc_profile(data: bytes) -> bytes | None:
@@ -106,14 +136,23 @@ def xmp_packet(data: bytes) -> bytes | None:
 
 
 def with_metadata(
-    data: bytes, *, xmp: bytes | None, icc: bytes | None, size: tuple[int, int], alpha: bool
+    data: bytes,
+    *,
+    xmp: bytes | None,
+    icc: bytes | None,
+    size: tuple[int, int],
+    alpha: bool,
+    exif: bytes | None = None,
 ) -> bytes:
-    """A JPEG, PNG or WebP file with an XMP packet and a colour profile put in."""
+    """A JPEG, PNG or WebP file with an XMP packet, a colour profile and EXIF put in.
+
+    EXIF is a TIFF block; one too long for a JPEG's segment is left out of a JPEG.
+    """
     if data.startswith(_PNG):
-        return _png_with(data, xmp, icc)
+        return _png_with(data, xmp, icc, exif)
     if data[:4] == b"RIFF":
-        return _webp_with(data, xmp, icc, size, alpha=alpha)
-    return _jpeg_with(data, xmp, icc)
+        return _webp_with(data, xmp, icc, exif, size, alpha=alpha)
+    return _jpeg_with(data, xmp, icc, exif)
 
 
 def _blocks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -168,8 +207,10 @@ def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += 8 + length + length % 2
 
 
-def _jpeg_with(data: bytes, xmp: bytes | None, icc: bytes | None) -> bytes:
+def _jpeg_with(data: bytes, xmp: bytes | None, icc: bytes | None, exif: bytes | None) -> bytes:
     bodies: list[tuple[int, bytes]] = []
+    if exif is not None and len(exif) <= _JPEG_MOST:
+        bodies.append((0xE1, _EXIF + exif))
     if xmp is not None:
         bodies.append((0xE1, _JPEG_XMP + xmp))
     if icc is not None:
@@ -187,12 +228,14 @@ def _jpeg_with(data: bytes, xmp: bytes | None, icc: bytes | None) -> bytes:
     return data[:position] + added + data[position:]
 
 
-def _png_with(data: bytes, xmp: bytes | None, icc: bytes | None) -> bytes:
+def _png_with(data: bytes, xmp: bytes | None, icc: bytes | None, exif: bytes | None) -> bytes:
     added: list[tuple[bytes, bytes]] = []
     if icc is not None:
         added.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
     if xmp is not None:
         added.append((b"iTXt", _PNG_XMP + b"\0\0\0\0\0" + xmp))
+    if exif is not None:
+        added.append((b"eXIf", exif))
     chunks = []
     for name, body in _png_chunks(data):
         if icc is not None and name in (b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP"):
@@ -207,14 +250,22 @@ def _png_with(data: bytes, xmp: bytes | None, icc: bytes | None) -> bytes:
 
 
 def _webp_with(
-    data: bytes, xmp: bytes | None, icc: bytes | None, size: tuple[int, int], *, alpha: bool
+    data: bytes,
+    xmp: bytes | None,
+    icc: bytes | None,
+    exif: bytes | None,
+    size: tuple[int, int],
+    *,
+    alpha: bool,
 ) -> bytes:
     chunks = [(name, body) for name, body in _riff_chunks(data) if name not in (b"VP8X", b"ICCP")]
     flags = (_WEBP_ALPHA if alpha else 0) | (_WEBP_XMP if xmp else 0) | (_WEBP_ICC if icc else 0)
+    flags |= _WEBP_EXIF if exif else 0
     canvas = b"".join((side - 1).to_bytes(3, "little") for side in size)
     ordered = [(b"VP8X", struct.pack("<I", flags) + canvas)]
     ordered += [(b"ICCP", icc)] if icc else []
     ordered += chunks
+    ordered += [(b"EXIF", exif)] if exif else []
     ordered += [(b"XMP ", xmp)] if xmp else []
     body = b"".join(
         struct.pack("<4sI", name, len(part)) + part + b"\0" * (len(part) % 2)
@@ -223,20 +274,72 @@ def _webp_with(
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
 
 
+# A tag's place in the block, its kind, and how many values of that kind it has.
+_Entry: TypeAlias = tuple[int, int, int]
+
+
+def _tiff(data: bytes) -> bytes | None:
+    """The TIFF block in which a still image's file holds its EXIF."""
+    for name, body in _blocks(data):
+        if name in (b"eXIf", b"EXIF") or (name == b"\xe1" and body.startswith(_EXIF)):
+            return body.removeprefix(_EXIF)
+    return None
+
+
+def _byte_order(tiff: bytes) -> str | None:
+    return {b"II": "<", b"MM": ">"}.get(tiff[:2])
+
+
+def _entries(tiff: bytes | bytearray, order: str, directory: int) -> dict[int, _Entry]:
+    """The tags of a TIFF directory.
+
+    Raises:
+        struct.error: the block is cut short.
+    """
+    count = struct.unpack_from(f"{order}H", tiff, directory)[0]
+    found: dict[int, _Entry] = {}
+    for entry in range(directory + 2, directory + 2 + 12 * count, 12):
+        tag, kind, values = struct.unpack_from(f"{order}HHI", tiff, entry)
+        found[tag] = (entry + 8, kind, values)
+    return found
+
+
+def _layout(kind: int) -> str:
+    return "H" if kind == 3 else "I"
+
+
+def _value(tiff: bytes | bytearray, order: str, entry: _Entry) -> int:
+    value: int = struct.unpack_from(f"{order}{_layout(entry[1])}", tiff, entry[0])[0]
+    return value
+
+
+def _blank(block: bytearray, start: int, length: int) -> None:
+    part = block[start : start + length]
+    block[start : start + len(part)] = bytes(len(part))
+
+
+def _blank_maker_note(block: bytearray, order: str, link: _Entry) -> None:
+    note = _entries(block, order, _value(block, order, link)).get(_MAKER_NOTE_TAG)
+    if note is not None and note[2] > 4:  # fewer bytes are in the entry itself
+        _blank(block, struct.unpack_from(f"{order}I", block, note[0])[0], note[2])
+
+
+def _blank_pictures(block: bytearray, order: str, directory: int) -> None:
+    entries = _entries(block, order, directory)
+    for begin, length in _PICTURE_TAGS:
+        if begin in entries and length in entries:
+            start = _value(block, order, entries[begin])
+            _blank(block, start, _value(block, order, entries[length]))
+
+
 def _orientation_value(tiff: bytes) -> int:
     """The orientation in a TIFF block, or 0."""
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None or len(tiff) < 8:
+    order = _byte_order(tiff)
+    if order is None:
         return 0
     try:
-        directory = struct.unpack_from(f"{order}I", tiff, 4)[0]
-        count = struct.unpack_from(f"{order}H", tiff, directory)[0]
-        for entry in range(directory + 2, directory + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(f"{order}HH", tiff, entry)
-            if tag == _ORIENTATION_TAG:
-                layout = "H" if kind == 3 else "I"
-                value: int = struct.unpack_from(f"{order}{layout}", tiff, entry + 8)[0]
-                return value
+        entries = _entries(tiff, order, struct.unpack_from(f"{order}I", tiff, 4)[0])
+        entry = entries.get(_ORIENTATION_TAG)
+        return 0 if entry is None else _value(tiff, order, entry)
     except struct.error:
         return 0  # cut short: as good as absent
-    return 0

@@ -18,7 +18,7 @@ from engine.media.files import read_bytes, unwritable
 from engine.media.formats import full_range, picture_of, with_full_chroma
 from engine.media.marks import marks_packet
 from engine.media.output import IMAGE_SUFFIXES, WrittenInfo, check_output, written_aside
-from engine.media.segments import icc_profile, with_metadata
+from engine.media.segments import exif_of_upright, icc_profile, with_metadata
 from engine.values import Frame, Orientation, Plane
 
 _BT601, _LIMITED, _FULL = 5, 1, 2  # FFmpeg's numbers
@@ -40,7 +40,7 @@ def write_image(
     overwrite: bool = False,
     marks: Mapping[str, str] | None = None,
 ) -> WrittenInfo:
-    """Writes a frame as PNG, JPEG or WebP, upright, with the colour profile of `like`.
+    """Writes a frame as PNG, JPEG or WebP, upright, with the colour profile and EXIF of `like`.
 
     PNG keeps alpha and 16 bits; JPEG has the highest quality and the frame's own chroma
     resolution; WebP is lossless for RGB frames. `marks` become an XMP packet.
@@ -65,9 +65,12 @@ def write_image(
         ) from error
     alpha = upright.format.alpha
     packet = marks_packet(marks) if marks else None
-    profile = None if like is None else icc_profile(read_bytes(like))
-    if packet or profile:
-        data = with_metadata(data, xmp=packet, icc=profile, size=(width, height), alpha=alpha)
+    old = b"" if like is None else read_bytes(like)
+    profile, exif = icc_profile(old), exif_of_upright(old)
+    if packet or profile or exif:
+        data = with_metadata(
+            data, xmp=packet, icc=profile, exif=exif, size=(width, height), alpha=alpha
+        )
     with written_aside(output, overwrite=overwrite) as aside:
         try:
             aside.write_bytes(data)

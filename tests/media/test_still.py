@@ -14,7 +14,13 @@ from engine.media.decode import read_frames, read_image
 from engine.media.formats import pixel_format
 from engine.media.marks import SOURCE_TYPE, read_mark
 from engine.media.probe import is_image, probe
-from engine.media.segments import icc_profile, with_metadata, xmp_packet
+from engine.media.segments import (
+    exif_of_upright,
+    exif_orientation,
+    icc_profile,
+    with_metadata,
+    xmp_packet,
+)
 from engine.media.still import write_image
 from engine.values import Colour, Frame, Orientation, Plane
 from tests.synth import draw
@@ -155,6 +161,57 @@ def test_marks_and_profiles_are_written(tmp_path: Path, suffix: str, name: str) 
     assert read_mark(source) is None
     assert read_image(output).size == (43, 31)
     assert is_image(output)
+
+
+def photograph_exif(order: str, secret: bytes, note: bytes) -> bytes:
+    """EXIF that says 6 for the orientation and a date, with a maker's note and a thumbnail."""
+    date = b"2020:01:01 00:00:00\0"
+    # Three tags at 8, one at 50, two at 68; then the date, the note and the thumbnail.
+    at = 98
+    head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8)
+    first = struct.pack(f"{order}HHHIHH", 3, 0x112, 3, 1, 6, 0)
+    first += struct.pack(f"{order}HHII", 0x132, 2, len(date), at)
+    first += struct.pack(f"{order}HHII", 0x8769, 4, 1, 50) + struct.pack(f"{order}I", 68)
+    own = struct.pack(f"{order}HHHIII", 1, 0x927C, 7, len(note), at + len(date), 0)
+    second = struct.pack(f"{order}HHHII", 2, 0x201, 4, 1, at + len(date) + len(note))
+    second += struct.pack(f"{order}HHIII", 0x202, 4, 1, len(secret), 0)
+    block = head + first + own + second
+    assert len(block) == at
+    return block + date + note + secret
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_exif_is_kept_without_what_shows_the_old_picture(
+    tmp_path: Path, suffix: str, order: str
+) -> None:
+    secret, note = b"thumbnail of the old face", b"note with a preview"
+    exif = photograph_exif(order, secret, note)
+    source, output = tmp_path / f"source{suffix}", tmp_path / f"output{suffix}"
+    write_image(rgb_frame(), source)
+    plain = source.read_bytes()
+    source.write_bytes(
+        with_metadata(plain, xmp=None, icc=None, exif=exif, size=(43, 31), alpha=False)
+    )
+    assert exif_orientation(source.read_bytes()) == Orientation(3)
+    write_image(read_image(source), output, like=source)
+    data = output.read_bytes()
+    assert b"2020:01:01 00:00:00" in data
+    assert secret not in data
+    assert note not in data
+    assert exif_orientation(data) == Orientation()
+    assert read_image(output).size == (31, 43)
+
+
+def test_damaged_exif_is_as_good_as_none(tmp_path: Path) -> None:
+    source = tmp_path / "source.png"
+    write_image(rgb_frame(), source)
+    plain = source.read_bytes()
+    exif = photograph_exif("<", b"secret", b"maker's note")
+    for cut in range(len(exif)):
+        data = with_metadata(plain, xmp=None, icc=None, exif=exif[:cut], size=(43, 31), alpha=False)
+        kept = exif_of_upright(data)
+        assert kept is None or len(kept) == cut
 
 
 def test_a_broken_profile_is_as_good_as_none(tmp_path: Path) -> None:
