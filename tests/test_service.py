@@ -129,7 +129,7 @@ def test_whoever_does_a_job_keeps_to_its_bounds(
     clip = lying(make_clip(tmp_path / "clip.mp4", frames=150))
     writer = Writer(frames=1)
     job = Intake(store=store, bounds=BOUNDS).submit({**call, "target": clip})
-    assert outcome(store, job, writer).startswith("target lasts longer than it says")
+    assert outcome(store, job, writer).startswith("target lasts too long")
     small = replace(BOUNDS, pixels=100)
     job = Intake(store=store, bounds=small).submit(call)
     assert outcome(store, job, writer).startswith("source_image shows no picture of at most 100")

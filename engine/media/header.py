@@ -183,7 +183,7 @@ def _check_length(
         seconds = count / rate if pts is None or first is None else (pts - first) * base
         if seconds > bounds.seconds or count >= bounds.seconds * _MOST_RATE:
             raise TooLarge(
-                f"{name} lasts longer than it says; allowed: at most {bounds.seconds:g} seconds of "
+                f"{name} lasts too long; allowed: at most {bounds.seconds:g} seconds of "
                 f"{_MOST_RATE} pictures each"
             )
 
