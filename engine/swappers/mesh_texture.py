@@ -41,7 +41,7 @@ _COARSE = 96
 _SEEN = (0.3, 0.75)  # the normal's component towards the camera
 # How wide the face fades along the oval, of the side: a forehead says little of who it is, and
 # its shine and hairline differ most.
-_SEAM, _BROAD_SEAM = 0.018, 0.12
+_SEAM, _BROAD_SEAM = 0.016, 0.045
 
 
 @dataclass(frozen=True, slots=True, eq=False)

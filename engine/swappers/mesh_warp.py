@@ -28,7 +28,7 @@ _LOCAL = 0.06  # scale of that local light, of the crop's side
 _COARSE = 64  # side of the grid that light is reckoned on
 _GRID = 96  # the least side of the grid that the mesh is drawn on
 _MARGIN = 0.03  # of the crop's side, left around the mesh
-_TRUSTED = (0.1, 0.4)  # the mesh's score, from fading the swap out to none of that
+_TRUSTED = (0.04, 0.2)  # the mesh's score, from fading the swap out to none of that
 _FACING = (0.0, 0.25)  # the normal's component towards the camera, from hidden to shown
 
 
