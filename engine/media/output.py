@@ -85,8 +85,15 @@ def _check_place(output: Path, inputs: Sequence[Path]) -> None:
     if output.is_dir():
         raise MediaError(f"The output {output} is a directory; name a file.")
     for source in inputs:
-        if output.exists() and source.exists() and output.samefile(source):
+        if _same(output, source):
             raise MediaError(f"The output {output} is also an input; choose another name.")
+
+
+def _same(output: Path, source: Path) -> bool:
+    try:
+        return output.samefile(source)
+    except (OSError, ValueError):
+        return False  # a source that cannot be reached is told by whoever reads it
 
 
 @contextmanager

@@ -76,6 +76,12 @@ def test_impossible_names_of_outputs_are_explained(tmp_path: Path, name: str, wo
         check_output(tmp_path / name)
 
 
+def test_an_input_with_an_impossible_name_is_not_laid_at_the_outputs_door(tmp_path: Path) -> None:
+    output = tmp_path / "output.png"
+    output.touch()
+    check_output(output, overwrite=True, inputs=[Path("x" * 300 + ".png")])
+
+
 def test_the_longest_name_that_there_is_can_be_written(tmp_path: Path) -> None:
     output = tmp_path / ("x" * 251 + ".png")
     with written_aside(output) as aside:
