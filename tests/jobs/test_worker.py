@@ -316,10 +316,12 @@ def test_a_process_that_ends_does_its_jobs_first(store: JobStore) -> None:
 
 def test_a_second_interrupt_gives_the_job_back(store: JobStore) -> None:
     script = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
         "from pathlib import Path\n"
         "from engine.jobs.store import JobStore\n"
         "from engine.jobs.worker import Helper\n"
+        # A process started in the background inherits an interrupt that is ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def perform(job, tell):\n"
         "    for n in range(10_000):\n"
         "        tell(n, 10_000)\n"
@@ -337,13 +339,17 @@ def test_a_second_interrupt_gives_the_job_back(store: JobStore) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert submitter.stdout
-    submitter.stdout.readline()
-    until(lambda: store.list()[0].state == "PROCESSING")
-    submitter.send_signal(signal.SIGINT)
-    time.sleep(0.5)
-    assert submitter.poll() is None
-    assert store.list()[0].state == "PROCESSING"
-    submitter.send_signal(signal.SIGINT)
-    submitter.communicate(timeout=20)
+    with submitter:
+        assert submitter.stdout
+        try:
+            submitter.stdout.readline()
+            until(lambda: store.list()[0].state == "PROCESSING")
+            submitter.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            assert submitter.poll() is None
+            assert store.list()[0].state == "PROCESSING"
+            submitter.send_signal(signal.SIGINT)
+            submitter.communicate(timeout=20)
+        finally:
+            submitter.kill()
     assert store.list()[0].state == "QUEUED"
