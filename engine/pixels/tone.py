@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.values import Mask, Pixels
+from engine.values import Mask
 
 Field = NDArray[np.float32]  # (h, w, channels)
 
