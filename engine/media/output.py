@@ -143,7 +143,9 @@ def _place(aside: Path, output: Path, *, overwrite: bool) -> None:
 
 
 def _exists(output: Path) -> OutputExists:
-    return OutputExists(f"{output} exists; choose another name or ask to overwrite it.")
+    return OutputExists(
+        f"{output} exists; choose another name or overwrite it (`--overwrite`, `overwrite=True`)."
+    )
 
 
 def _remove_abandoned(output: Path, label: str) -> None:
