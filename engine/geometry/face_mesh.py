@@ -116,11 +116,13 @@ def vertex_normals(points: Points, mesh: FaceMesh) -> Points:
     return normals.astype(np.float32)
 
 
+@cache
 def frontal_points(mesh: FaceMesh) -> Points:
-    """The canonical vertices in the template's unit square, y down; (468, 3), z away."""
+    """The canonical vertices in the template's unit square, y down; (468, 3), z away; read-only."""
     centre = np.array((*TEMPLATE_CENTRE, 0.0))
     flipped = (mesh.vertices - centre) * (1, -1, -1)
     points: Points = (flipped / TEMPLATE_SIDE + (0.5, 0.5, 0)).astype(np.float32)
+    points.flags.writeable = False
     return points
 
 

@@ -78,11 +78,17 @@ class Layout:
 
 
 @cache
+def layout_points(side: int) -> Points:
+    """The layout's vertices in pixels of a texture of `side`, (468, 2)."""
+    return (frontal_points(face_mesh())[:, :2] * side - 0.5).astype(np.float32)
+
+
+@cache
 def layout(side: int) -> Layout:
     """The canonical layout with its masks: bare skin, and the seam's fade along the oval."""
     mesh = face_mesh()
     frontal = frontal_points(mesh)
-    points = (frontal[:, :2] * side - 0.5).astype(np.float32)
+    points = layout_points(side)
     order = np.argsort(-frontal[mesh.triangles, 2].mean(axis=1))
     ids = draw_triangles(points, mesh.triangles, order, side)
     normals = interpolate(ids, points, mesh.triangles, vertex_normals(frontal, mesh))

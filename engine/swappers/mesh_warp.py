@@ -20,7 +20,7 @@ from engine.pixels.raster import displace, draw_triangles, interpolate, sample_m
 from engine.pixels.tone import Field, blur, enlarge, shrink, smoothstep, weighted_blur
 from engine.swappers.mesh_light import FLOOR, light_basis, light_gain
 from engine.swappers.mesh_masks import bare_skin, beardless, foreign, kept
-from engine.swappers.mesh_texture import MeshSource, layout, prepare_texture
+from engine.swappers.mesh_texture import MeshSource, layout_points, prepare_texture
 from engine.values import Aligned, Mask, Patch, Pixels, Points, Portrait
 
 _CLOSENESS = 0.5  # how far the target's local light is followed well inside the face
@@ -130,7 +130,7 @@ def _render(points: Points, target: Aligned, texture: NDArray[np.float32], grid:
     order = np.argsort(-points[mesh.triangles, 2].mean(axis=1))
     ids = draw_triangles(placed, mesh.triangles, order, grid)
     moved = target.mesh[:, :2] - points[:, :2]
-    values = [layout(texture.shape[0]).points, moved, vertex_normals(points, mesh)]
+    values = [layout_points(texture.shape[0]), moved, vertex_normals(points, mesh)]
     spread = interpolate(ids, placed, mesh.triangles, np.concatenate(values, axis=1))
     covered = (ids >= 0).astype(np.float32)
     # Past the contour the map goes on as it ends: what is sampled half a cell outside is skin, too.
