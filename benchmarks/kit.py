@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
@@ -47,6 +49,13 @@ def machine() -> dict[str, str]:
 
 def machine_line() -> str:
     return "; ".join(f"{name} {value}" for name, value in machine().items())
+
+
+def record(name: str, document: Mapping[str, object], text: str) -> None:
+    """Writes results/NAME.json and results/NAME.md."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+    (RESULTS / f"{name}.md").write_text(text)
 
 
 def processor() -> str:

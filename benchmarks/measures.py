@@ -10,13 +10,12 @@ from engine.values import Points
 
 EYES = (*topology.LEFT_EYE, *topology.RIGHT_EYE)
 LIPS = (*topology.INNER_LIPS, *topology.OUTER_LIPS)
-LEFT_CORNERS, RIGHT_CORNERS, MOUTH_CORNERS = (33, 133), (362, 263), (78, 308)
 
 
 def eye_distance(mesh: Points) -> float:
     """Pixels between the middles of the eyes; never less than one."""
-    left = mesh[list(LEFT_CORNERS), :2].mean(axis=0)
-    right = mesh[list(RIGHT_CORNERS), :2].mean(axis=0)
+    left = mesh[list(topology.LEFT_EYE_CORNERS), :2].mean(axis=0)
+    right = mesh[list(topology.RIGHT_EYE_CORNERS), :2].mean(axis=0)
     return max(float(np.linalg.norm(right - left)), 1.0)
 
 
@@ -34,14 +33,14 @@ def landmark_error(wanted: Points, got: Points, indices: tuple[int, ...] | None 
 
 def eye_opening(mesh: Points) -> float:
     """Mean height over width of the two eyes."""
-    left = topology.openness(mesh, topology.LEFT_EYE_GAP, LEFT_CORNERS)
-    right = topology.openness(mesh, topology.RIGHT_EYE_GAP, RIGHT_CORNERS)
+    left = topology.openness(mesh, topology.LEFT_EYE_GAP, topology.LEFT_EYE_CORNERS)
+    right = topology.openness(mesh, topology.RIGHT_EYE_GAP, topology.RIGHT_EYE_CORNERS)
     return (left + right) / 2
 
 
 def mouth_opening(mesh: Points) -> float:
     """Height over width of the gap between the lips."""
-    return topology.openness(mesh, topology.MOUTH_GAP, MOUTH_CORNERS)
+    return topology.openness(mesh, topology.MOUTH_GAP, topology.MOUTH_CORNERS)
 
 
 def yaw(mesh: Points) -> float:

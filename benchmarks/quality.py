@@ -11,7 +11,6 @@ Writes benchmarks/results/quality.{json,md} and picture sheets into benchmarks/o
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +24,7 @@ import cv2
 import kit as shared
 import measures
 import numpy as np
-from kit import MEDIA, OUT, RESULTS, Kit, as_pixels, frame_of, picture_of
+from kit import MEDIA, OUT, Kit, as_pixels, frame_of, picture_of
 from numpy.typing import NDArray
 from second_opinion import SAME_PERSON, Dlib, distance
 
@@ -424,7 +423,6 @@ def main() -> None:
         print("lowest: " + ", ".join(f"{r.source}>{r.target} {r.after:.2f}" for r in worst(each)))
     print(f"sheets are in {OUT}; {time.perf_counter() - started:.0f} s in all")
     if not choices.quick:
-        RESULTS.mkdir(parents=True, exist_ok=True)
         document = {
             "machine": shared.machine(),
             "seconds": time.perf_counter() - started,
@@ -433,9 +431,8 @@ def main() -> None:
             "steadiness": steady,
             "rows": [asdict(row) for each in rows.values() for row in each],
         }
-        (RESULTS / "quality.json").write_text(json.dumps(document, indent=1) + "\n")
         text = [f"# Quality\n\n{shared.machine_line()}\n", table(columns), "", table(steady)]
-        (RESULTS / "quality.md").write_text("\n".join(text) + "\n")
+        shared.record("quality", document, "\n".join(text) + "\n")
 
 
 if __name__ == "__main__":

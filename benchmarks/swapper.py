@@ -9,7 +9,6 @@ with a network that answers at once. Writes benchmarks/results/swapper.{json,md}
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,7 @@ import cv2
 import kit
 import numpy as np
 import onnx
-from kit import OUT, RESULTS
+from kit import OUT
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -295,9 +294,7 @@ def main() -> None:
     text = markdown(result)
     print(text)
     if not choices.no_write:
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / "swapper.json").write_text(json.dumps(result, indent=1) + "\n")
-        (RESULTS / "swapper.md").write_text(text)
+        kit.record("swapper", result, text)
 
 
 if __name__ == "__main__":

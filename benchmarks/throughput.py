@@ -8,7 +8,6 @@ slows down slows both. Writes benchmarks/results/throughput.{json,md}.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import kit
-from kit import OUT, RESULTS
+from kit import OUT
 
 from engine import Engine
 from engine.media.decode import read_frames
@@ -196,9 +195,7 @@ def main() -> None:
     text = markdown(result)
     print(text)
     if not choices.no_write:
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / "throughput.json").write_text(json.dumps(result, indent=1) + "\n")
-        (RESULTS / "throughput.md").write_text(text)
+        kit.record("throughput", result, text)
 
 
 if __name__ == "__main__":

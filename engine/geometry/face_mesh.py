@@ -55,6 +55,7 @@ LIPS = (
 )
 NOSTRILS = (98, 97, 2, 326, 327, 294, 278, 344, 440, 275, 4, 45, 220, 115, 48, 64)
 # Pairs (upper, lower) across each opening, and its two corners: openness is their ratio.
+LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS, MOUTH_CORNERS = (33, 133), (362, 263), (78, 308)
 LEFT_EYE_GAP = ((160, 144), (159, 145), (158, 153))
 RIGHT_EYE_GAP = ((387, 373), (386, 374), (385, 380))
 MOUTH_GAP = ((82, 87), (13, 14), (312, 317))

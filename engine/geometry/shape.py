@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 
 from engine.geometry.face_mesh import (
     LEFT_EYE,
+    LEFT_EYE_CORNERS,
     LEFT_EYE_GAP,
     LEFT_LIDS,
     LEFT_ORBIT,
     LIPS,
+    MOUTH_CORNERS,
     MOUTH_GAP,
     OVAL,
     RIGHT_EYE,
+    RIGHT_EYE_CORNERS,
     RIGHT_EYE_GAP,
     RIGHT_LIDS,
     RIGHT_ORBIT,
@@ -36,9 +39,9 @@ from engine.geometry.face_mesh import (
 from engine.values import Points
 
 _OPENINGS = (
-    (LEFT_EYE_GAP, (33, 133)),
-    (RIGHT_EYE_GAP, (263, 362)),
-    (MOUTH_GAP, (78, 308)),
+    (LEFT_EYE_GAP, LEFT_EYE_CORNERS),
+    (RIGHT_EYE_GAP, RIGHT_EYE_CORNERS),
+    (MOUTH_GAP, MOUTH_CORNERS),
 )
 _REACH = 0.06  # of the template's side: how far inside the oval the full difference is in force
 

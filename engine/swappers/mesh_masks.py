@@ -8,6 +8,7 @@ from engine.geometry.face_mesh import (
     INNER_LIPS,
     LEFT_BROW,
     LEFT_EYE,
+    LEFT_EYE_CORNERS,
     LEFT_EYE_GAP,
     LEFT_LIDS,
     LEFT_ORBIT,
@@ -16,6 +17,7 @@ from engine.geometry.face_mesh import (
     OVAL,
     RIGHT_BROW,
     RIGHT_EYE,
+    RIGHT_EYE_CORNERS,
     RIGHT_EYE_GAP,
     RIGHT_LIDS,
     RIGHT_ORBIT,
@@ -34,8 +36,8 @@ _DARK = (0.55, 0.95)  # log units below skin in its light, from which it is some
 _EDGE = (0.52, 0.97)  # an opening is taken in by half its blur: lashes are the source's
 _CLOSING = (0.45, 0.8)  # of the source's own opening
 _EYES = (
-    (LEFT_ORBIT, LEFT_EYE_GAP, (33, 133)),
-    (RIGHT_ORBIT, RIGHT_EYE_GAP, (263, 362)),
+    (LEFT_ORBIT, LEFT_EYE_GAP, LEFT_EYE_CORNERS),
+    (RIGHT_ORBIT, RIGHT_EYE_GAP, RIGHT_EYE_CORNERS),
 )
 
 
