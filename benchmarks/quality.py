@@ -100,7 +100,7 @@ class Bench:
     def source(self, name: str, picture: Bytes) -> Source:
         portrait = self.kit.portrait(name, picture)
         second = self.second.describe(picture, portrait.face.mesh) if self.second else None
-        prepared = self.swapper.prepare(portrait)
+        prepared = self.swapper.prepare([portrait])
         return Source(name, portrait.face, picture, prepared, second)
 
     def targets(self, name: str, picture: Bytes, *, every: bool = False) -> list[Target]:

@@ -23,7 +23,21 @@ SelectorOrder: TypeAlias = Literal[
 Device: TypeAlias = str
 DEVICES: Final = "auto, cpu, cuda, cuda:N, tensorrt"
 DEVICE_PATTERN: Final = r"^(auto|cpu|cuda(:\d{1,2})?|tensorrt)$"
-Precision: TypeAlias = Literal["fp32", "fp16"]
+Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
+
+# What a face parser tells apart and a swap can be limited to.
+FaceRegion: TypeAlias = Literal[
+    "skin",
+    "left-eyebrow",
+    "right-eyebrow",
+    "left-eye",
+    "right-eye",
+    "glasses",
+    "nose",
+    "mouth",
+    "upper-lip",
+    "lower-lip",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +93,28 @@ class Compute:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitOptions:
+    """Where of a face the swap shows, beside the face's own outline; and whose colours it has."""
+
+    occluder: str | None = None  # by the network's name, or "auto"; None asks none
+    regions: tuple[FaceRegion, ...] = ()  # none: all of the face
+    parser: str = "auto"  # the network that tells the regions apart
+    keep_mouth: bool = False
+    match_colour: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnhanceOptions:
+    """Which network draws swapped faces anew, and how much of its answer shows."""
+
+    enhancer: str | None = None  # by the network's name, or "auto"; None leaves faces as swapped
+    blend: float = 0.8
+    fidelity: float = (
+        0.5  # of codeformer: from 0, its own idea of the face, to 1, what it was given
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Trim:
     """Seconds from the target's first picture; `end` is exclusive."""
 
@@ -94,6 +130,10 @@ class SwapOptions:
     analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     trim: Trim = field(default_factory=Trim)
-    pixel_boost: int = 384  # side of the crop that is swapped, in pixels
+    limits: LimitOptions = field(default_factory=LimitOptions)
+    enhance: EnhanceOptions = field(default_factory=EnhanceOptions)
+    pixel_boost: int | None = 384  # side of the crop in pixels; None is what each face is worth
+    extra_sources: tuple[Path, ...] = ()  # more pictures of the person who is put in
+    source_weight: float = 1.0  # from 0, the target's identity, over 1, the source's, to beyond it
     overwrite: bool = False
     content_check: bool = True

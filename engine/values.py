@@ -248,12 +248,16 @@ class Analysed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planned:
-    """A frame, the faces found in it, those to be swapped, and the hands near faces."""
+    """A frame, the faces found in it, those to be swapped, and the hands near faces.
+
+    `sizes` are the sides of the chosen faces' crops in pixels, once they are settled.
+    """
 
     frame: Frame
     faces: tuple[Face, ...]
     chosen: tuple[Face, ...]
     hands: tuple[Hand, ...] = ()
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -284,12 +288,14 @@ class Aligned:
     """A square crop around one face: pixels, the display→crop matrix, the mesh in crop space.
 
     `score` is the mesh's, 0..1: near 0 in full profile, where its points are not to be trusted.
+    `embedding` is the face's, where it was analysed for one.
     """
 
     pixels: Pixels
     to_crop: Affine
     mesh: Points
     score: float = 1.0
+    embedding: Embedding | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

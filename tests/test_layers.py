@@ -26,6 +26,7 @@ ROWS = {
     "selection": 3,
     "swappers": 3,
     "compose": 3,
+    "enhance": 3,
     "trust": 3,
     "pipeline": 4,
     "parameters": 4,
@@ -42,7 +43,7 @@ ROWS = {
     "__init__": 9,
 }
 # The rooms of row 3 turn arrays into arrays: only the pipeline brings them together with files.
-WITHOUT_MEDIA = {"faces", "selection", "swappers", "compose"}
+WITHOUT_MEDIA = {"faces", "selection", "swappers", "compose", "enhance"}
 THIRD_PARTY = {
     "pixels": {"cv2"},
     "media": {"av"},

@@ -127,7 +127,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     known = known_faces(request, tools.references)
     swap = FaceSwap(
         tools.swapper,
-        tools.swapper.prepare(_portrait(request.source, picture, face)),
+        tools.swapper.prepare([_portrait(request.source, picture, face)]),
         options.pixel_boost,
     )
     run = _Run(

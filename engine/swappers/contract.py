@@ -11,13 +11,17 @@ SourceT = TypeVar("SourceT")
 
 
 class Swapper(Protocol[SourceT]):
-    """Puts a prepared source onto aligned targets."""
+    """Puts a prepared source onto aligned targets.
+
+    `averages` tells whether several portraits of one person say more than the first of them.
+    """
 
     name: str
     template: Template
+    averages: bool
 
-    def prepare(self, portrait: Portrait) -> SourceT:
-        """All that depends on the source alone, computed once per job."""
+    def prepare(self, portraits: Sequence[Portrait]) -> SourceT:
+        """All that depends on the source alone, of one or more portraits; computed once per job."""
         ...
 
     def swap(self, targets: Sequence[Aligned], sources: Sequence[SourceT]) -> list[Patch]:

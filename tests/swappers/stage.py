@@ -87,7 +87,7 @@ class Stage:
         """A person's portrait, prepared."""
         key = (swapper.name, who)
         if key not in self._sources:
-            self._sources[key] = swapper.prepare(self.portrait(swapper, who))
+            self._sources[key] = swapper.prepare([self.portrait(swapper, who)])
         return self._sources[key]
 
     def portrait(self, swapper: Swapper[Any], who: str) -> Portrait:

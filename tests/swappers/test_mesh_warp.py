@@ -91,7 +91,7 @@ def test_skin_has_the_target_s_tone_whatever_the_source_s(
 ) -> None:
     portrait = stage.shot("P009").portrait
     source = swapper.prepare(
-        stage.shot("P009").repainted(portrait.pixels * np.array(cast, np.float32)).portrait
+        [stage.shot("P009").repainted(portrait.pixels * np.array(cast, np.float32)).portrait]
     )
     target = aligned(swapper, stage.shot(whom))
     shown = blended(target, patch_of(swapper, source, stage.shot(whom)))
@@ -129,7 +129,7 @@ def test_eyeballs_and_the_mouth_s_inside_stay_the_target_s(
     size = 384
     target = painted(painted_eyes(stage.shot(whom, what), GREEN), mouth=(INNER_LIPS, BLUE))
     giver = painted(painted_eyes(stage.shot("P001"), MAGENTA), mouth=(INNER_LIPS, MAGENTA))
-    source = swapper.prepare(giver.portrait)
+    source = swapper.prepare([giver.portrait])
     crop = aligned(swapper, target, size)
     patch = patch_of(swapper, source, target, size)
     points = reshaped(crop.mesh, source.shape)
@@ -167,7 +167,7 @@ def test_a_shut_eye_stays_shut(swapper: MeshWarp, stage: Stage) -> None:
     crop = aligned(swapper, shot, 384)
     shut = Aligned(crop.pixels, crop.to_crop, affine.apply(crop.to_crop, points))
     giver = painted_eyes(stage.shot("P001"), MAGENTA)
-    (patch,) = swapper.swap([shut], [swapper.prepare(giver.portrait)])
+    (patch,) = swapper.swap([shut], [swapper.prepare([giver.portrait])])
     shown = blended(shut, patch)
     assert (np.minimum(shown[..., 0], shown[..., 2]) - shown[..., 1]).max() < 0.15
 
@@ -182,7 +182,7 @@ def test_what_is_around_a_portrait_does_not_show(
     hull = cv2.convexHull(np.rint(shot.face.mesh.points[:, :2]).astype(np.int32))
     face = cv2.fillPoly(np.zeros(shot.picture.shape[:2], np.uint8), [hull], 1)
     alone = np.where(face[..., None] > 0, shot.portrait.pixels, np.array(GREEN, np.float32))
-    source = swapper.prepare(shot.repainted(alone).portrait)
+    source = swapper.prepare([shot.repainted(alone).portrait])
     patch = patch_of(swapper, source, stage.shot("P006"))
     assert greenness(patch.pixels) < 0.05
 
@@ -193,7 +193,7 @@ def greenness(pixels: Pixels) -> float:
 
 @pytest.mark.parametrize("who", ["P001", "P002", "P004"])
 def test_a_turned_portrait_gives_a_whole_face(swapper: MeshWarp, stage: Stage, who: str) -> None:
-    source = swapper.prepare(stage.shot(who, "turned").portrait)
+    source = swapper.prepare([stage.shot(who, "turned").portrait])
     face = stage.source(swapper, who).textures[-1][..., 3] > 0.9
     assert source.textures[-1][..., 3][face].mean() > 0.9
     patch = patch_of(swapper, source, stage.shot("P006"))
@@ -213,7 +213,7 @@ def test_hair_over_the_source_s_forehead_does_not_show(swapper: MeshWarp, stage:
         [(left, top - 30), (right, top - 30), (right, brow), (left, brow)], np.float32
     )
     cv2.fillPoly(pixels, [np.rint(fringe).astype(np.int32)], (0.02, 0.25, 0.02))
-    source = swapper.prepare(shot.repainted(pixels).portrait)
+    source = swapper.prepare([shot.repainted(pixels).portrait])
     for whom in ("P003", "P006"):
         patch = patch_of(swapper, source, stage.shot(whom))
         bald = patch_of(swapper, stage.source(swapper, "P001"), stage.shot(whom))
