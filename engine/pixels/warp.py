@@ -5,6 +5,7 @@ Pixel centres are whole numbers, in the picture and in the map alike.
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import cv2
@@ -17,6 +18,8 @@ from engine.values import Affine, Mask, Patch, Pixels, Rect
 _REACH = 1.0
 # Pixels beyond the mask that bicubic doubling and a bilinear warp, and chroma filters, look at.
 _MARGIN = 8
+# A scale of 1 may come out of float64 a little above it, and is not sampled twice a pixel for that.
+_ROUNDING = 1e-6
 
 
 def extent(patch: Patch, size: tuple[int, int]) -> Rect | None:
@@ -55,19 +58,26 @@ def place(patch: Patch, rect: Rect) -> tuple[Pixels, Mask]:
     density = max(1, round(affine.scale_of(patch.to_crop)))
     left, top, right, bottom = _masked(patch.mask)
     to_crop = affine.compose(
-        affine.rescale(1 / density),
-        affine.shift(rect.left, rect.top),
-        patch.to_crop,
-        affine.shift(-left, -top),
+        affine.shift(rect.left, rect.top), patch.to_crop, affine.shift(-left, -top)
     )
-    fine = (rect.width * density, rect.height * density)
-    pixels = _warp_bicubic(patch.pixels[top:bottom, left:right], to_crop, fine)
-    mask = _warp(patch.mask[top:bottom, left:right], to_crop, fine, cv2.BORDER_CONSTANT)
-    if density > 1:
-        size = (rect.width, rect.height)
-        pixels = _undo_box(_averaged(pixels, size), density)
-        mask = _averaged(mask, size)
-    return np.clip(pixels, 0, 1, out=pixels), np.clip(mask, 0, 1, out=mask)
+    size = (rect.width, rect.height)
+    pixels = _warp_bicubic(patch.pixels[top:bottom, left:right], to_crop, size, density)
+    mask = _warp_mask(patch.mask[top:bottom, left:right], to_crop, size, density)
+    return np.clip(pixels, 0, 1, out=pixels), mask
+
+
+def carried(patch: Patch, to_crop: Affine, size: int) -> Mask:
+    """The patch's mask as it lies in another crop of the same picture, (size, size).
+
+    `to_crop` leads from display space to that crop. The mask is sampled bilinearly, several times
+    a pixel and averaged where it is the finer of the two; beyond the patch's crop it is 0.
+
+    Raises:
+        ValueError: `to_crop` flattens the plane.
+    """
+    between = affine.compose(affine.invert(to_crop), patch.to_crop)
+    density = max(1, math.ceil(affine.scale_of(between) - _ROUNDING))
+    return _warp_mask(patch.mask, between, (size, size), density)
 
 
 def _masked(mask: Mask) -> tuple[int, int, int, int]:
@@ -77,10 +87,6 @@ def _masked(mask: Mask) -> tuple[int, int, int, int]:
         return 0, 0, mask.shape[1], mask.shape[0]
     left, top = max(int(columns[0]) - _MARGIN, 0), max(int(rows[0]) - _MARGIN, 0)
     return left, top, int(columns[-1]) + 1 + _MARGIN, int(rows[-1]) + 1 + _MARGIN
-
-
-def _averaged(picture: Pixels | Mask, size: tuple[int, int]) -> Pixels | Mask:
-    return cast("Pixels | Mask", cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
 
 def _undo_box(pixels: Pixels, density: int) -> Pixels:
@@ -94,7 +100,7 @@ def _undo_box(pixels: Pixels, density: int) -> Pixels:
     return cast("Pixels", cv2.sepFilter2D(pixels, -1, taps, taps, borderType=cv2.BORDER_REPLICATE))
 
 
-def _warp_bicubic(pixels: Pixels, to_crop: Affine, size: tuple[int, int]) -> Pixels:
+def _warp_bicubic(pixels: Pixels, to_crop: Affine, size: tuple[int, int], density: int) -> Pixels:
     """Bicubic doubling along the axes, then a bilinear warp, which is quicker than a bicubic one.
 
     A fourth channel goes along, as OpenCV warps four channels faster than three.
@@ -106,21 +112,29 @@ def _warp_bicubic(pixels: Pixels, to_crop: Affine, size: tuple[int, int]) -> Pix
         interpolation=cv2.INTER_CUBIC,
     )
     to_double = affine.compose(to_crop, affine.rescale(2))
-    placed = _warp(cast("Pixels", double), to_double, size, cv2.BORDER_REPLICATE)
-    return cast("Pixels", cv2.cvtColor(placed, cv2.COLOR_RGBA2RGB))
+    placed = _warp(cast("Pixels", double), to_double, size, density, cv2.BORDER_REPLICATE)
+    placed = cast("Pixels", cv2.cvtColor(placed, cv2.COLOR_RGBA2RGB))
+    return _undo_box(placed, density) if density > 1 else placed
+
+
+def _warp_mask(mask: Mask, to_crop: Affine, size: tuple[int, int], density: int) -> Mask:
+    """Bilinear, and 0 beyond the mask."""
+    placed = _warp(mask, to_crop, size, density, cv2.BORDER_CONSTANT)
+    return np.clip(placed, 0, 1, out=placed)
 
 
 def _warp(
-    picture: Pixels | Mask, to_crop: Affine, size: tuple[int, int], border: int
+    picture: Pixels | Mask, to_crop: Affine, size: tuple[int, int], density: int, border: int
 ) -> Pixels | Mask:
-    """Bilinear."""
-    return cast(
-        "Pixels | Mask",
-        cv2.warpAffine(
-            picture,
-            to_crop,
-            size,
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=border,
-        ),
+    """Bilinear, the mean of `density` samples each way for each pixel of the answer."""
+    width, height = size
+    fine = cv2.warpAffine(
+        picture,
+        affine.compose(affine.rescale(1 / density), to_crop),
+        (width * density, height * density),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=border,
     )
+    if density > 1:
+        fine = cv2.resize(fine, size, interpolation=cv2.INTER_AREA)
+    return cast("Pixels | Mask", fine)
