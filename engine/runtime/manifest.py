@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import WeightsCorrupt, WeightsMissing
-from engine.values import Bytes
+from engine.values import Bytes, Pixels
 
 MANIFEST: Final = "manifest.toml"
 PACKS: Final = "packs.toml"
@@ -61,7 +61,13 @@ class InputSpec:
 
     def tensor(self, pictures: Sequence[Bytes]) -> NDArray[np.float32]:
         """Pictures of one size, (h, w, 3) RGB 0..255, as one contiguous batch for the network."""
-        batch = np.stack(pictures).astype(np.float32)
+        return self._tensor(np.stack(pictures).astype(np.float32))
+
+    def tensor_of_crops(self, crops: Sequence[Pixels]) -> NDArray[np.float32]:
+        """As `tensor`, of pictures of RGB 0..1."""
+        return self._tensor(np.stack(crops) * np.float32(255))
+
+    def _tensor(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.colour == "BGR":
             batch = batch[..., ::-1]
         mean, std = np.array([self.mean, self.std], dtype=np.float32)

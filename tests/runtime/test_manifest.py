@@ -161,3 +161,5 @@ def test_tensor_is_layout_order_and_normalisation(layout: str, colour: str) -> N
     channels = batch.transpose(0, 2, 3, 1) if layout == "NCHW" else batch
     restored = channels * (2, 4, 8) + (10, 20, 30)
     np.testing.assert_allclose(restored[..., ::-1] if colour == "BGR" else restored, pictures)
+    crops = list(pictures / np.float32(255))
+    np.testing.assert_allclose(spec.tensor_of_crops(crops), batch, rtol=1e-5, atol=1e-5)
