@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from engine.errors import ParameterError
 from engine.geometry import affine as maps
+from engine.pixels.tone import transform
 from engine.values import (
     Affine,
     Bytes,
@@ -88,7 +89,7 @@ def rgb_of(planes: Sequence[Floats], fmt: PixelFormat, colour: Colour) -> Pixels
 
     Codes outside the RGB cube are clipped to it.
     """
-    pixels = _transform(_merged(planes), _codes_to_rgb(fmt, colour))
+    pixels = transform(_merged(planes), _codes_to_rgb(fmt, colour))
     return np.clip(pixels, 0.0, 1.0, out=pixels)
 
 
@@ -97,8 +98,8 @@ def rgb_bytes_of(planes: Sequence[NDArray[Any]], fmt: PixelFormat, colour: Colou
     codes = _merged(planes)
     to_bytes = _codes_to_rgb(fmt, colour) * 255.0
     if codes.dtype == np.uint8:
-        return _transform(codes, to_bytes)
-    pixels = _transform(codes.astype(np.float32, copy=False), to_bytes)
+        return transform(codes, to_bytes)
+    pixels = transform(codes.astype(np.float32, copy=False), to_bytes)
     return cast("Bytes", cv2.convertScaleAbs(np.maximum(pixels, 0.0)))
 
 
@@ -149,7 +150,7 @@ def _blend_piece(
     coded = _coded_rect(frame, rect)
     upright = _undisplay(rgb.astype(np.float32, copy=False), frame.orientation)
     weight = _undisplay(mask.astype(np.float32, copy=False), frame.orientation)
-    codes = cv2.split(_transform(upright, _rgb_to_codes(frame.format, frame.colour)))
+    codes = cv2.split(transform(upright, _rgb_to_codes(frame.format, frame.colour)))
     changes = [
         code - _interpolated(frame, n, plane, coded, np.float32)
         for n, (code, plane) in enumerate(zip(codes, planes, strict=True))
@@ -261,12 +262,6 @@ def _merged(planes: Sequence[NDArray[ArrayT]]) -> NDArray[ArrayT]:
     if len(planes) == 1:
         return planes[0][..., None]
     return cast("NDArray[ArrayT]", cv2.merge(cast("Sequence[Floats]", planes)))
-
-
-def _transform(array: NDArray[ArrayT], matrix: NDArray[np.float64]) -> NDArray[ArrayT]:
-    """Each pixel (c,) times a (d, c + 1) matrix: (h, w, d), in the array's own type, saturated."""
-    out = cv2.transform(cast("NDArray[np.float32]", array), matrix)
-    return cast("NDArray[ArrayT]", out.reshape(*array.shape[:2], matrix.shape[0]))
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from engine.values import Mask
 
 Field = NDArray[np.float32]  # (h, w, channels)
+ArrayT = TypeVar("ArrayT", bound=np.generic)
 
 _LUMA = np.array([(0.2126, 0.7152, 0.0722)], np.float32)
 
@@ -23,6 +24,11 @@ def shrink(pixels: NDArray[np.float32], size: int) -> Field:
 def enlarge(field: NDArray[np.float32], size: int) -> Field:
     """A smooth field brought to (size, size)."""
     return cast("Field", cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR))
+
+
+def resized(field: NDArray[np.float32], size: int) -> Field:
+    """A square picture brought to (size, size): shrunk by area, enlarged linearly."""
+    return (shrink if size < field.shape[0] else enlarge)(field, size)
 
 
 def blur(field: NDArray[np.float32], sigma: float) -> Field:
@@ -43,6 +49,12 @@ def luma(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     # Not a matrix product: BLAS would wake its threads for it in every worker.
     flat = np.ascontiguousarray(pixels).reshape(-1, 1, 3)
     return cast("Mask", cv2.transform(flat, _LUMA)).reshape(pixels.shape[:-1])
+
+
+def transform(array: NDArray[ArrayT], matrix: NDArray[np.float64]) -> NDArray[ArrayT]:
+    """Each pixel (c,) times a (d, c + 1) matrix: (h, w, d), in the array's own type, saturated."""
+    out = cv2.transform(cast("NDArray[np.float32]", array), matrix)
+    return cast("NDArray[ArrayT]", out.reshape(*array.shape[:2], matrix.shape[0]))
 
 
 def smoothstep(low: float, high: float, values: ArrayLike) -> NDArray[np.float32]:

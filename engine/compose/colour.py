@@ -1,0 +1,74 @@
+"""The colours of a patch made those of the crop that it lies on.
+
+By the linear Monge-Kantorovitch map (Pitie and Kokaram 2007, "The linear Monge-Kantorovitch linear
+colour mapping for example-based colour transfer"): of all linear maps that give one set of colours
+the mean and covariance of another, the one that moves them least. As it is symmetric, it stretches
+along three directions of colour at right angles, which the colours themselves choose: channel by
+channel in a space made for these two pictures, where Reinhard et al. 2001 take one space for all.
+A light of another colour, which is a gain for each channel, is just such a map, and is undone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.pixels.tone import resized, transform
+from engine.values import Aligned, Mask, Patch, Pixels
+
+_COARSE = 64  # side of the grid that the colours are compared on: faces, not their grain
+_NOISE = 0.01  # RGB 0..1: a spread no larger than this says nothing of how strong colours are
+_MOST = 2.0  # the strongest gain, and of its inverse the weakest
+
+_Matrix = NDArray[np.float64]
+
+
+def matched(target: Aligned, patch: Patch) -> Patch:
+    """The patch with the mean and the spread of the target's colours, both weighed by its mask.
+
+    A patch whose mask shows next to nothing is returned as it is.
+    """
+    weights = resized(patch.mask, _COARSE)
+    if float(weights.sum()) < 1:
+        return patch
+    mean, spread = _moments(patch.pixels, weights)
+    wanted_mean, wanted_spread = _moments(target.pixels, weights)
+    gain = _transport(spread, wanted_spread)
+    shift = wanted_mean - gain @ mean
+    pixels = transform(patch.pixels, np.column_stack([gain, shift]))
+    return replace(patch, pixels=np.clip(pixels, 0, 1, out=pixels))
+
+
+def _moments(pixels: Pixels, weights: Mask) -> tuple[_Matrix, _Matrix]:
+    """Mean (3,) and covariance (3, 3) of the colours."""
+    colours = resized(pixels, _COARSE).reshape(-1, 3).astype(np.float64)
+    say = weights.ravel() / weights.sum()
+    mean = say @ colours
+    rest = colours - mean
+    return mean, (rest * say[:, None]).T @ rest
+
+
+def _transport(spread: _Matrix, wanted: _Matrix) -> _Matrix:
+    """The symmetric gain (3, 3) that gives colours of the covariance `spread` the one `wanted`.
+
+    T = A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2, its stretches bounded.
+    """
+    floor = _NOISE**2 * np.eye(3)
+    root = _root(spread + floor)
+    back = np.linalg.inv(root)
+    gain = back @ _root(root @ (wanted + floor) @ root) @ back
+    stretches, directions = np.linalg.eigh(gain)
+    return _along(directions, np.clip(stretches, 1 / _MOST, _MOST))
+
+
+def _root(matrix: _Matrix) -> _Matrix:
+    """The symmetric square root of a symmetric matrix without negative stretches."""
+    stretches, directions = np.linalg.eigh(matrix)
+    return _along(directions, np.sqrt(np.maximum(stretches, 0)))
+
+
+def _along(directions: _Matrix, stretches: _Matrix) -> _Matrix:
+    """The symmetric matrix that stretches so along these directions, unit columns."""
+    return (directions * stretches) @ directions.T
