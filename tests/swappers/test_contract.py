@@ -98,7 +98,7 @@ def test_the_patch_goes_on_past_its_mask(swapper: Swapper[Any], stage: Stage) ->
 def test_preparing_and_swapping_depend_on_nothing_else(swapper: Swapper[Any], stage: Stage) -> None:
     portrait = stage.portrait(swapper, "P001")
     before = portrait.pixels.copy()
-    one, other = swapper.prepare(portrait), swapper.prepare(portrait)
+    one, other = swapper.prepare([portrait]), swapper.prepare([portrait])
     for first, second in zip(arrays(one), arrays(other), strict=True):
         np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(portrait.pixels, before)

@@ -63,7 +63,7 @@ def test_what_comes_back_as_it_was_is_shown_as_it_was(
 ) -> None:
     swapper, shot = neural(packs, name), stage.shot("P006")
     target = aligned(swapper, shot, boost)
-    (patch,) = swapper.swap([target], [swapper.prepare(with_embedding(shot))])
+    (patch,) = swapper.swap([target], [swapper.prepare([with_embedding(shot)])])
     np.testing.assert_allclose(patch.pixels, target.pixels, atol=1e-6)
     after = shown(paste(shot.frame, [patch]))
     oval = np.rint(shot.face.mesh.points[list(OVAL), :2]).astype(np.int32)
@@ -84,7 +84,7 @@ def test_latent_and_phases_arrive(tinted: WeightStore, stage: Stage, boost: int)
     target = aligned(swapper, shot, boost)
     for seed in (1, 2):
         portrait = with_embedding(shot, seed)
-        (patch,) = swapper.swap([target], [swapper.prepare(portrait)])
+        (patch,) = swapper.swap([target], [swapper.prepare([portrait])])
         embedding = portrait.face.embedding
         assert embedding is not None
         latent = embedding @ stand_ins.EMAP
@@ -113,7 +113,7 @@ def test_faces_of_all_sizes_share_batches(tinted: WeightStore, tmp_path: Path) -
 def test_a_picture_for_a_source_is_cut_as_the_network_wants_it(
     packs: WeightStore, stage: Stage
 ) -> None:
-    cut = neural(packs, "uniface_256").prepare(stage.shot("P001").portrait)
+    cut = neural(packs, "uniface_256").prepare([stage.shot("P001").portrait])
     assert cut.shape == (3, 256, 256)
     assert cut.dtype == np.float32
     assert 0 <= cut.min() < 0.2 < 0.6 < cut.max() <= 1
@@ -123,7 +123,7 @@ def test_a_converted_source_is_made_of_the_portrait(packs: WeightStore, stage: S
     swapper = neural(packs, "hififace_unofficial_256")
     assert not swapper.needs_embedding
     one, same, other = (
-        swapper.prepare(stage.shot(who).portrait) for who in ("P001", "P001", "P003")
+        swapper.prepare([stage.shot(who).portrait]) for who in ("P001", "P001", "P003")
     )
     assert one.shape == (512,)
     assert float(one @ one) == pytest.approx(1, abs=1e-5)
@@ -142,7 +142,7 @@ def test_another_embedder_s_embedding_is_refused(
         portrait = replace(portrait, face=replace(shot.face, embedding=None))
     assert swapper.needs_embedding
     with pytest.raises(WeightsError, match=f"512 .*w600k_r50.*{has}"):
-        swapper.prepare(portrait)
+        swapper.prepare([portrait])
 
 
 def test_a_size_that_cannot_be_done_is_refused(packs: WeightStore) -> None:
@@ -193,5 +193,5 @@ def test_insightface_s_own_swapper_agrees(tinted: WeightStore, stage: Stage) -> 
         # The same crop for both: theirs is sampled bilinearly, ours by area.
         crop = cv2.warpAffine(shot.picture, to_crop, (128, 128)) / np.float32(255)
         same = replace(own, pixels=crop.astype(np.float32))
-        (patch,) = swapper.swap([same], [swapper.prepare(portrait)])
+        (patch,) = swapper.swap([same], [swapper.prepare([portrait])])
         np.testing.assert_allclose(255 * patch.pixels, fake[..., ::-1], atol=1.01)
