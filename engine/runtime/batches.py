@@ -20,7 +20,7 @@ class Batches:
     """Runs one session, one call at a time; several threads may share it.
 
     Args:
-        session: a graph whose inputs and outputs begin with the batch axis.
+        session: a graph whose inputs and outputs begin with the batch axis, settings left aside.
         sizes: the batches it is given, among them 1. None takes `SIZES` where the graph's batch is
             free, and 1 where it is not, or on a CPU: there a batch costs what its parts cost, and
             memory besides.
@@ -32,21 +32,32 @@ class Batches:
         self._sizes = tuple(sizes or ((1,) if alone else SIZES))
         self._lock = threading.Lock()
 
+    @property
+    def most(self) -> int:
+        """The largest batch that the session is given."""
+        return max(self._sizes)
+
     def run(self, *arrays: Tensor) -> list[Tensor]:
         """The graph's outputs for n >= 1 rows of each of its inputs, both in the graph's order.
+
+        An input that is a setting is no rows, and goes with each batch as it is.
 
         Raises:
             ValueError: a shape is not what the graph takes.
             RuntimeUnavailable: the provider failed.
         """
-        count = len(arrays[0])
+        settings = [spec.is_setting for spec in self.session.inputs]
+        count = len(arrays[settings.index(False)])
         results: list[Tensor] = []
         start = 0
         for size in batches(count, self._sizes):
             stop = min(start + size, count)
-            rows = [_padded(array[start:stop], size) for array in arrays]
+            inputs = [
+                array if is_setting else _padded(array[start:stop], size)
+                for array, is_setting in zip(arrays, settings, strict=True)
+            ]
             with self._lock:
-                answers = self.session.run(*rows)
+                answers = self.session.run(*inputs)
             if not results:
                 results = [np.empty((count, *answer.shape[1:]), np.float32) for answer in answers]
             for result, answer in zip(results, answers, strict=True):

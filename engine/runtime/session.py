@@ -31,6 +31,11 @@ class TensorSpec:
     shape: tuple[int | None, ...]
     dtype: str = "float32"
 
+    @property
+    def is_setting(self) -> bool:
+        """Whether it is a single number, one for all pictures, and no batch of anything."""
+        return len(self.shape) < 2
+
 
 class Session:
     """Runs one ONNX graph; `run` may be called from several threads at once.
@@ -76,8 +81,8 @@ class Session:
 
     @property
     def batchable(self) -> bool:
-        """Whether the first dimension of every input is free, single settings left aside."""
-        return all(spec.shape[0] is None for spec in self.inputs if len(spec.shape) > 1)
+        """Whether the first dimension of every input is free, settings left aside."""
+        return all(spec.shape[0] is None for spec in self.inputs if not spec.is_setting)
 
     def run(self, *arrays: Tensor) -> list[Tensor]:
         """The outputs in the graph's order, for the inputs in the graph's order.

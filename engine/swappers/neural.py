@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.errors import ParameterError, RuntimeUnavailable, WeightsError
+from engine.errors import ParameterError, WeightsError
 from engine.geometry.templates import template_named
 from engine.runtime.batches import Batches
 from engine.runtime.manifest import Network
+from engine.runtime.pictures import picture
 from engine.runtime.session import Tensor
 from engine.swappers.masks import face_mask
 from engine.swappers.polyphase import join, phases, require_size
 from engine.swappers.sources import EMBEDDER, Encoder, arcface_embedding, mixed
-from engine.values import Aligned, Patch, Pixels, Portrait
+from engine.values import Aligned, Patch, Portrait
 
 # Families by how they are told of the source: only a vector can be weighted.
 _WEIGHABLE = "inswapper, hyperswap, ghost, simswap or hififace"
@@ -60,7 +61,7 @@ class NeuralSwapper:
         self._picture_first = batches.session.inputs[0].name == spec.name
         mean, std = np.array([spec.mean, spec.std], np.float32).reshape(2, 3, 1, 1)
         self._scale, self._shift = 255 / std, mean / std
-        self._low, self._high = network.answer
+        self._span = network.answer
 
     def require_size(self, size: int) -> None:
         """Refuses a crop's side that is no whole multiple of the network's.
@@ -94,7 +95,7 @@ class NeuralSwapper:
         answers, *_ = self._batches.run(*self.inputs(targets, paired))
         ends = np.cumsum([self._phases(target) for target in targets])[:-1]
         return [
-            Patch(self._picture(answer), face_mask(target), target.to_crop)
+            Patch(picture(join(answer), self._span, self.name), face_mask(target), target.to_crop)
             for target, answer in zip(targets, np.split(answers, ends), strict=True)
         ]
 
@@ -132,21 +133,3 @@ class NeuralSwapper:
         remedy = f"analyse it with {EMBEDDER}, or set source_weight to 1"
         others = [arcface_embedding(target.embedding, "a target", remedy) for target in targets]
         return self._encode.codes(mixed(np.stack(sources), np.stack(others), self._weight))
-
-    def _picture(self, answer: Tensor) -> Pixels:
-        """RGB 0..1 of the answers to a crop's phases.
-
-        Raises:
-            RuntimeUnavailable: they are not all numbers, as half precision may bring about.
-        """
-        crop = join(answer)
-        if not np.isfinite(crop.sum()):
-            raise RuntimeUnavailable(
-                f"{self.name} answered with what is no picture (infinite or no number at all); "
-                "use the precision fp32, or bring a good copy with `faceswap-engine weights "
-                "import PATH`."
-            )
-        if (self._low, self._high) != (0, 1):
-            crop -= np.float32(self._low)
-            crop /= np.float32(self._high - self._low)
-        return np.clip(crop, 0, 1, out=crop)
