@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 from platformdirs import user_cache_path
 
-from engine.errors import RuntimeUnavailable
+from engine.errors import ParameterError, RuntimeUnavailable
 from engine.options import Compute
 from engine.runtime.distributions import RUNTIMES, Distribution, installed
+from engine.runtime.tiny import FLOAT, one_operator
 
 CPU_NAME: Final = "CPUExecutionProvider"
 CUDA_NAME: Final = "CUDAExecutionProvider"
@@ -127,12 +128,18 @@ def choose(
 
     `auto` is CUDA where a session truly runs on it, else the CPU. After CUDA comes the CPU, for
     the few operators (of shapes, mostly) that have no place on a card, and after TensorRT come
-    both.
+    both. At "int8", `auto` is the CPU: such graphs are made for it.
 
     Raises:
+        ParameterError: int8 was asked for on a card.
         RuntimeUnavailable: a card was asked for and does not work.
     """
-    if compute.device == "cpu":
+    if compute.precision == "int8" and compute.device not in ("auto", "cpu"):
+        raise ParameterError(
+            f"precision is 'int8', which is for the CPU alone, and device is {compute.device!r}; "
+            "allowed with it: auto, cpu. On a card, fp16 is the fast one."
+        )
+    if compute.device == "cpu" or compute.precision == "int8":
         return (CPU,)
     kind, _, card = compute.device.partition(":")
     on_card = cuda(int(card or 0), compute.vram)
@@ -177,12 +184,12 @@ def probe_provider(provider: Provider) -> Probe:
         # A provider that cannot start may print and fall back; both are kept out.
         with contextlib.redirect_stdout(io.StringIO()):
             session = runtime.InferenceSession(
-                tiny_model(),
+                one_operator("Relu", (FLOAT,), FLOAT, (1,)),
                 options,
                 providers=[(name, dict(provider.options))],
                 enable_fallback=0,
             )
-            session.run(None, {"x": np.zeros(1, np.float32)})
+            session.run(None, {"a": np.zeros(1, np.float32)})
     except Exception as error:  # noqa: BLE001 - each provider fails in its own way
         return Probe(name, works=False, detail=f"{name} does not run: {_line(str(error))}")
     if session.get_providers()[0] != name:
@@ -201,27 +208,6 @@ def preload(runtime: ModuleType) -> str:
         f"{', '.join(libraries)} cannot be loaded; `pip install 'faceswap-engine[gpu]'` brings "
         "the libraries of CUDA and cuDNN."
     )
-
-
-def tiny_model() -> bytes:
-    """An ONNX model that computes y = relu(x) of one float, written as protocol buffer bytes."""
-    shape = _message(1, _number(1, 1))
-    tensor = _number(1, 1) + _message(2, shape)
-    values = [_message(1, name) + _message(2, _message(1, tensor)) for name in (b"x", b"y")]
-    node = _message(1, b"x") + _message(2, b"y") + _message(4, b"Relu")
-    graph = (
-        _message(1, node) + _message(2, b"g") + _message(11, values[0]) + _message(12, values[1])
-    )
-    return _number(1, 8) + _message(7, graph) + _message(8, _number(2, 13))
-
-
-def _message(number: int, content: bytes) -> bytes:
-    """A length-delimited field of fewer than 128 bytes."""
-    return bytes([number << 3 | 2, len(content)]) + content
-
-
-def _number(number: int, value: int) -> bytes:
-    return bytes([number << 3, value])
 
 
 def _line(text: str, limit: int = 300) -> str:

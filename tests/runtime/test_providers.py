@@ -5,11 +5,10 @@ import sys
 from types import ModuleType
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 
-from engine.errors import RuntimeUnavailable
+from engine.errors import ParameterError, RuntimeUnavailable
 from engine.options import Compute, Precision
 from engine.runtime.distributions import RUNTIMES, Distribution, installed
 from engine.runtime.providers import (
@@ -24,7 +23,6 @@ from engine.runtime.providers import (
     preload,
     probe,
     probe_provider,
-    tiny_model,
 )
 
 
@@ -34,14 +32,6 @@ def works(provider: Provider) -> Probe:
 
 def fails(provider: Provider) -> Probe:
     return Probe(provider.name, works=False, detail=f"{provider.name} has no card.")
-
-
-def test_the_tiny_model_is_valid_and_computes_relu() -> None:
-    onnx.checker.check_model(onnx.load_from_string(tiny_model()), full_check=True)
-    session = onnxruntime.InferenceSession(tiny_model(), providers=[CPU.name])
-    for value in (-1.5, 0.0, 2.5):
-        (answer,) = session.run(None, {"x": np.array([value], np.float32)})
-        assert answer == max(value, 0.0)
 
 
 def test_the_cpu_is_probed_by_running() -> None:
@@ -94,6 +84,14 @@ def test_tensorrt_is_asked_for_by_name_and_falls_back_on_cuda_alone(
     with pytest.raises(RuntimeUnavailable, match="device tensorrt cannot be used: Tensorrt"):
         choose(Compute("tensorrt"), probe=only_cuda)
     assert choose(Compute("auto"), probe=only_cuda) == (CUDA, CPU)
+
+
+def test_int8_is_for_the_cpu() -> None:
+    for device in ("auto", "cpu"):
+        assert choose(Compute(device, "int8"), probe=works) == (CPU,)
+    for device in ("cuda", "cuda:1", "tensorrt"):
+        with pytest.raises(ParameterError, match=rf"int8.*device is '{device}'; allowed.*cpu"):
+            choose(Compute(device, "int8"), probe=works)
 
 
 def test_a_provider_has_the_name_that_asks_for_it() -> None:
