@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 from engine.pixels.tone import resized, transform
 from engine.values import Aligned, Mask, Patch, Pixels
 
-_COARSE = 64  # side of the grid that the colours are compared on: faces, not their grain
+_COARSE = 32  # side of the grid that the colours are compared on: faces, not their grain
 _NOISE = 0.01  # RGB 0..1: a spread no larger than this says nothing of how strong colours are
 _MOST = 2.0  # the strongest gain, and of its inverse the weakest
+
+_ROUNDS = 3
+_OUTLIER = 0.1  # RGB 0..1: the difference at which a pixel's say has halved
 
 _Matrix = NDArray[np.float64]
 
@@ -28,23 +31,33 @@ _Matrix = NDArray[np.float64]
 def matched(target: Aligned, patch: Patch) -> Patch:
     """The patch with the mean and the spread of the target's colours, both weighed by its mask.
 
-    A patch whose mask shows next to nothing is returned as it is.
+    What differs by more than colour does (brows, a beard, a hand) loses its say. A patch whose mask
+    shows next to nothing is returned as it is.
     """
-    weights = resized(patch.mask, _COARSE)
-    if float(weights.sum()) < 1:
+    shown = resized(patch.mask, _COARSE).ravel()
+    if float(shown.sum()) < 1:
         return patch
-    mean, spread = _moments(patch.pixels, weights)
-    wanted_mean, wanted_spread = _moments(target.pixels, weights)
-    gain = _transport(spread, wanted_spread)
-    shift = wanted_mean - gain @ mean
+    own, wanted = _colours(patch.pixels), _colours(target.pixels)
+    gain, shift, say = np.eye(3), np.zeros(3), shown
+    for _ in range(_ROUNDS):
+        mean, spread = _moments(own, say)
+        wanted_mean, wanted_spread = _moments(wanted, say)
+        gain = _transport(spread, wanted_spread)
+        shift = wanted_mean - gain @ mean
+        off = np.linalg.norm(own @ gain + shift - wanted, axis=1)
+        say = shown / (1 + (off / _OUTLIER) ** 2)
     pixels = transform(patch.pixels, np.column_stack([gain, shift]))
     return replace(patch, pixels=np.clip(pixels, 0, 1, out=pixels))
 
 
-def _moments(pixels: Pixels, weights: Mask) -> tuple[_Matrix, _Matrix]:
-    """Mean (3,) and covariance (3, 3) of the colours."""
-    colours = resized(pixels, _COARSE).reshape(-1, 3).astype(np.float64)
-    say = weights.ravel() / weights.sum()
+def _colours(pixels: Pixels) -> _Matrix:
+    """The colours of a coarse copy, (n, 3)."""
+    return resized(pixels, _COARSE).reshape(-1, 3).astype(np.float64)
+
+
+def _moments(colours: _Matrix, weights: Mask) -> tuple[_Matrix, _Matrix]:
+    """Mean (3,) and covariance (3, 3)."""
+    say = weights / weights.sum()
     mean = say @ colours
     rest = colours - mean
     return mean, (rest * say[:, None]).T @ rest
