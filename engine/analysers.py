@@ -18,14 +18,12 @@ from engine.faces.mesh import BestMesh, FaceMesh
 from engine.faces.scrfd import SCRFD
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
-from engine.options import AnalysisOptions
+from engine.options import AUTO, AnalysisOptions
 from engine.runtime.manifest import InputSpec
 from engine.runtime.session import Session
 from engine.runtime.weights import WeightStore
 from engine.selection import Need
 from engine.values import Calibration, LandmarkScheme
-
-AUTO: Final = "auto"
 
 # The best first; "auto" takes the first that is installed.
 DETECTORS: Final = ("det_10g", "det_34g", "det_2.5g", "yunet", "det_500m")

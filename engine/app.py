@@ -11,32 +11,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from engine.analysers import AUTO, Analysers
-from engine.errors import ParameterError, WeightsMissing
+from engine.analysers import Analysers
+from engine.drawers import Drawers, Drawing, Graph
+from engine.errors import ParameterError
 from engine.faces.analyser import FaceAnalyser
 from engine.faces.arcface import ArcFace
 from engine.faces.contracts import Embedder
 from engine.faces.hands import HandFinder, MediaPipeHand
-from engine.faces.identity import alignment_points
 from engine.faces.palms import BlazePalm
 from engine.media.decode import read_frame, read_image
-from engine.options import AnalysisOptions, Compute, Device
+from engine.options import AUTO, AnalysisOptions, Compute, Device, Precision
 from engine.parameters import SwapParameters, parse
 from engine.pipeline.job import Observe, Request, Tools, embedding_of, largest_face, run_swap
-from engine.pipeline.report import Choice, SwapReport
+from engine.pipeline.report import SwapReport
 from engine.pipeline.run import Threads
 from engine.runtime import providers
 from engine.runtime.batches import Batches
-from engine.runtime.manifest import Network
 from engine.runtime.session import Session, cores
-from engine.runtime.surgery import emap, prepared
+from engine.runtime.surgery import prepared
 from engine.runtime.weights import WeightStore
 from engine.selection import Need, filtered, frame_needs, nearest, needs, ordered
 from engine.swappers.contract import Swapper
-from engine.swappers.mesh_warp import MeshWarp
-from engine.swappers.neural import NeuralSwapper
-from engine.swappers.polyphase import can_do
-from engine.swappers.sources import EMBEDDER, Converted, Cut, Encoder, Latent, embedding
+from engine.swappers.sources import EMBEDDER
 from engine.values import Face, Frame
 
 Location: TypeAlias = str | os.PathLike[str]
@@ -185,29 +181,35 @@ class Engine:
 
     def _tools(self, request: Request, parsed: SwapParameters, own: Swapper[Any] | None) -> Tools:
         """The networks that a request needs, and no others; `own` is the caller's swapper."""
-        networks = self._networks.on(parsed.compute())
-        rule, analysis = request.options.selection, request.options.analysis
-        if own is None:
-            choice = networks.choice(parsed.swapper, request.options.pixel_boost)
-            swapper = networks.swapper(choice.name)
-        else:
-            choice, swapper = Choice(own.name, "the caller brought it"), own
-        embedder = None
-        if isinstance(swapper, NeuralSwapper):
-            swapper.require_size(request.options.pixel_boost)
-            embedder = networks.arcface() if swapper.needs_embedding else None
-        else:
-            _require_network(parsed.compute(), choice.name)
+        compute, options = parsed.compute(), request.options
+        networks = self._networks.on(compute)
+        rule, analysis = options.selection, options.analysis
+        drawing = networks.drawers.drawing(parsed.swapper if own is None else own, options)
+        _require_network(compute, drawing)
+        arcface = drawing.needs_embedding or drawing.needs_target_embedding
+        embedder = networks.arcface() if arcface else None
+        if drawing.needs_target_embedding:
+            _require_arcface(analysis)
         return Tools(
-            swapper=swapper,
-            choice=choice,
+            swapper=drawing.swapper,
+            choice=drawing.choice,
+            limiters=drawing.limiters,
+            enhancer=drawing.enhancer,
+            networks=drawing.networks,
+            sides=drawing.sides,
+            at_once=drawing.at_once,
+            notes=drawing.notes,
             device=networks.name,
-            portraits=networks.analyser((), analysis, embedder),
+            portraits=networks.analyser(
+                (), analysis, embedder if drawing.needs_embedding else None
+            ),
             references=networks.analyser(needs(rule), analysis),
-            frames=networks.analyser(frame_needs(rule), analysis),
+            frames=networks.analyser(
+                frame_needs(rule), analysis, embedder if drawing.needs_target_embedding else None
+            ),
             calibration=networks.analysers.calibration(analysis),
             hands=networks.hand_finder(analysis),
-            classifier=networks.session("open_nsfw") if request.options.content_check else None,
+            classifier=networks.session("open_nsfw") if options.content_check else None,
             threads=self._threads,
         )
 
@@ -232,7 +234,7 @@ class _Networks:
         self.store = store
         self._threads = threads
         self._sessions: dict[tuple[str, _Providers], Session] = {}
-        self._swappers: dict[tuple[str, Compute], NeuralSwapper] = {}
+        self._graphs: dict[tuple[str, Precision, _Providers], Graph] = {}
         self._devices: dict[Compute, _DeviceNetworks] = {}
         self._lock = threading.RLock()
 
@@ -251,25 +253,20 @@ class _Networks:
                 self._sessions[key] = Session(path, on.providers, threads=self._threads)
             return self._sessions[key]
 
-    def swapper(self, network: Network, on: _DeviceNetworks) -> NeuralSwapper:
-        """Only the session on the prepared graph is new; whatever calls share it takes turns."""
+    def graph(self, name: str, precision: Precision, on: _DeviceNetworks) -> Graph:
+        """A prepared graph; whatever calls share it take turns."""
         with self._lock:
-            key = (network.name, on.compute)
-            if key not in self._swappers:
-                graph = prepared(
-                    self.store,
-                    network.name,
-                    precision=on.compute.precision,
-                    providers=on.providers,
-                )
-                session = Session(graph.path, on.providers, threads=self._threads)
-                self._swappers[key] = NeuralSwapper(network, Batches(session), on.encoder(network))
-            return self._swappers[key]
+            key = (name, precision, on.providers)
+            if key not in self._graphs:
+                made = prepared(self.store, name, precision=precision, providers=on.providers)
+                session = Session(made.path, on.providers, threads=self._threads)
+                self._graphs[key] = Graph(Batches(session), made.note)
+            return self._graphs[key]
 
     def clear(self) -> None:
         with self._lock:
             self._sessions.clear()
-            self._swappers.clear()
+            self._graphs.clear()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -290,64 +287,18 @@ class _DeviceNetworks:
         """What composes analysers of these networks."""
         return Analysers(self.networks.store, self.session)
 
+    @property
+    def drawers(self) -> Drawers:
+        """What composes swappers, restorers and limiters of these networks."""
+        return Drawers(
+            self.networks.store,
+            self.session,
+            graph=lambda name: self.networks.graph(name, self.compute.precision, self),
+            exact=lambda name: self.networks.graph(name, Compute().precision, self),
+        )
+
     def session(self, name: str) -> Session:
         return self.networks.session(name, self)
-
-    def choice(self, asked: str, pixel_boost: int) -> Choice:
-        """The swapper that is meant by a name, or by "auto", and why it is this one.
-
-        Raises:
-            ParameterError: There is none of this name.
-        """
-        known = self._installable_swappers()
-        if asked != AUTO:
-            names = (MeshWarp.name, *(network.name for network in known))
-            if asked not in names:
-                allowed = ", ".join((AUTO, *names))
-                raise ParameterError(f"swapper is {asked!r}; allowed: {allowed}.")
-            return Choice(asked, "it was asked for")
-        store = self.networks.store
-        able = [network for network in known if can_do(pixel_boost, network.input.size)]
-        for network in able:
-            if not store.missing(network.name):
-                why = f"of those installed it comes first that swaps at {pixel_boost}x{pixel_boost}"
-                return Choice(network.name, why)
-        for network in able:
-            missing = store.missing(network.name)
-            if network.name not in missing:
-                why = f"{network.name} is installed, but {' and '.join(missing)} it needs is not"
-                return Choice(MeshWarp.name, why)
-        return Choice(MeshWarp.name, "the embedded swapper is the only one there is")
-
-    def swapper(self, name: str) -> Swapper[Any]:
-        """The swapper of a known name.
-
-        Raises:
-            WeightsError: A network that it needs is missing or corrupt.
-            RuntimeUnavailable: A network cannot be prepared or run.
-        """
-        if name == MeshWarp.name:
-            return MeshWarp()
-        missing = self.networks.store.missing(name)
-        if missing:
-            raise WeightsMissing(
-                f"The swapper {name} needs {', '.join(missing)}, which is not installed; bring it "
-                "in with `faceswap-engine weights import PATH`."
-            )
-        return self.networks.swapper(self.networks.store.network(name), self)
-
-    def encoder(self, network: Network) -> Encoder:
-        """What makes the sources of a swapping network."""
-        store, source = self.networks.store, network.source
-        if source is None or source.kind == "embedding":
-            return embedding
-        if source.kind == "latent":
-            return Latent(emap(store, network.name))
-        if source.input is not None:
-            return Cut(source.input, alignment_points)
-        crop = Cut(store.network(EMBEDDER).input, alignment_points)
-        converter = self.session(source.converter)
-        return Converted(self.session(EMBEDDER), crop, converter, source.unit)
 
     def arcface(self) -> ArcFace:
         """The embedder of the packs' swappers."""
@@ -367,21 +318,31 @@ class _DeviceNetworks:
             options.detect_every,
         )
 
-    def _installable_swappers(self) -> list[Network]:
-        """The best first."""
-        return [one for one in self.networks.store.installable() if one.role == "swapper"]
 
-
-def _require_network(compute: Compute, swapper: str) -> None:
+def _require_network(compute: Compute, drawing: Drawing) -> None:
     """Refuses a precision where there is no network to run at it.
 
     Raises:
         ParameterError: It is not the precision that all else runs at.
     """
-    if compute.precision != Compute().precision:
+    if compute.precision != Compute().precision and not drawing.takes_precision:
         raise ParameterError(
-            f"precision is {compute.precision!r}, but the swapper {swapper} has no network to run "
-            f"at it; allowed: {Compute().precision}, or the name of a swapper with a network."
+            f"precision is {compute.precision!r}, but the swapper {drawing.choice.name} has no "
+            f"network to run at it; allowed: {Compute().precision}, or the name of a swapper with "
+            "a network."
+        )
+
+
+def _require_arcface(options: AnalysisOptions) -> None:
+    """Refuses another embedder where the targets' identities are weighed.
+
+    Raises:
+        ParameterError: It was named.
+    """
+    if options.embedder not in (AUTO, EMBEDDER):
+        raise ParameterError(
+            f"source_weight blends identities as {EMBEDDER} sees them, and embedder is "
+            f"{options.embedder!r}; allowed with it: {AUTO}, {EMBEDDER}."
         )
 
 

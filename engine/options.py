@@ -19,6 +19,8 @@ SelectorOrder: TypeAlias = Literal[
     "best-worst",
     "worst-best",
 ]
+# What names the best network that is installed.
+AUTO: Final = "auto"
 # "auto", "cpu", "cuda", "cuda:N" (the card of that number, from 0) or "tensorrt".
 Device: TypeAlias = str
 DEVICES: Final = "auto, cpu, cuda, cuda:N, tensorrt"

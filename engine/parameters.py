@@ -31,6 +31,9 @@ from engine.options import (
     Compute,
     Device,
     EncodeOptions,
+    EnhanceOptions,
+    FaceRegion,
+    LimitOptions,
     Precision,
     SelectionRule,
     SelectorMode,
@@ -40,7 +43,9 @@ from engine.options import (
 )
 from engine.values import Gender, Race
 
-PixelBoost: TypeAlias = Literal["128x128", "256x256", "384x384", "512x512", "768x768", "1024x1024"]
+PixelBoost: TypeAlias = Literal[
+    "128x128", "256x256", "384x384", "512x512", "768x768", "1024x1024", "auto"
+]
 
 # The names that the hosted model knows; all others are this engine's own.
 HOSTED: Final = frozenset(
@@ -63,6 +68,9 @@ HOSTED: Final = frozenset(
 _RULE = SelectionRule()
 _ANALYSIS = AnalysisOptions()
 _COMPUTE = Compute()
+_LIMITS = LimitOptions()
+_ENHANCE = EnhanceOptions()
+_SWAP = SwapOptions()
 _CLOCK = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?)")
 
 
@@ -100,9 +108,15 @@ def _none(value: object) -> object:
     return None if value == "none" else value
 
 
-def _paths(value: object) -> object:
+def _listed(value: object) -> object:
+    """One or several, as a tuple."""
     listed = [value] if isinstance(value, str | Path) else value
-    if not isinstance(listed, list | tuple):
+    return tuple(listed) if isinstance(listed, list) else listed
+
+
+def _paths(value: object) -> object:
+    listed = _listed(value)
+    if not isinstance(listed, tuple):
         return listed
     return tuple(str(item) if isinstance(item, Path) else item for item in listed)
 
@@ -118,6 +132,14 @@ Seconds: TypeAlias = Annotated[
     Allowed('seconds from 0, as a number or as "HH:MM:SS.mmm"'),
 ]
 Age: TypeAlias = Annotated[int, Field(ge=0, le=100), Allowed("a whole number from 0 to 100")]
+Share: TypeAlias = Annotated[
+    float, Field(ge=0, le=1, allow_inf_nan=False), Allowed("a number from 0 to 1")
+]
+Pictures: TypeAlias = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(_paths, json_schema_input_type=str | list[str]),
+    Allowed("a path or a list of paths"),
+]
 
 
 class SwapParameters(BaseModel):
@@ -142,9 +164,7 @@ class SwapParameters(BaseModel):
     ] = Field(None, description="Keep only faces read as this race; needs the fairface weights.")
     face_selector_age_start: Age = Field(0, description="Youngest age that is kept.")
     face_selector_age_end: Age = Field(100, description="Oldest age that is kept.")
-    reference_face_distance: Annotated[
-        float, Field(ge=0, le=1, allow_inf_nan=False), Allowed("a number from 0 to 1")
-    ] = Field(
+    reference_face_distance: Share = Field(
         _RULE.reference_distance,
         description="Greatest distance (1 - cosine) to the reference face that is a match.",
     )
@@ -153,18 +173,31 @@ class SwapParameters(BaseModel):
         description="Frame that the reference face is read from, counted in the whole target; "
         "1 is the first, and so is 0.",
     )
-    pixel_boost: PixelBoost = Field("384x384", description="Resolution the face is swapped at.")
+    pixel_boost: PixelBoost = Field(
+        "384x384",
+        description="Resolution the face is swapped at; auto is what each face's size is worth.",
+    )
 
     # This engine's own.
     reference_face_position: Annotated[int, Field(ge=0), Allowed("a whole number from 0")] = Field(
         _RULE.reference_position,
         description="Which of the reference's ordered, filtered faces; 0 is the first.",
     )
-    reference_image: Annotated[
-        tuple[Annotated[str, Field(min_length=1)], ...],
-        BeforeValidator(_paths, json_schema_input_type=str | list[str]),
-        Allowed("a path or a list of paths"),
-    ] = Field((), description="Pictures of the person to replace, instead of a reference frame.")
+    reference_image: Pictures = Field(
+        (), description="Pictures of the person to replace, instead of a reference frame."
+    )
+    extra_source_image: Pictures = Field(
+        (),
+        description="More pictures of the person to put in; a swapper that takes an embedding "
+        "averages them.",
+    )
+    source_weight: Annotated[
+        float, Field(ge=0, le=1.5, allow_inf_nan=False), Allowed("a number from 0 to 1.5")
+    ] = Field(
+        _SWAP.source_weight,
+        description="How much of the source's identity is put in: 0 is the target's own, 1 the "
+        "source's, more is further from the target's.",
+    )
     swapper: Annotated[str, Field(min_length=1), Allowed('"auto" or the name of a swapper')] = (
         Field("auto", description="What swaps the face; auto takes the best that is installed.")
     )
@@ -173,7 +206,8 @@ class SwapParameters(BaseModel):
     )
     precision: Precision = Field(
         _COMPUTE.precision,
-        description="Arithmetic of the swapper's network; fp16 is tested against fp32 first.",
+        description="Arithmetic of the swapper's and the restorer's network; fp16 is tested "
+        "against fp32 first, int8 runs on the CPU and must be calibrated first.",
     )
     vram: Annotated[
         float | None,
@@ -195,6 +229,45 @@ class SwapParameters(BaseModel):
     landmarker: Annotated[
         str, Field(min_length=1), Allowed('"auto" or the name of a landmark network')
     ] = Field(_ANALYSIS.landmarker, description="What faces are aligned by; auto takes the mesh.")
+    enhance: Annotated[
+        str | None, Field(min_length=1), Allowed('"auto", the name of a restorer, or null')
+    ] = Field(
+        _ENHANCE.enhancer,
+        description="What draws swapped faces anew; auto takes the best that is installed, null "
+        "leaves them as they are.",
+    )
+    enhance_blend: Share = Field(
+        _ENHANCE.blend, description="How much of the restorer's answer shows."
+    )
+    enhance_fidelity: Share = Field(
+        _ENHANCE.fidelity,
+        description="How closely codeformer keeps to the swapped face; 0 is its own idea of it.",
+    )
+    occluder: Annotated[
+        str | None, Field(min_length=1), Allowed('"auto", the name of an occluder, or null')
+    ] = Field(
+        _LIMITS.occluder,
+        description="What finds things before the face, which stay; auto takes the best that is "
+        "installed.",
+    )
+    face_region: Annotated[
+        tuple[FaceRegion, ...],
+        BeforeValidator(_listed, json_schema_input_type=FaceRegion | list[FaceRegion]),
+        Allowed(f"of {', '.join(get_args(FaceRegion))} one or a list"),
+    ] = Field((), description="The only parts of the face to swap, instead of all of it.")
+    parser: Annotated[str, Field(min_length=1), Allowed('"auto" or the name of a face parser')] = (
+        Field(
+            _LIMITS.parser,
+            description="What tells the parts apart; auto takes the best that is installed.",
+        )
+    )
+    keep_mouth: bool = Field(
+        _LIMITS.keep_mouth, description="Leave the target's own mouth, lips and all."
+    )
+    match_colour: bool = Field(
+        _LIMITS.match_colour,
+        description="Move the swapped face's colours to those of the target's face.",
+    )
     detect_rotated: bool = Field(
         _ANALYSIS.detect_rotated,
         description="Also look for heads turned by 90, 180 and 270 degrees.",
@@ -243,6 +316,11 @@ class SwapParameters(BaseModel):
                 f"vram is {self.vram:g} and device is {self.device}; "
                 "allowed: a limit with the device auto, cuda or cuda:N."
             )
+        if self.precision == "int8" and self.device not in ("auto", "cpu"):
+            problems.append(
+                f"precision is int8 and device is {self.device}; "
+                "allowed: int8 with the device auto or cpu, as it is made for the CPU."
+            )
         if problems:
             raise ValueError(" ".join(problems))
         return self
@@ -275,7 +353,21 @@ class SwapParameters(BaseModel):
             ),
             encode=EncodeOptions(codec=self.video_codec, crf=self.crf, preset=self.preset),
             trim=Trim(start=self.start, end=self.end),
-            pixel_boost=int(self.pixel_boost.partition("x")[0]),
+            limits=LimitOptions(
+                occluder=self.occluder,
+                regions=self.face_region,
+                parser=self.parser,
+                keep_mouth=self.keep_mouth,
+                match_colour=self.match_colour,
+            ),
+            enhance=EnhanceOptions(
+                enhancer=self.enhance, blend=self.enhance_blend, fidelity=self.enhance_fidelity
+            ),
+            pixel_boost=(
+                None if self.pixel_boost == "auto" else int(self.pixel_boost.partition("x")[0])
+            ),
+            extra_sources=tuple(map(Path, self.extra_source_image)),
+            source_weight=self.source_weight,
             overwrite=self.overwrite,
             content_check=self.content_check,
         )

@@ -35,6 +35,9 @@ LOSSY_ENCODERS: Final = frozenset(
     }
 )  # fmt: skip
 
+# Parameters that name several pictures.
+_LISTS: Final = ("reference_image", "extra_source_image")
+
 # Looks at the file that a field names; it may refuse it by raising.
 Check: TypeAlias = Callable[[str, Path], None]
 
@@ -81,9 +84,10 @@ class JobBounds:
     def check_inputs(self, request: Mapping[str, Any], tell: Tell) -> None:
         """Decodes a job's inputs, whose headers may have lied. Raises as `check_pictures` does."""
         bounds = Bounds(pixels=self.pixels, seconds=self.seconds)
-        references = request["parameters"].get("reference_image", ())
         given = {"source_image": request["source_image"], "target": request["target"]}
-        given |= {f"reference_image-{n}": one for n, one in enumerate(references)}
+        for name in _LISTS:
+            pictures = request["parameters"].get(name, ())
+            given |= {f"{name}-{n}": one for n, one in enumerate(pictures)}
         for name, path in given.items():
             check_pictures(Path(path), name, bounds, lambda: tell(0, None))
 
@@ -151,7 +155,12 @@ class Intake:
     def _request(self, call: SwapCall, folder: Path) -> dict[str, Any]:
         """The call as the store keeps it: with paths that any process of this machine can read."""
         given = {"source_image": call.source_image, "target": call.target}
-        given |= {f"reference_image-{n}": one for n, one in enumerate(call.reference_image)}
+        lists = {
+            name: {f"{name}-{n}": one for n, one in enumerate(getattr(call, name))}
+            for name in _LISTS
+        }
+        for named in lists.values():
+            given |= named
         paths, problems = {}, []
         for name, value in given.items():
             try:
@@ -165,12 +174,10 @@ class Intake:
             output = named_output(call.output)
             check_output(output, overwrite=call.overwrite, inputs=tuple(paths.values()))
         how = call.swap_parameters()
-        source, target, *references = map(str, paths.values())
-        if references:
-            how["reference_image"] = references
+        how |= {name: [str(paths[one]) for one in named] for name, named in lists.items() if named}
         request = {
-            "source_image": source,
-            "target": target,
+            "source_image": str(paths["source_image"]),
+            "target": str(paths["target"]),
             "output": None if output is None else str(output),
             "base64": call.base64,
             "parameters": how,

@@ -308,6 +308,14 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A swapper by name, and why it was this one."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class VideoInfo:
     """What a target is, read without decoding more than the first frame.
 

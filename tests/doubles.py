@@ -28,9 +28,10 @@ class IdentitySwapper:
 
     name: str = "identity"
     template: Template = FIVE
+    averages: bool = False
 
-    def prepare(self, portrait: Portrait) -> str:
-        return portrait.name
+    def prepare(self, portraits: Sequence[Portrait]) -> str:
+        return portraits[0].name
 
     def swap(self, targets: Sequence[Aligned], sources: Sequence[str]) -> list[Patch]:
         assert len(targets) == len(sources)
@@ -43,9 +44,10 @@ class TintedSwapper:
 
     name: str = "tinted"
     template: Template = FIVE
+    averages: bool = False
 
-    def prepare(self, portrait: Portrait) -> Tint:
-        red, green, blue = portrait.pixels.reshape(-1, 3).mean(axis=0).tolist()
+    def prepare(self, portraits: Sequence[Portrait]) -> Tint:
+        red, green, blue = portraits[0].pixels.reshape(-1, 3).mean(axis=0).tolist()
         return red, green, blue
 
     def swap(self, targets: Sequence[Aligned], sources: Sequence[tuple[float, ...]]) -> list[Patch]:

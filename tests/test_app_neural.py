@@ -13,8 +13,8 @@ from engine.app import Engine, _Networks
 from engine.errors import ParameterError, RuntimeUnavailable, WeightsMissing
 from engine.media.decode import read_image
 from engine.options import Compute
-from engine.pipeline.report import Choice
 from engine.runtime.weights import WeightStore
+from engine.values import Choice
 from tests.footage import MAN, STRANGER, TWO, asset, picture, write_clip, write_png
 from tests.swappers import stand_ins
 
@@ -45,7 +45,7 @@ def apart(one: Path, other: Path) -> float:
 
 
 def choice(store: WeightStore, asked: str, boost: int) -> Choice:
-    return _Networks(store, 1).on(Compute("cpu")).choice(asked, boost)
+    return _Networks(store, 1).on(Compute("cpu")).drawers.choice(asked, boost)
 
 
 def test_the_first_installed_swapper_is_taken_and_the_source_is_read_for_it(
@@ -95,7 +95,7 @@ def test_a_swapper_without_its_embedder_is_passed_over_and_says_so(
 def test_what_cannot_do_the_pixel_boost_is_passed_over_or_refused(
     still: Path, tmp_path: Path
 ) -> None:
-    stand_ins.identity(tmp_path / "hyperswap_1a_256.onnx", 256)
+    stand_ins.identity(tmp_path / "hyperswap_1a_256.onnx")
     stand_ins.embedder(tmp_path / "w600k_r50.onnx")
     store = WeightStore(user_folder=tmp_path / "weights")
     store.import_path(tmp_path)

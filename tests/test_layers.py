@@ -31,6 +31,7 @@ ROWS = {
     "pipeline": 4,
     "parameters": 4,
     "analysers": 4,
+    "drawers": 4,
     "app": 5,
     "jobs": 5,
     "inspect": 5,

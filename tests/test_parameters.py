@@ -110,7 +110,7 @@ def test_what_is_documented_is_taken(name: str, value: object) -> None:
         ("device", "cuda:"),
         ("device", "cuda:-1"),
         ("device", "cuda\n"),
-        ("precision", "int8"),
+        ("precision", "int4"),
         ("vram", 0),
         ("vram", "4"),
         ("detector", ""),
@@ -121,6 +121,14 @@ def test_what_is_documented_is_taken(name: str, value: object) -> None:
         ("detect_every", 31),
         ("crf", 64),
         ("crf", float("inf")),
+        ("source_weight", 1.6),
+        ("enhance_blend", 80),
+        ("enhance_fidelity", -0.1),
+        ("enhance", ""),
+        ("occluder", 1),
+        ("face_region", "beard"),
+        ("extra_source_image", 3),
+        ("keep_mouth", "yes"),
         ("start", -1),
         ("start", "1:60"),
         ("end", "soon"),
@@ -136,10 +144,10 @@ def test_an_error_names_the_field_the_value_and_what_is_allowed(name: str, value
 
 def test_all_problems_come_at_once() -> None:
     with pytest.raises(ParameterError) as raised:
-        parse({"crf": -1, "device": "tpu", "colour": "red", "reference_image": [1, 2, 3]})
+        parse({"crf": -1, "device": "tpu", "zoom": "red", "reference_image": [1, 2, 3]})
     message = str(raised.value)
     assert message.count("allowed:") == 4
-    for words in ("crf is -1", "device is 'tpu'", "colour is no parameter", "reference_image is 1"):
+    for words in ("crf is -1", "device is 'tpu'", "zoom is no parameter", "reference_image is 1"):
         assert words in message
 
 
@@ -326,3 +334,20 @@ def test_a_limit_of_memory_is_for_cuda(device: str) -> None:
     with pytest.raises(ParameterError, match=rf"vram is 4 and device is {device}"):
         parse({"device": device, "vram": 4})
     assert parse({"device": "cuda:1", "vram": 4}).compute() == Compute("cuda:1", "fp32", 4.0)
+
+
+def test_int8_is_for_the_cpu() -> None:
+    with pytest.raises(ParameterError, match=r"precision is int8 and device is cuda:1"):
+        parse({"device": "cuda:1", "precision": "int8"})
+    assert parse({"device": "auto", "precision": "int8"}).compute() == Compute("auto", "int8")
+
+
+def test_regions_may_be_one_or_a_list() -> None:
+    assert parse({"face_region": "nose"}).options().limits.regions == ("nose",)
+    assert parse({"face_region": ["nose", "skin"]}).options().limits.regions == ("nose", "skin")
+    with pytest.raises(ParameterError, match=r"face_region is 'ear'; allowed: of skin, .*a list"):
+        parse({"face_region": ["nose", "ear"]})
+
+
+def test_pixel_boost_may_be_left_to_each_face() -> None:
+    assert parse({"pixel_boost": "auto"}).options().pixel_boost is None

@@ -21,6 +21,9 @@ from engine.errors import EngineError, MediaError, ParameterError, WeightsError
 from engine.options import (
     DEVICES,
     AnalysisOptions,
+    EnhanceOptions,
+    FaceRegion,
+    LimitOptions,
     Precision,
     SelectionRule,
     SelectorMode,
@@ -35,7 +38,9 @@ STOPPED = 130
 
 _RULE = SelectionRule()
 _ANALYSIS = AnalysisOptions()
-_SIDES = ("128x128", "256x256", "384x384", "512x512", "768x768", "1024x1024")
+_LIMITS = LimitOptions()
+_ENHANCE = EnhanceOptions()
+_SIDES = ("128x128", "256x256", "384x384", "512x512", "768x768", "1024x1024", "auto")
 
 EPILOG = """Exit codes:
 0    done
@@ -51,10 +56,11 @@ EPILOG = """Exit codes:
 130  stopped
 143  ended by SIGTERM"""
 
-WHICH, WHO, HOW, FILES = (
+WHICH, WHO, HOW, SHOWN, FILES = (
     "Which faces",
     "The reference: who is replaced",
     "How they are swapped",
+    "What of it shows",
     "Files and encoding",
 )
 
@@ -357,10 +363,28 @@ def swap(
             rich_help_panel=WHO,
         ),
     ] = None,
+    extra_source_image: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Another picture of the person in SOURCE, averaged by swappers that take an "
+            "embedding; may be repeated.",
+            show_default=False,
+            metavar="PICTURE",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    source_weight: Annotated[
+        str,
+        typer.Option(
+            help="How much of the source's identity is put in, 0 (the target's own) to 1.5.",
+            metavar="NUMBER",
+            rich_help_panel=HOW,
+        ),
+    ] = "1",
     pixel_boost: Annotated[
         str,
         typer.Option(
-            help=f"Resolution the face is swapped at: {_words(_SIDES)}.",
+            help=f"Resolution the face is swapped at: {_words(_SIDES)} (what its size is worth).",
             metavar="SIZE",
             rich_help_panel=HOW,
         ),
@@ -377,7 +401,8 @@ def swap(
     precision: Annotated[
         str,
         typer.Option(
-            help=f"Arithmetic of the swapper's network: {_words(get_args(Precision))}.",
+            help=f"Arithmetic of the swapper's and the restorer's network: "
+            f"{_words(get_args(Precision))}.",
             metavar="PRECISION",
             rich_help_panel=HOW,
         ),
@@ -401,6 +426,74 @@ def swap(
             help="Refuse explicit material before anything is written.", rich_help_panel=HOW
         ),
     ] = True,
+    enhance: Annotated[
+        str | None,
+        typer.Option(
+            help="Restorer that draws swapped faces anew, or auto (default: none).",
+            show_default=False,
+            metavar="NAME",
+            rich_help_panel=SHOWN,
+        ),
+    ] = None,
+    enhance_blend: Annotated[
+        str,
+        typer.Option(
+            help="How much of the restorer's answer shows, 0 to 1.",
+            metavar="NUMBER",
+            rich_help_panel=SHOWN,
+        ),
+    ] = str(_ENHANCE.blend),
+    enhance_fidelity: Annotated[
+        str,
+        typer.Option(
+            help="How closely codeformer keeps to the swapped face, 0 to 1.",
+            metavar="NUMBER",
+            rich_help_panel=SHOWN,
+        ),
+    ] = str(_ENHANCE.fidelity),
+    occluder: Annotated[
+        str | None,
+        typer.Option(
+            help="What finds things before the face, which stay, or auto (default: none).",
+            show_default=False,
+            metavar="NAME",
+            rich_help_panel=SHOWN,
+        ),
+    ] = None,
+    face_region: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Swap only this part of the face: {_words(get_args(FaceRegion))}; "
+            "may be repeated.",
+            show_default=False,
+            metavar="REGION",
+            rich_help_panel=SHOWN,
+        ),
+    ] = None,
+    parser: Annotated[
+        str,
+        typer.Option(
+            help="What tells those parts apart; auto takes the best that is installed.",
+            metavar="NAME",
+            rich_help_panel=SHOWN,
+        ),
+    ] = _LIMITS.parser,
+    keep_mouth: Annotated[
+        bool,
+        typer.Option(
+            "--keep-mouth",
+            help="Leave the target's own mouth, lips and all.",
+            rich_help_panel=SHOWN,
+        ),
+    ] = _LIMITS.keep_mouth,
+    match_colour: Annotated[
+        bool,
+        typer.Option(
+            "--match-colour",
+            help="Move the swapped face's colours to those of the target's face.",
+            rich_help_panel=SHOWN,
+        ),
+    ] = _LIMITS.match_colour,
     video_codec: Annotated[
         str | None,
         typer.Option(
@@ -474,6 +567,8 @@ def swap(
                 reference_frame_number=_number(reference_frame_number),
                 reference_face_position=_number(reference_face_position),
                 reference_image=reference_image or [],
+                extra_source_image=extra_source_image or [],
+                source_weight=_number(source_weight),
                 pixel_boost=pixel_boost,
                 swapper=swapper,
                 device=device,
@@ -485,6 +580,14 @@ def swap(
                 detect_rotated=detect_rotated,
                 detect_every=_number(detect_every),
                 content_check=content_check,
+                enhance=enhance,
+                enhance_blend=_number(enhance_blend),
+                enhance_fidelity=_number(enhance_fidelity),
+                occluder=occluder,
+                face_region=face_region or [],
+                parser=parser,
+                keep_mouth=keep_mouth,
+                match_colour=match_colour,
                 video_codec=video_codec,
                 crf=None if crf is None else _number(crf),
                 preset=preset,

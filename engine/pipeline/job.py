@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from engine.compose.contract import Limiter
+from engine.enhance.contract import Enhancer
 from engine.errors import MediaError, NoFaceFound
 from engine.faces.analyser import FaceAnalyser
 from engine.faces.hands import HandFinder
@@ -21,9 +23,10 @@ from engine.media.samples import sampled_frames
 from engine.media.still import write_image
 from engine.options import SwapOptions, Trim
 from engine.pipeline.flow import Stopwatch
-from engine.pipeline.report import Choice, Content, Reference, Selection, StageSeconds, SwapReport
+from engine.pipeline.report import Content, Reference, Selection, StageSeconds, SwapReport
 from engine.pipeline.run import Progress, Tally, Threads, swapped_frames
-from engine.pipeline.stages import FaceSwap
+from engine.pipeline.sizes import Sizes
+from engine.pipeline.stages import FaceSwap, assign
 from engine.pipeline.unused import unused
 from engine.pixels.planes import region
 from engine.selection import choose, nearest, reference_face
@@ -34,6 +37,7 @@ from engine.values import (
     Analysed,
     Attributes,
     Calibration,
+    Choice,
     Embedding,
     Face,
     Frame,
@@ -46,6 +50,7 @@ from engine.values import (
 Observe: TypeAlias = Callable[[Progress], None]
 
 _MANY = 0.1  # of the chosen faces: if more faded, the output will not be what was hoped for
+_STRANGER = 0.8  # in ArcFace's space two pictures of one person are hardly ever further apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +68,23 @@ class Request:
 class Tools:
     """What it is swapped with. The analysers differ in what they read off the faces.
 
-    `portraits` finds faces and no more, `references` reads what names the reference face, `frames`
-    what each frame's selection needs; `hands` finds what is before them. `calibration` is that of
-    the references' and the frames' embedder. `classifier` is None where the content check is off.
+    `portraits` finds faces and reads what the swapper takes of them, `references` reads what names
+    the reference face, `frames` what each frame's selection needs; `hands` finds what is before
+    them. `calibration` is that of the references' and the frames' embedder. `classifier` is None
+    where the content check is off.
+
+    `networks` names what works on faces besides the swapper, `sides` are the crops' sides that may
+    be taken, `at_once` is how many frames are swapped together, and `notes` tell of the networks.
     """
 
     swapper: Swapper[Any]
     choice: Choice
+    limiters: tuple[Limiter, ...]
+    enhancer: Enhancer | None
+    networks: Mapping[str, str]
+    sides: tuple[int, ...]
+    at_once: int
+    notes: tuple[str, ...]
     device: str
     portraits: FaceAnalyser
     references: FaceAnalyser
@@ -103,15 +118,16 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     check_output(
         request.output,
         overwrite=options.overwrite,
-        inputs=(request.source, request.target, *rule.reference_images),
+        inputs=(
+            request.source,
+            *options.extra_sources,
+            request.target,
+            *rule.reference_images,
+        ),
     )
     _check_kind(request, info)
-    source_check = _check(tools.classifier, request.source)
+    sources = Sources.read(request, tools)
     target_check = _check(tools.classifier, request.target)
-
-    picture = read_image(request.source)
-    if source_check is not None:
-        source_check.look(picture)
     if target_check is not None and info.kind == "video":
         target_check.preview(
             sampled_frames(
@@ -122,13 +138,13 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
                 most=PREVIEWED,
             )
         )
-    face, notes = largest_face(picture, tools.portraits, "source_image", request.source)
-    notes = (*_moving(request.source), *notes)
     known = known_faces(request, tools.references)
     swap = FaceSwap(
         tools.swapper,
-        tools.swapper.prepare([_portrait(request.source, picture, face)]),
-        options.pixel_boost,
+        tools.swapper.prepare(sources.portraits),
+        tools.limiters,
+        options.limits.match_colour,
+        tools.enhancer,
     )
     run = _Run(
         request=request,
@@ -144,9 +160,13 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
             else None
         ),
         watch=Stopwatch(),
-        marks=synthetic_marks(tools.choice.name, content_checked=target_check is not None),
+        marks=synthetic_marks(
+            ", ".join((tools.choice.name, *tools.networks.values())),
+            content_checked=target_check is not None,
+        ),
     )
     warnings = run.picture() if info.kind == "image" else run.video(info, observe)
+    warnings = (*sources.warnings, *warnings)
     tally = run.tally
     if not tally.faces_chosen:
         warnings = (*warnings, _nothing_swapped(tally, options))
@@ -163,6 +183,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         seconds=time.perf_counter() - began,
         stage_seconds=StageSeconds(**run.watch.seconds),
         swapper=tools.choice,
+        networks=tools.networks,
         device=tools.device,
         selection=Selection(
             mode=rule.mode,
@@ -172,11 +193,75 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
             mean_accepted=tally.mean_accepted,
             nearest_rejected=tally.nearest_rejected,
         ),
-        content=_content(source_check, target_check),
-        notes=tuple(dict.fromkeys((*notes, *known.notes, *unused(options, info.kind)))),
+        content=_content(sources.score, target_check),
+        notes=tuple(
+            dict.fromkeys(
+                (
+                    *tools.notes,
+                    *sources.notes,
+                    *known.notes,
+                    *unused(options, info.kind, averages=tools.swapper.averages),
+                )
+            )
+        ),
         warnings=warnings,
         parameters=request.parameters,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sources:
+    """The portraits of the person to put in, and what is to be said of them."""
+
+    portraits: tuple[Portrait, ...]
+    score: float | None  # the content check's highest, if it ran
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def read(cls, request: Request, tools: Tools) -> Sources:
+        """The source's largest face and, if the swapper averages, those of the extra pictures.
+
+        Raises:
+            MediaError: A picture cannot be read.
+            NoFaceFound: A picture shows none.
+            ContentBlocked: The content check refused a picture.
+        """
+        given = [("source_image", request.source)]
+        if tools.swapper.averages:
+            given += (("extra_source_image", path) for path in request.options.extra_sources)
+        scores: list[float] = []
+        portraits: list[Portrait] = []
+        notes: list[str] = []
+        for field, path in given:
+            picture = read_image(path)
+            check = _check(tools.classifier, path)
+            if check is not None:
+                scores.append(check.look(picture))
+            face, several = largest_face(picture, tools.portraits, field, path)
+            portraits.append(_portrait(path, picture, face))
+            notes += (*_moving(path), *several)
+        return cls(
+            tuple(portraits),
+            max(scores, default=None),
+            tuple(notes),
+            tuple(_strangers(portraits, given)),
+        )
+
+
+def _strangers(portraits: Sequence[Portrait], given: Sequence[tuple[str, Path]]) -> Iterator[str]:
+    """A warning for each further portrait that may show somebody else than the first."""
+    first = portraits[0].face.embedding
+    for portrait, (field, path) in zip(portraits[1:], given[1:], strict=True):
+        other = portrait.face.embedding
+        if first is None or other is None:
+            continue
+        distance = 1 - float(first @ other)
+        if distance > _STRANGER:
+            yield (
+                f"{field} {path} may show another person than the source: it is at a distance of "
+                f"{distance:.2f}, and who is averaged should be one."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -192,6 +277,11 @@ class _Run:
     watch: Stopwatch
     marks: Mapping[str, str]
 
+    def plan(self, stream: Iterable[Analysed]) -> Iterator[Planned]:
+        """The frames with the faces that are chosen, and how large each is swapped."""
+        sizes = Sizes(self.tools.sides, self.tools.swapper.template)
+        return sizes.settle(assign(stream, self.choose))
+
     def video(self, info: VideoInfo, observe: Observe | None) -> tuple[str, ...]:
         """Swap a video; returns what to warn of."""
         request, options = self.request, self.request.options
@@ -205,11 +295,12 @@ class _Run:
         frames = swapped_frames(
             read_frames(request.target, options.trim, warn=warnings.append),
             self._analyse,
-            self.choose,
+            self.plan,
             self.swap,
             tally=self.tally,
             watch=self.watch,
             workers=self.tools.threads.workers,
+            at_once=self.tools.at_once,
         )
         with self.watch.stage("encode"), closing(frames):
             written = write_video(
@@ -233,11 +324,10 @@ class _Run:
             if self.check is not None:
                 self.check.look(frame)
             faces = self.tools.frames.analyse_picture(frame)
-            chosen = self.choose(faces)
-            hands = self.tools.hands.find(frame, chosen)
-        planned = self.tally.count(Planned(frame, faces, chosen, hands))
+            hands = self.tools.hands.find(frame, self.choose(faces))
+        planned = [self.tally.count(shot) for shot in self.plan([Analysed(frame, faces, hands)])]
         with self.watch.stage("swap"):
-            result = self.tally.count_swapped(self.swap(planned))
+            (result,) = map(self.tally.count_swapped, self.swap(planned))
         with self.watch.stage("encode"):
             written = write_image(
                 result,
@@ -360,14 +450,14 @@ def _check(classifier: Classifier | None, what: Path) -> ContentCheck | None:
     return None if classifier is None else ContentCheck(classifier, str(what))
 
 
-def _content(source: ContentCheck | None, target: ContentCheck | None) -> Content:
-    if source is None or target is None:
+def _content(source_score: float | None, target: ContentCheck | None) -> Content:
+    if target is None:
         return Content(checked=False, limit=LIMIT, sample_seconds=SAMPLE_SECONDS)
     return Content(
         checked=True,
         limit=LIMIT,
         sample_seconds=SAMPLE_SECONDS,
-        source_score=source.highest,
+        source_score=source_score,
         target_score=target.highest,
         target_previewed=target.looks_before,
         target_samples=target.looks - target.looks_before,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.options import SelectorMode
-from engine.values import Attributes, Box
+from engine.values import Attributes, Box, Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,6 @@ class StageSeconds:
     analyse: float = 0.0
     swap: float = 0.0
     encode: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A swapper by name, and why it was this one."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +70,8 @@ class SwapReport:
     """How one swap went. `notes` explain choices, `warnings` ask for a look at the output.
 
     `faces_faded` counts the chosen faces that the output shows as they were: the swapper faded out
-    there, or hands cover them. They are not among `faces_swapped`.
+    there, or hands cover them. They are not among `faces_swapped`. `networks` names what worked on
+    the swapped faces besides the swapper, by the parameter that asked for it.
     """
 
     output: Path
@@ -91,6 +84,7 @@ class SwapReport:
     seconds: float
     stage_seconds: StageSeconds
     swapper: Choice
+    networks: Mapping[str, str]
     device: str
     selection: Selection
     content: Content

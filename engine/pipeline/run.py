@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TypeAlias
 
 from engine.pipeline.flow import Stopwatch, ordered_map, prefetch
-from engine.pipeline.stages import Choose, Swapped, assign
+from engine.pipeline.stages import Swapped
 from engine.values import Analysed, Face, Frame, Planned
 
 Analyse: TypeAlias = Callable[[Iterable[Frame]], Iterator[Analysed]]
-Swap: TypeAlias = Callable[[Planned], Swapped]
+Plan: TypeAlias = Callable[[Iterable[Analysed]], Iterator[Planned]]
+Swap: TypeAlias = Callable[[Sequence[Planned]], list[Swapped]]
 
 # Frames that may wait between two stages: enough to even out slow frames, and a bound on memory.
 DEPTH = 8
@@ -104,24 +106,40 @@ def _least(known: float | None, new: float) -> float:
 def swapped_frames(
     frames: Iterable[Frame],
     analyse: Analyse,
-    choose: Choose,
+    plan: Plan,
     swap: Swap,
     *,
     tally: Tally,
     watch: Stopwatch,
     workers: int,
+    at_once: int = 1,
 ) -> Generator[Frame]:
     """The finished frames, in order: decoded and analysed in a thread each, swapped by `workers`.
 
-    However it ends, every stage is closed and every thread has ended when this generator has.
+    `swap` is given `at_once` frames at a time. However it ends, every stage is closed and every
+    thread has ended when this generator has.
     """
     with ExitStack() as stages:
         decoded = stages.enter_context(closing(prefetch(watch.timed("decode", frames), DEPTH)))
         analysed = stages.enter_context(
             closing(prefetch(watch.timed("analyse", analyse(watch.timed(None, decoded))), DEPTH))
         )
-        planned = map(tally.count, assign(analysed, choose))
+        planned = map(tally.count, plan(analysed))
         swapped = stages.enter_context(
-            closing(ordered_map(watch.call("swap", swap), planned, workers, DEPTH))
+            closing(
+                ordered_map(
+                    watch.call("swap", swap),
+                    _batched(planned, at_once),
+                    workers,
+                    max(workers, DEPTH // at_once),
+                )
+            )
         )
-        yield from map(tally.count_swapped, swapped)
+        yield from map(tally.count_swapped, chain.from_iterable(swapped))
+
+
+def _batched(stream: Iterable[Planned], size: int) -> Iterator[list[Planned]]:
+    """The stream in lists of `size`, the last one perhaps shorter."""
+    stream = iter(stream)
+    while some := list(islice(stream, size)):
+        yield some

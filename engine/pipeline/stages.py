@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Generic, TypeAlias
 
 import numpy as np
 
+from engine.compose.colour import matched
+from engine.compose.contract import Limiter
+from engine.compose.limits import limited
 from engine.compose.occlusion import before, behind
 from engine.compose.paste import is_seen, paste
+from engine.enhance.contract import Enhancer
 from engine.faces.identity import alignment_points
 from engine.geometry import affine
 from engine.geometry.templates import in_pixels
 from engine.pixels.align import frame_crop
+from engine.pixels.warp import carried
 from engine.swappers.contract import SourceT, Swapper
-from engine.values import Aligned, Analysed, Face, Frame, Planned, Template
+from engine.values import Affine, Aligned, Analysed, Face, Frame, Patch, Planned, Template
 
 _FIVE = 5
 
@@ -28,8 +34,8 @@ def assign(stream: Iterable[Analysed], choose: Choose) -> Iterator[Planned]:
         yield Planned(shot.frame, shot.faces, choose(shot.faces), shot.hands)
 
 
-def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
-    """The crop of `size` x `size` pixels in which the face lies nearest to the template.
+def crop_map(face: Face, template: Template, size: int) -> Affine:
+    """The similarity from display space to the crop in which the face lies nearest to the template.
 
     A template of five points is met by the face's five, any other by its mesh.
 
@@ -38,12 +44,18 @@ def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
     """
     five = len(template.points) == _FIVE
     points = alignment_points(face) if five else face.mesh.points[:, :2]
-    to_crop = affine.fit_similarity(points, in_pixels(template, size))
+    return affine.fit_similarity(points, in_pixels(template, size))
+
+
+def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
+    """The crop of `size` x `size` pixels that `crop_map` leads to; raises as it does."""
+    to_crop = crop_map(face, template, size)
     return Aligned(
         pixels=frame_crop(frame, to_crop, size),
         to_crop=to_crop,
         mesh=affine.apply(to_crop, face.mesh.points.astype(np.float32)),
         score=face.mesh.score,
+        embedding=face.embedding,
     )
 
 
@@ -60,25 +72,79 @@ class Swapped:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceSwap(Generic[SourceT]):
-    """Swaps the chosen faces of one frame: align, swap, paste. Pure, so it runs in any thread.
+    """Swaps the chosen faces of some frames: align, swap, limit, paste, enhance, paste.
 
-    `size` is the crop's side in pixels. What is before a face, a hand or
-    a nearer face, stays as it is, whatever the swapper.
-    A frame of which no face was chosen is returned as it is.
+    Pure, so it runs in any thread; the faces of all its frames go through the networks together.
+    `limiters` say where the swap may show; what is before a face, a hand or a nearer face, stays as
+    it is whatever they say. With `match_colour`, the swapped faces take the colours of the
+    target's. The `enhancer`, if any, sees the faces as they were pasted, and shows where the swap
+    does. A frame of which no face was chosen is returned as it is.
     """
 
     swapper: Swapper[SourceT]
     source: SourceT
-    size: int
+    limiters: tuple[Limiter, ...] = ()
+    match_colour: bool = False
+    enhancer: Enhancer | None = None
 
-    def __call__(self, planned: Planned) -> Swapped:
-        if not planned.chosen:
-            return Swapped(planned.frame, 0)
+    def __call__(self, shots: Sequence[Planned]) -> list[Swapped]:
+        """The finished frames, in order; the sizes of their crops are settled."""
+        patches = iter(self._patches(shots))
+        works = [_pasted(shot, islice(patches, len(shot.chosen))) for shot in shots]
+        if self.enhancer is not None:
+            works = _enhanced(works, self.enhancer)
+        return [Swapped(work.frame, len(work.seen)) for work in works]
+
+    def _patches(self, shots: Sequence[Planned]) -> list[Patch]:
+        """What is to be pasted for each chosen face of each frame, in that order."""
         template = self.swapper.template
-        targets = [align(planned.frame, face, template, self.size) for face in planned.chosen]
-        patches = self.swapper.swap(targets, [self.source] * len(targets))
-        patches = [
-            behind(patch, planned.hands, before(face, planned.faces))
-            for patch, face in zip(patches, planned.chosen, strict=True)
+        targets = [
+            align(shot.frame, face, template, size)
+            for shot in shots
+            for face, size in zip(shot.chosen, shot.sizes, strict=True)
         ]
-        return Swapped(paste(planned.frame, patches), sum(map(is_seen, patches)))
+        if not targets:
+            return []
+        patches = self.swapper.swap(targets, [self.source] * len(targets))
+        if self.match_colour:
+            patches = [matched(*pair) for pair in zip(targets, patches, strict=True)]
+        return limited(targets, patches, self.limiters)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """A frame, and the faces whose swap is to be seen in it, with their patches."""
+
+    frame: Frame
+    seen: tuple[tuple[Face, Patch], ...]
+
+
+def _pasted(shot: Planned, patches: Iterable[Patch]) -> _Work:
+    """The frame with its patches behind what is before the faces."""
+    placed = [
+        (face, behind(patch, shot.hands, before(face, shot.faces)))
+        for face, patch in zip(shot.chosen, patches, strict=True)
+    ]
+    frame = paste(shot.frame, [patch for _, patch in placed])
+    return _Work(frame, tuple((face, patch) for face, patch in placed if is_seen(patch)))
+
+
+def _enhanced(works: Sequence[_Work], enhancer: Enhancer) -> list[_Work]:
+    """The frames with each swapped face drawn anew where the swap shows."""
+    crops = [
+        align(work.frame, face, enhancer.template, enhancer.size)
+        for work in works
+        for face, _ in work.seen
+    ]
+    answers = iter(enhancer.enhance(crops) if crops else ())
+    return [
+        replace(
+            work, frame=paste(work.frame, [_within(next(answers), swap) for _, swap in work.seen])
+        )
+        for work in works
+    ]
+
+
+def _within(answer: Patch, swap: Patch) -> Patch:
+    """An enhancer's patch where the swap's shows."""
+    return replace(answer, mask=answer.mask * carried(swap, answer.to_crop, answer.mask.shape[0]))

@@ -10,9 +10,14 @@ from engine.options import SwapOptions
 _USUAL = SwapOptions()
 
 
-def unused(options: SwapOptions, kind: Literal["video", "image"]) -> tuple[str, ...]:
-    """A note on the choices without effect on a target of this kind, by their public names."""
-    return tuple(_notes(options, kind))
+def unused(
+    options: SwapOptions, kind: Literal["video", "image"], *, averages: bool
+) -> tuple[str, ...]:
+    """A note on the choices without effect on a target of this kind, by their public names.
+
+    `averages` tells whether the swapper has a use for several pictures of the source.
+    """
+    return (*_notes(options, kind), *_notes_on_networks(options, averages=averages))
 
 
 def _notes(options: SwapOptions, kind: Literal["video", "image"]) -> Iterator[str]:
@@ -40,6 +45,22 @@ def _notes(options: SwapOptions, kind: Literal["video", "image"]) -> Iterator[st
             "end": options.trim.end is not None,
         }
         yield from _note(video, "the target is a picture")
+
+
+def _notes_on_networks(options: SwapOptions, *, averages: bool) -> Iterator[str]:
+    enhance, limits, usual = options.enhance, options.limits, _USUAL
+    if not averages:
+        extra = {"extra_source_image": options.extra_sources != ()}
+        yield from _note(extra, "the swapper takes one picture of the source")
+    if enhance.enhancer is None:
+        answer = {
+            "enhance_blend": enhance.blend != usual.enhance.blend,
+            "enhance_fidelity": enhance.fidelity != usual.enhance.fidelity,
+        }
+        yield from _note(answer, "enhance names no restorer")
+    if not limits.regions:
+        parser = {"parser": limits.parser != usual.limits.parser}
+        yield from _note(parser, "face_region names no part of the face")
 
 
 def _note(chosen: dict[str, bool], why: str) -> Iterator[str]:

@@ -49,8 +49,8 @@ class ContentCheck:
         self._classifier = classifier
         self._what = what
 
-    def look(self, frame: Frame) -> None:
-        """Score one picture.
+    def look(self, frame: Frame) -> float:
+        """Score one picture, from 0 (safe) to 1 (explicit).
 
         Raises:
             ContentBlocked: It reaches `LIMIT`.
@@ -63,6 +63,7 @@ class ContentCheck:
                 f"The content check refuses {self._what}: it scores {score:.2f} as explicit, and "
                 f"{LIMIT} is the limit. Nothing was written."
             )
+        return score
 
     def preview(self, frames: Iterable[Frame]) -> None:
         """Score each of some frames, before the work on all begins.

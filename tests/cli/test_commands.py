@@ -31,7 +31,8 @@ def test_every_parameter_is_an_option_with_the_same_default() -> None:
         name: commands._number(value) if isinstance(value := options[name], str) else value
         for name in SwapParameters.model_fields
     }
-    given["reference_image"] = given["reference_image"] or []
+    for name in ("reference_image", "extra_source_image", "face_region"):
+        given[name] = given[name] or []
     assert parse(given) == parse({})
 
 

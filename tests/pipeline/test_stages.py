@@ -15,6 +15,7 @@ from engine.geometry import affine
 from engine.geometry.templates import ARCFACE_112_V2, in_pixels
 from engine.pipeline.flow import Stopwatch
 from engine.pipeline.run import DEPTH, Tally, Threads, swapped_frames
+from engine.pipeline.sizes import Sizes
 from engine.pipeline.stages import FaceSwap, Swapped, align, assign
 from engine.values import (
     Aligned,
@@ -54,6 +55,15 @@ def analyse(frames: Iterable[Frame]) -> Iterator[Analysed]:
         yield Analysed(frame, two_faces())
 
 
+def planned(
+    frame: Frame,
+    faces: tuple[Face, ...],
+    chosen: tuple[Face, ...],
+    hands: tuple[Hand, ...] = (),
+) -> Planned:
+    return Planned(frame, faces, chosen, hands, (64,) * len(chosen))
+
+
 def everybody(faces: tuple[Face, ...]) -> tuple[Face, ...]:
     return faces
 
@@ -64,10 +74,10 @@ def nobody(faces: tuple[Face, ...]) -> tuple[Face, ...]:
 
 def test_assign_keeps_the_frame_and_all_its_faces() -> None:
     shot = Analysed(frame_of(0), two_faces())
-    (planned,) = assign([shot], lambda faces: faces[1:])
-    assert planned.frame is shot.frame
-    assert planned.faces == shot.faces
-    assert planned.chosen == shot.faces[1:]
+    (found,) = assign([shot], lambda faces: faces[1:])
+    assert found.frame is shot.frame
+    assert found.faces == shot.faces
+    assert found.chosen == shot.faces[1:]
 
 
 @pytest.mark.parametrize("size", [64, 384])
@@ -103,16 +113,17 @@ def test_align_refuses_a_template_of_other_points() -> None:
 
 
 def test_a_frame_of_which_nothing_was_chosen_is_the_same_object() -> None:
-    swap = FaceSwap(TintedSwapper(), (1.0, 0.0, 0.0), 64)
+    swap = FaceSwap(TintedSwapper(), (1.0, 0.0, 0.0))
     frame = frame_of(0)
-    assert swap(Planned(frame, two_faces(), ())).frame is frame
+    (result,) = swap([Planned(frame, two_faces(), ())])
+    assert result.frame is frame
 
 
 def test_every_chosen_face_is_swapped_and_no_other() -> None:
-    swap = FaceSwap(TintedSwapper(), (1.0, 1.0, 1.0), 64)
+    swap = FaceSwap(TintedSwapper(), (1.0, 1.0, 1.0))
     frame, (left, right) = frame_of(0), two_faces()
     for chosen in [(left,), (right,), (left, right)]:
-        result = swap(Planned(frame, (left, right), chosen))
+        (result,) = swap([planned(frame, (left, right), chosen)])
         assert result.faces == len(chosen)
         changed = result.frame.planes[0] != frame.planes[0]
         for face in (left, right):
@@ -137,9 +148,9 @@ def is_left(patch: Patch) -> bool:
 
 def test_a_face_on_which_the_swapper_fades_out_is_not_swapped() -> None:
     left, right = two_faces()
-    swap = FaceSwap(FadingSwapper(), "someone", 64)
-    assert swap(Planned(frame_of(0), (left, right), (left, right))).faces == 1
-    assert swap(Planned(frame_of(0), (left, right), (left,))).faces == 0
+    swap = FaceSwap(FadingSwapper(), "someone")
+    shots = [planned(frame_of(0), (left, right), chosen) for chosen in [(left, right), (left,)]]
+    assert [result.faces for result in swap(shots)] == [1, 0]
 
 
 def test_a_face_that_a_hand_covers_is_not_swapped() -> None:
@@ -148,7 +159,7 @@ def test_a_face_that_a_hand_covers_is_not_swapped() -> None:
     around = (64 + 400 * np.cos(angles), 48 + 400 * np.sin(angles), 0 * angles)
     hand = Hand(np.stack(around, axis=1).astype(np.float32), 1.0)
     frame, faces = frame_of(0), (left, right)
-    swapped = FaceSwap(IdentitySwapper(), "someone", 64)(Planned(frame, faces, faces, (hand,)))
+    (swapped,) = FaceSwap(IdentitySwapper(), "someone")([planned(frame, faces, faces, (hand,))])
     assert swapped.faces == 0
     assert all(map(np.array_equal, swapped.frame.planes, frame.planes))
 
@@ -166,16 +177,21 @@ class Run:
         self,
         count: int,
         choose: Callable[[tuple[Face, ...]], tuple[Face, ...]] = everybody,
-        swap: Callable[[Planned], Swapped] | None = None,
+        swap: Callable[[Sequence[Planned]], list[Swapped]] | None = None,
+        at_once: int = 1,
     ) -> Generator[Frame]:
+        def plan(stream: Iterable[Analysed]) -> Iterator[Planned]:
+            return Sizes((64,), FIVE).settle(assign(stream, choose))
+
         return swapped_frames(
             self.frames(count),
             analyse,
-            choose,
-            swap or FaceSwap(IdentitySwapper(template=FIVE), "someone", 64),
+            plan,
+            swap or FaceSwap(IdentitySwapper(template=FIVE), "someone"),
             tally=self.tally,
             watch=self.watch,
             workers=2,
+            at_once=at_once,
         )
 
     def frames(self, count: int) -> Generator[Frame]:
@@ -202,6 +218,16 @@ def test_all_frames_come_out_in_order_and_are_counted(run: Run) -> None:
     assert run.watch.seconds.keys() == {"decode", "analyse", "swap"}
 
 
+@pytest.mark.parametrize("count", [1, 4, 11])
+def test_frames_that_are_swapped_together_come_out_as_each_by_itself(run: Run, count: int) -> None:
+    alone = list(run(count, swap=FaceSwap(FadingSwapper(), "someone")))
+    together = list(run(count, swap=FaceSwap(FadingSwapper(), "someone"), at_once=4))
+    assert [frame.index for frame in together] == list(range(count))
+    for one, other in zip(alone, together, strict=True):
+        assert all(map(np.array_equal, one.planes, other.planes))
+    assert run.tally.faces_swapped == 2 * count
+
+
 def test_frames_of_which_nothing_is_chosen_pass_untouched(run: Run) -> None:
     result = list(run(5, choose=nobody))
     for index, frame in enumerate(result):
@@ -210,7 +236,7 @@ def test_frames_of_which_nothing_is_chosen_pass_untouched(run: Run) -> None:
 
 
 def test_faded_faces_are_counted_apart(run: Run) -> None:
-    list(run(6, swap=FaceSwap(FadingSwapper(), "someone", 64)))
+    list(run(6, swap=FaceSwap(FadingSwapper(), "someone")))
     assert (run.tally.faces_chosen, run.tally.faces_swapped, run.tally.faces_faded) == (12, 6, 6)
     assert run.tally.frames_with_swap == 6
 
@@ -230,10 +256,10 @@ def test_closing_early_ends_every_stage(run: Run) -> None:
 
 
 def test_a_failing_swapper_ends_every_stage(run: Run) -> None:
-    def fail(planned: Planned) -> Swapped:
-        if planned.frame.index == 7:
+    def fail(shots: Sequence[Planned]) -> list[Swapped]:
+        if any(shot.frame.index == 7 for shot in shots):
             raise RuntimeError("at frame 7")
-        return Swapped(planned.frame, 0)
+        return [Swapped(shot.frame, 0) for shot in shots]
 
     with pytest.raises(RuntimeError, match="at frame 7"):
         list(run(1000, swap=fail))

@@ -32,14 +32,14 @@ def test_references_that_nobody_asks_are_told(
     parameters: dict[str, Any], names: str, why: str
 ) -> None:
     notes = (f"{names} no effect: {why}.",)
-    assert unused(parse(parameters).options(), "video") == notes
-    assert unused(parse(parameters).options(), "image") == notes
+    assert unused(parse(parameters).options(), "video", averages=True) == notes
+    assert unused(parse(parameters).options(), "image", averages=True) == notes
 
 
 def test_a_picture_has_no_use_for_what_is_about_videos() -> None:
     options = parse({"reference_frame_number": 2, "crf": 20, "start": 0, "end": 3}).options()
-    assert unused(options, "video") == ()
-    assert unused(options, "image") == (
+    assert unused(options, "video", averages=True) == ()
+    assert unused(options, "image", averages=True) == (
         "reference_frame_number has no effect: the target is a picture.",
         "crf, start, end have no effect: the target is a picture.",
     )
@@ -59,4 +59,34 @@ def test_a_picture_has_no_use_for_what_is_about_videos() -> None:
 )
 def test_nothing_is_said_of_what_is_used(parameters: dict[str, Any]) -> None:
     options = parse(parameters).options()
-    assert unused(options, "video") == unused(options, "image") == ()
+    assert unused(options, "video", averages=True) == unused(options, "image", averages=True) == ()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "averages", "note"),
+    [
+        (
+            {"extra_source_image": ["b.png"]},
+            False,
+            "extra_source_image has no effect: the swapper takes one picture of the source.",
+        ),
+        (
+            {"enhance_blend": 0.5, "enhance_fidelity": 0.1},
+            True,
+            "enhance_blend, enhance_fidelity have no effect: enhance names no restorer.",
+        ),
+        (
+            {"parser": "bisenet_resnet_34"},
+            True,
+            "parser has no effect: face_region names no part of the face.",
+        ),
+        ({"extra_source_image": ["b.png"]}, True, None),
+        ({"enhance": "auto", "enhance_blend": 0.5}, True, None),
+        ({"face_region": "nose", "parser": "bisenet_resnet_34"}, True, None),
+    ],
+)
+def test_choices_that_no_network_uses_are_told(
+    parameters: dict[str, Any], averages: bool, note: str | None
+) -> None:
+    notes = unused(parse(parameters).options(), "video", averages=averages)
+    assert notes == (() if note is None else (note,))

@@ -13,14 +13,16 @@ from people import person
 from engine.app import _Networks
 from engine.compose.paste import paste
 from engine.faces.analyser import FaceAnalyser
-from engine.options import Compute
+from engine.options import Compute, SwapOptions
 from engine.pipeline.stages import align
 from engine.pixels.planes import region_bytes
 from engine.runtime.weights import WeightStore
 from engine.swappers.contract import Swapper
 from engine.swappers.neural import NeuralSwapper
+from engine.swappers.polyphase import PIXEL_BOOSTS, can_do
 from engine.values import Aligned, Bytes, Embedding, Face, Frame, Patch, Pixels, Portrait, Rect
 from tests.faces.pictures import frame_of, picture
+from tests.swappers.stand_ins import kind_named
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,13 +108,22 @@ class Stage:
         return Shot(f"{who} on {target.name}", image, face)
 
 
-def installed(packs: WeightStore, name: str) -> Swapper[Any]:
+def installed(packs: WeightStore, name: str, source_weight: float = 1.0) -> Swapper[Any]:
     """A swapper as the engine makes it."""
-    return _Networks(packs, 1).on(Compute("cpu")).swapper(name)
+    drawers = _Networks(packs, 1).on(Compute("cpu")).drawers
+    return drawers.drawing(name, SwapOptions(pixel_boost=None, source_weight=source_weight)).swapper
+
+
+def fitting(swapper: Swapper[Any], size: int) -> int:
+    """The least side of a crop from this one up that the swapper can do."""
+    if not isinstance(swapper, NeuralSwapper):
+        return size
+    side = kind_named(swapper.name).side
+    return next(boost for boost in PIXEL_BOOSTS if boost >= size and can_do(boost, side))
 
 
 def aligned(swapper: Swapper[Any], target: Shot, size: int = 256) -> Aligned:
-    return align(target.frame, target.face, swapper.template, size)
+    return align(target.frame, target.face, swapper.template, fitting(swapper, size))
 
 
 def patch_of(swapper: Swapper[Any], source: Any, target: Shot, size: int = 256) -> Patch:

@@ -1,0 +1,245 @@
+"""Which networks draw on faces: here names become concrete swappers, restorers and limiters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from engine.compose.contract import Limiter
+from engine.compose.mouth import KeptMouth
+from engine.compose.occluder import Occluder
+from engine.compose.parsing import FaceRegions
+from engine.enhance.contract import Enhancer
+from engine.enhance.restorer import Restorer
+from engine.errors import ParameterError, WeightsMissing
+from engine.faces.identity import alignment_points
+from engine.options import AUTO, EnhanceOptions, LimitOptions, SwapOptions
+from engine.runtime.batches import Batches
+from engine.runtime.manifest import Network, Role
+from engine.runtime.session import Session
+from engine.runtime.surgery import emap
+from engine.runtime.weights import WeightStore
+from engine.swappers.contract import Swapper
+from engine.swappers.mesh_warp import MeshWarp
+from engine.swappers.neural import NeuralSwapper
+from engine.swappers.polyphase import PIXEL_BOOSTS, can_do
+from engine.swappers.sources import EMBEDDER, Converted, Cut, Encoder, Latent, embedding
+from engine.values import Choice
+
+# Frames whose faces go through a card's network together: on a card, one face alone is a small
+# batch.
+_TOGETHER = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawing:
+    """What works on the chosen faces of one request.
+
+    `takes_precision` tells whether there is a network of the asked precision among it.
+    `needs_embedding` and `needs_target_embedding` tell whether the portraits' and the targets'
+    faces must carry ArcFace's embedding. `networks` names all but the swapper, by the parameter
+    that asked; `sides` are those that crops may have, `at_once` the frames to swap together, and
+    `notes` tell what the networks have to say.
+    """
+
+    swapper: Swapper[Any]
+    choice: Choice
+    limiters: tuple[Limiter, ...]
+    enhancer: Enhancer | None
+    networks: dict[str, str]
+    takes_precision: bool
+    needs_embedding: bool
+    needs_target_embedding: bool
+    sides: tuple[int, ...]
+    at_once: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """A network that is ready to run, and what there is to say of how it was made so."""
+
+    batches: Batches
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawers:
+    """Composes what draws of installed networks.
+
+    `session` gives the session of a network's name; `graph` its prepared graph at the precision
+    asked for, `exact` the same at fp32.
+    """
+
+    store: WeightStore
+    session: Callable[[str], Session]
+    graph: Callable[[str], Graph]
+    exact: Callable[[str], Graph]
+
+    def drawing(self, asked: str | Swapper[Any], options: SwapOptions) -> Drawing:
+        """What a request's options call for; `asked` is a swapper's name, "auto" or a swapper.
+
+        Raises:
+            ParameterError: A name is that of no such network, or the swapper cannot do what is
+                asked of it.
+            WeightsError: A network is missing or corrupt.
+            RuntimeUnavailable: A network cannot be prepared or run.
+        """
+        names = dict(self._names(options))
+        graphs = {field: self._graph(field, name) for field, name in names.items()}
+        notes = [graph.note for graph in graphs.values()]
+        together = 1
+        sides: tuple[int, ...] = PIXEL_BOOSTS
+        swapper: Swapper[Any]
+        if not isinstance(asked, str):
+            swapper, choice = asked, Choice(asked.name, "the caller brought it")
+        else:
+            choice = self.choice(asked, options.pixel_boost)
+            swapper = MeshWarp()
+        if choice.name != MeshWarp.name and isinstance(asked, str):
+            network = self.store.network(choice.name)
+            graph = self.graph(network.name)
+            swapper = NeuralSwapper(
+                network,
+                graph.batches,
+                self.encoder(network),
+                source_weight=options.source_weight,
+            )
+            notes.append(graph.note)
+            together = _TOGETHER if graph.batches.most > 1 else 1
+            sides = tuple(side for side in PIXEL_BOOSTS if can_do(side, network.input.size))
+            if options.pixel_boost is not None:
+                swapper.require_size(options.pixel_boost)
+        elif options.source_weight != 1:
+            raise ParameterError(
+                f"source_weight is {options.source_weight:g}, and the swapper {choice.name} takes "
+                "no embedding that it could weigh; allowed: 1, or a swapper that takes one."
+            )
+        neural = swapper if isinstance(swapper, NeuralSwapper) else None
+        enhancer = None
+        if "enhance" in graphs:
+            enhancer = self._restorer(names["enhance"], graphs["enhance"], options.enhance)
+            notes += _unused_fidelity(enhancer, options.enhance)
+        return Drawing(
+            swapper=swapper,
+            choice=choice,
+            limiters=tuple(self._limiters(names, graphs, options.limits)),
+            enhancer=enhancer,
+            networks=names,
+            takes_precision=neural is not None or enhancer is not None,
+            needs_embedding=neural is not None and neural.needs_embedding,
+            needs_target_embedding=neural is not None and neural.needs_target_embedding,
+            sides=sides if options.pixel_boost is None else (options.pixel_boost,),
+            at_once=together,
+            notes=tuple(filter(None, notes)),
+        )
+
+    def choice(self, asked: str, pixel_boost: int | None) -> Choice:
+        """The swapper that is meant by a name, or by "auto", and why; raises as `drawing` does."""
+        known = self._installable("swapper")
+        if asked != AUTO:
+            names = (MeshWarp.name, *(network.name for network in known))
+            if asked not in names:
+                allowed = ", ".join((AUTO, *names))
+                raise ParameterError(f"swapper is {asked!r}; allowed: {allowed}.")
+            if asked != MeshWarp.name:
+                self._require(f"The swapper {asked}", asked)
+            return Choice(asked, "it was asked for")
+        able = [
+            network
+            for network in known
+            if pixel_boost is None or can_do(pixel_boost, network.input.size)
+        ]
+        size = "any size" if pixel_boost is None else f"{pixel_boost}x{pixel_boost}"
+        for network in able:
+            if not self.store.missing(network.name):
+                return Choice(
+                    network.name, f"of those installed it comes first that swaps at {size}"
+                )
+        for network in able:
+            missing = self.store.missing(network.name)
+            if network.name not in missing:
+                why = f"{network.name} is installed, but {' and '.join(missing)} it needs is not"
+                return Choice(MeshWarp.name, why)
+        return Choice(MeshWarp.name, "the embedded swapper is the only one there is")
+
+    def encoder(self, network: Network) -> Encoder:
+        """What makes the sources of a swapping network; raises as `drawing` does."""
+        source = network.source
+        if source is None or source.kind == "embedding":
+            return embedding
+        if source.kind == "latent":
+            return Latent(emap(self.store, network.name))
+        if source.input is not None:
+            return Cut(source.input, alignment_points)
+        crop = Cut(self.store.network(EMBEDDER).input, alignment_points)
+        converter = self.session(source.converter)
+        return Converted(self.session(EMBEDDER), crop, converter, source.unit)
+
+    def _names(self, options: SwapOptions) -> Iterator[tuple[str, str]]:
+        """The networks besides the swapper, by the parameters that ask for them."""
+        limits, enhancer = options.limits, options.enhance.enhancer
+        if limits.occluder is not None:
+            yield "occluder", self._named("occluder", limits.occluder, "occluder")
+        if limits.regions:
+            yield "parser", self._named("parser", limits.parser, "parser")
+        if enhancer is not None:
+            yield "enhance", self._named("enhance", enhancer, "restorer")
+
+    def _graph(self, field: str, name: str) -> Graph:
+        return self.graph(name) if field == "enhance" else self.exact(name)
+
+    def _limiters(
+        self, names: dict[str, str], graphs: dict[str, Graph], options: LimitOptions
+    ) -> Iterator[Limiter]:
+        if "occluder" in names:
+            network = self.store.network(names["occluder"])
+            yield Occluder(network, graphs["occluder"].batches)
+        if "parser" in names:
+            network = self.store.network(names["parser"])
+            yield FaceRegions(network, graphs["parser"].batches, options.regions)
+        if options.keep_mouth:
+            yield KeptMouth()
+
+    def _restorer(self, name: str, graph: Graph, options: EnhanceOptions) -> Restorer:
+        return Restorer(
+            self.store.network(name),
+            graph.batches,
+            blend=options.blend,
+            fidelity=options.fidelity,
+        )
+
+    def _named(self, field: str, asked: str, role: Role) -> str:
+        """The network of a role that is meant by a name, or by "auto"."""
+        known = [network.name for network in self._installable(role)]
+        if asked == AUTO:
+            found = next((name for name in known if self.store.has(name)), None)
+            if found is None:
+                raise WeightsMissing(
+                    f"{field} is auto, but none of {', '.join(known)} is installed; bring one in "
+                    "with `faceswap-engine weights import PATH`."
+                )
+            return found
+        if asked not in known:
+            allowed = ", ".join((AUTO, *known))
+            raise ParameterError(f"{field} is {asked!r}; allowed: {allowed}.")
+        self._require(f"The {role} {asked}", asked)
+        return asked
+
+    def _require(self, what: str, name: str) -> None:
+        missing = self.store.missing(name)
+        if missing:
+            raise WeightsMissing(
+                f"{what} needs {', '.join(missing)}, which is not installed; bring it in with "
+                "`faceswap-engine weights import PATH`."
+            )
+
+    def _installable(self, role: Role) -> list[Network]:
+        """The best first."""
+        return [network for network in self.store.installable() if network.role == role]
+
+
+def _unused_fidelity(restorer: Restorer, options: EnhanceOptions) -> Iterator[str]:
+    if not restorer.takes_fidelity and options.fidelity != EnhanceOptions().fidelity:
+        yield f"enhance_fidelity has no effect: {restorer.name} takes none."
