@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from engine.runtime.batches import SIZES, Batches, batches
 from engine.runtime.session import Session, Tensor
+from tests.graphs import save_graph
 from tests.runtime.tiny_models import save_difference
 
 
@@ -51,6 +54,24 @@ def test_answers_are_those_of_each_row_alone(tmp_path: Path, count: int) -> None
     np.testing.assert_array_equal(difference, rows[0] - rows[1])
     np.testing.assert_array_equal(total, rows[0] + rows[1])
     assert session.seen == list(batches(count, SIZES))
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_setting_goes_with_every_batch(
+    tmp_path: Path, shape: tuple[int, ...], *, first: bool
+) -> None:
+    names: dict[str, Sequence[int | str]] = {"rows": ("N", 2), "weight": shape}
+    inputs = dict(reversed(names.items())) if first else names
+    multiply = helper.make_node("Mul", ["rows", "weight"], ["product"])
+    path = save_graph(tmp_path / "product.onnx", [multiply], inputs, {"product": ("N", 2)}, {})
+    session = Session(path)
+    assert [spec.is_setting for spec in session.inputs] == (
+        [True, False] if first else [False, True]
+    )
+    rows, weight = np.arange(14, dtype=np.float32).reshape(7, 2), np.full(shape, 3, np.float32)
+    pair = (weight, rows) if first else (rows, weight)
+    np.testing.assert_array_equal(Batches(session, SIZES).run(*pair)[0], 3 * rows)
 
 
 @pytest.mark.parametrize("shape", [("N", 2), (1, 2)])

@@ -1,0 +1,40 @@
+"""ONNX files of a few nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+Shape: TypeAlias = Sequence[int | str]
+
+
+def save_graph(
+    path: Path,
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Mapping[str, Shape],
+    outputs: Mapping[str, Shape],
+    constants: Mapping[str, NDArray[Any]],
+    kinds: Mapping[str, int] | None = None,
+) -> Path:
+    """A graph of opset 17 at `path`; `kinds` are types by name of what is not float32."""
+
+    def values(shapes: Mapping[str, Shape]) -> list[onnx.ValueInfoProto]:
+        return [
+            helper.make_tensor_value_info(name, (kinds or {}).get(name, TensorProto.FLOAT), shape)
+            for name, shape in shapes.items()
+        ]
+
+    initializers = [
+        numpy_helper.from_array(np.ascontiguousarray(value), name)
+        for name, value in constants.items()
+    ]
+    graph = helper.make_graph(nodes, "stand-in", values(inputs), values(outputs), initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
