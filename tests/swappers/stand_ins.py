@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import onnx
@@ -15,11 +16,63 @@ from engine.runtime.weights import WeightStore
 
 Shape: TypeAlias = Sequence[int | str]
 Nodes: TypeAlias = list[onnx.NodeProto]
+Constants: TypeAlias = Mapping[str, NDArray[Any]]
 
 _NODE = helper.make_node
+_NONE: Final = (0.0, 0.0, 0.0)
+_ONE: Final = (1.0, 1.0, 1.0)
+_HALF: Final = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A swapper as FaceFusion's `face_swapper` feeds it, so that the packs' rows are held to it.
+
+    `mean` and `std` are of pixels 0..1; `answer` is what the network's pixels lie between.
+    """
+
+    name: str
+    side: int
+    template: str
+    source: tuple[int, ...] = (512,)
+    mean: tuple[float, float, float] = _NONE
+    std: tuple[float, float, float] = _ONE
+    answer: tuple[float, float] = (0.0, 1.0)
+    converter: str = ""
+    source_first: bool = False
+    masked: bool = False
+
+
+_SIGNED: Final[Mapping[str, Any]] = {"mean": _HALF, "std": _HALF, "answer": (-1.0, 1.0)}
+_IMAGENET: Final[Mapping[str, Any]] = {
+    "mean": (0.485, 0.456, 0.406),
+    "std": (0.229, 0.224, 0.225),
+}
+# One of each family, and both of a family whose members differ.
+KINDS: Final = (
+    Kind("inswapper_128", 128, "arcface_128"),
+    Kind("hyperswap_1a_256", 256, "arcface_128", masked=True, source_first=True, **_SIGNED),
+    Kind("ghost_1_256", 256, "arcface_112_v1", converter="crossface_ghost", **_SIGNED),
+    Kind("simswap_256", 256, "arcface_112_v1", converter="crossface_simswap", **_IMAGENET),
+    Kind("simswap_unofficial_512", 512, "arcface_112_v1", converter="crossface_simswap"),
+    Kind("hififace_unofficial_256", 256, "mtcnn_512", converter="crossface_hififace", **_SIGNED),
+    Kind("blendswap_256", 256, "ffhq_512", (3, 112, 112)),
+    Kind("uniface_256", 256, "ffhq_512", (3, 256, 256), source_first=True, **_SIGNED),
+)
+
 EMAP = np.random.default_rng(3).normal(size=(512, 512)).astype(np.float32)
 TINT, SHADE = 0.5, 0.25
-RAMP = np.linspace(0, 1, 128, dtype=np.float32)
+LEAN = np.random.default_rng(5).normal(scale=0.03, size=512).astype(np.float32)
+
+
+def kind_named(name: str) -> Kind:
+    (found,) = (kind for kind in KINDS if kind.name == name)
+    return found
+
+
+def ramp(side: int) -> NDArray[np.float32]:
+    """What `tinted` adds along a row of its picture, before `SHADE`."""
+    return np.linspace(0, 1, side, dtype=np.float32)
 
 
 def inswapper(folder: Path, make: Callable[[Path], object]) -> WeightStore:
@@ -30,33 +83,31 @@ def inswapper(folder: Path, make: Callable[[Path], object]) -> WeightStore:
 
 
 def identities(folder: Path) -> WeightStore:
-    """The embedded weights, and for each kind of source a swapper that gives its target back."""
-    identity(folder / "inswapper_128.onnx")
-    identity(folder / "hyperswap_1a_256.onnx", 256)
-    identity(folder / "hififace_unofficial_256.onnx", 256)
-    converter(folder / "crossface_hififace.onnx")
-    identity(folder / "uniface_256.onnx", 256, cut=256)
+    """The embedded weights, and of each kind a swapper that gives its target back."""
+    return family(folder, identity)
+
+
+def family(folder: Path, make: Callable[[Path], object]) -> WeightStore:
+    """The embedded weights, of each kind the swapper that `make` writes, and what they need."""
+    for kind in KINDS:
+        make(folder / f"{kind.name}.onnx")
+    for name in {kind.converter for kind in KINDS} - {""}:
+        converter(folder / f"{name}.onnx")
     embedder(folder / "w600k_r50.onnx")
     return _imported(folder)
 
 
-def identity(path: Path, side: int = 128, *, cut: int = 0) -> Path:
-    """The target as it is. With a `cut` its source is a picture of that side, and comes first."""
-    target = (1, 3, side, side)
-    nodes = [_NODE("Identity", ["target"], ["output"])]
-    outputs: dict[str, Shape] = {"output": target}
-    if path.stem.startswith("hyperswap"):
-        nodes.append(_NODE("ReduceMin", ["target"], ["mask"], axes=[1]))
-        outputs["mask"] = (1, 1, side, side)
-    if cut:
-        inputs: dict[str, Shape] = {"source": (1, 3, cut, cut), "target": target}
-    else:
-        inputs = {"target": target, "source": (1, 512)}
-    return _save(path, nodes, inputs, outputs, {"emap": EMAP})
+def identity(path: Path) -> Path:
+    """The target as it is."""
+    return _swapper(path, [_NODE("Identity", ["pixels"], ["shown"])])
 
 
 def tinted(path: Path, *, batch: int | str = 1) -> Path:
-    """Half the target, tinted by the source's first three numbers, brighter to the right."""
+    """Half the target, tinted by the source's first three numbers, brighter to the right.
+
+    Of a picture for a source these are the means of its colours.
+    """
+    kind = kind_named(path.stem)
     constants = {
         "half": np.array(0.5, np.float32),
         "tint": np.array(TINT, np.float32),
@@ -64,40 +115,45 @@ def tinted(path: Path, *, batch: int | str = 1) -> Path:
         "to": np.array([3]),
         "along": np.array([1]),
         "shape": np.array([0, 3, 1, 1]),
-        "ramp": SHADE * np.broadcast_to(RAMP, (1, 3, 128, 128)),
+        "ramp": SHADE * np.broadcast_to(ramp(kind.side), (1, 3, kind.side, kind.side)),
     }
+    told = (
+        [_NODE("Slice", ["source", "from", "to", "along"], ["three"])]
+        if len(kind.source) == 1
+        else [_NODE("GlobalAveragePool", ["source"], ["three"])]
+    )
     nodes = [
-        _NODE("Slice", ["source", "from", "to", "along"], ["three"]),
+        *told,
         _NODE("Mul", ["three", "tint"], ["amount"]),
         _NODE("Reshape", ["amount", "shape"], ["colour"]),
-        _NODE("Mul", ["target", "half"], ["dimmed"]),
+        _NODE("Mul", ["pixels", "half"], ["dimmed"]),
         _NODE("Add", ["dimmed", "colour"], ["coloured"]),
-        _NODE("Add", ["coloured", "ramp"], ["output"]),
+        _NODE("Add", ["coloured", "ramp"], ["shown"]),
     ]
-    return _inswapper(path, nodes, batch, constants)
+    return _swapper(path, nodes, constants, batch)
 
 
 def failing(path: Path) -> Path:
     """Runs into an index that is out of range."""
     constants = {"row": np.zeros(3, np.float32), "far": np.array(999.0, np.float32)}
     nodes = [
-        _NODE("ReduceMax", ["target"], ["highest"], keepdims=0),
+        _NODE("ReduceMax", ["pixels"], ["highest"], keepdims=0),
         _NODE("Add", ["highest", "far"], ["where"]),
         _NODE("Cast", ["where"], ["index"], to=TensorProto.INT64),
         _NODE("Gather", ["row", "index"], ["value"]),
-        _NODE("Add", ["target", "value"], ["output"]),
+        _NODE("Add", ["pixels", "value"], ["shown"]),
     ]
-    return _inswapper(path, nodes, "N", constants)
+    return _swapper(path, nodes, constants, "N")
 
 
 def blind(path: Path) -> Path:
     """Answers with no numbers where the target is black."""
-    return _inswapper(path, [_NODE("Div", ["target", "target"], ["output"])], "N", {})
+    return _swapper(path, [_NODE("Div", ["target", "target"], ["shown"])], {}, "N")
 
 
 def embedder(path: Path) -> Path:
     """ArcFace's signature: projects a coarse picture."""
-    matrix = np.random.default_rng(4).normal(size=(192, 512)).astype(np.float32)
+    matrix = np.random.default_rng(4).normal(scale=0.01, size=(192, 512)).astype(np.float32)
     nodes = [
         _NODE("AveragePool", ["input.1"], ["coarse"], kernel_shape=[14, 14], strides=[14, 14]),
         _NODE("Flatten", ["coarse"], ["row"]),
@@ -107,10 +163,14 @@ def embedder(path: Path) -> Path:
     return _save(path, nodes, inputs, {"embedding": ("N", 512)}, {"matrix": matrix})
 
 
-def converter(path: Path) -> Path:
-    """A crossface converter that doubles what it is given."""
-    nodes = [_NODE("Add", ["input", "input"], ["output"])]
-    return _save(path, nodes, {"input": (1, 512)}, {"output": (1, 512)}, {})
+def converter(path: Path, *, batch: int | str = 1) -> Path:
+    """A crossface converter: twice what it is given, and `LEAN`."""
+    nodes = [
+        _NODE("Add", ["input", "input"], ["twice"]),
+        _NODE("Add", ["twice", "lean"], ["output"]),
+    ]
+    row = (batch, 512)
+    return _save(path, nodes, {"input": row}, {"output": row}, {"lean": LEAN})
 
 
 def _imported(folder: Path) -> WeightStore:
@@ -119,12 +179,37 @@ def _imported(folder: Path) -> WeightStore:
     return store
 
 
-def _inswapper(
-    path: Path, nodes: Nodes, batch: int | str, constants: Mapping[str, NDArray[Any]]
+def _swapper(
+    path: Path, nodes: Nodes, constants: Constants | None = None, batch: int | str = 1
 ) -> Path:
-    target = (batch, 3, 128, 128)
-    inputs = {"target": target, "source": (batch, 512)}
-    return _save(path, nodes, inputs, {"output": target}, {**constants, "emap": EMAP})
+    """A swapper of the kind that the file is named after.
+
+    `nodes` make "shown", RGB 0..1, of "pixels", the target's, and of "source".
+    """
+    kind = kind_named(path.stem)
+    low, high = kind.answer
+    per_channel = {
+        name: np.array(value, np.float32).reshape(1, 3, 1, 1)
+        for name, value in (("std", kind.std), ("mean", kind.mean))
+    }
+    ends = {"range": np.array(high - low, np.float32), "low": np.array(low, np.float32)}
+    nodes = [
+        _NODE("Mul", ["target", "std"], ["centred"]),
+        _NODE("Add", ["centred", "mean"], ["pixels"]),
+        *nodes,
+        _NODE("Mul", ["shown", "range"], ["ranged"]),
+        _NODE("Add", ["ranged", "low"], ["output"]),
+    ]
+    target = (batch, 3, kind.side, kind.side)
+    outputs: dict[str, Shape] = {"output": target}
+    if kind.masked:
+        nodes.append(_NODE("ReduceMin", ["pixels"], ["mask"], axes=[1]))
+        outputs["mask"] = (batch, 1, kind.side, kind.side)
+    pair: list[tuple[str, Shape]] = [("target", target), ("source", (batch, *kind.source))]
+    inputs = dict(reversed(pair) if kind.source_first else pair)
+    return _save(
+        path, nodes, inputs, outputs, {**per_channel, **ends, **(constants or {}), "emap": EMAP}
+    )
 
 
 def _save(
@@ -132,7 +217,7 @@ def _save(
     nodes: Nodes,
     inputs: Mapping[str, Shape],
     outputs: Mapping[str, Shape],
-    constants: Mapping[str, NDArray[Any]],
+    constants: Constants,
 ) -> Path:
     def values(shapes: Mapping[str, Shape]) -> list[onnx.ValueInfoProto]:
         return [

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from engine.runtime.weights import WeightStore
 from engine.swappers.contract import Swapper
-from engine.swappers.neural import NeuralSwapper
-from engine.swappers.polyphase import PIXEL_BOOSTS
 from engine.values import Patch
-from tests.swappers.stage import Stage, aligned, blended, installed, patch_of
+from tests.swappers.stage import Stage, aligned, blended, fitting, installed, patch_of
+from tests.swappers.stand_ins import KINDS
 
 LIKENESSES = ["mesh"]
-SWAPPERS = [*LIKENESSES, "inswapper_128"]
+SWAPPERS = [*LIKENESSES, *(kind.name for kind in KINDS)]
 SIZES = (128, 192, 256, 384, 512, 768, 1024)
 PAIRS = (
     ("P001", "P006", "surprised"),
@@ -57,8 +56,8 @@ def same(one: Patch, other: Patch) -> bool:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_patch_is_like_its_crop(swapper: Swapper[Any], stage: Stage, size: int) -> None:
-    if isinstance(swapper, NeuralSwapper) and size not in PIXEL_BOOSTS:
-        pytest.skip("no pixel boost")
+    if fitting(swapper, size) != size:
+        pytest.skip("no pixel boost of the network's")
     target = aligned(swapper, stage.shot("P006"), size)
     (patch,) = swapper.swap([target], [stage.source(swapper, "P001")])
     assert patch.pixels.shape == (size, size, 3)
@@ -118,7 +117,7 @@ def test_many_at_once_are_as_one_by_one(swapper: Swapper[Any], stage: Stage) -> 
     targets = [
         aligned(swapper, stage.shot("P006")),
         aligned(swapper, stage.shot("P002", "happy")),
-        aligned(swapper, stage.shot("P006"), 128),
+        aligned(swapper, stage.shot("P006"), 512),
     ]
     sources = [stage.source(swapper, who) for who in ("P001", "P003", "P003")]
     together = swapper.swap(targets, sources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,57 +12,114 @@ import pytest
 
 from engine.compose.paste import paste
 from engine.errors import ParameterError, RuntimeUnavailable, WeightsError, WeightsMissing
+from engine.faces.identity import alignment_points
 from engine.geometry import affine
 from engine.geometry.face_mesh import OVAL
 from engine.pixels.planes import region_bytes
 from engine.runtime.batches import SIZES, Batches
-from engine.runtime.session import Session
+from engine.runtime.session import Session, Tensor
 from engine.runtime.weights import WeightStore
 from engine.swappers.neural import NeuralSwapper
 from engine.swappers.polyphase import PIXEL_BOOSTS
-from engine.swappers.sources import Latent
+from engine.swappers.sources import EMBEDDER, Cut, Latent, embedding
 from engine.values import Aligned, Bytes, Frame, Portrait, Rect
 from tests.swappers import stand_ins
 from tests.swappers.stage import Shot, Stage, aligned, installed
+from tests.swappers.stand_ins import KINDS, Kind, kind_named
 
-OTHERS = ("hyperswap_1a_256", "hififace_unofficial_256", "uniface_256")
-ALL = [*(("inswapper_128", boost) for boost in PIXEL_BOOSTS), *((name, 512) for name in OTHERS)]
+# Every size of the smallest network's, and of the others one that takes several phases.
+ALL = [
+    *((KINDS[0], boost) for boost in PIXEL_BOOSTS),
+    *((kind, 1024 if kind.side == 512 else 512) for kind in KINDS[1:]),
+]
+IDS = [f"{kind.name}-{boost}" for kind, boost in ALL]
+EACH = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+WEIGHABLE = [kind for kind in KINDS if kind.source == (512,)]
 
 
 @pytest.fixture(scope="module")
 def tinted(tmp_path_factory: pytest.TempPathFactory) -> WeightStore:
-    return stand_ins.inswapper(tmp_path_factory.mktemp("tinted"), stand_ins.tinted)
+    return stand_ins.family(tmp_path_factory.mktemp("tinted"), stand_ins.tinted)
 
 
-def neural(store: WeightStore, name: str = "inswapper_128") -> NeuralSwapper:
-    swapper = installed(store, name)
+def neural(
+    store: WeightStore, name: str = "inswapper_128", source_weight: float = 1.0
+) -> NeuralSwapper:
+    swapper = installed(store, name, source_weight)
     assert isinstance(swapper, NeuralSwapper)
     return swapper
 
 
+def unit(vector: Tensor) -> Tensor:
+    return vector / np.linalg.norm(vector)
+
+
+def direction(seed: int, length: int = 512) -> Tensor:
+    return unit(np.random.default_rng(seed).normal(size=length).astype(np.float32))
+
+
 def with_embedding(shot: Shot, seed: int = 0, length: int = 512) -> Portrait:
-    vector = np.random.default_rng(seed).normal(size=length).astype(np.float32)
-    face = replace(shot.face, embedding=vector / np.linalg.norm(vector))
-    return replace(shot.portrait, face=face)
+    return replace(shot.portrait, face=replace(shot.face, embedding=direction(seed, length)))
+
+
+def identity_of(store: WeightStore, kind: Kind, portraits: Sequence[Portrait]) -> Tensor:
+    """Who is shown: ArcFace's mean, of unit length but where a converter is to read it."""
+    if not kind.converter:
+        known = [one.face.embedding for one in portraits if one.face.embedding is not None]
+        return unit(np.sum(known, axis=0))
+    crop = Cut(store.network(EMBEDDER).input, alignment_points)
+    embedder = Session(store.path(EMBEDDER))
+    answers = [embedder.run(crop.picture(one)[None])[0][0] for one in portraits]
+    mean: Tensor = np.mean(answers, axis=0)
+    return mean
+
+
+def code_of(kind: Kind, identity: Tensor) -> Tensor:
+    """The identity as the network is to be told of it."""
+    if kind.converter:
+        converted = 2 * identity + stand_ins.LEAN
+        return converted if kind.name.startswith("ghost") else unit(converted)
+    return unit(identity @ stand_ins.EMAP) if kind.name == "inswapper_128" else identity
+
+
+def colours_of(store: WeightStore, kind: Kind, portrait: Portrait) -> Tensor:
+    """The mean colours of the portrait's face, as a network that looks at it is to be given it."""
+    source = store.network(kind.name).source
+    assert source is not None
+    assert source.input is not None
+    colours: Tensor = Cut(source.input, alignment_points).picture(portrait).mean(axis=(1, 2))
+    return colours
+
+
+def heard(swapper: NeuralSwapper, source: Tensor, target: Tensor | None = None) -> Tensor:
+    """The first three numbers of what a tinted network was told, read from what it showed."""
+    side = kind_named(swapper.name).side
+    grey = np.full((side, side, 3), 0.5, np.float32)
+    crop = Aligned(grey, np.eye(2, 3), np.zeros((468, 3), np.float32), 0, target)
+    (patch,) = swapper.swap([crop], [source])
+    plain = 0.5 * grey + stand_ins.SHADE * stand_ins.ramp(side)[None, :, None]
+    tint: Tensor = (patch.pixels - plain).mean(axis=(0, 1), dtype=np.float64)
+    return tint / stand_ins.TINT
 
 
 def shown(frame: Frame) -> Bytes:
     return region_bytes(frame, Rect(0, 0, *frame.size))
 
 
-def crops(*sizes: int) -> list[Aligned]:
+def crops(*sides: int) -> list[Aligned]:
     rng = np.random.default_rng(1)
+    mesh = np.zeros((468, 3), np.float32)
     return [
-        Aligned(rng.random((n, n, 3), np.float32), np.eye(2, 3), np.zeros((468, 3), np.float32), 0)
-        for n in sizes
+        Aligned(rng.random((side, side, 3), np.float32), np.eye(2, 3), mesh, 0, direction(n))
+        for n, side in enumerate(sides)
     ]
 
 
-@pytest.mark.parametrize(("name", "boost"), ALL)
+@pytest.mark.parametrize(("kind", "boost"), ALL, ids=IDS)
 def test_what_comes_back_as_it_was_is_shown_as_it_was(
-    packs: WeightStore, stage: Stage, name: str, boost: int
+    packs: WeightStore, stage: Stage, kind: Kind, boost: int
 ) -> None:
-    swapper, shot = neural(packs, name), stage.shot("P006")
+    swapper, shot = neural(packs, kind.name), stage.shot("P006")
     target = aligned(swapper, shot, boost)
     (patch,) = swapper.swap([target], [swapper.prepare([with_embedding(shot)])])
     np.testing.assert_allclose(patch.pixels, target.pixels, atol=1e-6)
@@ -78,36 +136,151 @@ def test_what_comes_back_as_it_was_is_shown_as_it_was(
     assert psnr >= (45 if density > 1.1 else 44 if density > 1 else 25)
 
 
-@pytest.mark.parametrize("boost", PIXEL_BOOSTS)
-def test_latent_and_phases_arrive(tinted: WeightStore, stage: Stage, boost: int) -> None:
-    swapper, shot = neural(tinted), stage.shot("P006")
+@pytest.mark.parametrize(("kind", "boost"), ALL, ids=IDS)
+def test_source_and_phases_arrive(
+    tinted: WeightStore, stage: Stage, kind: Kind, boost: int
+) -> None:
+    swapper, shot = neural(tinted, kind.name), stage.shot("P006")
     target = aligned(swapper, shot, boost)
-    for seed in (1, 2):
-        portrait = with_embedding(shot, seed)
+    for seed, who in enumerate(("P001", "P003")):
+        portrait = with_embedding(stage.shot(who), seed)
         (patch,) = swapper.swap([target], [swapper.prepare([portrait])])
-        embedding = portrait.face.embedding
-        assert embedding is not None
-        latent = embedding @ stand_ins.EMAP
-        latent /= np.linalg.norm(latent)
-        ramp = np.repeat(stand_ins.RAMP, boost // 128)[None, :, None]
-        tint = stand_ins.TINT * latent[:3]
-        expected = 0.5 * target.pixels + stand_ins.SHADE * ramp + tint
+        if kind.source == (512,):
+            code = code_of(kind, identity_of(tinted, kind, [portrait]))[:3]
+        else:
+            code = colours_of(tinted, kind, portrait)
+        ramp = np.repeat(stand_ins.ramp(kind.side), boost // kind.side)[None, :, None]
+        expected = 0.5 * target.pixels + stand_ins.SHADE * ramp + stand_ins.TINT * code
         np.testing.assert_allclose(patch.pixels, np.clip(expected, 0, 1), atol=1e-5)
 
 
-def test_faces_of_all_sizes_share_batches(tinted: WeightStore, tmp_path: Path) -> None:
-    """Each of a call's faces gets its own answer, made with its own source."""
-    network = tinted.network("inswapper_128")
-    graph = stand_ins.tinted(tmp_path / "free.onnx", batch="N")
-    batched = NeuralSwapper(network, Batches(Session(graph), SIZES), Latent(stand_ins.EMAP))
-    alone = neural(tinted)
-    sources = np.random.default_rng(2).normal(scale=0.1, size=(4, 512)).astype(np.float32)
-    targets = crops(128, 384, 256, 128)
-    for one, other in zip(
-        batched.swap(targets, list(sources)), alone.swap(targets, list(sources)), strict=True
+@EACH
+def test_several_portraits_are_averaged(tinted: WeightStore, stage: Stage, kind: Kind) -> None:
+    """Where the network looks at the picture itself, the first one is taken."""
+    swapper = neural(tinted, kind.name)
+    portraits = [with_embedding(stage.shot(who), n) for n, who in enumerate(("P001", "P003"))]
+    together, first = swapper.prepare(portraits), swapper.prepare(portraits[:1])
+    assert swapper.averages == (kind in WEIGHABLE)
+    if swapper.averages:
+        code = code_of(kind, identity_of(tinted, kind, portraits))
+        np.testing.assert_allclose(heard(swapper, together), code[:3], atol=1e-5)
+        assert np.abs(together - first).max() > 0.01
+    else:
+        np.testing.assert_array_equal(together, first)
+
+
+@pytest.mark.parametrize("weight", [0, 0.3, 0.65, 1.5])
+@pytest.mark.parametrize("kind", WEIGHABLE, ids=lambda kind: kind.name)
+def test_a_weighed_source_lies_between_it_and_the_target(
+    tinted: WeightStore, stage: Stage, kind: Kind, weight: float
+) -> None:
+    """Blended where ArcFace's embeddings are, before the network's own space is entered."""
+    swapper, other = neural(tinted, kind.name, weight), direction(7)
+    assert swapper.needs_target_embedding
+    portrait = with_embedding(stage.shot("P001"))
+    own = identity_of(tinted, kind, [portrait])
+    blend = np.linalg.norm(own) * unit(weight * unit(own) + (1 - weight) * other)
+    told = heard(swapper, swapper.prepare([portrait]), other)
+    np.testing.assert_allclose(told, code_of(kind, blend)[:3], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", WEIGHABLE, ids=lambda kind: kind.name)
+def test_at_the_full_weight_a_target_s_embedding_does_not_matter(
+    tinted: WeightStore, stage: Stage, kind: Kind
+) -> None:
+    swapper = neural(tinted, kind.name)
+    assert not swapper.needs_target_embedding
+    source = swapper.prepare([with_embedding(stage.shot("P001"))])
+    np.testing.assert_array_equal(heard(swapper, source), heard(swapper, source, direction(7)))
+    nearly = neural(tinted, kind.name, 1 - 1e-7)
+    other = nearly.prepare([with_embedding(stage.shot("P001"))])
+    np.testing.assert_allclose(
+        heard(nearly, other, direction(7)), heard(swapper, source), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("length", "has"), [(None, "has none"), (128, "has one of 128")])
+def test_a_target_without_arcface_s_embedding_cannot_be_weighed(
+    tinted: WeightStore, stage: Stage, length: int | None, has: str
+) -> None:
+    swapper = neural(tinted, source_weight=0.5)
+    source = swapper.prepare([with_embedding(stage.shot("P001"))])
+    other = None if length is None else direction(7, length)
+    with pytest.raises(WeightsError, match=f"512 .*w600k_r50.*a target {has}.*source_weight"):
+        heard(swapper, source, other)
+
+
+@EACH
+def test_only_embeddings_can_be_weighed(packs: WeightStore, kind: Kind) -> None:
+    if kind in WEIGHABLE:
+        assert neural(packs, kind.name, 0.5).needs_target_embedding
+        return
+    able = ".*".join(dict.fromkeys(packs.network(one.name).pack for one in WEIGHABLE[1:]))
+    with pytest.raises(
+        ParameterError, match=rf"source_weight is 0\.5.*{kind.name}.*allowed: 1.*{able}"
     ):
-        np.testing.assert_allclose(one.pixels, other.pixels, atol=1e-6)
-        np.testing.assert_array_equal(one.mask, other.mask)
+        neural(packs, kind.name, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "weight"), [*((kind, 1.0) for kind in KINDS), *((kind, 0.4) for kind in WEIGHABLE)]
+)
+def test_faces_of_all_sizes_share_batches(
+    tinted: WeightStore, tmp_path: Path, kind: Kind, weight: float
+) -> None:
+    """Each of a call's faces gets its own answer, made with its own source and its own identity."""
+    graph = stand_ins.tinted(tmp_path / f"{kind.name}.onnx", batch="N")
+    encode = Latent(stand_ins.EMAP) if kind.name == "inswapper_128" else embedding
+    batched, alone = (
+        NeuralSwapper(
+            tinted.network(kind.name), Batches(session, sizes), encode, source_weight=weight
+        )
+        for session, sizes in ((Session(graph), SIZES), (Session(tinted.path(kind.name)), (1,)))
+    )
+    rng = np.random.default_rng(2)
+    targets = crops(*(kind.side * n for n in ((1, 3, 2, 1) if kind.side < 512 else (1, 2, 1))))
+    sources = list(rng.normal(scale=0.1, size=(len(targets), *kind.source)).astype(np.float32))
+    together = batched.swap(targets, sources)
+    for patch, target, source in zip(together, targets, sources, strict=True):
+        (expected,) = alone.swap([target], [source])
+        np.testing.assert_allclose(patch.pixels, expected.pixels, atol=1e-6)
+        np.testing.assert_array_equal(patch.mask, expected.mask)
+
+
+@EACH
+def test_what_a_network_is_given_is_as_it_wants_it(tinted: WeightStore, kind: Kind) -> None:
+    """Rows in the order of the phases, normalised as FaceFusion does, in the graph's own order."""
+    swapper = neural(tinted, kind.name)
+    targets = crops(2 * kind.side, kind.side)
+    sources = list(np.random.default_rng(2).random((2, *kind.source), np.float32))
+    arrays = swapper.inputs(targets, sources)
+    codes, pictures = arrays if kind.source_first else arrays[::-1]
+    assert pictures.dtype == codes.dtype == np.float32
+    assert pictures.shape == (5, 3, kind.side, kind.side)
+    np.testing.assert_array_equal(codes, np.stack([sources[0]] * 4 + [sources[1]]))
+    parts = [targets[0].pixels[a::2, b::2] for a in (0, 1) for b in (0, 1)]
+    for row, part in zip(pictures, [*parts, targets[1].pixels], strict=True):
+        wanted = (part - np.array(kind.mean)) / np.array(kind.std)
+        np.testing.assert_allclose(row.transpose(1, 2, 0), wanted, atol=1e-5)
+
+
+def test_the_packs_rows_are_these_kinds(packs: WeightStore) -> None:
+    rows = [network for network in packs.installable() if network.role == "swapper"]
+    assert {kind.name for kind in KINDS} <= {row.name for row in rows}
+    for row in rows:
+        (kind,) = (
+            kind
+            for kind in KINDS
+            if (packs.network(kind.name).pack, kind.side) == (row.pack, row.input.size)
+        )
+        assert row.source is not None
+        assert row.input.template == kind.template
+        assert row.source.converter == kind.converter
+        assert row.answer == kind.answer
+        np.testing.assert_allclose(row.input.mean, 255 * np.array(kind.mean), atol=1e-3)
+        np.testing.assert_allclose(row.input.std, 255 * np.array(kind.std), atol=1e-3)
+        shapes = {pattern.name: pattern.shape for pattern in row.inputs}
+        assert shapes == {"target": (3, kind.side, kind.side), "source": kind.source}
 
 
 def test_a_picture_for_a_source_is_cut_as_the_network_wants_it(
@@ -152,9 +325,10 @@ def test_a_size_that_cannot_be_done_is_refused(packs: WeightStore) -> None:
 
 
 def test_a_network_that_fails_says_so(tmp_path: Path) -> None:
-    store = stand_ins.inswapper(tmp_path, stand_ins.failing)
-    with pytest.raises(RuntimeUnavailable, match=r"inswapper_128\.onnx failed"):
-        neural(store).swap(crops(128), [np.zeros(512, np.float32)])
+    store = stand_ins.family(tmp_path, stand_ins.failing)
+    for kind in KINDS:
+        with pytest.raises(RuntimeUnavailable, match=rf"{kind.name}\.onnx failed"):
+            neural(store, kind.name).swap(crops(kind.side), [np.zeros(kind.source, np.float32)])
 
 
 def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
@@ -168,8 +342,8 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_network_that_is_not_there_is_named(packs: WeightStore) -> None:
-    with pytest.raises(WeightsMissing, match=r"ghost_1_256 needs ghost_1_256, crossface_ghost"):
-        installed(packs, "ghost_1_256")
+    with pytest.raises(WeightsMissing, match=r"ghost_2_256 needs ghost_2_256, which"):
+        installed(packs, "ghost_2_256")
 
 
 @pytest.mark.filterwarnings("ignore:`estimate` is deprecated:FutureWarning")
