@@ -127,6 +127,8 @@ class Engine:
         options = parsed.options()
         for picture in options.selection.reference_images:
             _path("reference_image", picture)
+        for picture in options.extra_sources:
+            _path("extra_source_image", picture)
         request = Request(
             source=_path("source_image", source_image),
             target=_path("target", target),

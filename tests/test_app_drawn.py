@@ -1,0 +1,197 @@
+"""Whole swaps with what works on faces besides the swapper, and with more than one source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.app import Engine
+from engine.errors import ParameterError, WeightsMissing
+from engine.media.decode import read_image
+from engine.runtime.weights import WeightStore
+from tests.enhance import restorers
+from tests.footage import MAN, STRANGER, TWO, WOMAN, asset, picture, write_clip, write_png
+from tests.swappers import stand_ins
+
+SOURCE = asset(STRANGER)
+QUICK: dict[str, Any] = {"content_check": False, "face_selector_mode": "many"}
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_png(tmp_path_factory.mktemp("still") / "two.png", picture(TWO))
+
+
+@pytest.fixture(scope="module")
+def packs(tmp_path_factory: pytest.TempPathFactory) -> WeightStore:
+    """A tinted inswapper, a blendswap, and two restorers."""
+    folder = tmp_path_factory.mktemp("packs")
+    stand_ins.identity(folder / "blendswap_256.onnx")
+    restorers.identity(folder, restorers.CODEFORMER)
+    restorers.tinted(folder, restorers.GFPGAN)
+    return stand_ins.inswapper(folder, stand_ins.tinted)
+
+
+@pytest.fixture(scope="module")
+def warm(packs: WeightStore) -> Iterator[Engine]:
+    with Engine(device="cpu", weights=packs) as engine:
+        yield engine
+
+
+def samples(path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.stack(read_image(path).planes).astype(np.float64)
+
+
+def apart(one: Path, other: Path) -> float:
+    return float(np.abs(samples(one) - samples(other)).max())
+
+
+def test_at_no_weight_at_all_it_does_not_matter_who_the_source_is(
+    warm: Engine, still: Path, tmp_path: Path
+) -> None:
+    results = []
+    for weight in (0.0, 1.0):
+        for who in (STRANGER, MAN):
+            results.append(tmp_path / f"{who} {weight}.png")
+            warm.swap(asset(who), still, results[-1], source_weight=weight, **QUICK)
+    assert apart(*results[:2]) == 0
+    assert apart(*results[2:]) > 1
+    assert apart(results[0], results[2]) > 1
+
+
+def test_several_pictures_of_the_source_are_averaged_in_whatever_order(
+    warm: Engine, still: Path, tmp_path: Path
+) -> None:
+    one, other, alone = (tmp_path / f"{name}.png" for name in ("one", "other", "alone"))
+    second = asset(STRANGER, "amateur_selfie")
+    report = warm.swap(SOURCE, still, one, extra_source_image=[second], **QUICK)
+    assert not any("extra_source_image" in note for note in report.notes)
+    warm.swap(second, still, other, extra_source_image=[SOURCE], **QUICK)
+    warm.swap(SOURCE, still, alone, **QUICK)
+    assert apart(one, other) <= 1
+    assert apart(one, alone) > 1
+
+
+def test_a_picture_without_use_is_told_and_one_without_a_face_refused(
+    warm: Engine, still: Path, tmp_path: Path
+) -> None:
+    blank = write_png(tmp_path / "blank.png", np.full((240, 400, 3), 90, np.uint8))
+    with pytest.raises(ParameterError, match="extra_source_image"):
+        warm.swap(SOURCE, still, tmp_path / "no.png", extra_source_image="https://a.b/c", **QUICK)
+    with pytest.raises(LookupError, match=rf"extra_source_image {blank}"):
+        warm.swap(SOURCE, still, tmp_path / "no.png", extra_source_image=blank, **QUICK)
+    settings = {**QUICK, "swapper": "mesh", "extra_source_image": blank}
+    report = warm.swap(SOURCE, still, tmp_path / "yes.png", **settings)
+    assert "extra_source_image has no effect: the swapper takes one picture of the source." in (
+        report.notes
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"swapper": "mesh"}, r"source_weight is 0\.5, and the swapper mesh"),
+        ({"swapper": "blendswap_256", "pixel_boost": "256x256"}, r"source_weight.*blendswap_256"),
+        ({"embedder": "sface"}, r"embedder is 'sface'; allowed with it: auto, w600k_r50"),
+    ],
+)
+def test_a_weight_that_cannot_be_is_refused(
+    warm: Engine, still: Path, tmp_path: Path, settings: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ParameterError, match=words):
+        warm.swap(SOURCE, still, tmp_path / "no.png", source_weight=0.5, **{**QUICK, **settings})
+
+
+def test_a_restorer_works_where_the_swap_shows_and_nowhere_else(
+    warm: Engine, still: Path, tmp_path: Path
+) -> None:
+    plain, same, tinted = (tmp_path / f"{name}.png" for name in ("plain", "same", "tinted"))
+    chosen = {"content_check": False, "face_selector_mode": "one", "swapper": "mesh"}
+    warm.swap(SOURCE, still, plain, **chosen)
+    report = warm.swap(SOURCE, still, same, enhance="codeformer", enhance_blend=1, **chosen)
+    assert report.networks == {"enhance": "codeformer"}
+    # Two samplings of what the swapper drew: edges lose a little.
+    assert np.abs(samples(same) - samples(plain)).mean() < 0.5
+    report = warm.swap(SOURCE, still, tinted, enhance="gfpgan_1.4", enhance_fidelity=1, **chosen)
+    assert "enhance_fidelity has no effect: gfpgan_1.4 takes none." in report.notes
+    swapped = np.abs(samples(plain) - samples(still)).max(0) > 0
+    restored = np.abs(samples(tinted) - samples(plain)).max(0) > 0
+    assert restored.sum() > 500
+    # The other person's face, and all around this one, are as they were.
+    rows, columns = np.nonzero(swapped)
+    restored[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = False
+    assert not restored.any()
+
+
+def test_what_is_restored_is_said_in_the_output(warm: Engine, still: Path, tmp_path: Path) -> None:
+    result = tmp_path / "result.png"
+    warm.swap(SOURCE, still, result, enhance="auto", pixel_boost="128x128", **QUICK)
+    assert b"inswapper_128, gfpgan_1.4" in result.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"enhance": "gpen_bfr_512"}, WeightsMissing, "restorer gpen_bfr_512 needs gpen_bfr_512"),
+        ({"enhance": "gfpgan"}, ParameterError, r"enhance is 'gfpgan'; allowed: auto, gfpgan_1\.4"),
+        ({"occluder": "auto"}, WeightsMissing, "occluder is auto, but none of xseg_1"),
+        ({"face_region": "nose"}, WeightsMissing, "parser is auto, but none of bisenet"),
+        ({"precision": "fp16", "swapper": "mesh"}, ParameterError, "the swapper mesh has no"),
+    ],
+)
+def test_networks_that_are_not_there_are_refused_by_name(
+    warm: Engine,
+    still: Path,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    error: type[Exception],
+    words: str,
+) -> None:
+    with pytest.raises(error, match=words):
+        warm.swap(SOURCE, still, tmp_path / "no.png", **QUICK, **settings)
+    assert not (tmp_path / "no.png").exists()
+
+
+def test_a_mouth_that_is_kept_is_the_targets(warm: Engine, still: Path, tmp_path: Path) -> None:
+    plain, kept = tmp_path / "plain.png", tmp_path / "kept.png"
+    settings = {"content_check": False, "face_selector_mode": "one", "swapper": "mesh"}
+    warm.swap(SOURCE, still, plain, **settings)
+    warm.swap(SOURCE, still, kept, keep_mouth=True, match_colour=True, **settings)
+    swapped, left = (np.abs(samples(one) - samples(still)).max(0) > 0 for one in (plain, kept))
+    assert left.sum() > 1000
+    assert (swapped & ~left).sum() > 100
+
+
+def test_each_face_may_be_swapped_at_what_it_is_worth(
+    warm: Engine, still: Path, tmp_path: Path
+) -> None:
+    fixed, free = tmp_path / "fixed.png", tmp_path / "free.png"
+    # Both faces are some 130 pixels wide, which their crops show whole at 256.
+    warm.swap(SOURCE, still, fixed, pixel_boost="256x256", **QUICK)
+    report = warm.swap(SOURCE, still, free, pixel_boost="auto", **QUICK)
+    assert report.swapper.name == "inswapper_128"
+    assert "any size" in report.swapper.reason
+    assert apart(fixed, free) == 0
+
+
+def test_a_clip_is_swapped_with_all_of_it(warm: Engine, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "two people.mkv", (0, 40, 80, 120, 160))
+    report = warm.swap(
+        SOURCE,
+        clip,
+        tmp_path / "result.mkv",
+        swapper="inswapper_128",
+        pixel_boost="128x128",
+        extra_source_image=[asset(WOMAN)],
+        source_weight=0.7,
+        enhance="gfpgan_1.4",
+        keep_mouth=True,
+        match_colour=True,
+        video_codec="ffv1",
+        **QUICK,
+    )
+    assert (report.frames, report.faces_swapped) == (5, 10)
