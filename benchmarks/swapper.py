@@ -215,10 +215,10 @@ def around(choices: argparse.Namespace) -> Iterator[dict[str, Any]]:
     batches = Batches(cast("Session", instant), SIZES)
     swapper = NeuralSwapper(network, batches, Latent(np.eye(512, dtype=np.float32)))
     frame, face = scene()
-    planned = Planned(frame, (face,), (face,))
     latent = np.zeros(512, np.float32)
     for boost in BOOSTS:
-        swap = FaceSwap(swapper, latent, boost)
+        swap = FaceSwap(swapper, latent)
+        planned = [Planned(frame, (face,), (face,), sizes=(boost,))]
         taken = 1000 * seconds(partial(swap, planned), max(choices.repeat, 10))
         row = {"boost": boost, "milliseconds": taken, "goal": GOALS[boost], "face": face.box.width}
         print(row, flush=True)

@@ -151,12 +151,10 @@ class Drawers:
             for network in known
             if pixel_boost is None or can_do(pixel_boost, network.input.size)
         ]
-        size = "any size" if pixel_boost is None else f"{pixel_boost}x{pixel_boost}"
+        able_to = "" if pixel_boost is None else f" that swaps at {pixel_boost}x{pixel_boost}"
         for network in able:
             if not self.store.missing(network.name):
-                return Choice(
-                    network.name, f"of those installed it comes first that swaps at {size}"
-                )
+                return Choice(network.name, f"of those installed it comes first{able_to}")
         for network in able:
             missing = self.store.missing(network.name)
             if network.name not in missing:
