@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.pixels.tone import blur, enlarge, luma, shrink, smoothstep, weighted_blur
+from engine.pixels.tone import (
+    blur,
+    enlarge,
+    luma,
+    resized,
+    shrink,
+    smoothstep,
+    transform,
+    weighted_blur,
+)
 
 
 def noise(size: int, channels: int = 3, seed: int = 0) -> NDArray[np.float32]:
@@ -91,3 +100,20 @@ def test_smoothstep_goes_from_0_to_1_without_a_kink(low: float, high: float) -> 
     slope = np.diff(values) / np.diff(t)
     assert np.abs(np.diff(slope)).max() < 0.01
     assert float(smoothstep(low, high, (low + high) / 2)) == pytest.approx(0.5, abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [24, 48, 100])
+def test_resizing_shrinks_by_area_and_enlarges_linearly(size: int) -> None:
+    picture = noise(48)
+    expected = shrink(picture, size) if size < 48 else enlarge(picture, size)
+    np.testing.assert_array_equal(resized(picture, size), expected)
+    assert resized(picture, 48) is not picture
+    np.testing.assert_array_equal(resized(picture, 48), picture)
+
+
+def test_a_transform_is_a_matrix_and_a_shift() -> None:
+    picture, matrix = noise(20), np.random.default_rng(1).normal(size=(2, 4))
+    expected = picture @ matrix[:, :3].T + matrix[:, 3]
+    np.testing.assert_allclose(transform(picture, matrix), expected, atol=1e-5)
+    codes = transform(np.full((2, 2, 3), 200, np.uint8), 2 * np.eye(3, 4))
+    assert (codes == 255).all()

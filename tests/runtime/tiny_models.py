@@ -32,7 +32,7 @@ class Signature:
             helper.make_node("ConstantOfShape", [f"{name}_shape"], [name], value=fill)
             for name in self.outputs
         ]
-        return _save(path, nodes, self.inputs, self.outputs, sizes)
+        return save_graph(path, nodes, self.inputs, self.outputs, sizes)
 
 
 def save_difference(path: Path, shape: Shape = ("N", 2)) -> Path:
@@ -41,18 +41,20 @@ def save_difference(path: Path, shape: Shape = ("N", 2)) -> Path:
         helper.make_node("Sub", ["first", "second"], ["difference"]),
         helper.make_node("Add", ["first", "second"], ["sum"]),
     ]
-    return _save(
+    return save_graph(
         path, nodes, {"first": shape, "second": shape}, {"difference": shape, "sum": shape}, []
     )
 
 
-def _save(
+def save_graph(
     path: Path,
     nodes: list[onnx.NodeProto],
     inputs: Mapping[str, Shape],
     outputs: Mapping[str, Shape],
     constants: list[onnx.TensorProto],
 ) -> Path:
+    """A network of these nodes and initializers; its file."""
+
     def values(shapes: Mapping[str, Shape]) -> list[onnx.ValueInfoProto]:
         return [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
@@ -96,7 +98,7 @@ def save_swapper(path: Path, *, fixed: str = "", weight: float = 1.0) -> Path:
         make("Slice", ["styles", "from", "to", "axis"], ["tint"]),
         make("Add", ["weighted", "tint"], ["output"]),
     ]
-    return _save(
+    return save_graph(
         path,
         nodes,
         {"target": (1, 3, 128, 128), "source": (1, 512)},
