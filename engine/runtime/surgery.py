@@ -1,4 +1,4 @@
-"""Graphs made fit for the work: a free batch axis, half precision, and inswapper's map of latents.
+"""Graphs made fit for the work: a free batch axis, fewer bits, and inswapper's map of latents.
 
 What is made is tested against the original before it is used, and kept in the user's folder under
 the sha256 of the original and the version of this module's work, so that it is made once.
@@ -7,21 +7,24 @@ the sha256 of the original and the version of this module's work, so that it is 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import RuntimeUnavailable, WeightsCorrupt, WeightsError
+from engine.errors import WeightsError
 from engine.options import Precision
+from engine.runtime import graphs, quantise
 from engine.runtime.files import replacing, sha256_of
+from engine.runtime.graphs import onnx_package
 from engine.runtime.manifest import InputSpec, Weight
 from engine.runtime.providers import CPU, Provider
-from engine.runtime.session import Session, Tensor, TensorSpec
+from engine.runtime.quantise import Calibration, Sample
+from engine.runtime.session import Session, TensorSpec
+from engine.runtime.trials import RefusedError, answers, likeness, opened
 from engine.runtime.weights import WeightStore
 
 VERSION: Final = 1
@@ -36,7 +39,7 @@ class Prepared:
     """A graph to open a session on.
 
     `batchable` tells whether it takes any number of pictures at once; where it does not, `note`
-    says why.
+    says why. At int8 it also says how near that is to fp32.
     """
 
     path: Path
@@ -53,10 +56,6 @@ class _Verdict:
     reason: str = ""
 
 
-class _RefusedError(Exception):
-    """The operation cannot be done, or its result did not pass the test."""
-
-
 def prepared(
     store: WeightStore,
     name: str,
@@ -69,12 +68,13 @@ def prepared(
     A graph of batch 1 is freed where two pictures at once give what each gives alone; else it
     stays as it is. At "fp16" all weights and arithmetic are of half precision, and inputs and
     outputs stay float32; a graph that is stored so already is left alone. The tests run on
-    `providers`, the ones that the session will run on.
+    `providers`, the ones that the session will run on. At "int8" it is what `calibrate` made.
 
     Raises:
-        WeightsMissing, WeightsCorrupt: as `WeightStore.path` does.
+        WeightsMissing, WeightsCorrupt: as `WeightStore.path` does; the same of what `calibrate`
+            made.
         WeightsError: at half precision the answers are not finite, or further from those of
-            single precision than `LEAST_PSNR` allows.
+            single precision than `LEAST_PSNR` allows; at int8, the processor is another kind.
         RuntimeUnavailable: the graph needs work and the package onnx is not installed, or a
             provider fails.
     """
@@ -86,14 +86,44 @@ def prepared(
         freed = _once(
             bench / "batch.onnx",
             providers[0].name,
-            lambda scratch: _save(free_batch(_load(path)), scratch),
-            lambda scratch: _same_alone(original, _opened(scratch, providers), weight.input),
+            lambda scratch: graphs.save(free_batch(graphs.load(path)), scratch),
+            lambda scratch: _same_alone(original, opened(scratch, providers), weight.input),
         )
         note = freed.reason and f"{name} runs one picture at a time: {freed.reason}"
         path = bench / "batch.onnx" if freed.sha256 else path
+    batchable = not note
     if precision == "fp16":
         path = _halved(path, original, weight, bench, providers)
-    return Prepared(path, not note, precision, note)
+    elif precision == "int8":
+        path, known = quantise.calibrated(name, bench)
+        told = (
+            f"{name} runs at int8: its answers to {known.held_out} faces that it was not "
+            f"calibrated on are {known.psnr:.1f} dB from those at fp32."
+        )
+        note = f"{note} {told}".lstrip()
+    return Prepared(path, batchable, precision, note)
+
+
+def calibrate(
+    store: WeightStore,
+    name: str,
+    samples: Iterable[Sample],
+    held_out: Sequence[Sample],
+) -> Calibration:
+    """Makes the int8 graph of a network that `prepared` gives from then on.
+
+    Raises:
+        WeightsMissing, WeightsCorrupt, RuntimeUnavailable: as `prepared` does.
+        WeightsError: as `engine.runtime.quantise.calibrate` does.
+    """
+    source = prepared(store, name).path
+    bench = _bench(store, store.weight(name))
+    return quantise.calibrate(name, source, bench, samples, held_out)
+
+
+def calibration(store: WeightStore, name: str) -> Calibration | None:
+    """What is on record of a network's int8 graph; None where it was not calibrated."""
+    return quantise.calibration(_bench(store, store.weight(name)))
 
 
 def emap(store: WeightStore, name: str) -> NDArray[np.float32]:
@@ -127,7 +157,7 @@ def free_batch(model: Any) -> Any:
     for value in [*batches, *graph.output]:
         dims = value.type.tensor_type.shape.dim
         if not dims or dims[0].dim_value not in (0, 1):
-            raise _RefusedError(f"{value.name} does not begin with a batch axis.")
+            raise RefusedError(f"{value.name} does not begin with a batch axis.")
         dims[0].dim_param = _FREE
     constants = dict(_constants(graph))
     shapes: dict[str, list[int]] | None = None
@@ -150,7 +180,7 @@ def free_batch(model: Any) -> Any:
 
 def to_half(model: Any) -> Any:
     """A model of half precision inside, whose inputs and outputs are float32 as before."""
-    _onnx()
+    onnx_package()
     from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415 - onnx
 
     return convert_float_to_float16(model, keep_io_types=True)
@@ -166,16 +196,16 @@ def _halved(
     target = bench / f"{path.stem}-fp16.onnx" if path.parent == bench else bench / "fp16.onnx"
 
     def make(scratch: Path) -> None:
-        model = _load(path)
-        if _is_half(model):
-            raise _RefusedError(_STORED_SO)
-        _save(to_half(model), scratch)
+        model = graphs.load(path)
+        if graphs.is_half(model):
+            raise RefusedError(_STORED_SO)
+        graphs.save(to_half(model), scratch)
 
     verdict = _once(
         target,
         providers[0].name,
         make,
-        lambda scratch: _close(original, _opened(scratch, providers), weight.input),
+        lambda scratch: _close(original, opened(scratch, providers), weight.input),
     )
     if verdict.reason == _STORED_SO:
         return path
@@ -209,7 +239,7 @@ def _once(
             make(scratch)
             test(scratch)
             verdict = _Verdict(sha256_of(scratch))
-    except _RefusedError as error:
+    except RefusedError as error:
         verdict = _Verdict("", str(error))
     with replacing(record) as scratch:
         scratch.write_text(json.dumps(asdict(verdict)) + "\n", "utf-8")
@@ -225,53 +255,22 @@ def _known(record: Path) -> _Verdict | None:
         return None
 
 
-def _onnx() -> ModuleType:
-    try:
-        import onnx  # noqa: PLC0415 - only surgery needs it, and only the first time
-    except ImportError as error:
-        raise RuntimeUnavailable(
-            "An imported network must be prepared once, and that needs the package onnx; run "
-            "`pip install 'faceswap-engine[packs]'`."
-        ) from error
-    module: ModuleType = onnx
-    return module
-
-
-def _load(path: Path) -> Any:
-    return _onnx().load(str(path))
-
-
-def _save(model: Any, path: Path) -> None:
-    path.write_bytes(model.SerializeToString())
-
-
 def _write_emap(path: Path, scratch: Path) -> None:
     found = [
         initializer
-        for initializer in _load(path).graph.initializer
+        for initializer in graphs.load(path).graph.initializer
         if list(initializer.dims) == [_LATENT, _LATENT]
     ]
     if not found:
-        raise _RefusedError(f"{path.name} holds no matrix of {_LATENT} x {_LATENT}.")
-    matrix = _onnx().numpy_helper.to_array(found[-1]).astype(np.float32)
+        raise RefusedError(f"{path.name} holds no matrix of {_LATENT} x {_LATENT}.")
+    matrix = onnx_package().numpy_helper.to_array(found[-1]).astype(np.float32)
     with scratch.open("wb") as file:
         np.save(file, matrix)
 
 
-def _is_half(model: Any) -> bool:
-    """Whether most of the numbers that the graph computes with are of half precision."""
-    types = _onnx().TensorProto
-    counts = {types.FLOAT: 0, types.FLOAT16: 0}
-    used = {name for node in model.graph.node for name in node.input}
-    for initializer in model.graph.initializer:
-        if initializer.name in used and initializer.data_type in counts:
-            counts[initializer.data_type] += int(np.prod(initializer.dims))
-    return counts[types.FLOAT16] > counts[types.FLOAT]
-
-
 def _constants(graph: Any) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """The whole-number constants of a graph by name: shapes and sizes are among them."""
-    onnx = _onnx()
+    onnx = onnx_package()
     for initializer in graph.initializer:
         if initializer.data_type == onnx.TensorProto.INT64:
             yield initializer.name, onnx.numpy_helper.to_array(initializer)
@@ -291,7 +290,7 @@ def _leads_with_one(constants: dict[str, NDArray[np.int64]], name: str) -> bool:
 def _copying(node: Any, shape: NDArray[np.int64]) -> NDArray[np.int64]:
     """The shape with its first number taken from the input, which is what 0 means to Reshape."""
     if any(attribute.name == "allowzero" and attribute.i for attribute in node.attribute):
-        raise _RefusedError(f"{node.name or node.output[0]} reshapes to a fixed batch.")
+        raise RefusedError(f"{node.name or node.output[0]} reshapes to a fixed batch.")
     copying = shape.copy()
     copying[0] = 0
     return copying
@@ -303,12 +302,12 @@ def _scales(node: Any, have: list[int], want: NDArray[np.int64]) -> NDArray[np.f
         scales: NDArray[np.float32] = np.divide(want, have).astype(np.float32)
         if np.array_equal(np.floor(np.array(have, np.float32) * scales), want):
             return scales
-    raise _RefusedError(f"{node.name or node.output[0]} resizes to a fixed batch.")
+    raise RefusedError(f"{node.name or node.output[0]} resizes to a fixed batch.")
 
 
 def _shapes(model: Any) -> dict[str, list[int]]:
     """The shape of every tensor, 0 where a dimension is not known."""
-    graph = _onnx().shape_inference.infer_shapes(model).graph
+    graph = onnx_package().shape_inference.infer_shapes(model).graph
     return {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim][:1]
         and [1, *(dim.dim_value for dim in value.type.tensor_type.shape.dim[1:])]
@@ -320,7 +319,7 @@ def _add(graph: Any, node: Any, value: NDArray[Any]) -> str:
     """A new constant for one node; shared ones may mean something else to others."""
     name = f"{node.output[0]}_batch"
     # In front: what stands last in the file is how others find the map of latents.
-    graph.initializer.insert(0, _onnx().numpy_helper.from_array(value, name))
+    graph.initializer.insert(0, onnx_package().numpy_helper.from_array(value, name))
     return name
 
 
@@ -331,18 +330,18 @@ def _same_alone(original: Session, freed: Session, spec: InputSpec) -> None:
     together = [
         np.concatenate(both) if both[0].ndim > 1 else both[0] for both in zip(*pair, strict=True)
     ]
-    answers = _answers(freed, together)
-    for output, answer, *parts in zip(original.outputs, answers, *alone, strict=True):
+    found = answers(freed, together)
+    for output, answer, *parts in zip(original.outputs, found, *alone, strict=True):
         expected = np.concatenate(parts)
         if answer.shape != expected.shape:
-            raise _RefusedError(
+            raise RefusedError(
                 f"two pictures at once give {output.name} of shape {answer.shape}, not "
                 f"{expected.shape}."
             )
         bound = BATCH_BOUND * max(1.0, float(np.abs(expected).max(initial=0)))
         apart = float(np.abs(answer - expected).max(initial=0))
         if not apart <= bound:  # NaN included
-            raise _RefusedError(
+            raise RefusedError(
                 f"in two pictures at once, {output.name} differs by {apart:.2g} from what each "
                 f"gives alone (at most {bound:.2g} may be)."
             )
@@ -350,38 +349,7 @@ def _same_alone(original: Session, freed: Session, spec: InputSpec) -> None:
 
 def _close(single: Session, half: Session, spec: InputSpec) -> None:
     """Refuses a graph of half precision that strays from that of single precision."""
-    arrays = _probe(single.inputs, spec, 1)
-    answers = _answers(half, arrays)
-    for output, answer, expected in zip(single.outputs, answers, single.run(*arrays), strict=True):
-        if not np.isfinite(answer).all():
-            raise _RefusedError(f"{output.name} is not finite at half precision.")
-        error = float(np.square(answer - expected, dtype=np.float64).mean())
-        peak = float(np.ptp(expected)) or 1.0
-        psnr = 10 * np.log10(peak**2 / error) if error else np.inf
-        if psnr < LEAST_PSNR:
-            raise _RefusedError(
-                f"{output.name} is {psnr:.0f} dB from single precision ({LEAST_PSNR:.0f} dB is "
-                "the least)."
-            )
-
-
-def _opened(path: Path, providers: Sequence[Provider]) -> Session:
-    try:
-        return Session(path, providers)
-    except WeightsCorrupt as error:
-        raise _RefusedError(f"the changed graph does not load: {_line(error)}") from error
-
-
-def _answers(session: Session, arrays: Sequence[Tensor]) -> list[Tensor]:
-    """What the changed graph gives; that it cannot run at all is a reason, too."""
-    try:
-        return session.run(*arrays)
-    except RuntimeUnavailable as error:
-        raise _RefusedError(f"the changed graph does not run: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    likeness(single, half, [_probe(single.inputs, spec, 1)], least=LEAST_PSNR)
 
 
 def _probe(inputs: Sequence[TensorSpec], spec: InputSpec, seed: int) -> list[NDArray[Any]]:

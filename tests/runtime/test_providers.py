@@ -4,7 +4,6 @@ import subprocess
 import sys
 from types import ModuleType
 
-import numpy as np
 import onnxruntime
 import pytest
 

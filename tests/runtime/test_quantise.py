@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from engine.errors import RuntimeUnavailable, WeightsCorrupt, WeightsError, WeightsMissing
+from engine.runtime import quantise, surgery
+from engine.runtime.quantise import LEAST_PSNR, Sample
+from engine.runtime.session import Session
+from engine.runtime.weights import WeightStore
+from tests.runtime.tiny_models import save_difference, save_painter
+
+NAME = "inswapper_128"
+COMMAND = rf"faceswap-engine weights calibrate {NAME} PICTURES"
+
+
+def samples(count: int, seed: int = 0, *, light: float = 1.0) -> list[Sample]:
+    rng = np.random.default_rng(seed)
+    return [
+        (
+            (light * rng.random((1, 3, 128, 128))).astype(np.float32),
+            rng.normal(0, 1 / np.sqrt(512), (1, 512)).astype(np.float32),
+        )
+        for _ in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def held_out() -> list[Sample]:
+    return samples(3, seed=1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> WeightStore:
+    store = WeightStore(user_folder=tmp_path / "user")
+    store.import_path(save_painter(tmp_path / f"{NAME}.onnx"))
+    return store
+
+
+def left(folder: Path) -> list[str]:
+    """What of a calibration is in a folder."""
+    return [file.name for file in folder.iterdir() if "int8" in file.name]
+
+
+def givers(path: Path) -> dict[str, list[str]]:
+    """What gives each convolution and product its inputs, by the name of its answer."""
+    graph = onnx.load(str(path)).graph
+    made_by = {output: node for node in graph.node for output in node.output}
+    return {
+        node.output[0]: [made_by[name].op_type for name in node.input if name in made_by]
+        for node in graph.node
+        if node.op_type in ("Conv", "Gemm")
+    }
+
+
+def test_what_is_made_is_near_and_is_what_is_prepared(
+    store: WeightStore, held_out: list[Sample]
+) -> None:
+    with pytest.raises(WeightsMissing, match=COMMAND):
+        surgery.prepared(store, NAME, precision="int8")
+    assert surgery.calibration(store, NAME) is None
+    made = surgery.calibrate(store, NAME, iter(samples(8)), held_out)
+    assert surgery.calibration(store, NAME) == made
+    assert (made.samples, made.held_out) == (8, 3)
+    assert LEAST_PSNR <= made.psnr < 100
+    whole, exact = surgery.prepared(store, NAME, precision="int8"), surgery.prepared(store, NAME)
+    assert (whole.precision, whole.batchable) == ("int8", True)
+    assert "3 faces" in whole.note
+    assert f"{made.psnr:.1f} dB" in whole.note
+    errors, answers = [], []
+    for sample in held_out:
+        (expected,), (answer,) = Session(exact.path).run(*sample), Session(whole.path).run(*sample)
+        errors.append(np.square(expected - answer))
+        answers.append(expected)
+    psnr = 10 * np.log10(np.ptp(answers) ** 2 / np.mean(errors))
+    assert psnr == pytest.approx(made.psnr, abs=0.01)
+
+
+def test_what_lies_between_convolutions_is_of_whole_numbers(
+    store: WeightStore, held_out: list[Sample]
+) -> None:
+    surgery.calibrate(store, NAME, samples(8), held_out)
+    whole = ["DequantizeLinear", "DequantizeLinear"]
+    # The two in the middle cut what is below zero themselves.
+    assert givers(surgery.prepared(store, NAME, precision="int8").path) == {
+        "style": [],
+        "c0": [],
+        "r1": whole,
+        "r2": whole,
+        "c3": ["Add"],
+    }
+
+
+def test_a_graph_of_two_pictures_answers_both(store: WeightStore, held_out: list[Sample]) -> None:
+    surgery.calibrate(store, NAME, samples(8), held_out)
+    session = Session(surgery.prepared(store, NAME, precision="int8").path)
+    pair = [np.concatenate(arrays) for arrays in zip(*held_out[:2], strict=True)]
+    alone = [session.run(*sample)[0] for sample in held_out[:2]]
+    np.testing.assert_allclose(session.run(*pair)[0], np.concatenate(alone), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("outlier", "light", "passes"),
+    [(1.0, 1.0, True), (1e4, 1.0, False), (1.0, 0.05, False)],
+    ids=["well", "one channel is larger than all others", "faces are brighter than in calibration"],
+)
+def test_what_strays_on_other_samples_is_refused_and_leaves_nothing(
+    tmp_path: Path, held_out: list[Sample], outlier: float, light: float, passes: bool
+) -> None:
+    source = save_painter(tmp_path / "painter.onnx", outlier=outlier)
+    folder = tmp_path / "made"
+    learnt = samples(8, light=light)
+    if passes:
+        quantise.calibrate(NAME, source, folder, learnt, held_out)
+        return
+    with pytest.raises(WeightsError, match=rf"{NAME} cannot run at int8: output is .* dB.*fp32"):
+        quantise.calibrate(NAME, source, folder, learnt, held_out)
+    assert list(folder.iterdir()) == []
+    if light < 1:
+        # It is the held-out ones that tell: on its own it does well.
+        quantise.calibrate(NAME, source, folder, learnt, samples(2, seed=2, light=light))
+
+
+def test_answers_that_are_not_finite_are_refused(tmp_path: Path, held_out: list[Sample]) -> None:
+    source = save_painter(tmp_path / "painter.onnx")
+    broken = [(np.full_like(target, np.nan), latent) for target, latent in held_out]
+    with pytest.raises(WeightsError, match="not finite"):
+        quantise.calibrate(NAME, source, tmp_path / "made", samples(2), broken)
+
+
+def test_an_earlier_graph_survives_a_refused_one(
+    store: WeightStore, held_out: list[Sample]
+) -> None:
+    before = surgery.calibrate(store, NAME, samples(8), held_out)
+    with pytest.raises(WeightsError, match="dB"):
+        surgery.calibrate(store, NAME, samples(8, light=0.05), held_out)
+    assert surgery.calibration(store, NAME) == before
+    assert surgery.prepared(store, NAME, precision="int8").precision == "int8"
+
+
+def test_it_is_made_once_and_a_changed_byte_is_found(
+    store: WeightStore, held_out: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surgery.calibrate(store, NAME, samples(8), held_out)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "onnx", None)
+        path = surgery.prepared(store, NAME, precision="int8").path
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsCorrupt, match=rf"not as it was written.*{COMMAND}"):
+        surgery.prepared(store, NAME, precision="int8")
+    path.unlink()
+    with pytest.raises(WeightsMissing, match=COMMAND):
+        surgery.prepared(store, NAME, precision="int8")
+
+
+def test_other_bytes_under_the_name_are_another_network(
+    store: WeightStore, held_out: list[Sample], tmp_path: Path
+) -> None:
+    surgery.calibrate(store, NAME, samples(8), held_out)
+    store.import_path(save_painter(tmp_path / f"{NAME}.onnx", outlier=2.0))
+    with pytest.raises(WeightsMissing, match=COMMAND):
+        surgery.prepared(store, NAME, precision="int8")
+
+
+def test_a_processor_that_cuts_sums_gets_weights_of_7_bits_and_no_others(
+    store: WeightStore, held_out: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def largest() -> int:
+        path = surgery.prepared(store, NAME, precision="int8").path
+        tensors = [
+            onnx.numpy_helper.to_array(one)
+            for one in onnx.load(str(path)).graph.initializer
+            if one.data_type == onnx.TensorProto.INT8 and len(one.dims) == 4
+        ]
+        return max(int(np.abs(tensor.astype(int)).max()) for tensor in tensors)
+
+    monkeypatch.setattr(quantise, "saturates", lambda: False)
+    assert not surgery.calibrate(store, NAME, samples(8), held_out).reduced
+    assert largest() > 64
+    monkeypatch.setattr(quantise, "saturates", lambda: True)
+    with pytest.raises(WeightsError, match=COMMAND):
+        surgery.prepared(store, NAME, precision="int8")
+    assert surgery.calibrate(store, NAME, samples(8), held_out).reduced
+    assert largest() <= 64
+    monkeypatch.setattr(quantise, "saturates", lambda: False)
+    assert largest() <= 64
+
+
+def test_samples_are_taken_one_by_one(tmp_path: Path, held_out: list[Sample]) -> None:
+    alive: list[int] = []
+
+    def stream() -> Iterator[Sample]:
+        for seed in range(8):
+            alive.append(seed)
+            yield samples(1, seed=seed)[0]
+
+    source = save_painter(tmp_path / "painter.onnx")
+    made = quantise.calibrate(NAME, source, tmp_path / "made", stream(), held_out)
+    assert alive == list(range(8))
+    assert made.samples == 8
+
+
+def test_a_graph_of_half_precision_is_refused(tmp_path: Path, held_out: list[Sample]) -> None:
+    path = save_painter(tmp_path / "painter.onnx")
+    onnx.save(surgery.to_half(onnx.load(str(path))), str(path))
+    with pytest.raises(WeightsError, match="single precision"):
+        quantise.calibrate(NAME, path, tmp_path / "made", samples(8), held_out)
+
+
+def test_a_graph_without_convolutions_is_refused(tmp_path: Path) -> None:
+    path = save_difference(tmp_path / "difference.onnx")
+    pair = (np.ones((1, 2), np.float32), np.zeros((1, 2), np.float32))
+    with pytest.raises(WeightsError, match="between convolutions"):
+        quantise.calibrate("difference", path, tmp_path / "made", [pair], [pair])
+
+
+def test_it_says_what_to_install(
+    store: WeightStore, held_out: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surgery.prepared(store, NAME)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(RuntimeUnavailable, match=r"faceswap-engine\[packs\]"):
+        surgery.calibrate(store, NAME, samples(8), held_out)
+
+
+def test_the_quantiser_is_kept_from_talking(
+    store: WeightStore, held_out: list[Sample], capfd: pytest.CaptureFixture[str]
+) -> None:
+    handlers = list(logging.getLogger().handlers)
+    surgery.calibrate(store, NAME, samples(8), held_out)
+    assert logging.getLogger().handlers == handlers
+    assert capfd.readouterr() == ("", "")
+    assert not [name for name in left(store.user_folder) if name.startswith(".")]
