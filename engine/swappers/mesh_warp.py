@@ -52,7 +52,7 @@ class MeshWarp:
 
 def _swap(target: Aligned, source: MeshSource) -> Patch:
     size = target.pixels.shape[0]
-    pixels, mask = np.zeros_like(target.pixels), np.zeros((size, size), np.float32)
+    pixels, mask = target.pixels.copy(), np.zeros((size, size), np.float32)
     rows, columns = _window(target.mesh, size)
     trust = float(smoothstep(*_TRUSTED, target.score))
     if trust > 0 and rows.stop > rows.start:
