@@ -68,10 +68,14 @@ class InputSpec:
         return self._tensor(np.stack(crops) * np.float32(255))
 
     def _tensor(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Pictures (n, h, w, 3) of 0..255 as the network takes them; `batch` itself is changed."""
         if self.colour == "BGR":
-            batch = batch[..., ::-1]
-        mean, std = np.array([self.mean, self.std], dtype=np.float32)
-        batch = (batch - mean) / std
+            batch = np.ascontiguousarray(batch[..., ::-1])
+        # Whole rows at a time: three channels at a time take several times as long.
+        count, height, width, _ = batch.shape
+        rows = batch.reshape(count, height, -1)
+        rows -= np.tile(np.array(self.mean, np.float32), width)
+        rows /= np.tile(np.array(self.std, np.float32), width)
         return np.ascontiguousarray(batch.transpose(0, 3, 1, 2) if self.layout == "NCHW" else batch)
 
 
