@@ -21,8 +21,9 @@ def save_graph(
     outputs: Mapping[str, Shape],
     constants: Mapping[str, NDArray[Any]],
     kinds: Mapping[str, int] | None = None,
+    opset: int = 17,
 ) -> Path:
-    """A graph of opset 17 at `path`; `kinds` are types by name of what is not float32."""
+    """A graph at `path`; `kinds` are types by name of what is not float32."""
 
     def values(shapes: Mapping[str, Shape]) -> list[onnx.ValueInfoProto]:
         return [
@@ -35,6 +36,6 @@ def save_graph(
         for name, value in constants.items()
     ]
     graph = helper.make_graph(nodes, "stand-in", values(inputs), values(outputs), initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     onnx.save(model, path)
     return path

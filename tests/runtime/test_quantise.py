@@ -14,7 +14,8 @@ from engine.runtime import quantise, surgery
 from engine.runtime.quantise import LEAST_PSNR, Sample
 from engine.runtime.session import Session
 from engine.runtime.weights import WeightStore
-from tests.runtime.tiny_models import save_difference, save_painter
+from tests.runtime.painters import save_painter
+from tests.runtime.tiny_models import save_difference
 
 NAME = "inswapper_128"
 COMMAND = rf"faceswap-engine weights calibrate {NAME} PICTURES"

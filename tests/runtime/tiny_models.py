@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
@@ -53,7 +52,6 @@ def save_graph(
     inputs: Mapping[str, Shape],
     outputs: Mapping[str, Shape],
     constants: list[onnx.TensorProto],
-    opset: int = 17,
 ) -> Path:
     """A network of these nodes and initializers; its file."""
 
@@ -64,7 +62,7 @@ def save_graph(
         ]
 
     graph = helper.make_graph(nodes, "tiny", values(inputs), values(outputs), constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, path)
     return path
 
@@ -106,53 +104,4 @@ def save_swapper(path: Path, *, fixed: str = "", weight: float = 1.0) -> Path:
         {"target": (1, 3, 128, 128), "source": (1, 512)},
         {"output": (1, 3, 128, 128)},
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-
-
-def save_painter(
-    path: Path, *, side: int = 128, outlier: float = 1.0, opset: int = 11, layers: int = 4
-) -> Path:
-    """Convolutions of an inswapper's signature: a picture and 512 numbers, which tint it.
-
-    One channel is larger by `outlier` inside, and as much smaller in what follows: the answer is
-    the same but for what rounding makes of it.
-    """
-    rng = np.random.default_rng(7)
-    channels = [3, *[8] * (layers - 1), 3]
-    constants = {
-        f"w{layer}": rng.normal(0, 1 / np.sqrt(9 * before), (after, before, 3, 3))
-        for layer, (before, after) in enumerate(pairwise(channels))
-    }
-    constants["w0"][0] *= outlier
-    constants["w1"][:, 0] /= outlier
-    constants["styles"] = rng.normal(0, 0.2, (512, 8))
-    constants["emap"] = np.eye(512)
-    make = helper.make_node
-    nodes = [
-        make("Gemm", ["source", "styles"], ["style"]),
-        make("Reshape", ["style", "column"], ["tint"]),
-    ]
-    last = "target"
-    for layer in range(layers):
-        nodes.append(make("Conv", [last, f"w{layer}"], [f"c{layer}"], pads=[1, 1, 1, 1]))
-        nodes.append(make("Relu", [f"c{layer}"], [f"r{layer}"]))
-        last = f"r{layer}"
-        if layer == layers - 2:
-            nodes.append(make("Add", [last, "tint"], ["tinted"]))
-            last = "tinted"
-    nodes[-1] = make("Sigmoid", [nodes[-2].output[0]], ["output"])
-    column = numpy_helper.from_array(np.array([1, 8, 1, 1]), "column")
-    return save_graph(
-        path,
-        nodes,
-        {"target": (1, 3, side, side), "source": (1, 512)},
-        {"output": (1, 3, side, side)},
-        [
-            column,
-            *(
-                numpy_helper.from_array(value.astype(np.float32), name)
-                for name, value in constants.items()
-            ),
-        ],
-        opset,
     )
