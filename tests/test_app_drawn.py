@@ -13,12 +13,14 @@ from engine.app import Engine
 from engine.errors import ParameterError, WeightsMissing
 from engine.media.decode import read_image
 from engine.runtime.weights import WeightStore
+from tests.compose import mask_networks
 from tests.enhance import restorers
 from tests.footage import MAN, STRANGER, TWO, WOMAN, asset, picture, write_clip, write_png
 from tests.swappers import stand_ins
 
 SOURCE = asset(STRANGER)
 QUICK: dict[str, Any] = {"content_check": False, "face_selector_mode": "many"}
+ONE: dict[str, Any] = {"content_check": False, "face_selector_mode": "one"}
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +30,10 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def packs(tmp_path_factory: pytest.TempPathFactory) -> WeightStore:
-    """A tinted inswapper, a blendswap, and two restorers."""
+    """A tinted inswapper, a blendswap, two restorers, an occluder and a parser."""
     folder = tmp_path_factory.mktemp("packs")
+    mask_networks.save_occluder(folder / "xseg_2.onnx")
+    mask_networks.save_parser(folder / "bisenet_resnet_34.onnx")
     stand_ins.identity(folder / "blendswap_256.onnx")
     restorers.identity(folder, restorers.CODEFORMER)
     restorers.tinted(folder, restorers.GFPGAN)
@@ -110,7 +114,7 @@ def test_a_restorer_works_where_the_swap_shows_and_nowhere_else(
     warm: Engine, still: Path, tmp_path: Path
 ) -> None:
     plain, same, tinted = (tmp_path / f"{name}.png" for name in ("plain", "same", "tinted"))
-    chosen = {"content_check": False, "face_selector_mode": "one", "swapper": "mesh"}
+    chosen: dict[str, Any] = {**ONE, "swapper": "mesh"}
     warm.swap(SOURCE, still, plain, **chosen)
     report = warm.swap(SOURCE, still, same, enhance="codeformer", enhance_blend=1, **chosen)
     assert report.networks == {"enhance": "codeformer"}
@@ -139,8 +143,13 @@ def test_what_is_restored_is_said_in_the_output(warm: Engine, still: Path, tmp_p
     [
         ({"enhance": "gpen_bfr_512"}, WeightsMissing, "restorer gpen_bfr_512 needs gpen_bfr_512"),
         ({"enhance": "gfpgan"}, ParameterError, r"enhance is 'gfpgan'; allowed: auto, gfpgan_1\.4"),
-        ({"occluder": "auto"}, WeightsMissing, "occluder is auto, but none of xseg_1"),
-        ({"face_region": "nose"}, WeightsMissing, "parser is auto, but none of bisenet"),
+        ({"occluder": "xseg_1"}, WeightsMissing, "occluder xseg_1 needs xseg_1"),
+        ({"occluder": "gfpgan_1.4"}, ParameterError, r"occluder is .*; allowed: auto, xseg_1"),
+        (
+            {"face_region": "nose", "parser": "bisenet_resnet_18"},
+            WeightsMissing,
+            "parser bisenet_resnet_18 needs",
+        ),
         ({"precision": "fp16", "swapper": "mesh"}, ParameterError, "the swapper mesh has no"),
     ],
 )
@@ -159,12 +168,53 @@ def test_networks_that_are_not_there_are_refused_by_name(
 
 def test_a_mouth_that_is_kept_is_the_targets(warm: Engine, still: Path, tmp_path: Path) -> None:
     plain, kept = tmp_path / "plain.png", tmp_path / "kept.png"
-    settings = {"content_check": False, "face_selector_mode": "one", "swapper": "mesh"}
+    settings: dict[str, Any] = {**ONE, "swapper": "mesh"}
     warm.swap(SOURCE, still, plain, **settings)
     warm.swap(SOURCE, still, kept, keep_mouth=True, match_colour=True, **settings)
     swapped, left = (np.abs(samples(one) - samples(still)).max(0) > 0 for one in (plain, kept))
     assert left.sum() > 1000
     assert (swapped & ~left).sum() > 100
+
+
+def test_masks_of_networks_leave_of_a_swap_what_they_both_show(
+    warm: Engine, tmp_path: Path
+) -> None:
+    # The occluder shows blue things in the upper part of the crop, the parser says skin to what is
+    # nearer to that class's colour than to any other's.
+    still = write_png(tmp_path / "two.png", picture(TWO))
+    wanted = {"plain": {}, "occluder": {"occluder": "auto"}, "skin": {"face_region": "skin"}}
+    wanted["both"] = {**wanted["occluder"], **wanted["skin"]}
+    changed = {}
+    for name, settings in wanted.items():
+        result = tmp_path / f"{name}.png"
+        report = warm.swap(SOURCE, still, result, pixel_boost="256x256", **ONE, **settings)
+        assert report.networks == {
+            **({"occluder": "xseg_2"} if "occluder" in settings else {}),
+            **({"parser": "bisenet_resnet_34"} if "face_region" in settings else {}),
+        }
+        changed[name] = np.abs(samples(result) - samples(still)).max(0)
+    assert changed["plain"].sum() > changed["occluder"].sum() > changed["both"].sum()
+    assert changed["plain"].sum() > changed["skin"].sum()
+    assert (changed["both"] <= np.minimum(changed["occluder"], changed["skin"]) + 2).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"occluder": "auto"}, "occluder is auto, but none of xseg_1"),
+        ({"face_region": "nose"}, "parser is auto, but none of bisenet"),
+        ({"enhance": "auto"}, "enhance is auto, but none of gfpgan"),
+    ],
+)
+def test_the_best_of_none_is_refused(
+    still: Path, tmp_path: Path, settings: dict[str, Any], words: str
+) -> None:
+    store = WeightStore(user_folder=tmp_path / "weights")
+    with (
+        Engine(device="cpu", weights=store) as engine,
+        pytest.raises(WeightsMissing, match=words),
+    ):
+        engine.swap(SOURCE, still, tmp_path / "no.png", **QUICK, **settings)
 
 
 def test_each_face_may_be_swapped_at_what_it_is_worth(
