@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, cast
 
 import cv2
@@ -10,14 +11,17 @@ from numpy.typing import DTypeLike, NDArray
 
 from engine.geometry import affine as maps
 from engine.geometry.boxes import rect_around
+from engine.pixels.doubling import DOUBLED_PICTURE, doubled
 from engine.pixels.planes import rgb_bytes_of, rgb_of, sampled_planes
 from engine.values import Affine, Bytes, Frame, Pixels, Points, Rect
 
 Picture = TypeVar("Picture", np.float32, np.uint8)
 Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+# Makes a crop that is no smaller than its part of the picture.
+_Enlarge: TypeAlias = Callable[[NDArray[Any], Affine, int], NDArray[Any]]
 
 # Pixels around the crop that interpolation looks at.
-_REACH = 2.0
+_REACH = 4.5
 # Pixels of the image between two samples of it: the tents of bilinear samples still overlap.
 _FARTHEST = 1.25
 # What is shrunk further than this is first shrunk by a whole factor along its own axes.
@@ -32,28 +36,31 @@ def warp_crop(image: NDArray[Picture], to_crop: Affine, size: int) -> NDArray[Pi
     the crop covers, first along the image's axes and then along the crop's, so that fine detail
     turns grey instead of turning into other detail.
     """
-    crop = _sampled(image, to_crop, size, image.dtype, cv2.INTER_CUBIC)
+    crop = _sampled(image, to_crop, size, image.dtype, _bicubic)
     if crop.dtype == np.float32:
         np.clip(crop, 0, 1, out=crop)
     return cast("NDArray[Picture]", crop)
 
 
 def frame_crop(frame: Frame, to_crop: Affine, size: int) -> Pixels:
-    """The same straight from a frame, reading only what the crop touches.
+    """The same straight from a frame, reading only what the crop touches, and sharper enlarged.
 
     `to_crop` maps display space to the crop; the answer is (size, size, 3) RGB float32, 0..1.
     """
-    return rgb_of(_plane_crops(frame, to_crop, size, np.float32), frame.format, frame.colour)
+    crops = _plane_crops(frame, to_crop, size, np.float32, _sharp)
+    return rgb_of(crops, frame.format, frame.colour)
 
 
 def byte_crop(frame: Frame, to_crop: Affine, size: int) -> Bytes:
-    """`frame_crop` as (size, size, 3) uint8 RGB, 0..255: for networks that take bytes."""
+    """`warp_crop` of a frame as (size, size, 3) uint8 RGB, 0..255: for networks that take bytes."""
     kind = np.uint8 if frame.format.bits == 8 else np.float32
-    return rgb_bytes_of(_plane_crops(frame, to_crop, size, kind), frame.format, frame.colour)
+    return rgb_bytes_of(
+        _plane_crops(frame, to_crop, size, kind, _bicubic), frame.format, frame.colour
+    )
 
 
 def _plane_crops(
-    frame: Frame, to_crop: Affine, size: int, kind: type[Picture]
+    frame: Frame, to_crop: Affine, size: int, kind: type[Picture], enlarge: _Enlarge
 ) -> list[NDArray[Picture]]:
     """The crops of a frame's planes, each straight from its own samples.
 
@@ -66,16 +73,16 @@ def _plane_crops(
             maps.compose(to_display, to_crop),
             size,
             kind,
-            cv2.INTER_CUBIC if plane.shape == full else cv2.INTER_LINEAR,
+            enlarge if plane.shape == full else _bilinear,
         )
         for plane, to_display in sampled_planes(frame)
     ]
 
 
 def _sampled(
-    image: Image, to_crop: Affine, size: int, kind: DTypeLike, enlarging: int
+    image: Image, to_crop: Affine, size: int, kind: DTypeLike, enlarge: _Enlarge
 ) -> NDArray[Any]:
-    """The crop of a picture or plane as `kind`, enlarged, where it is, by this interpolation."""
+    """The crop of a picture or plane as `kind`; where it is no smaller, `enlarge` makes it."""
     height, width = image.shape[:2]
     rect = touched(to_crop, size, (width, height))
     part = image[rect.top : rect.bottom, rect.left : rect.right].astype(kind, copy=False)
@@ -84,16 +91,26 @@ def _sampled(
     if scale <= _LEAST_SAMPLED / 2:
         part, to_crop = _shrunk(part, to_crop, int(_LEAST_SAMPLED / scale))
     samples = max(1, int(np.ceil(1 / (_FARTHEST * _least_scale(to_crop)) - 1e-6)))
-    crop = cv2.warpAffine(
-        part,
-        maps.compose(to_crop, maps.rescale(samples)),
-        (size * samples, size * samples),
-        flags=cv2.INTER_LINEAR if samples > 1 else enlarging,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    if samples > 1:
-        crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
-    return crop
+    if samples == 1:
+        return enlarge(part, to_crop, size)
+    fine = _bilinear(part, maps.compose(to_crop, maps.rescale(samples)), size * samples)
+    return cast("NDArray[Any]", cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA))
+
+
+def _sharp(part: NDArray[Any], to_crop: Affine, size: int) -> NDArray[Any]:
+    return _bilinear(doubled(part), maps.compose(DOUBLED_PICTURE, to_crop), size)
+
+
+def _bicubic(part: NDArray[Any], to_crop: Affine, size: int) -> NDArray[Any]:
+    return _warp(part, to_crop, size, cv2.INTER_CUBIC)
+
+
+def _bilinear(part: NDArray[Any], to_crop: Affine, size: int) -> NDArray[Any]:
+    return _warp(part, to_crop, size, cv2.INTER_LINEAR)
+
+
+def _warp(part: NDArray[Any], to_crop: Affine, size: int, flags: int) -> NDArray[Any]:
+    return cv2.warpAffine(part, to_crop, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _least_scale(affine: Affine) -> float:

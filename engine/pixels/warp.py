@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 
 from engine.geometry import affine
+from engine.pixels.doubling import PICTURE_DOUBLED, doubled
 from engine.values import Affine, Mask, Patch, Pixels, Rect
 
 # The side of the neighbourhood that a sample reads: a mask of zeros is still zero past it.
 _REACH = 1.0
-# Pixels beyond the mask that bicubic doubling and a bilinear warp, and chroma filters, look at.
+# Pixels beyond the mask that doubling and a bilinear warp of it, and chroma filters, look at.
 _MARGIN = 8
 # A scale of 1 may come out of float64 a little above it, and is not sampled twice a pixel for that.
 _ROUNDING = 1e-6
@@ -51,8 +52,8 @@ def extent(patch: Patch, size: tuple[int, int]) -> Rect | None:
 def place(patch: Patch, rect: Rect) -> tuple[Pixels, Mask]:
     """The patch as it lies in `rect` of the picture: pixels and mask of the rect's size.
 
-    Pixels are sampled bicubically and continue past the crop's border; the mask is sampled
-    bilinearly and ends there. A crop finer than its place is sampled several times a pixel and
+    Pixels are sampled sharply and continue past the crop's border; the mask is sampled bilinearly
+    and ends there. A crop finer than its place is sampled several times a pixel and
     averaged, so that it does not alias.
     """
     density = max(1, round(affine.scale_of(patch.to_crop)))
@@ -61,7 +62,7 @@ def place(patch: Patch, rect: Rect) -> tuple[Pixels, Mask]:
         affine.shift(rect.left, rect.top), patch.to_crop, affine.shift(-left, -top)
     )
     size = (rect.width, rect.height)
-    pixels = _warp_bicubic(patch.pixels[top:bottom, left:right], to_crop, size, density)
+    pixels = _warp_pixels(patch.pixels[top:bottom, left:right], to_crop, size, density)
     mask = _warp_mask(patch.mask[top:bottom, left:right], to_crop, size, density)
     return np.clip(pixels, 0, 1, out=pixels), mask
 
@@ -100,19 +101,11 @@ def _undo_box(pixels: Pixels, density: int) -> Pixels:
     return cast("Pixels", cv2.sepFilter2D(pixels, -1, taps, taps, borderType=cv2.BORDER_REPLICATE))
 
 
-def _warp_bicubic(pixels: Pixels, to_crop: Affine, size: tuple[int, int], density: int) -> Pixels:
-    """Bicubic doubling along the axes, then a bilinear warp, which is quicker than a bicubic one.
-
-    A fourth channel goes along, as OpenCV warps four channels faster than three.
-    """
-    height, width = pixels.shape[:2]
-    double = cv2.resize(
-        cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA),
-        (2 * width, 2 * height),
-        interpolation=cv2.INTER_CUBIC,
-    )
-    to_double = affine.compose(to_crop, affine.rescale(2))
-    placed = _warp(cast("Pixels", double), to_double, size, density, cv2.BORDER_REPLICATE)
+def _warp_pixels(pixels: Pixels, to_crop: Affine, size: tuple[int, int], density: int) -> Pixels:
+    """A fourth channel goes along, as OpenCV warps four channels faster than three."""
+    double = doubled(cast("Pixels", cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)))
+    to_double = affine.compose(to_crop, PICTURE_DOUBLED)
+    placed = _warp(double, to_double, size, density, cv2.BORDER_REPLICATE)
     placed = cast("Pixels", cv2.cvtColor(placed, cv2.COLOR_RGBA2RGB))
     return _undo_box(placed, density) if density > 1 else placed
 
