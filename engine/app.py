@@ -22,6 +22,7 @@ from engine.faces.palms import BlazePalm
 from engine.media.decode import read_frame, read_image
 from engine.options import AUTO, AnalysisOptions, Compute, Device, Precision
 from engine.parameters import SwapParameters, parse
+from engine.pipeline.calibration import Calibrated, Feed, calibrate_network
 from engine.pipeline.job import Observe, Request, Tools, embedding_of, largest_face, run_swap
 from engine.pipeline.report import SwapReport
 from engine.pipeline.run import Threads
@@ -32,6 +33,7 @@ from engine.runtime.surgery import prepared
 from engine.runtime.weights import WeightStore
 from engine.selection import Need, filtered, frame_needs, nearest, needs, ordered
 from engine.swappers.contract import Swapper
+from engine.swappers.neural import NeuralSwapper
 from engine.swappers.sources import EMBEDDER
 from engine.values import Face, Frame
 
@@ -170,6 +172,35 @@ class Engine:
         scale = networks.analysers.calibration(analysis)
         distances = tuple(nearest(face, known, scale) if known else None for face in kept)
         return FoundFaces(shown, kept, distances)
+
+    def calibrate(
+        self, name: str, pictures: Sequence[Location], *, observe: Observe | None = None
+    ) -> Calibrated:
+        """Makes the int8 graph of a swapper or restorer, by the faces of pictures and videos.
+
+        `pictures` are their files, and folders of them; `observe` is called in this thread after
+        each face that went through the network. The networks that were loaded are dropped.
+
+        Raises:
+            ParameterError: The network is of another role, or no file is named.
+            MediaError: A file cannot be read.
+            NoFaceFound: Too few faces were found.
+            WeightsError: The network is missing or corrupt, or strays too far from fp32.
+            RuntimeUnavailable: The package onnx is not installed.
+        """
+        paths = [_path("pictures", picture) for picture in pictures]
+        if not paths:
+            raise ParameterError("pictures is empty; allowed: at least one file or folder.")
+        networks = self._networks.on(Compute("cpu"))
+        drawer = networks.drawers.drawer(name)
+        swaps = isinstance(drawer, NeuralSwapper) and drawer.needs_embedding
+        analyser = networks.analyser((), AnalysisOptions(), networks.arcface() if swaps else None)
+        try:
+            return calibrate_network(
+                Feed.of(drawer), paths, self._networks.store, analyser, observe
+            )
+        finally:
+            self._networks.clear()
 
     def _parse(self, parameters: dict[str, Any]) -> tuple[SwapParameters, Swapper[Any] | None]:
         """The call's parameters over the engine's own, and the caller's own swapper if in use."""

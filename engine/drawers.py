@@ -135,6 +135,29 @@ class Drawers:
             notes=tuple(filter(None, notes)),
         )
 
+    def drawer(self, name: str) -> NeuralSwapper | Restorer:
+        """A swapping or restoring network at fp32.
+
+        Raises:
+            ParameterError: The network is of another role.
+            WeightsError: It, or a network that it needs, is missing or corrupt.
+            RuntimeUnavailable: A network cannot be prepared or run.
+        """
+        network = self.store.network(name)
+        if network.role not in ("swapper", "restorer"):
+            allowed = ", ".join(
+                known.name for role in ("swapper", "restorer") for known in self._installable(role)
+            )
+            raise ParameterError(
+                f"{name} is of the role {network.role}, and swappers and restorers alone run at "
+                f"other precisions than fp32; allowed: {allowed}."
+            )
+        self._require(f"The {network.role} {name}", name)
+        batches = self.exact(name).batches
+        if network.role == "restorer":
+            return Restorer(network, batches)
+        return NeuralSwapper(network, batches, self.encoder(network))
+
     def choice(self, asked: str, pixel_boost: int | None) -> Choice:
         """The swapper that is meant by a name, or by "auto", and why; raises as `drawing` does."""
         known = self._installable("swapper")

@@ -186,7 +186,7 @@ app = typer.Typer(
     epilog=EPILOG,
     help="Swap a face in a video or picture, on your own machine.",
 )
-weights_app = typer.Typer(help="List, verify, import and export weight files.")
+weights_app = typer.Typer(help="List, verify, import, export and calibrate networks.")
 app.add_typer(weights_app, name="weights")
 
 
@@ -756,6 +756,41 @@ def import_weights(
             show.as_json([asdict(weight) for weight in report.imported])
         else:
             show.brought(report)
+
+
+@weights_app.command(epilog=EPILOG)
+def calibrate(
+    name: Annotated[
+        str, typer.Argument(help="A swapper or restorer that was imported.", show_default=False)
+    ],
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Pictures, videos and folders of faces like those that you swap.",
+            show_default=False,
+        ),
+    ],
+    *,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Make a network fit for --precision int8: several times as fast on most CPUs.
+
+    Faces in the pictures tell how large its numbers become; it is kept if, on faces that it was not
+    calibrated on, its answers are near enough to those at fp32.
+    """
+    with told(debug):
+        from engine.app import Engine
+        from engine.cli import progress, show
+
+        with Engine(device="cpu") as engine, progress.shown(sys.stderr, "faces") as observe:
+            done = engine.calibrate(name, pictures, observe=observe)
+        for sentence in done.skipped:
+            typer.echo(f"note: {sentence}", err=True)
+        if as_json:
+            show.as_json(done.to_dict())
+        else:
+            show.calibrated(done)
 
 
 @weights_app.command("export")

@@ -1,4 +1,4 @@
-"""How far a swap is: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""How far the work is: a bar on a terminal, a plain line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _EVERY = 5.0  # seconds between two plain lines
 
 
 @contextmanager
-def shown(stream: TextIO) -> Generator[Observe]:
+def shown(stream: TextIO, unit: str = "frames") -> Generator[Observe]:
     """An observer that shows progress on `stream` for as long as the context is open."""
-    with _bar(stream) if stream.isatty() else plain(stream) as observe:
+    with _bar(stream, unit) if stream.isatty() else plain(stream, unit) as observe:
         yield observe
 
 
 @contextmanager
-def _bar(stream: TextIO) -> Generator[Observe]:
+def _bar(stream: TextIO, unit: str) -> Generator[Observe]:
     bar = Bar(
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("frames"),
+        TextColumn(unit),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         TextColumn("left"),
@@ -44,18 +44,20 @@ def _bar(stream: TextIO) -> Generator[Observe]:
         transient=True,
     )
     with bar:
-        task = bar.add_task("swap", total=None, rate="")
+        task = bar.add_task(unit, total=None, rate="")
         start = time.monotonic()
 
         def observe(progress: Progress) -> None:
-            rate = rate_of(progress.done, time.monotonic() - start)
+            rate = rate_of(progress.done, time.monotonic() - start, unit)
             bar.update(task, completed=progress.done, total=progress.total, rate=rate)
 
         yield observe
 
 
 @contextmanager
-def plain(stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Generator[Observe]:
+def plain(
+    stream: TextIO, unit: str = "frames", clock: Callable[[], float] = time.monotonic
+) -> Generator[Observe]:
     """An observer that writes a line every few seconds."""
     start = said = clock()
 
@@ -64,21 +66,21 @@ def plain(stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Genera
         now = clock()
         if now - said >= _EVERY:
             said = now
-            stream.write(f"{line(progress.done, progress.total, now - start)}\n")
+            stream.write(f"{line(progress.done, progress.total, now - start, unit)}\n")
             stream.flush()
 
     yield observe
 
 
-def line(done: int, total: int | None, elapsed: float) -> str:
-    """Progress in words: frames done, frames per second, and the time left where it is known."""
+def line(done: int, total: int | None, elapsed: float, unit: str = "frames") -> str:
+    """Progress in words: how many are done, how many a second, and the time left where known."""
     if total is None:
-        return f"{done} frames, {rate_of(done, elapsed)}"
+        return f"{done} {unit}, {rate_of(done, elapsed, unit)}"
     left = timedelta(seconds=round(elapsed / done * (total - done))) if done else None
-    words = f"{done} of {total} frames, {rate_of(done, elapsed)}"
+    words = f"{done} of {total} {unit}, {rate_of(done, elapsed, unit)}"
     return words if left is None else f"{words}, {left} left"
 
 
-def rate_of(done: int, elapsed: float) -> str:
-    """Frames per second in words."""
-    return f"{done / elapsed:.1f} frames/s" if elapsed > 0 else "- frames/s"
+def rate_of(done: int, elapsed: float, unit: str = "frames") -> str:
+    """How many a second, in words."""
+    return f"{done / elapsed:.1f} {unit}/s" if elapsed > 0 else f"- {unit}/s"

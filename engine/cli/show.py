@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from engine.doctor import Finding
+from engine.pipeline.calibration import Calibrated
 from engine.pipeline.report import SwapReport
 from engine.runtime.weights import ImportReport, Status, WeightStore
 from engine.values import Attributes, Face
@@ -141,6 +142,16 @@ def brought(report: ImportReport) -> None:
         typer.echo(
             f"{done} {one.name} ({one.role}, {one.pack}; {one.licence}), recognised by {how}"
         )
+
+
+def calibrated(done: Calibrated) -> None:
+    """Prints what a network was calibrated on, and how near it comes to fp32."""
+    result = done.result
+    typer.echo(
+        f"calibrated {done.name} on {result.samples} of {done.faces} faces from {done.files} "
+        f"files; on the other {result.held_out}, int8 is {result.psnr:.1f} dB from fp32. Use it "
+        "with --precision int8."
+    )
 
 
 def statuses(found: Sequence[Status]) -> None:

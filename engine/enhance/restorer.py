@@ -60,19 +60,25 @@ class Restorer:
         """
         if not targets:
             return []
-        pictures = self._input.tensor_of_crops([target.pixels for target in targets])
-        # Published graphs differ in shape and type of the setting, and in which input it is.
-        inputs: list[NDArray[Any]] = [
-            np.full([1] * len(spec.shape), self._fidelity, spec.dtype)
-            if spec.is_setting
-            else pictures
-            for spec in self._batches.session.inputs
-        ]
-        answers, *_ = self._batches.run(*inputs)
+        answers, *_ = self._batches.run(*self.inputs(targets))
         return [
             Patch(self._pixels(answer), self._mask, target.to_crop)
             for target, answer in zip(targets, answers, strict=True)
         ]
+
+    def inputs(self, targets: Sequence[Aligned]) -> tuple[NDArray[Any], ...]:
+        """What the network is given for the targets, at least one: its inputs in its own order.
+
+        Pictures are (n, 3, size, size). Raises as `enhance` does.
+        """
+        pictures = self._input.tensor_of_crops([target.pixels for target in targets])
+        # Published graphs differ in shape and type of the setting, and in which input it is.
+        return tuple(
+            np.full([1] * len(spec.shape), self._fidelity, spec.dtype)
+            if spec.is_setting
+            else pictures
+            for spec in self._batches.session.inputs
+        )
 
     def _pixels(self, answer: Tensor) -> Pixels:
         return picture(np.ascontiguousarray(answer.transpose(1, 2, 0)), self._span, self.name)

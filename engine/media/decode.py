@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -38,7 +38,7 @@ def silent(message: str) -> None:
     """Ignores a warning."""
 
 
-def read_frames(path: Path, trim: Trim = _WHOLE, *, warn: Warn = silent) -> Iterator[Frame]:
+def read_frames(path: Path, trim: Trim = _WHOLE, *, warn: Warn = silent) -> Generator[Frame]:
     """The pictures of a video, or of the part that `trim` names, in order of display.
 
     Frames keep the decoder's samples; `index` counts from 0 at the first picture of the part.

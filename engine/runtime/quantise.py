@@ -16,16 +16,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from numpy.typing import NDArray
+
 from engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
 from engine.runtime import graphs
 from engine.runtime.files import replacing, sha256_of
 from engine.runtime.processor import saturates
 from engine.runtime.providers import CPU, load_runtime
-from engine.runtime.session import Session, Tensor
+from engine.runtime.session import Session
 from engine.runtime.trials import RefusedError, likeness, opened
 
 # One sample: the graph's inputs in its order.
-Sample: TypeAlias = Sequence[Tensor]
+Sample: TypeAlias = Sequence[NDArray[Any]]
 
 # dB on held-out samples: errors of 5 in 255 levels, in the root of their mean square. That is what
 # a video of middling quality loses to its encoder.
@@ -164,7 +166,7 @@ class _Reader:
         self._samples = samples
         self.count = 0
 
-    def get_next(self) -> dict[str, Tensor] | None:
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
         sample = next(self._samples, None)
         if sample is None:
             return None

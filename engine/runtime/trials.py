@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import RuntimeUnavailable, WeightsCorrupt
 from engine.runtime.providers import Provider
@@ -27,7 +29,7 @@ def opened(path: Path, providers: Sequence[Provider]) -> Session:
         raise RefusedError(f"the changed graph does not load: {_line(error)}") from error
 
 
-def answers(session: Session, arrays: Sequence[Tensor]) -> list[Tensor]:
+def answers(session: Session, arrays: Sequence[NDArray[Any]]) -> list[Tensor]:
     """What a changed graph gives; that it does not run is a reason to refuse it."""
     try:
         return session.run(*arrays)
@@ -36,7 +38,7 @@ def answers(session: Session, arrays: Sequence[Tensor]) -> list[Tensor]:
 
 
 def likeness(
-    exact: Session, changed: Session, samples: Iterable[Sequence[Tensor]], *, least: float
+    exact: Session, changed: Session, samples: Iterable[Sequence[NDArray[Any]]], *, least: float
 ) -> float:
     """The PSNR of a changed graph's answers to samples, in dB, of the output that is furthest off.
 

@@ -30,8 +30,8 @@ class NeuralSwapper:
         encode: makes the source of portraits.
         source_weight: from 0, the target's identity, over 1, the source's, to beyond it.
 
-    `needs_embedding` tells whether a portrait's face must carry ArcFace's embedding, and
-    `needs_target_embedding` whether a target must.
+    `side` is the network's; `needs_embedding` tells whether a portrait's face must carry ArcFace's
+    embedding, and `needs_target_embedding` whether a target must.
 
     Raises:
         WeightsError: `network` is no swapper.
@@ -54,7 +54,7 @@ class NeuralSwapper:
                 f"source_weight is {source_weight:g}, and {self.name} looks at the source's "
                 f"picture, which has no weight; allowed: 1, or another swapper ({_WEIGHABLE})."
             )
-        self._side = spec.size
+        self.side = spec.size
         self._batches = batches
         self._encode = encode
         self._weight = source_weight
@@ -69,7 +69,7 @@ class NeuralSwapper:
         Raises:
             ParameterError: it names the pixel boosts that the network can do.
         """
-        require_size(size, self._side, self.name)
+        require_size(size, self.side, self.name)
 
     def prepare(self, portraits: Sequence[Portrait]) -> Tensor:
         """The portraits' identity, and where no target's is mixed in, as the network takes it.
@@ -112,10 +112,10 @@ class NeuralSwapper:
         for target in targets:
             self.require_size(target.pixels.shape[0])
         counts = [self._phases(target) for target in targets]
-        pictures = np.empty((sum(counts), 3, self._side, self._side), np.float32)
+        pictures = np.empty((sum(counts), 3, self.side, self.side), np.float32)
         parts = np.split(pictures, np.cumsum(counts)[:-1])
         for part, target in zip(parts, targets, strict=True):
-            views = phases(target.pixels, self._side)
+            views = phases(target.pixels, self.side)
             np.multiply(views, self._scale, out=part.reshape(views.shape))
         if self._shift.any():
             pictures -= self._shift
@@ -123,7 +123,7 @@ class NeuralSwapper:
         return (pictures, codes) if self._picture_first else (codes, pictures)
 
     def _phases(self, target: Aligned) -> int:
-        count: int = (target.pixels.shape[0] // self._side) ** 2
+        count: int = (target.pixels.shape[0] // self.side) ** 2
         return count
 
     def _codes(self, targets: Sequence[Aligned], sources: Sequence[Tensor]) -> Tensor:

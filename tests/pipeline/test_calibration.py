@@ -1,0 +1,203 @@
+"""Networks calibrated on faces, by stand-ins of the packs' networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.app import Engine
+from engine.errors import MediaError, NoFaceFound, ParameterError, WeightsError, WeightsMissing
+from engine.media.decode import read_image
+from engine.pipeline import calibration
+from engine.pipeline.run import Progress
+from engine.runtime import surgery
+from engine.runtime.quantise import Calibration, Sample
+from engine.runtime.weights import WeightStore
+from tests.album import write_album
+from tests.footage import MAN, STRANGER, TWO, asset, picture, write_clip, write_png
+from tests.runtime.painters import save_painter, save_restorer
+from tests.swappers import stand_ins
+
+NAME, RESTORER = "inswapper_128", "gfpgan_1.4"
+
+
+def imported(folder: Path, outlier: float = 1.0) -> WeightStore:
+    save_painter(folder / f"{NAME}.onnx", outlier=outlier)
+    save_restorer(folder / f"{RESTORER}.onnx")
+    stand_ins.embedder(folder / "w600k_r50.onnx")
+    store = WeightStore(user_folder=folder / "user")
+    store.import_path(folder)
+    return store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> WeightStore:
+    return imported(tmp_path_factory.mktemp("networks"))
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_album(tmp_path_factory.mktemp("pictures") / "album")
+
+
+class Kept:
+    """Takes the place of the quantiser, and keeps what it is given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.samples: list[Sample] = []
+        self.held_out: list[Sample] = []
+        monkeypatch.setattr(calibration, "calibrate", self._calibrate)
+
+    def _calibrate(
+        self, store: WeightStore, name: str, samples: Iterable[Sample], held_out: Sequence[Sample]
+    ) -> Calibration:
+        self.samples, self.held_out = list(samples), list(held_out)
+        return Calibration("", 40.0, len(self.samples), len(self.held_out), reduced=False)
+
+
+def test_a_calibrated_swapper_swaps_as_at_fp32_but_for_rounding(
+    store: WeightStore, album: Path, tmp_path: Path
+) -> None:
+    still = write_png(tmp_path / "two.png", picture(TWO))
+    settings = {"content_check": False, "face_selector_mode": "many", "pixel_boost": "128x128"}
+    heard: list[Progress] = []
+    with Engine(device="auto", swapper=NAME, weights=store) as engine:
+        with pytest.raises(WeightsMissing, match=f"weights calibrate {NAME} PICTURES"):
+            engine.swap(asset(STRANGER), still, tmp_path / "no.png", precision="int8", **settings)
+        done = engine.calibrate(NAME, [album], observe=heard.append)
+        assert (done.name, done.files, done.faces, done.skipped) == (NAME, 9, 18, ())
+        assert (done.result.samples, done.result.held_out) == (14, 4)
+        assert heard == [Progress(number, 14) for number in range(1, 15)]
+        report = engine.swap(
+            asset(STRANGER), still, tmp_path / "int8.png", precision="int8", **settings
+        )
+        engine.swap(asset(STRANGER), still, tmp_path / "fp32.png", **settings)
+    assert (report.device, report.faces_swapped) == ("cpu", 2)
+    (note,) = (note for note in report.notes if "int8" in note)
+    assert f"{done.result.psnr:.1f} dB" in note
+    before, whole, single = (
+        np.stack(read_image(path).planes).astype(float)
+        for path in (still, tmp_path / "int8.png", tmp_path / "fp32.png")
+    )
+    assert 0 < np.abs(whole - single).max() <= 12
+    assert np.abs(single - before).mean() > 5 * np.abs(whole - single).mean()
+
+
+def test_samples_are_what_the_swapper_is_given_of_one_face_for_another(
+    store: WeightStore, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(monkeypatch)
+    with Engine(device="cpu", weights=store) as engine:
+        engine.calibrate(NAME, [album])
+    pictures = [sample[0] for sample in (*kept.samples, *kept.held_out)]
+    latents = [sample[1] for sample in (*kept.samples, *kept.held_out)]
+    assert {one.shape for one in pictures} == {(1, 3, 128, 128)}
+    assert min(map(np.min, pictures)) >= 0
+    assert 0.5 < max(map(np.max, pictures)) <= 1
+    np.testing.assert_allclose([np.linalg.norm(one) for one in latents], 1, rtol=1e-5)
+    # Each person is in the album more than once, but no crop and no latent is.
+    assert len({one.tobytes() for one in pictures}) == len(pictures) == 18
+    assert len({one.tobytes() for one in latents}) == 18
+
+
+def test_the_last_files_are_held_out(
+    store: WeightStore, album: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = Kept(monkeypatch)
+    dark = write_png(tmp_path / "dark.png", picture(TWO) // 3)
+    darker = write_png(tmp_path / "darker.png", picture(TWO, 3) // 3)
+    with Engine(device="cpu", weights=store) as engine:
+        done = engine.calibrate(NAME, [album, dark, darker])
+    assert done.faces == 22
+    assert [bool(sample[0].max() < 0.4) for sample in kept.held_out] == [True] * 4
+    assert not any(sample[0].max() < 0.4 for sample in kept.samples)
+
+
+def test_a_restorer_is_given_its_own_crops(
+    store: WeightStore, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(monkeypatch)
+    with Engine(device="cpu", weights=store) as engine:
+        engine.calibrate(RESTORER, [album])
+    assert {tuple(array.shape for array in sample) for sample in kept.samples} == {
+        ((1, 3, 512, 512),)
+    }
+    assert min(sample[0].min() for sample in kept.samples) < -0.5
+
+
+def test_a_video_is_looked_at_in_many_places(
+    store: WeightStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = Kept(monkeypatch)
+    clip = write_clip(tmp_path / "clip.mkv", range(0, 2400, 40))
+    with Engine(device="cpu", weights=store) as engine:
+        done = engine.calibrate(NAME, [clip, clip])
+    # 2.4 seconds, looked at every fifth of a second; the same file is not looked at twice.
+    assert (done.files, done.faces) == (1, 24)
+    assert len(kept.samples) + len(kept.held_out) == 24
+
+
+def test_no_more_faces_are_taken_than_are_of_use(
+    store: WeightStore, album: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Kept(monkeypatch)
+    monkeypatch.setattr(calibration, "MOST_FACES", 17)
+    with Engine(device="cpu", weights=store) as engine:
+        assert engine.calibrate(NAME, [album]).faces == 17
+
+
+def test_too_few_faces_are_refused(store: WeightStore, tmp_path: Path) -> None:
+    album = write_album(tmp_path / "album", 2)
+    with (
+        Engine(device="cpu", weights=store) as engine,
+        pytest.raises(NoFaceFound, match=r"^4 faces were found in .*album.* at least 16"),
+    ):
+        engine.calibrate(NAME, [album])
+    with Engine(device="cpu", weights=store) as engine, pytest.raises(ParameterError):
+        engine.calibrate(NAME, [])
+
+
+def test_what_cannot_be_read_is_skipped_in_a_folder_and_refused_by_name(
+    store: WeightStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Kept(monkeypatch)
+    album = write_album(tmp_path / "album")
+    notes = album / "notes.txt"
+    notes.write_text("not a picture")
+    (album / ".hidden").write_text("not looked at")
+    with Engine(device="cpu", weights=store) as engine:
+        done = engine.calibrate(NAME, [album])
+        assert done.files == 9
+        (sentence,) = done.skipped
+        assert str(notes) in sentence
+        with pytest.raises(MediaError, match=str(notes)):
+            engine.calibrate(NAME, [album, notes])
+
+
+def test_what_strays_is_refused_and_leaves_nothing(tmp_path: Path, album: Path) -> None:
+    store = imported(tmp_path, outlier=1e5)
+    with (
+        Engine(device="cpu", weights=store) as engine,
+        pytest.raises(WeightsError, match=rf"{NAME} cannot run at int8: output is .* dB"),
+    ):
+        engine.calibrate(NAME, [album])
+    assert surgery.calibration(store, NAME) is None
+    assert not list((tmp_path / "user").rglob("*int8*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("w600k_r50", ParameterError, "role embedder.*allowed: .*inswapper_128.*gfpgan_1.4"),
+        ("ghost_1_256", WeightsMissing, "needs ghost_1_256, crossface_ghost"),
+        ("mesh", WeightsMissing, "no network 'mesh'"),
+    ],
+)
+def test_only_drawing_networks_that_are_here_are_calibrated(
+    store: WeightStore, name: str, error: type[Exception], words: str
+) -> None:
+    with Engine(device="cpu", weights=store) as engine, pytest.raises(error, match=words):
+        engine.calibrate(name, [asset(MAN)])
