@@ -27,10 +27,18 @@ from engine.runtime.session import Session, TensorSpec
 from engine.runtime.trials import RefusedError, answers, likeness, opened
 from engine.runtime.weights import WeightStore
 
-VERSION: Final = 1
+VERSION: Final = 2
 BATCH_BOUND: Final = 1e-3  # of the largest answer, or of 1 where all are smaller
 LEAST_PSNR: Final = 40.0  # dB, half against single precision
 _LATENT = 512
+_BATCH, _EMAP = "batch.onnx", "emap.npy"
+_HALF, _BATCH_HALF = "fp16.onnx", "batch-fp16.onnx"
+_MADE: Final = {
+    _BATCH: "free batch",
+    _HALF: "fp16",
+    _BATCH_HALF: "free batch at fp16",
+    _EMAP: "map of latents",
+}
 _FREE = "N"
 
 
@@ -84,13 +92,13 @@ def prepared(
     note = ""
     if not original.batchable:
         freed = _once(
-            bench / "batch.onnx",
+            bench / _BATCH,
             providers[0].name,
             lambda scratch: graphs.save(free_batch(graphs.load(path)), scratch),
             lambda scratch: _same_alone(original, opened(scratch, providers), weight.input),
         )
         note = freed.reason and f"{name} runs one picture at a time: {freed.reason}"
-        path = bench / "batch.onnx" if freed.sha256 else path
+        path = bench / _BATCH if freed.sha256 else path
     batchable = not note
     if precision == "fp16":
         path = _halved(path, original, weight, bench, providers)
@@ -137,12 +145,28 @@ def emap(store: WeightStore, name: str) -> NDArray[np.float32]:
         RuntimeUnavailable: it was not read before, and the package onnx is not installed.
     """
     weight, path = store.weight(name), store.path(name)
-    target = _bench(store, weight) / "emap.npy"
+    target = _bench(store, weight) / _EMAP
     verdict = _once(target, "any", lambda scratch: _write_emap(path, scratch), lambda _: None)
     if not verdict.sha256:
         raise WeightsError(f"{name} cannot be used as an inswapper: {verdict.reason}")
     matrix: NDArray[np.float32] = np.load(target)
     return matrix
+
+
+def made(store: WeightStore, weight: Weight) -> Iterator[tuple[Path, str]]:
+    """What was made of a weight, and what each file is.
+
+    Raises:
+        WeightsCorrupt: what `calibrate` made is not as it was written.
+        WeightsError: it was made for another kind of processor.
+    """
+    bench = _bench(store, weight)
+    for file in sorted(bench.glob("*")):
+        if file.name == quantise.FILE and quantise.calibration(bench):
+            _, known = quantise.calibrated(weight.name, bench)
+            yield file, f"int8, {known.psnr:.1f} dB from fp32 on {known.held_out} faces"
+        elif file.name in _MADE:
+            yield file, _MADE[file.name]
 
 
 def free_batch(model: Any) -> Any:
@@ -183,6 +207,10 @@ def to_half(model: Any) -> Any:
     onnx_package()
     from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415 - onnx
 
+    # PyTorch lists the types of constants, too; the converter would take them for tensors that it
+    # made half as wide, and cast those that nodes share several times under one name. It infers
+    # what it needs itself.
+    del model.graph.value_info[:]
     return convert_float_to_float16(model, keep_io_types=True)
 
 
@@ -193,7 +221,7 @@ def _bench(store: WeightStore, weight: Weight) -> Path:
 def _halved(
     path: Path, original: Session, weight: Weight, bench: Path, providers: Sequence[Provider]
 ) -> Path:
-    target = bench / f"{path.stem}-fp16.onnx" if path.parent == bench else bench / "fp16.onnx"
+    target = bench / (_BATCH_HALF if path.parent == bench else _HALF)
 
     def make(scratch: Path) -> None:
         model = graphs.load(path)

@@ -11,6 +11,7 @@ from engine.errors import RuntimeUnavailable, WeightsError
 from engine.runtime import surgery
 from engine.runtime.session import Session
 from engine.runtime.weights import WeightStore
+from tests.graphs import save_graph
 from tests.runtime.tiny_models import Signature, save_difference, save_swapper
 
 NAME = "inswapper_128"
@@ -161,6 +162,30 @@ def test_a_graph_without_a_map_is_told(store: WeightStore, tmp_path: Path) -> No
     bring(store, signature.save(tmp_path / f"{NAME}.onnx"))
     with pytest.raises(WeightsError, match=r"holds no matrix of 512 x 512"):
         surgery.emap(store, NAME)
+
+
+def test_a_constant_that_is_listed_and_shared_is_no_hindrance_to_half_precision(
+    tmp_path: Path,
+) -> None:
+    scales = np.array([1, 1, 2, 2], np.float32)
+    resize = [
+        onnx.helper.make_node("Resize", [source, "", "scales"], [target], mode="nearest")
+        for source, target in (("picture", "large"), ("large", "larger"))
+    ]
+    path = save_graph(
+        tmp_path / "enlarging.onnx",
+        resize,
+        {"picture": ("N", 3, 4, 4)},
+        {"larger": ("N", 3, 16, 16)},
+        {"scales": scales},
+    )
+    model = onnx.load(str(path))
+    model.graph.value_info.append(onnx.helper.make_tensor_value_info("scales", 1, [4]))
+    onnx.save(surgery.to_half(model), str(path))
+    picture = RNG.random((2, 3, 4, 4), np.float32)
+    (larger,) = Session(path).run(picture)
+    assert larger.dtype == np.float32
+    np.testing.assert_allclose(larger, np.kron(picture, np.ones((4, 4))), atol=1e-3)
 
 
 def test_settings_are_no_batch(tmp_path: Path) -> None:
