@@ -22,7 +22,6 @@ from engine.swappers.neural import NeuralSwapper
 from engine.swappers.polyphase import PIXEL_BOOSTS, can_do
 from engine.values import Aligned, Bytes, Embedding, Face, Frame, Patch, Pixels, Portrait, Rect
 from tests.faces.pictures import frame_of, picture
-from tests.swappers.stand_ins import kind_named
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +117,7 @@ def fitting(swapper: Swapper[Any], size: int) -> int:
     """The least side of a crop from this one up that the swapper can do."""
     if not isinstance(swapper, NeuralSwapper):
         return size
-    side = kind_named(swapper.name).side
-    return next(boost for boost in PIXEL_BOOSTS if boost >= size and can_do(boost, side))
+    return next(boost for boost in PIXEL_BOOSTS if boost >= size and can_do(boost, swapper.side))
 
 
 def aligned(swapper: Swapper[Any], target: Shot, size: int = 256) -> Aligned:

@@ -25,7 +25,7 @@ from engine.swappers.sources import EMBEDDER, Cut, Latent, embedding
 from engine.values import Aligned, Bytes, Frame, Portrait, Rect
 from tests.swappers import stand_ins
 from tests.swappers.stage import Shot, Stage, aligned, installed
-from tests.swappers.stand_ins import KINDS, Kind, kind_named
+from tests.swappers.stand_ins import KINDS, Kind
 
 # Every size of the smallest network's, and of the others one that takes several phases.
 ALL = [
@@ -93,7 +93,7 @@ def colours_of(store: WeightStore, kind: Kind, portrait: Portrait) -> Tensor:
 
 def heard(swapper: NeuralSwapper, source: Tensor, target: Tensor | None = None) -> Tensor:
     """The first three numbers of what a tinted network was told, read from what it showed."""
-    side = kind_named(swapper.name).side
+    side = swapper.side
     grey = np.full((side, side, 3), 0.5, np.float32)
     crop = Aligned(grey, np.eye(2, 3), np.zeros((468, 3), np.float32), 0, target)
     (patch,) = swapper.swap([crop], [source])
@@ -319,6 +319,12 @@ def test_a_size_that_cannot_be_done_is_refused(packs: WeightStore) -> None:
     swapper = neural(packs, "hyperswap_1a_256")
     with pytest.raises(ParameterError, match=r"384x384.*hyperswap_1a_256.*512x512"):
         swapper.swap(crops(384), [np.zeros(512, np.float32)])
+
+
+def test_what_draws_but_takes_no_source_is_no_swapper(packs: WeightStore) -> None:
+    batches = Batches(Session(packs.path("inswapper_128")))
+    with pytest.raises(WeightsError, match=r"gfpgan_1\.4 cannot swap faces; its role is restorer"):
+        NeuralSwapper(packs.network("gfpgan_1.4"), batches, embedding)
 
 
 def test_a_network_that_fails_says_so(tmp_path: Path) -> None:
