@@ -10,9 +10,11 @@ import pytest
 from engine import doctor
 from engine.doctor import Finding, encoders, healthy, one_build, python
 from engine.errors import WeightsCorrupt
+from engine.runtime import processor
 from engine.runtime.distributions import Distribution, installed
-from engine.runtime.surgery import prepared
+from engine.runtime.surgery import calibrate, prepared
 from engine.runtime.weights import WeightStore
+from tests.runtime.painters import samples, save_painter
 from tests.runtime.tiny_models import save_swapper
 
 CPU = Distribution("onnxruntime", "1.31.1")
@@ -90,6 +92,35 @@ def test_a_check_that_fails_is_a_finding_and_the_others_go_on(
     assert {"Python", "ONNX Runtime", "OpenCV", "PyAV"} <= {one.subject for one in findings}
 
 
+@pytest.mark.parametrize(("speed", "state"), [(3.5, "ok"), (1.1, "note")])
+@pytest.mark.parametrize(("cut", "words"), [(True, "7 bits"), (False, "added exactly")])
+def test_it_says_what_int8_is_worth(
+    monkeypatch: pytest.MonkeyPatch, speed: float, state: str, cut: bool, words: str
+) -> None:
+    monkeypatch.setattr(processor, "int8_speed", lambda: speed)
+    monkeypatch.setattr(processor, "saturates", lambda: cut)
+    (finding,) = doctor.int8()
+    assert (finding.state, finding.remedy) == (state, "")
+    assert f"{speed} times as fast" in finding.detail
+    assert words in finding.detail
+
+
+def test_it_shows_how_near_int8_graphs_are_and_finds_spoiled_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    store = WeightStore()
+    store.import_path(save_painter(tmp_path / "inswapper_128.onnx"))
+    done = calibrate(store, "inswapper_128", samples(8), samples(2, seed=1))
+    details = [finding.detail for finding in doctor.surgery()][1:]
+    assert [detail.partition(",")[0] for detail in details] == ["batch.onnx", "int8.onnx"]
+    assert f"int8, {done.psnr:.1f} dB from fp32 on 2 faces, " in details[1]
+    path = prepared(store, "inswapper_128", precision="int8").path
+    path.write_bytes(path.read_bytes()[:-1])
+    finding = next(one for one in doctor.examine() if "int8.onnx" in one.detail)
+    assert (finding.state, "weights calibrate" in finding.detail) == ("broken", True)
+
+
 def test_it_says_what_the_device_auto_means() -> None:
     (finding,) = doctor.device()
     assert finding.state == "ok"
@@ -106,7 +137,7 @@ def test_it_shows_what_was_prepared_and_how_to_prepare(
     prepared(store, "inswapper_128")
     (_, finding) = doctor.surgery()
     assert finding.subject == "Prepared inswapper_128"
-    assert finding.detail.startswith("batch.onnx ")
+    assert finding.detail.startswith("batch.onnx, free batch, ")
     monkeypatch.setattr(doctor, "installed", lambda names: ())
     (missing, _) = doctor.surgery()
     assert missing.state == "note"

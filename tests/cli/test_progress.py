@@ -44,6 +44,14 @@ def test_plain_lines_come_every_few_seconds() -> None:
     ]
 
 
+def test_it_says_what_is_counted() -> None:
+    now = iter((0, 10))
+    stream = io.StringIO()
+    with plain(stream, "faces", clock=lambda: float(next(now))) as observe:
+        observe(Progress(5, None))
+    assert stream.getvalue() == "5 faces, 0.5 faces/s\n"
+
+
 @pytest.mark.parametrize("total", [3, None])
 def test_a_terminal_gets_a_bar(total: int | None) -> None:
     stream = Terminal()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,7 +63,11 @@ def test_a_calibrated_swapper_swaps_as_at_fp32_but_for_rounding(
     store: WeightStore, album: Path, tmp_path: Path
 ) -> None:
     still = write_png(tmp_path / "two.png", picture(TWO))
-    settings = {"content_check": False, "face_selector_mode": "many", "pixel_boost": "128x128"}
+    settings: dict[str, Any] = {
+        "content_check": False,
+        "face_selector_mode": "many",
+        "pixel_boost": "128x128",
+    }
     heard: list[Progress] = []
     with Engine(device="auto", swapper=NAME, weights=store) as engine:
         with pytest.raises(WeightsMissing, match=f"weights calibrate {NAME} PICTURES"):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import helper
 
+from engine.runtime.quantise import Sample
 from tests.graphs import Shape, save_graph
 
 _LAYERS = 4
@@ -29,6 +30,18 @@ def save_painter(path: Path, *, outlier: float = 1.0) -> Path:
 def save_restorer(path: Path) -> Path:
     """The same with a restorer's signature of 512 x 512 pixels, and without a tint."""
     return _save(path, {"input": (1, 3, 512, 512)})
+
+
+def samples(count: int, seed: int = 0, *, light: float = 1.0) -> list[Sample]:
+    """Inputs of a painter: noise from 0 to `light`, and directions."""
+    rng = np.random.default_rng(seed)
+    return [
+        (
+            (light * rng.random((1, 3, 128, 128))).astype(np.float32),
+            rng.normal(0, 1 / np.sqrt(512), (1, 512)).astype(np.float32),
+        )
+        for _ in range(count)
+    ]
 
 
 def _save(path: Path, inputs: Mapping[str, Shape], outlier: float = 1.0) -> Path:

@@ -14,22 +14,11 @@ from engine.runtime import quantise, surgery
 from engine.runtime.quantise import LEAST_PSNR, Sample
 from engine.runtime.session import Session
 from engine.runtime.weights import WeightStore
-from tests.runtime.painters import save_painter
+from tests.runtime.painters import samples, save_painter
 from tests.runtime.tiny_models import save_difference
 
 NAME = "inswapper_128"
 COMMAND = rf"faceswap-engine weights calibrate {NAME} PICTURES"
-
-
-def samples(count: int, seed: int = 0, *, light: float = 1.0) -> list[Sample]:
-    rng = np.random.default_rng(seed)
-    return [
-        (
-            (light * rng.random((1, 3, 128, 128))).astype(np.float32),
-            rng.normal(0, 1 / np.sqrt(512), (1, 512)).astype(np.float32),
-        )
-        for _ in range(count)
-    ]
 
 
 @pytest.fixture(scope="module")
