@@ -182,7 +182,11 @@ def test_masks_of_networks_leave_of_a_swap_what_they_both_show(
     # The occluder shows blue things in the upper part of the crop, the parser says skin to what is
     # nearer to that class's colour than to any other's.
     still = write_png(tmp_path / "two.png", picture(TWO))
-    wanted = {"plain": {}, "occluder": {"occluder": "auto"}, "skin": {"face_region": "skin"}}
+    wanted: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "occluder": {"occluder": "auto"},
+        "skin": {"face_region": "skin"},
+    }
     wanted["both"] = {**wanted["occluder"], **wanted["skin"]}
     changed = {}
     for name, settings in wanted.items():
