@@ -32,7 +32,7 @@ def save_graph(
         ]
 
     initializers = [
-        numpy_helper.from_array(np.ascontiguousarray(value), name)
+        numpy_helper.from_array(np.asarray(value, order="C"), name)
         for name, value in constants.items()
     ]
     graph = helper.make_graph(nodes, "stand-in", values(inputs), values(outputs), initializers)

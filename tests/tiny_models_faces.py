@@ -6,7 +6,7 @@ order, scale or place shows. Their weights are formulas, the same on every machi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from tests.graphs import save_graph
 
 
 def scene(height: int, width: int) -> NDArray[np.uint8]:
@@ -99,7 +101,7 @@ def save_scrfd(path: Path, kind: ScrfdKind) -> Path:
         for level in range(kind.levels)
     }
     picture: list[int | str] = [1, 3, kind.side or "height", kind.side or "width"]
-    return _save(path, nodes, {"input.1": picture}, outputs, constants)
+    return save_graph(path, nodes, {"input.1": picture}, outputs, constants)
 
 
 def save_arcface(path: Path, batch: int | str = "N") -> Path:
@@ -125,7 +127,8 @@ def save_fairface(path: Path, race: int, gender: int, age: int) -> Path:
         for name, value in said.items()
     ]
     outputs: dict[str, Sequence[int | str]] = {name: [1] for name in said}
-    return _save(path, nodes, {"input": [1, 3, 224, 224]}, outputs, {}, TensorProto.INT64)
+    kinds = dict.fromkeys(said, TensorProto.INT64)
+    return save_graph(path, nodes, {"input": [1, 3, 224, 224]}, outputs, {}, kinds)
 
 
 def _save_reader(
@@ -164,7 +167,9 @@ def _save_reader(
     ]
     if not scaled:
         del constants["half"], constants["scale"]
-    return _save(path, nodes, {name: [batch, 3, side, side]}, {"fc1": [batch, values]}, constants)
+    return save_graph(
+        path, nodes, {name: [batch, 3, side, side]}, {"fc1": [batch, values]}, constants
+    )
 
 
 def _means(step: int) -> NDArray[np.float64]:
@@ -179,30 +184,3 @@ def _wave(rows: int, columns: int, seed: int) -> NDArray[np.float64]:
     count = np.arange(rows * columns, dtype=np.float64).reshape(rows, columns)
     wave: NDArray[np.float64] = np.sin((count + 1) ** 1.5 * 1.7 + seed)
     return wave
-
-
-def _save(
-    path: Path,
-    nodes: list[onnx.NodeProto],
-    inputs: Mapping[str, Sequence[int | str]],
-    outputs: Mapping[str, Sequence[int | str]],
-    constants: Mapping[str, NDArray[np.generic]],
-    answers: int = TensorProto.FLOAT,
-) -> Path:
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
-            for name, shape in inputs.items()
-        ],
-        [
-            helper.make_tensor_value_info(name, answers, list(shape))
-            for name, shape in outputs.items()
-        ],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
-    return path

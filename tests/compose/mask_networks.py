@@ -6,9 +6,9 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from onnx import helper, numpy_helper
+from onnx import helper
 
-from tests.runtime.tiny_models import save_graph
+from tests.graphs import save_graph
 
 OCCLUDER, PARSER, CLASSES = 256, 512, 19
 # A colour for each class of a parser, as far apart as they can be: RGB 0..1.
@@ -35,7 +35,7 @@ def save_occluder(path: Path, *, batch: int | str = "N") -> Path:
         nodes,
         {"input": (batch, OCCLUDER, OCCLUDER, 3)},
         {"output": (batch, OCCLUDER, OCCLUDER, 1)},
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        constants,
     )
 
 
@@ -46,7 +46,7 @@ def save_blind_occluder(path: Path) -> Path:
         helper.make_node("Div", ["bright", "bright"], ["output"]),
     ]
     shape = ("N", OCCLUDER, OCCLUDER)
-    return save_graph(path, nodes, {"input": (*shape, 3)}, {"output": (*shape, 1)}, [])
+    return save_graph(path, nodes, {"input": (*shape, 3)}, {"output": (*shape, 1)}, {})
 
 
 def save_parser(path: Path, *, batch: int | str = "N") -> Path:
@@ -64,5 +64,5 @@ def save_parser(path: Path, *, batch: int | str = "N") -> Path:
         nodes,
         {"input": (batch, 3, PARSER, PARSER)},
         {"output": (batch, CLASSES, PARSER, PARSER)},
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        constants,
     )

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
-Shape: TypeAlias = Sequence[int | str]
+from tests.graphs import Shape, save_graph
 
 
 @dataclass(frozen=True)
@@ -23,10 +21,7 @@ class Signature:
 
     def save(self, path: Path, value: float = 0.0) -> Path:
         """A network that ignores its inputs and answers `value` everywhere."""
-        sizes = [
-            numpy_helper.from_array(np.array(shape, np.int64), f"{name}_shape")
-            for name, shape in self.outputs.items()
-        ]
+        sizes = {f"{name}_shape": np.array(shape, np.int64) for name, shape in self.outputs.items()}
         fill = numpy_helper.from_array(np.array([value], np.float32))
         nodes = [
             helper.make_node("ConstantOfShape", [f"{name}_shape"], [name], value=fill)
@@ -42,29 +37,8 @@ def save_difference(path: Path, shape: Shape = ("N", 2)) -> Path:
         helper.make_node("Add", ["first", "second"], ["sum"]),
     ]
     return save_graph(
-        path, nodes, {"first": shape, "second": shape}, {"difference": shape, "sum": shape}, []
+        path, nodes, {"first": shape, "second": shape}, {"difference": shape, "sum": shape}, {}
     )
-
-
-def save_graph(
-    path: Path,
-    nodes: list[onnx.NodeProto],
-    inputs: Mapping[str, Shape],
-    outputs: Mapping[str, Shape],
-    constants: list[onnx.TensorProto],
-) -> Path:
-    """A network of these nodes and initializers; its file."""
-
-    def values(shapes: Mapping[str, Shape]) -> list[onnx.ValueInfoProto]:
-        return [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
-            for name, shape in shapes.items()
-        ]
-
-    graph = helper.make_graph(nodes, "tiny", values(inputs), values(outputs), constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, path)
-    return path
 
 
 def save_swapper(path: Path, *, fixed: str = "", weight: float = 1.0) -> Path:
@@ -103,5 +77,5 @@ def save_swapper(path: Path, *, fixed: str = "", weight: float = 1.0) -> Path:
         nodes,
         {"target": (1, 3, 128, 128), "source": (1, 512)},
         {"output": (1, 3, 128, 128)},
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        constants,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -10,11 +10,11 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from engine.runtime.weights import WeightStore
+from tests.graphs import Shape, save_graph
 
-Shape: TypeAlias = Sequence[int | str]
 Nodes: TypeAlias = list[onnx.NodeProto]
 Constants: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -160,7 +160,7 @@ def embedder(path: Path) -> Path:
         _NODE("MatMul", ["row", "matrix"], ["embedding"]),
     ]
     inputs = {"input.1": ("N", 3, 112, 112)}
-    return _save(path, nodes, inputs, {"embedding": ("N", 512)}, {"matrix": matrix})
+    return save_graph(path, nodes, inputs, {"embedding": ("N", 512)}, {"matrix": matrix})
 
 
 def converter(path: Path, *, batch: int | str = 1) -> Path:
@@ -170,7 +170,7 @@ def converter(path: Path, *, batch: int | str = 1) -> Path:
         _NODE("Add", ["twice", "lean"], ["output"]),
     ]
     row = (batch, 512)
-    return _save(path, nodes, {"input": row}, {"output": row}, {"lean": LEAN})
+    return save_graph(path, nodes, {"input": row}, {"output": row}, {"lean": LEAN})
 
 
 def _imported(folder: Path) -> WeightStore:
@@ -207,29 +207,6 @@ def _swapper(
         outputs["mask"] = (batch, 1, kind.side, kind.side)
     pair: list[tuple[str, Shape]] = [("target", target), ("source", (batch, *kind.source))]
     inputs = dict(reversed(pair) if kind.source_first else pair)
-    return _save(
+    return save_graph(
         path, nodes, inputs, outputs, {**per_channel, **ends, **(constants or {}), "emap": EMAP}
     )
-
-
-def _save(
-    path: Path,
-    nodes: Nodes,
-    inputs: Mapping[str, Shape],
-    outputs: Mapping[str, Shape],
-    constants: Constants,
-) -> Path:
-    def values(shapes: Mapping[str, Shape]) -> list[onnx.ValueInfoProto]:
-        return [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
-            for name, shape in shapes.items()
-        ]
-
-    initializers = [
-        numpy_helper.from_array(np.ascontiguousarray(value), name)
-        for name, value in constants.items()
-    ]
-    graph = helper.make_graph(nodes, "stand-in", values(inputs), values(outputs), initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, path)
-    return path
