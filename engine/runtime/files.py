@@ -4,12 +4,61 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from engine.errors import WeightsError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_PAUSE: Final = 0.1  # seconds between two tries, where the system cannot wait by itself
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Waits until no other process and no other thread is in the block with the same lock file.
+
+    The file stays; the system lets go of it when its process ends, however that ends.
+
+    Raises:
+        WeightsError: the file cannot be written or locked.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = os.open(lock, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise _unwritable(lock, error) from error
+    try:
+        try:
+            _hold(held)
+        except OSError as error:
+            raise _unwritable(lock, error) from error
+        yield
+    finally:
+        os.close(held)
+
+
+def _hold(held: int) -> None:
+    if sys.platform == "win32":
+        while True:
+            with suppress(PermissionError, BlockingIOError):
+                msvcrt.locking(held, msvcrt.LK_NBLCK, 1)
+                return
+            time.sleep(_PAUSE)
+    else:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+
+def _unwritable(path: Path, error: OSError) -> WeightsError:
+    return WeightsError(f"{path} cannot be written: {error.strerror or error}.")
 
 
 @contextmanager
@@ -33,7 +82,7 @@ def replacing(target: Path) -> Iterator[Path]:
     except WeightsError:
         raise
     except OSError as error:
-        raise WeightsError(f"{target} cannot be written: {error.strerror or error}.") from error
+        raise _unwritable(target, error) from error
 
 
 def sha256_of(path: Path) -> str:

@@ -18,7 +18,7 @@ from platformdirs import user_data_path
 
 from engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
 from engine.runtime.bundle import Bundle, is_bundle, unpacking, write_bundle
-from engine.runtime.files import replacing, sha256_of
+from engine.runtime.files import alone, replacing, sha256_of
 from engine.runtime.manifest import (
     MANIFEST,
     PACKS,
@@ -32,6 +32,7 @@ from engine.runtime.recognise import recognise
 
 VARIABLE: Final = "FACESWAP_ENGINE_WEIGHTS"
 RECORD: Final = "imported.json"
+_LOCK = ".imported.lock"
 
 State: TypeAlias = Literal["ok", "missing", "corrupt"]
 
@@ -336,15 +337,19 @@ class WeightStore:
         `write` writes the file, beside its place first: nobody ever sees half of it. Returns
         whether it was called.
         """
-        here = self._status(weight).state == "ok"
-        if not here:
-            target = self.user_folder / weight.file
-            with replacing(target) as scratch:
-                write(scratch)
-            with self._lock:
-                self._verified.pop(weight.name, None)
-        if all(weight.name != embedded.name for embedded in self._embedded):
-            self._record(weight)
+        embedded = any(weight.name == one.name for one in self._embedded)
+        if embedded and self._status(weight).state == "ok":
+            return False
+        # File and row go together, and a row is added to those that are there.
+        with alone(self.user_folder / _LOCK):
+            here = self._status(weight).state == "ok"
+            if not here:
+                with replacing(self.user_folder / weight.file) as scratch:
+                    write(scratch)
+                with self._lock:
+                    self._verified.pop(weight.name, None)
+            if not embedded:
+                self._record(weight)
         return not here
 
     def _record(self, weight: Weight) -> None:

@@ -4,7 +4,11 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ import pytest
 from engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
 from engine.runtime import files
 from engine.runtime import weights as room
-from engine.runtime.manifest import MANIFEST, PACKS
+from engine.runtime.manifest import MANIFEST, PACKS, Weight
 from engine.runtime.weights import RECORD, VARIABLE, WeightStore, embedded_folder
 from tests.runtime.tiny_models import Signature
 
@@ -253,7 +257,63 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, store: WeightSt
 def test_an_import_leaves_no_scratch_file(store: WeightStore, tmp_path: Path) -> None:
     store.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx"))
     names = sorted(path.name for path in store.user_folder.iterdir())
-    assert names == ["genderage.onnx", RECORD]
+    assert names == [".imported.lock", "genderage.onnx", RECORD]
+
+
+NETWORKS = {
+    "genderage": GENDER_AGE,
+    "2d106det": LANDMARKS_106,
+    "inswapper_128": INSWAPPER,
+    "crossface_ghost": CONVERTER,
+}
+
+
+def test_imports_at_the_same_time_lose_nothing(
+    store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them reads the record, waits, and writes it."""
+    read = WeightStore._imported
+
+    def slowly(one: WeightStore) -> tuple[Weight, ...]:
+        rows = read(one)
+        time.sleep(0.05)
+        return rows
+
+    monkeypatch.setattr(WeightStore, "_imported", slowly)
+    paths = [network.save(tmp_path / f"{name}.onnx") for name, network in NETWORKS.items()]
+    with ThreadPoolExecutor(len(paths)) as pool:
+        stores = [WeightStore(store.folder, store.user_folder) for _ in paths]
+        list(pool.map(WeightStore.import_path, stores, paths))
+    assert {weight.name for weight in read(store)} == NETWORKS.keys()
+
+
+def test_processes_import_side_by_side(store: WeightStore, tmp_path: Path) -> None:
+    """More than once each, so that they meet."""
+    code = (
+        "import sys; from pathlib import Path; from engine.runtime.weights import WeightStore\n"
+        "folder, user, *paths = map(Path, sys.argv[1:])\n"
+        "for path in paths: WeightStore(folder, user).import_path(path)"
+    )
+    paths = [network.save(tmp_path / f"{name}.onnx") for name, network in NETWORKS.items()]
+    orders = [paths, paths[::-1], paths[2:] + paths[:2]]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, store.folder, store.user_folder, *order])
+        for order in orders
+    ]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert {weight.name for weight in store.weights() if weight.pack != "embedded"} == (
+        NETWORKS.keys()
+    )
+    assert {status.state for status in store.verify()} == {"ok"}
+
+
+def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with (
+        pytest.raises(WeightsError, match="lock cannot be written"),
+        files.alone(tmp_path / "file" / "lock"),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("content", ["{", "3", json.dumps([{"pack": "x"}]), "[3]"])
