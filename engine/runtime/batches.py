@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,9 @@ from engine.runtime.session import Session, Tensor
 
 # Few and fixed: every new shape is tuned and allocated for anew.
 SIZES: Final = (1, 2, 4, 8, 16)
+# Of each input's numbers in a batch, sixteen pictures of 512 x 512: activations take a hundred
+# times as much of a card.
+_MOST_NUMBERS = 16 * 3 * 512**2
 _WASTE = 0.25  # share of a batch that may be padding
 
 
@@ -21,15 +25,15 @@ class Batches:
 
     Args:
         session: a graph whose inputs and outputs begin with the batch axis, settings left aside.
-        sizes: the batches it is given, among them 1. None takes `SIZES` where the graph's batch is
-            free, and 1 where it is not, or on a CPU: there a batch costs what its parts cost, and
-            memory besides.
+        sizes: the batches it is given, among them 1. None takes those of `SIZES` that are not too
+            large for a card where the graph's batch is free, and 1 where it is not, or on a CPU:
+            there a batch costs what its parts cost, and memory besides.
     """
 
     def __init__(self, session: Session, sizes: Sequence[int] | None = None) -> None:
         self.session = session
         alone = not session.batchable or session.provider == CPU_NAME
-        self._sizes = tuple(sizes or ((1,) if alone else SIZES))
+        self._sizes = tuple(sizes or ((1,) if alone else _fitting(session)))
         self._lock = threading.Lock()
 
     @property
@@ -64,6 +68,11 @@ class Batches:
                 result[start:stop] = answer[: stop - start]
             start = stop
         return results
+
+
+def _fitting(session: Session) -> Iterator[int]:
+    numbers = max(prod(size or 1 for size in spec.shape[1:]) for spec in session.inputs)
+    return (size for size in SIZES if size == 1 or size * numbers <= _MOST_NUMBERS)
 
 
 def batches(count: int, sizes: Sequence[int]) -> Iterator[int]:

@@ -10,6 +10,7 @@ import pytest
 from onnx import helper
 
 from engine.runtime.batches import SIZES, Batches, batches
+from engine.runtime.providers import CUDA_NAME
 from engine.runtime.session import Session, Tensor
 from tests.graphs import save_graph
 from tests.runtime.tiny_models import save_difference
@@ -81,3 +82,14 @@ def test_one_by_one_on_a_cpu_or_where_the_graph_takes_no_more(
     session = recorded(save_difference(tmp_path / "difference.onnx", shape))
     Batches(session).run(*np.zeros((2, 5, 2), np.float32))
     assert session.seen == [1] * 5
+
+
+@pytest.mark.parametrize(("side", "most"), [(112, 16), (512, 16), (513, 8), (1024, 4), (2048, 1)])
+def test_a_card_is_given_fewer_of_large_pictures(tmp_path: Path, side: int, most: int) -> None:
+    shape: Sequence[int | str] = ("N", 3, side, side)
+    same = helper.make_node("Identity", ["pixels"], ["same"])
+    path = save_graph(tmp_path / "same.onnx", [same], {"pixels": shape}, {"same": shape}, {})
+    session = Session(path)
+    assert Batches(session).most == 1
+    session.provider = CUDA_NAME
+    assert Batches(session).most == most
