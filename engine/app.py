@@ -291,9 +291,13 @@ class _Networks:
         with self._lock:
             key = (name, precision, on.providers)
             if key not in self._graphs:
-                made = prepared(self.store, name, precision=precision, providers=on.providers)
-                session = Session(made.path, on.providers, threads=self._threads)
-                self._graphs[key] = Graph(Batches(session), made.note)
+                path, note = self.store.path(name), ""
+                # A CPU has no use for batches, so at fp32 the file is fit for it as it came.
+                if precision != "fp32" or on.providers[0] != providers.CPU:
+                    made = prepared(self.store, name, precision=precision, providers=on.providers)
+                    path, note = made.path, made.note
+                session = Session(path, on.providers, threads=self._threads)
+                self._graphs[key] = Graph(Batches(session), note)
             return self._graphs[key]
 
     def clear(self) -> None:
