@@ -48,6 +48,8 @@ def _bar(stream: TextIO, unit: str) -> Generator[Observe]:
         start = time.monotonic()
 
         def observe(progress: Progress) -> None:
+            nonlocal start
+            start = start if progress.done else time.monotonic()
             rate = rate_of(progress.done, time.monotonic() - start, unit)
             bar.update(task, completed=progress.done, total=progress.total, rate=rate)
 
@@ -62,8 +64,10 @@ def plain(
     start = said = clock()
 
     def observe(progress: Progress) -> None:
-        nonlocal said
+        nonlocal start, said
         now = clock()
+        # What went before the first is not counted.
+        start = start if progress.done else now
         if now - said >= _EVERY:
             said = now
             stream.write(f"{line(progress.done, progress.total, now - start, unit)}\n")

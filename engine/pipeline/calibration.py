@@ -26,7 +26,7 @@ from engine.swappers.neural import NeuralSwapper
 from engine.values import Aligned, Frame, Portrait, Rect, Template
 
 LEAST_FACES: Final = 16
-MOST_FACES: Final = 200
+MOST_FACES: Final = 128
 
 _CROP_BYTES = 2**29  # that all crops may take together
 _HELD_OUT = 5  # one face of so many
@@ -212,7 +212,9 @@ def _samples(feed: Feed, seen: Sequence[_Seen]) -> Iterator[Sample]:
 
 
 def _told(samples: Iterable[Sample], total: int, observe: Observe | None) -> Iterator[Sample]:
-    for number, sample in enumerate(samples, 1):
-        yield sample
+    for number, sample in enumerate(samples):
         if observe is not None:
             observe(Progress(number, total))
+        yield sample
+    if observe is not None:
+        observe(Progress(total, total))

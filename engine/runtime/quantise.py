@@ -114,8 +114,13 @@ def quantise(source: Path, target: Path, samples: Iterable[Sample], *, reduced: 
             reduce_range=reduced,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
-            # Those of onnx have scales by channel from version 13 on, and networks are older.
-            extra_options={"UseQDQContribOps": True},
+            extra_options={
+                # Those of onnx have scales by channel from version 13 on, and networks are older.
+                "UseQDQContribOps": True,
+                # Ranges are the means of the samples' own: the widest of all would be wider with
+                # every sample, and the steps between numbers coarser.
+                "CalibMovingAverage": True,
+            },
         )
     return reader.count
 
