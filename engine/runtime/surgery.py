@@ -46,12 +46,10 @@ _FREE = "N"
 class Prepared:
     """A graph to open a session on.
 
-    `batchable` tells whether it takes any number of pictures at once; where it does not, `note`
-    says why. At int8 it also says how near that is to fp32.
+    `note` says why it takes no more than one picture at a time, or how near int8 is to fp32.
     """
 
     path: Path
-    batchable: bool
     precision: Precision
     note: str = ""
 
@@ -76,7 +74,8 @@ def prepared(
     A graph of batch 1 is freed where two pictures at once give what each gives alone; else it
     stays as it is. At "fp16" all weights and arithmetic are of half precision, and inputs and
     outputs stay float32; a graph that is stored so already is left alone. The tests run on
-    `providers`, the ones that the session will run on. At "int8" it is what `calibrate` made.
+    `providers`, the ones that the session will run on. At "int8" it is what `calibrate` made, with
+    the batch axis as it was: that is for CPUs, which have no use for batches.
 
     Raises:
         WeightsMissing, WeightsCorrupt: as `WeightStore.path` does; the same of what `calibrate`
@@ -88,6 +87,8 @@ def prepared(
     """
     weight, path = store.weight(name), store.path(name)
     bench = _bench(store, weight)
+    if precision == "int8":
+        return _calibrated(name, bench)
     original = Session(path, providers)
     note = ""
     if not original.batchable:
@@ -99,17 +100,9 @@ def prepared(
         )
         note = freed.reason and f"{name} runs one picture at a time: {freed.reason}"
         path = bench / _BATCH if freed.sha256 else path
-    batchable = not note
     if precision == "fp16":
         path = _halved(path, original, weight, bench, providers)
-    elif precision == "int8":
-        path, known = quantise.calibrated(name, bench)
-        told = (
-            f"{name} runs at int8: its answers to {known.held_out} faces that it was not "
-            f"calibrated on are {known.psnr:.1f} dB from those at fp32."
-        )
-        note = f"{note} {told}".lstrip()
-    return Prepared(path, batchable, precision, note)
+    return Prepared(path, precision, note)
 
 
 def calibrate(
@@ -121,12 +114,11 @@ def calibrate(
     """Makes the int8 graph of a network that `prepared` gives from then on.
 
     Raises:
-        WeightsMissing, WeightsCorrupt, RuntimeUnavailable: as `prepared` does.
-        WeightsError: as `engine.runtime.quantise.calibrate` does.
+        WeightsMissing, WeightsCorrupt: as `WeightStore.path` does.
+        WeightsError, RuntimeUnavailable: as `engine.runtime.quantise.calibrate` does.
     """
-    source = prepared(store, name).path
     bench = _bench(store, store.weight(name))
-    return quantise.calibrate(name, source, bench, samples, held_out)
+    return quantise.calibrate(name, store.path(name), bench, samples, held_out)
 
 
 def calibration(store: WeightStore, name: str) -> Calibration | None:
@@ -216,6 +208,15 @@ def to_half(model: Any) -> Any:
 
 def _bench(store: WeightStore, weight: Weight) -> Path:
     return store.prepared_folder(weight) / f"v{VERSION}"
+
+
+def _calibrated(name: str, bench: Path) -> Prepared:
+    path, known = quantise.calibrated(name, bench)
+    note = (
+        f"{name} runs at int8: its answers to {known.held_out} faces that it was not calibrated on "
+        f"are {known.psnr:.1f} dB from those at fp32."
+    )
+    return Prepared(path, "int8", note)
 
 
 def _halved(

@@ -133,7 +133,6 @@ def test_faces_of_a_call_keep_their_order_in_batches(
 def test_a_graph_with_a_fidelity_can_be_prepared_for_batches(store: WeightStore) -> None:
     graph = surgery.prepared(store, CODEFORMER.name)
     session = Session(graph.path)
-    assert graph.batchable
     assert session.batchable
     network = Restorer(store.network(CODEFORMER.name), Batches(session, SIZES))
     targets = crops(512, 2)
