@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from engine.errors import WeightsError
+from engine.errors import EngineError, WeightsError
 
 if sys.platform == "win32":
     import msvcrt
@@ -79,7 +79,7 @@ def replacing(target: Path) -> Iterator[Path]:
             scratch.replace(target)
         finally:
             scratch.unlink(missing_ok=True)
-    except WeightsError:
+    except EngineError:
         raise
     except OSError as error:
         raise _unwritable(target, error) from error

@@ -23,7 +23,7 @@ from engine.runtime import graphs
 from engine.runtime.files import replacing, sha256_of
 from engine.runtime.processor import saturates
 from engine.runtime.providers import CPU, load_runtime
-from engine.runtime.session import Session
+from engine.runtime.session import Session, read_signature
 from engine.runtime.trials import RefusedError, likeness, opened
 
 # One sample: the graph's inputs in its order.
@@ -36,6 +36,13 @@ FILE: Final = "int8.onnx"
 
 _KINDS = ("Conv", "Gemm", "MatMul")
 _CUT = "Relu"
+_OPTIONS: Final = {
+    # Those of onnx have scales by channel from version 13 on, and networks are older.
+    "UseQDQContribOps": True,
+    # Ranges are the means of the samples' own: the widest of all would be wider with every sample,
+    # and the steps between numbers coarser.
+    "CalibMovingAverage": True,
+}
 _COMMAND = "`faceswap-engine weights calibrate {name} PICTURES...`"
 
 
@@ -94,34 +101,34 @@ def quantise(source: Path, target: Path, samples: Iterable[Sample], *, reduced: 
     Returns the number of samples.
 
     Raises:
-        RefusedError: the graph is stored at half precision, or holds nothing to quantise.
+        RefusedError: the graph is stored at half precision or holds nothing to quantise, or the
+            quantiser fails.
         RuntimeUnavailable: the package onnx is not installed.
     """
     graphs.onnx_package()
     from onnxruntime import quantization  # noqa: PLC0415 - it needs onnx
 
+    reader = _Reader([spec.name for spec in read_signature(source)[0]], iter(samples))
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
         folded = Path(folder) / "folded.onnx"
         names = _fold(source, folded)
-        reader = _Reader([spec.name for spec in Session(source).inputs], iter(samples))
-        quantization.quantize_static(
-            folded,
-            target,
-            reader,
-            op_types_to_quantize=[*_KINDS, _CUT],
-            nodes_to_quantize=names,
-            per_channel=True,
-            reduce_range=reduced,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-            extra_options={
-                # Those of onnx have scales by channel from version 13 on, and networks are older.
-                "UseQDQContribOps": True,
-                # Ranges are the means of the samples' own: the widest of all would be wider with
-                # every sample, and the steps between numbers coarser.
-                "CalibMovingAverage": True,
-            },
-        )
+        try:
+            quantization.quantize_static(
+                folded,
+                target,
+                reader,
+                op_types_to_quantize=[*_KINDS, _CUT],
+                nodes_to_quantize=names,
+                per_channel=True,
+                reduce_range=reduced,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                extra_options=_OPTIONS,
+            )
+        except Exception as error:
+            if error is reader.error or isinstance(error, OSError):
+                raise
+            raise RefusedError(f"the quantiser fails: {' '.join(str(error).split())}") from error
     return reader.count
 
 
@@ -164,15 +171,20 @@ def _record(target: Path) -> Path:
 
 
 class _Reader:
-    """Samples as the quantiser asks for them."""
+    """Samples as the quantiser asks for them; `error` is what came up where they come from."""
 
     def __init__(self, names: Sequence[str], samples: Iterator[Sample]) -> None:
         self._names = names
         self._samples = samples
         self.count = 0
+        self.error: Exception | None = None
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
-        sample = next(self._samples, None)
+        try:
+            sample = next(self._samples, None)
+        except Exception as error:
+            self.error = error
+            raise
         if sample is None:
             return None
         self.count += 1

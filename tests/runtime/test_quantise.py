@@ -9,7 +9,13 @@ import numpy as np
 import onnx
 import pytest
 
-from engine.errors import RuntimeUnavailable, WeightsCorrupt, WeightsError, WeightsMissing
+from engine.errors import (
+    Cancelled,
+    RuntimeUnavailable,
+    WeightsCorrupt,
+    WeightsError,
+    WeightsMissing,
+)
 from engine.runtime import quantise, surgery
 from engine.runtime.quantise import LEAST_PSNR, Sample
 from engine.runtime.session import Session
@@ -188,6 +194,24 @@ def test_samples_are_taken_one_by_one(tmp_path: Path, held_out: list[Sample]) ->
     made = quantise.calibrate(NAME, source, tmp_path / "made", stream(), held_out)
     assert alive == list(range(8))
     assert made.samples == 8
+
+
+def test_what_samples_raise_is_raised_and_what_the_quantiser_raises_is_told(
+    tmp_path: Path, held_out: list[Sample]
+) -> None:
+    source = save_painter(tmp_path / "painter.onnx")
+
+    def ending(error: Exception) -> Iterator[Sample]:
+        yield samples(1)[0]
+        raise error
+
+    for error in (KeyError("the caller's own"), Cancelled("Stopped.")):
+        with pytest.raises(type(error)):
+            quantise.calibrate(NAME, source, tmp_path / "made", ending(error), held_out)
+    other = [(np.ones((1, 3, 64, 64), np.float32), samples(1)[0][1])]
+    with pytest.raises(WeightsError, match=r"the quantiser fails: .*dimensions"):
+        quantise.calibrate(NAME, source, tmp_path / "made", other, held_out)
+    assert list((tmp_path / "made").iterdir()) == []
 
 
 def test_a_graph_of_half_precision_is_refused(tmp_path: Path, held_out: list[Sample]) -> None:
