@@ -18,6 +18,7 @@ from engine.values import Embedding, Face, Points, Portrait
 
 EMBEDDER: Final = "w600k_r50"  # whose space all of the packs' swappers were trained in
 _LENGTH = 512
+_NOTHING = 1e-5  # a length that the rounding of vectors of unit length may leave
 
 
 class Encoder(Protocol):
@@ -156,10 +157,13 @@ def mixed(identities: Tensor, others: Tensor, weight: float) -> Tensor:
     """Identities (n, 512), each moved towards the one beside it in `others` (n, 512).
 
     Directions are mixed: `weight` of the identity's, and the rest of the other's; a weight over 1
-    moves it away from the other. Lengths stay the identities'.
+    moves it away from the other. Lengths stay the identities'. Where the two parts take each other
+    away, no direction is left, and the identity stays as it is.
     """
     directions = weight * _unit(identities) + (1 - weight) * _unit(others)
-    moved: Tensor = np.linalg.norm(identities, axis=-1, keepdims=True) * _unit(directions)
+    cancelled = np.linalg.norm(directions, axis=-1, keepdims=True) < _NOTHING
+    towards = _unit(np.where(cancelled, identities, directions))
+    moved: Tensor = np.linalg.norm(identities, axis=-1, keepdims=True) * towards
     return moved
 
 

@@ -53,6 +53,15 @@ def test_more_weight_means_more_of_the_source_and_less_of_the_target() -> None:
     assert (np.diff(to_own, axis=0) > 0).all()
 
 
+@pytest.mark.parametrize(("opposite", "weight"), [(-1, 0.5), (-3, 0.5), (0.2, 0.5), (7, 0.3)])
+def test_an_identity_that_takes_the_other_away_or_is_it_stays(
+    opposite: float, weight: float
+) -> None:
+    own = np.concatenate([vectors(3), 20 * vectors(1, 1)])
+    got = mixed(own, (opposite * own).astype(np.float32), weight)
+    np.testing.assert_allclose(got, own, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("unit", [True, False])
 def test_converters_of_any_batch_give_each_identity_its_own(
     packs: WeightStore, tmp_path: Path, unit: bool
