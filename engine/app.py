@@ -1,11 +1,11 @@
-"""The composition root: here alone parameters become concrete networks and swappers."""
+"""The composition root: parameters become sessions here, and sessions what works on faces."""
 
 from __future__ import annotations
 
 import os
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -114,8 +114,9 @@ class Engine:
     ) -> SwapReport:
         """Puts the largest face of a picture onto faces of a video or picture.
 
-        `parameters` are those of `SwapParameters`. `observe` is called in this thread after each
-        frame of a video; what it raises ends the run. No error leaves a file behind.
+        `parameters` are those of `SwapParameters`. `observe` is called in this thread before the
+        first frame of a video and after each; what it raises ends the run. No error leaves a file
+        behind.
 
         Raises:
             ParameterError: A parameter is unknown, of the wrong type or out of range.
@@ -231,7 +232,7 @@ class Engine:
             networks=drawing.networks,
             sides=drawing.sides,
             at_once=drawing.at_once,
-            notes=drawing.notes,
+            notes=(*drawing.notes, *_unused_memory(compute, networks.name)),
             device=networks.name,
             portraits=networks.analyser(
                 (), analysis, embedder if drawing.needs_embedding else None
@@ -368,6 +369,11 @@ def _require_network(compute: Compute, drawing: Drawing) -> None:
             f"network to run at it; allowed: {Compute().precision}, or the name of a swapper with "
             "a network."
         )
+
+
+def _unused_memory(compute: Compute, device: Device) -> Iterator[str]:
+    if compute.vram is not None and device == "cpu":
+        yield f"vram has no effect: the device {compute.device} is the CPU here."
 
 
 def _require_arcface(options: AnalysisOptions) -> None:

@@ -86,53 +86,47 @@ class Drawers:
             WeightsError: A network is missing or corrupt.
             RuntimeUnavailable: A network cannot be prepared or run.
         """
-        names = dict(self._names(options))
-        graphs = {field: self._graph(field, name) for field, name in names.items()}
-        notes = [graph.note for graph in graphs.values()]
-        together = 1
-        sides: tuple[int, ...] = PIXEL_BOOSTS
-        swapper: Swapper[Any]
-        if not isinstance(asked, str):
-            swapper, choice = asked, Choice(asked.name, "the caller brought it")
-        else:
+        if isinstance(asked, str):
             choice = self.choice(asked, options.pixel_boost)
+        else:
+            choice = Choice(asked.name, "the caller brought it")
+        names = dict(self._names(options))
+        # All names are known to be good by now: what follows may take a while.
+        graphs = {field: self._graph(field, name) for field, name in names.items()}
+        if not isinstance(asked, str):
+            swapper = asked
+        elif choice.name == MeshWarp.name:
             swapper = MeshWarp()
-        if choice.name != MeshWarp.name and isinstance(asked, str):
-            network = self.store.network(choice.name)
-            graph = self.graph(network.name)
-            swapper = NeuralSwapper(
-                network,
-                graph.batches,
-                self.encoder(network),
-                source_weight=options.source_weight,
-            )
-            notes.append(graph.note)
-            together = _TOGETHER if graph.batches.most > 1 else 1
-            sides = tuple(side for side in PIXEL_BOOSTS if can_do(side, network.input.size))
-            if options.pixel_boost is not None:
-                swapper.require_size(options.pixel_boost)
-        elif options.source_weight != 1:
+        else:
+            graphs["swapper"] = self.graph(choice.name)
+            swapper = self._neural(choice.name, graphs["swapper"], options)
+        neural = swapper if isinstance(swapper, NeuralSwapper) else None
+        if neural is None and options.source_weight != 1:
             raise ParameterError(
                 f"source_weight is {options.source_weight:g}, and the swapper {choice.name} takes "
                 "no embedding that it could weigh; allowed: 1, or a swapper that takes one."
             )
-        neural = swapper if isinstance(swapper, NeuralSwapper) else None
         enhancer = None
-        if "enhance" in graphs:
+        if "enhance" in names:
             enhancer = self._restorer(names["enhance"], graphs["enhance"], options.enhance)
-            notes += _unused_fidelity(enhancer, options.enhance)
+        several = bool(options.extra_sources)
         return Drawing(
             swapper=swapper,
             choice=choice,
             limiters=tuple(self._limiters(names, graphs, options.limits)),
             enhancer=enhancer,
             networks=names,
-            takes_precision=neural is not None or enhancer is not None,
-            needs_embedding=neural is not None and neural.needs_embedding,
+            takes_precision="swapper" in graphs or "enhance" in graphs,
+            # Several portraits are compared with each other, whatever the swapper takes.
+            needs_embedding=neural is not None
+            and (neural.needs_embedding or (neural.averages and several)),
             needs_target_embedding=neural is not None and neural.needs_target_embedding,
-            sides=sides if options.pixel_boost is None else (options.pixel_boost,),
-            at_once=together,
-            notes=tuple(filter(None, notes)),
+            sides=_sides(neural, options.pixel_boost),
+            at_once=_TOGETHER if any(graph.batches.most > 1 for graph in graphs.values()) else 1,
+            notes=(
+                *(graph.note for graph in graphs.values() if graph.note),
+                *_unused_fidelity(enhancer, options.enhance),
+            ),
         )
 
     def drawer(self, name: str) -> NeuralSwapper | Restorer:
@@ -183,6 +177,17 @@ class Drawers:
             if network.name not in missing:
                 why = f"{network.name} is installed, but {' and '.join(missing)} it needs is not"
                 return Choice(MeshWarp.name, why)
+        unable = [
+            f"{network.name} at whole multiples of {network.input.size}x{network.input.size}"
+            for network in known
+            if network not in able and not self.store.missing(network.name)
+        ]
+        if unable:
+            return Choice(
+                MeshWarp.name,
+                f"none of those installed swaps at {pixel_boost}x{pixel_boost}: "
+                f"{' and '.join(unable)}",
+            )
         return Choice(MeshWarp.name, "the embedded swapper is the only one there is")
 
     def encoder(self, network: Network) -> Encoder:
@@ -205,7 +210,7 @@ class Drawers:
             yield "occluder", self._named("occluder", limits.occluder, "occluder")
         if limits.regions:
             yield "parser", self._named("parser", limits.parser, "parser")
-        if enhancer is not None:
+        if enhancer is not None and options.enhance.blend > 0:
             yield "enhance", self._named("enhance", enhancer, "restorer")
 
     def _graph(self, field: str, name: str) -> Graph:
@@ -222,6 +227,12 @@ class Drawers:
             yield FaceRegions(network, graphs["parser"].batches, options.regions)
         if options.keep_mouth:
             yield KeptMouth()
+
+    def _neural(self, name: str, graph: Graph, options: SwapOptions) -> NeuralSwapper:
+        network = self.store.network(name)
+        return NeuralSwapper(
+            network, graph.batches, self.encoder(network), source_weight=options.source_weight
+        )
 
     def _restorer(self, name: str, graph: Graph, options: EnhanceOptions) -> Restorer:
         return Restorer(
@@ -261,6 +272,21 @@ class Drawers:
         return [network for network in self.store.installable() if network.role == role]
 
 
-def _unused_fidelity(restorer: Restorer, options: EnhanceOptions) -> Iterator[str]:
+def _sides(neural: NeuralSwapper | None, pixel_boost: int | None) -> tuple[int, ...]:
+    """The sides that crops may have.
+
+    Raises:
+        ParameterError: The network cannot do the one that is asked for.
+    """
+    if pixel_boost is None:
+        return tuple(side for side in PIXEL_BOOSTS if neural is None or can_do(side, neural.side))
+    if neural is not None:
+        neural.require_size(pixel_boost)
+    return (pixel_boost,)
+
+
+def _unused_fidelity(restorer: Restorer | None, options: EnhanceOptions) -> Iterator[str]:
+    if restorer is None:
+        return
     if not restorer.takes_fidelity and options.fidelity != EnhanceOptions().fidelity:
         yield f"enhance_fidelity has no effect: {restorer.name} takes none."

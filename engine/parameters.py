@@ -71,6 +71,7 @@ _COMPUTE = Compute()
 _LIMITS = LimitOptions()
 _ENHANCE = EnhanceOptions()
 _SWAP = SwapOptions()
+_MOST_PICTURES = 16  # in a list of pictures of one person
 _CLOCK = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?)")
 
 
@@ -138,7 +139,8 @@ Share: TypeAlias = Annotated[
 Pictures: TypeAlias = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
     BeforeValidator(_paths, json_schema_input_type=str | list[str]),
-    Allowed("a path or a list of paths"),
+    Field(max_length=_MOST_PICTURES),
+    Allowed(f"a path or a list of at most {_MOST_PICTURES} paths"),
 ]
 
 

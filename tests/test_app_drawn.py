@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,14 @@ import numpy as np
 import pytest
 
 from engine.app import Engine
-from engine.errors import ParameterError, WeightsMissing
-from engine.media.decode import read_image
+from engine.errors import ContentBlocked, ParameterError, WeightsMissing
+from engine.media.decode import read_frames, read_image
+from engine.pipeline import job
+from engine.runtime.batches import Batches
 from engine.runtime.weights import WeightStore
+from engine.swappers.neural import NeuralSwapper
+from engine.trust import content
+from engine.values import Aligned, Bytes, Patch
 from tests.compose import mask_networks
 from tests.enhance import restorers
 from tests.footage import MAN, STRANGER, TWO, WOMAN, asset, picture, write_clip, write_png
@@ -35,7 +40,7 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> WeightStore:
     mask_networks.save_occluder(folder / "xseg_2.onnx")
     mask_networks.save_parser(folder / "bisenet_resnet_34.onnx")
     stand_ins.identity(folder / "blendswap_256.onnx")
-    restorers.identity(folder, restorers.CODEFORMER)
+    restorers.dimmed(folder, restorers.CODEFORMER)
     restorers.tinted(folder, restorers.GFPGAN)
     return stand_ins.inswapper(folder, stand_ins.tinted)
 
@@ -80,6 +85,31 @@ def test_several_pictures_of_the_source_are_averaged_in_whatever_order(
     assert apart(one, alone) > 1
 
 
+def test_a_picture_of_somebody_else_is_warned_of(
+    warm: Engine, still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {**QUICK, "extra_source_image": asset(MAN), "overwrite": True}
+    result = tmp_path / "result.png"
+    assert not warm.swap(SOURCE, still, result, **settings).warnings
+    monkeypatch.setattr(job, "_STRANGER", 0.0)
+    (warning,) = warm.swap(SOURCE, still, result, **settings).warnings
+    assert warning.startswith(f"extra_source_image {asset(MAN)} may show another person")
+
+
+def test_every_picture_of_the_source_is_checked(
+    warm: Engine, still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score(picture: Bytes, _: object) -> float:
+        return 0.9 if picture[..., 0].min() > 200 else 0.1
+
+    monkeypatch.setattr(content, "score_of", score)
+    red = write_png(tmp_path / "red.png", np.full((240, 400, 3), (250, 0, 0), np.uint8))
+    settings = {**QUICK, "content_check": True}
+    with pytest.raises(ContentBlocked, match=r"red\.png"):
+        warm.swap(SOURCE, still, tmp_path / "no.png", extra_source_image=red, **settings)
+    assert not (tmp_path / "no.png").exists()
+
+
 def test_a_picture_without_use_is_told_and_one_without_a_face_refused(
     warm: Engine, still: Path, tmp_path: Path
 ) -> None:
@@ -116,7 +146,8 @@ def test_a_restorer_works_where_the_swap_shows_and_nowhere_else(
     plain, same, tinted = (tmp_path / f"{name}.png" for name in ("plain", "same", "tinted"))
     chosen: dict[str, Any] = {**ONE, "swapper": "mesh"}
     warm.swap(SOURCE, still, plain, **chosen)
-    report = warm.swap(SOURCE, still, same, enhance="codeformer", enhance_blend=1, **chosen)
+    faithful: dict[str, Any] = {"enhance": "codeformer", "enhance_fidelity": 1}
+    report = warm.swap(SOURCE, still, same, enhance_blend=1, **faithful, **chosen)
     assert report.networks == {"enhance": "codeformer"}
     # Two samplings of what the swapper drew: edges lose a little.
     assert np.abs(samples(same) - samples(plain)).mean() < 0.5
@@ -130,6 +161,31 @@ def test_a_restorer_works_where_the_swap_shows_and_nowhere_else(
     rows, columns = np.nonzero(swapped)
     restored[rows.min() - 2 : rows.max() + 3, columns.min() - 2 : columns.max() + 3] = False
     assert not restored.any()
+
+
+def test_a_restorer_is_as_faithful_and_as_strong_as_was_asked(
+    warm: Engine, still: Path, tmp_path: Path
+) -> None:
+    def light(**settings: Any) -> float:
+        result = tmp_path / "result.png"
+        warm.swap(SOURCE, still, result, swapper="mesh", overwrite=True, **settings, **ONE)
+        return float(samples(result).mean())
+
+    def restored(**settings: Any) -> float:
+        return light(enhance="codeformer", **settings)
+
+    # It dims what it is shown by its fidelity.
+    plain = light()
+    half = restored(enhance_fidelity=0.5, enhance_blend=1)
+    assert plain - half > 2
+    loss = plain - half
+    assert plain - restored(enhance_fidelity=0.75, enhance_blend=1) == pytest.approx(
+        loss / 2, rel=0.1
+    )
+    assert plain - restored(enhance_fidelity=0.5, enhance_blend=0.25) == pytest.approx(
+        loss / 4, rel=0.1
+    )
+    assert restored(enhance_blend=0) == plain
 
 
 def test_what_is_restored_is_said_in_the_output(warm: Engine, still: Path, tmp_path: Path) -> None:
@@ -170,10 +226,24 @@ def test_a_mouth_that_is_kept_is_the_targets(warm: Engine, still: Path, tmp_path
     plain, kept = tmp_path / "plain.png", tmp_path / "kept.png"
     settings: dict[str, Any] = {**ONE, "swapper": "mesh"}
     warm.swap(SOURCE, still, plain, **settings)
-    warm.swap(SOURCE, still, kept, keep_mouth=True, match_colour=True, **settings)
+    warm.swap(SOURCE, still, kept, keep_mouth=True, **settings)
     swapped, left = (np.abs(samples(one) - samples(still)).max(0) > 0 for one in (plain, kept))
     assert left.sum() > 1000
     assert (swapped & ~left).sum() > 100
+
+
+def test_colours_are_matched_where_it_is_asked(warm: Engine, still: Path, tmp_path: Path) -> None:
+    plain, matched = tmp_path / "plain.png", tmp_path / "matched.png"
+    warm.swap(SOURCE, still, plain, **ONE)
+    warm.swap(SOURCE, still, matched, match_colour=True, **ONE)
+    changed = np.abs(samples(plain) - samples(still)).max(0) > 0
+
+    def off(path: Path) -> float:
+        return float(np.abs((samples(path) - samples(still))[:, changed].mean(axis=1)).max())
+
+    # The tinted swapper halves all light and adds a colour.
+    assert off(plain) > 20
+    assert off(matched) < 5
 
 
 def test_masks_of_networks_leave_of_a_swap_what_they_both_show(
@@ -230,6 +300,30 @@ def test_each_face_may_be_swapped_at_what_it_is_worth(
     report = warm.swap(SOURCE, still, free, pixel_boost="auto", **QUICK)
     assert report.swapper.name == "inswapper_128"
     assert apart(fixed, free) == 0
+
+
+def test_the_faces_of_several_frames_go_together_where_a_network_takes_them(
+    warm: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    swap = NeuralSwapper.swap
+
+    def counted(self: NeuralSwapper, targets: Sequence[Aligned], sources: Any) -> list[Patch]:
+        seen.append(len(targets))
+        return swap(self, targets, sources)
+
+    monkeypatch.setattr(NeuralSwapper, "swap", counted)
+    clip = write_clip(tmp_path / "two people.mkv", (0, 40, 80, 120, 160))
+    settings: dict[str, Any] = {**QUICK, "video_codec": "ffv1", "pixel_boost": "128x128"}
+    warm.swap(SOURCE, clip, tmp_path / "alone.mkv", **settings)
+    assert seen == [2] * 5
+    seen.clear()
+    monkeypatch.setattr(Batches, "most", 16)
+    warm.swap(SOURCE, clip, tmp_path / "together.mkv", **settings)
+    assert sorted(seen) == [2, 8]
+    assert [frame.planes[0].tobytes() for frame in read_frames(tmp_path / "alone.mkv")] == [
+        frame.planes[0].tobytes() for frame in read_frames(tmp_path / "together.mkv")
+    ]
 
 
 def test_a_clip_is_swapped_with_all_of_it(warm: Engine, tmp_path: Path) -> None:

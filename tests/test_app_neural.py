@@ -99,7 +99,10 @@ def test_what_cannot_do_the_pixel_boost_is_passed_over_or_refused(
     stand_ins.embedder(tmp_path / "w600k_r50.onnx")
     store = WeightStore(user_folder=tmp_path / "weights")
     store.import_path(tmp_path)
-    assert choice(store, "auto", 384).name == "mesh"
+    assert choice(store, "auto", 384) == Choice(
+        "mesh",
+        "none of those installed swaps at 384x384: hyperswap_1a_256 at whole multiples of 256x256",
+    )
     assert choice(store, "auto", 512).name == "hyperswap_1a_256"
     with (
         Engine(device="cpu", weights=store) as engine,

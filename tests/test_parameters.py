@@ -128,6 +128,7 @@ def test_what_is_documented_is_taken(name: str, value: object) -> None:
         ("occluder", 1),
         ("face_region", "beard"),
         ("extra_source_image", 3),
+        ("reference_image", ("a.png",) * 17),
         ("keep_mouth", "yes"),
         ("start", -1),
         ("start", "1:60"),

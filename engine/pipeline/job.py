@@ -15,6 +15,7 @@ from engine.enhance.contract import Enhancer
 from engine.errors import MediaError, NoFaceFound
 from engine.faces.analyser import FaceAnalyser
 from engine.faces.hands import HandFinder
+from engine.faces.portraits import portrait_of
 from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.output import IMAGE_SUFFIXES, check_output
@@ -28,7 +29,6 @@ from engine.pipeline.run import Progress, Tally, Threads, swapped_frames
 from engine.pipeline.sizes import Sizes
 from engine.pipeline.stages import FaceSwap, assign
 from engine.pipeline.unused import unused
-from engine.pixels.planes import region
 from engine.selection import choose, nearest, reference_face
 from engine.swappers.contract import Swapper
 from engine.trust.content import LIMIT, PREVIEWED, SAMPLE_SECONDS, Classifier, ContentCheck
@@ -43,7 +43,6 @@ from engine.values import (
     Frame,
     Planned,
     Portrait,
-    Rect,
     VideoInfo,
 )
 
@@ -141,7 +140,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     known = known_faces(request, tools.references)
     swap = FaceSwap(
         tools.swapper,
-        tools.swapper.prepare(sources.portraits),
+        sources.prepared,
         tools.limiters,
         options.limits.match_colour,
         tools.enhancer,
@@ -171,7 +170,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     if not tally.faces_chosen:
         warnings = (*warnings, _nothing_swapped(tally, options))
     elif tally.faces_faded > _MANY * tally.faces_chosen:
-        warnings = (*warnings, _faded(tally, tools.choice.name))
+        warnings = (*warnings, _faded(tally, tools))
     return SwapReport(
         output=request.output,
         kind=info.kind,
@@ -211,9 +210,9 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sources:
-    """The portraits of the person to put in, and what is to be said of them."""
+    """The person to put in, as the swapper has prepared them, and what is to be said of them."""
 
-    portraits: tuple[Portrait, ...]
+    prepared: Any
     score: float | None  # the content check's highest, if it ran
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -226,6 +225,7 @@ class Sources:
             MediaError: A picture cannot be read.
             NoFaceFound: A picture shows none.
             ContentBlocked: The content check refused a picture.
+            WeightsError: The swapper needs another embedding than the faces have.
         """
         given = [("source_image", request.source)]
         if tools.swapper.averages:
@@ -239,10 +239,10 @@ class Sources:
             if check is not None:
                 scores.append(check.look(picture))
             face, several = largest_face(picture, tools.portraits, field, path)
-            portraits.append(_portrait(path, picture, face))
+            portraits.append(portrait_of(path.stem, picture, face))
             notes += (*_moving(path), *several)
         return cls(
-            tuple(portraits),
+            tools.swapper.prepare(portraits),
             max(scores, default=None),
             tuple(notes),
             tuple(_strangers(portraits, given)),
@@ -437,11 +437,6 @@ def _several(path: Path, face: Face, faces: Sequence[Face], taken: str) -> tuple
     return (note,) if len(faces) > 1 else ()
 
 
-def _portrait(path: Path, picture: Frame, face: Face) -> Portrait:
-    width, height = picture.size
-    return Portrait(path.stem, region(picture, Rect(0, 0, width, height)), face)
-
-
 def _reference(where: str, face: Face) -> Reference:
     return Reference(where, face.box, face.score, face.attributes or Attributes())
 
@@ -464,12 +459,15 @@ def _content(source_score: float | None, target: ContentCheck | None) -> Content
     )
 
 
-def _faded(tally: Tally, swapper: str) -> str:
+def _faded(tally: Tally, tools: Tools) -> str:
     """Why the output shows chosen faces as they were."""
     lead = "" if tally.faces_swapped else "No face was swapped: "
+    limiting = [name for field, name in tools.networks.items() if field != "enhance"]
+    also = f", or {' and '.join(limiting)} leaves nothing of the swap" if limiting else ""
     return (
         f"{lead}{tally.faces_faded} of {tally.faces_chosen} chosen faces stay as they were, as "
-        f"they are turned too far from the camera for the swapper {swapper}, or hands cover them."
+        f"they are turned too far from the camera for the swapper {tools.choice.name}, or hands "
+        f"cover them{also}."
     )
 
 

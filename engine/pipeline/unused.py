@@ -58,6 +58,8 @@ def _notes_on_networks(options: SwapOptions, *, averages: bool) -> Iterator[str]
             "enhance_fidelity": enhance.fidelity != usual.enhance.fidelity,
         }
         yield from _note(answer, "enhance names no restorer")
+    elif enhance.blend == 0:
+        yield from _note({"enhance": True}, "enhance_blend is 0")
     if not limits.regions:
         parser = {"parser": limits.parser != usual.limits.parser}
         yield from _note(parser, "face_region names no part of the face")

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from engine.geometry import affine as maps
 from engine.geometry.boxes import rect_around
 from engine.pixels.doubling import DOUBLED_PICTURE, doubled
-from engine.pixels.planes import rgb_bytes_of, rgb_of, sampled_planes
+from engine.pixels.planes import region, rgb_bytes_of, rgb_of, sampled_planes
 from engine.values import Affine, Bytes, Frame, Pixels, Points, Rect
 
 Picture = TypeVar("Picture", np.float32, np.uint8)
@@ -57,6 +57,19 @@ def byte_crop(frame: Frame, to_crop: Affine, size: int) -> Bytes:
     return rgb_bytes_of(
         _plane_crops(frame, to_crop, size, kind, _bicubic), frame.format, frame.colour
     )
+
+
+def cut(frame: Frame, rect: Rect, most: int) -> tuple[Pixels, Affine]:
+    """A part of a frame, RGB 0..1, and the map from display space to its pixels.
+
+    A part with a side of more than `most` pixels is shrunk by a whole factor, by area.
+    """
+    part, to_part = region(frame, rect), maps.shift(-rect.left, -rect.top)
+    factor = -(-max(rect.width, rect.height) // most)
+    if factor == 1:
+        return part, to_part
+    small, from_small = _shrunk(part, maps.invert(to_part), factor)
+    return cast("Pixels", small), maps.invert(from_small)
 
 
 def _plane_crops(

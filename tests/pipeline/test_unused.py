@@ -80,6 +80,11 @@ def test_nothing_is_said_of_what_is_used(parameters: dict[str, Any]) -> None:
             True,
             "parser has no effect: face_region names no part of the face.",
         ),
+        (
+            {"enhance": "auto", "enhance_blend": 0},
+            True,
+            "enhance has no effect: enhance_blend is 0.",
+        ),
         ({"extra_source_image": ["b.png"]}, True, None),
         ({"enhance": "auto", "enhance_blend": 0.5}, True, None),
         ({"face_region": "nose", "parser": "bisenet_resnet_34"}, True, None),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +95,25 @@ def test_a_card_is_given_fewer_of_large_pictures(tmp_path: Path, side: int, most
     assert Batches(session).most == 1
     session.provider = CUDA_NAME
     assert Batches(session).most == most
+
+
+def test_threads_that_share_a_session_take_turns(tmp_path: Path) -> None:
+    class Watched(Session):
+        """Tells whether it was ever run by two at a time."""
+
+        busy = crowded = False
+
+        def run(self, *arrays: Tensor) -> list[Tensor]:
+            self.crowded |= self.busy
+            self.busy = True
+            time.sleep(0.002)
+            answers = super().run(*arrays)
+            self.busy = False
+            return answers
+
+    session = Watched(save_difference(tmp_path / "difference.onnx"))
+    shared = Batches(session)
+    rows = np.zeros((2, 3, 2), np.float32)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: shared.run(*rows), range(8)))
+    assert not session.crowded
