@@ -128,7 +128,6 @@ def test_what_is_documented_is_taken(name: str, value: object) -> None:
         ("occluder", 1),
         ("face_region", "beard"),
         ("extra_source_image", 3),
-        ("reference_image", ("a.png",) * 17),
         ("keep_mouth", "yes"),
         ("start", -1),
         ("start", "1:60"),
@@ -352,3 +351,10 @@ def test_regions_may_be_one_or_a_list() -> None:
 
 def test_pixel_boost_may_be_left_to_each_face() -> None:
     assert parse({"pixel_boost": "auto"}).options().pixel_boost is None
+
+
+@pytest.mark.parametrize("name", ["reference_image", "extra_source_image"])
+def test_a_person_is_shown_by_so_many_pictures_at_most(name: str) -> None:
+    assert len(getattr(parse({name: ["a.png"] * 16}), name)) == 16
+    with pytest.raises(ParameterError, match=rf"{name} is .*; allowed: .* at most 16 paths"):
+        parse({name: ["a.png"] * 17})

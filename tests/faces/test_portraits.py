@@ -19,7 +19,8 @@ def scene(width: int, height: int) -> Bytes:
     """Slow waves of colour: what is cut and shrunk can be told where it came from."""
     xs, ys = np.meshgrid(np.arange(width) / 90, np.arange(height) / 70)
     waves = np.stack([np.sin(xs), np.cos(ys), np.sin(xs + ys)], axis=-1)
-    return np.rint(127 + 100 * waves).astype(np.uint8)
+    picture: Bytes = np.rint(127 + 100 * waves).astype(np.uint8)
+    return picture
 
 
 def face_at(left: float, top: float, size: float) -> Face:
