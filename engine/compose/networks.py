@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from engine.errors import RuntimeUnavailable, WeightsError
 from engine.pixels.tone import blur, resized
 from engine.runtime.batches import Batches
 from engine.runtime.manifest import Network, Role
+from engine.runtime.portions import portions
 from engine.runtime.session import Tensor
 from engine.values import Mask, Pixels
 
@@ -18,7 +19,7 @@ _SOFT = 5.0  # the blur's sigma there: FaceFusion's
 
 
 class CropNetwork:
-    """Asks a network about square crops of any side, all of a call together.
+    """Asks a network about square crops of any side, as many of a call together as fit.
 
     Raises:
         WeightsError: the network's role is another one than `role`.
@@ -34,22 +35,24 @@ class CropNetwork:
         self._input = network.input
         self._batches = batches
 
-    def __call__(self, crops: Sequence[Pixels]) -> list[Tensor]:
-        """The network's first answer to each crop, RGB 0..1.
+    def __call__(self, crops: Sequence[Pixels]) -> Iterator[Tensor]:
+        """The network's first answer to each crop, RGB 0..1; its next ones may be asked for later.
 
         Raises:
             RuntimeUnavailable: the network cannot be run, or answers what is no number.
         """
-        if not crops:
-            return []
-        tensor = self._input.tensor_of_crops([resized(crop, self._input.size) for crop in crops])
-        answers = self._batches.run(tensor)[0]
+        size = self._input.size
+        for part in portions([size for _ in crops]):
+            yield from self._together([resized(crop, size) for crop in crops[part]])
+
+    def _together(self, crops: Sequence[Pixels]) -> Tensor:
+        answers = self._batches.run(self._input.tensor_of_crops(crops))[0]
         if not np.isfinite(answers.sum()):
             raise RuntimeUnavailable(
                 f"{self._name} answered with what is no mask (infinite or no number at all); "
                 "bring a good copy with `faceswap-engine weights import PATH`."
             )
-        return list(answers)
+        return answers
 
 
 def softened(mask: Mask, size: int) -> Mask:

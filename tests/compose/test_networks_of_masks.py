@@ -27,6 +27,7 @@ from tests.compose.mask_networks import (
     save_occluder,
     save_parser,
 )
+from tests.rows import CountedBatches
 
 SIDES = (128, 256, 384, 1024)
 BLUE, YELLOW, BLACK = (0.2, 0.5, 1.0), (1.0, 0.9, 0.0), (0.0, 0.0, 0.0)
@@ -169,6 +170,15 @@ def test_each_crop_of_a_call_gets_its_own_answer(
         for mask, target, patch in zip(together, targets, patches, strict=True):
             (alone,) = single.masks([target], [patch])
             np.testing.assert_allclose(mask, alone, atol=1e-6)
+
+
+def test_many_crops_go_through_in_portions(parser: Batches) -> None:
+    batches = CountedBatches(parser.session)
+    patches = [patch_of(plain(128, colour)) for colour in COLOURS[:18]]
+    masks = regions(batches, "nose").masks([], patches)
+    assert batches.rows == [16, 2]
+    shown = [n for n, mask in enumerate(masks) if mask.max() > 0]
+    assert shown == [REGIONS["nose"]]
 
 
 def test_of_no_crops_there_are_no_masks(occluder: Occluder, parser: Batches) -> None:
