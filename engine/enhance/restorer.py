@@ -14,7 +14,6 @@ from engine.pixels.box import box_mask
 from engine.runtime.batches import Batches
 from engine.runtime.manifest import Network
 from engine.runtime.pictures import picture
-from engine.runtime.portions import portions
 from engine.runtime.session import Tensor
 from engine.values import Aligned, Patch, Pixels
 
@@ -51,7 +50,7 @@ class Restorer:
         self.takes_fidelity = any(spec.is_setting for spec in batches.session.inputs)
 
     def enhance(self, targets: Sequence[Aligned]) -> list[Patch]:
-        """A patch for each target; as many as fit go through the network together.
+        """A patch for each target; all go through the network together.
 
         Its mask is a soft box of the height `blend`, which is not to be written to.
 
@@ -59,14 +58,13 @@ class Restorer:
             ValueError: a crop's side is not `size`.
             RuntimeUnavailable: the network cannot be run, or its answer is no picture.
         """
-        patches: list[Patch] = []
-        for part in portions([self.size for _ in targets]):
-            answers, *_ = self._batches.run(*self.inputs(targets[part]))
-            patches += (
-                Patch(self._pixels(answer), self._mask, target.to_crop)
-                for target, answer in zip(targets[part], answers, strict=True)
-            )
-        return patches
+        if not targets:
+            return []
+        answers, *_ = self._batches.run(*self.inputs(targets))
+        return [
+            Patch(self._pixels(answer), self._mask, target.to_crop)
+            for target, answer in zip(targets, answers, strict=True)
+        ]
 
     def inputs(self, targets: Sequence[Aligned]) -> tuple[NDArray[Any], ...]:
         """What the network is given for the targets, at least one: its inputs in its own order.

@@ -20,6 +20,7 @@ from engine.geometry import affine
 from engine.geometry.templates import in_pixels
 from engine.pixels.align import frame_crop
 from engine.pixels.warp import carried
+from engine.runtime.portions import portions
 from engine.swappers.contract import SourceT, Swapper
 from engine.values import Affine, Aligned, Analysed, Face, Frame, Patch, Planned, Template
 
@@ -74,11 +75,11 @@ class Swapped:
 class FaceSwap(Generic[SourceT]):
     """Swaps the chosen faces of some frames: align, swap, limit, paste, enhance, paste.
 
-    Pure, so it runs in any thread; the faces of all its frames go through the networks together.
-    `limiters` say where the swap may show; what is before a face, a hand or a nearer face, stays as
-    it is whatever they say. With `match_colour`, the swapped faces take the colours of the
-    target's. The `enhancer`, if any, sees the faces as they were pasted, and shows where the swap
-    does. A frame of which no face was chosen is returned as it is.
+    Pure, so it runs in any thread; the faces of all its frames go through the networks together,
+    in portions where they are many. `limiters` say where the swap may show; what is before a face,
+    a hand or a nearer face, stays as it is whatever they say. With `match_colour`, the swapped
+    faces take the colours of the target's. The `enhancer`, if any, sees the faces as they were
+    pasted, and shows where the swap does. A frame of which no face was chosen is returned as it is.
     """
 
     swapper: Swapper[SourceT]
@@ -89,22 +90,25 @@ class FaceSwap(Generic[SourceT]):
 
     def __call__(self, shots: Sequence[Planned]) -> list[Swapped]:
         """The finished frames, in order; the sizes of their crops are settled."""
-        patches = iter(self._patches(shots))
+        patches = self._patches(shots)
         works = [_pasted(shot, islice(patches, len(shot.chosen))) for shot in shots]
         if self.enhancer is not None:
             works = _enhanced(works, self.enhancer)
         return [Swapped(work.frame, len(work.seen)) for work in works]
 
-    def _patches(self, shots: Sequence[Planned]) -> list[Patch]:
+    def _patches(self, shots: Sequence[Planned]) -> Iterator[Patch]:
         """What is to be pasted for each chosen face of each frame, in that order."""
-        template = self.swapper.template
-        targets = [
-            align(shot.frame, face, template, size)
+        chosen = [
+            (shot.frame, face, size)
             for shot in shots
             for face, size in zip(shot.chosen, shot.sizes, strict=True)
         ]
-        if not targets:
-            return []
+        for part in portions([size for _, _, size in chosen]):
+            yield from self._together(chosen[part])
+
+    def _together(self, chosen: Sequence[tuple[Frame, Face, int]]) -> list[Patch]:
+        template = self.swapper.template
+        targets = [align(frame, face, template, size) for frame, face, size in chosen]
         patches = self.swapper.swap(targets, [self.source] * len(targets))
         if self.match_colour:
             patches = [matched(*pair) for pair in zip(targets, patches, strict=True)]
@@ -131,18 +135,21 @@ def _pasted(shot: Planned, patches: Iterable[Patch]) -> _Work:
 
 def _enhanced(works: Sequence[_Work], enhancer: Enhancer) -> list[_Work]:
     """The frames with each swapped face drawn anew where the swap shows."""
-    crops = [
-        align(work.frame, face, enhancer.template, enhancer.size)
-        for work in works
-        for face, _ in work.seen
-    ]
-    answers = iter(enhancer.enhance(crops) if crops else ())
+    answers = _answers(works, enhancer)
     return [
         replace(
             work, frame=paste(work.frame, [_within(next(answers), swap) for _, swap in work.seen])
         )
         for work in works
     ]
+
+
+def _answers(works: Sequence[_Work], enhancer: Enhancer) -> Iterator[Patch]:
+    """What the enhancer makes of each swapped face of each frame, in that order."""
+    template, size = enhancer.template, enhancer.size
+    seen = [(work.frame, face) for work in works for face, _ in work.seen]
+    for part in portions([size] * len(seen)):
+        yield from enhancer.enhance([align(*one, template, size) for one in seen[part]])
 
 
 def _within(answer: Patch, swap: Patch) -> Patch:

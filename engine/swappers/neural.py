@@ -11,7 +11,6 @@ from engine.geometry.templates import template_named
 from engine.runtime.batches import Batches
 from engine.runtime.manifest import Network
 from engine.runtime.pictures import picture
-from engine.runtime.portions import portions
 from engine.runtime.session import Tensor
 from engine.swappers.masks import face_mask
 from engine.swappers.polyphase import join, phases, require_size
@@ -82,7 +81,7 @@ class NeuralSwapper:
         return identity if self.needs_target_embedding else self._encode.codes(identity[None])[0]
 
     def swap(self, targets: Sequence[Aligned], sources: Sequence[Tensor]) -> list[Patch]:
-        """A patch for each target, of its crop's size; as many as fit go through together.
+        """A patch for each target, of its crop's size; all go through the network together.
 
         Raises:
             ParameterError: a crop is no whole multiple of the network's side.
@@ -90,10 +89,15 @@ class NeuralSwapper:
             RuntimeUnavailable: the network cannot be run, or its answer is no picture.
         """
         paired = [source for _, source in zip(targets, sources, strict=True)]
-        patches: list[Patch] = []
-        for part in portions([len(target.pixels) for target in targets]):
-            patches += self._together(targets[part], paired[part])
-        return patches
+        if not paired:
+            return []
+        # Where there is a second output, it is a mask; FaceFusion does without it, too.
+        answers, *_ = self._batches.run(*self.inputs(targets, paired))
+        ends = np.cumsum([self._phases(target) for target in targets])[:-1]
+        return [
+            Patch(picture(join(answer), self._span, self.name), face_mask(target), target.to_crop)
+            for target, answer in zip(targets, np.split(answers, ends), strict=True)
+        ]
 
     def inputs(self, targets: Sequence[Aligned], sources: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """What the network is given for the targets, at least one: its inputs in its own order.
@@ -117,15 +121,6 @@ class NeuralSwapper:
             pictures -= self._shift
         codes = np.repeat(self._codes(targets, sources), counts, axis=0)
         return (pictures, codes) if self._picture_first else (codes, pictures)
-
-    def _together(self, targets: Sequence[Aligned], sources: Sequence[Tensor]) -> list[Patch]:
-        # Where there is a second output, it is a mask; FaceFusion does without it, too.
-        answers, *_ = self._batches.run(*self.inputs(targets, sources))
-        ends = np.cumsum([self._phases(target) for target in targets])[:-1]
-        return [
-            Patch(picture(join(answer), self._span, self.name), face_mask(target), target.to_crop)
-            for target, answer in zip(targets, np.split(answers, ends), strict=True)
-        ]
 
     def _phases(self, target: Aligned) -> int:
         count: int = (target.pixels.shape[0] // self.side) ** 2

@@ -28,7 +28,6 @@ from engine.runtime.weights import WeightStore
 from engine.values import Aligned, Colour, Frame, PixelFormat, Rect
 from tests.enhance import restorers
 from tests.enhance.restorers import CODEFORMER, GFPGAN, KINDS, Kind, Setting
-from tests.rows import CountedBatches
 
 BLEND = 0.8
 STORE = WeightStore()
@@ -129,17 +128,6 @@ def test_faces_of_a_call_keep_their_order_in_batches(
     for target, patch in zip(targets, together, strict=True):
         assert patch.to_crop is target.to_crop
         np.testing.assert_allclose(patch.pixels, alone.enhance([target])[0].pixels, atol=1e-6)
-
-
-def test_many_faces_go_through_in_portions(tmp_path: Path) -> None:
-    graph = restorers.identity(tmp_path, restorers.batched(CODEFORMER))
-    batches = CountedBatches(Session(graph))
-    targets = crops(512, 18)
-    patches = Restorer(STORE.network(CODEFORMER.name), batches).enhance(targets)
-    assert batches.rows == [16, 2]
-    for target, patch in zip(targets, patches, strict=True):
-        assert patch.to_crop is target.to_crop
-        np.testing.assert_allclose(patch.pixels, np.clip(target.pixels, 0, 1), atol=1e-5)
 
 
 def test_a_graph_with_a_fidelity_can_be_prepared_for_batches(store: WeightStore) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 
 from engine.geometry import affine
 from engine.geometry.templates import ARCFACE_112_V2, in_pixels
+from engine.pipeline import stages
 from engine.pipeline.flow import Stopwatch
 from engine.pipeline.run import DEPTH, Tally, Threads, swapped_frames
 from engine.pipeline.sizes import Sizes
@@ -129,6 +132,69 @@ def test_every_chosen_face_is_swapped_and_no_other() -> None:
         for face in (left, right):
             x, y = int(face.box.left + 20), int(face.box.top + 20)
             assert bool(changed[y, x]) == (face in chosen)
+
+
+@dataclass
+class Crowd(TintedSwapper):
+    """Remembers how many faces came at once; enhances, too, by the colour blue."""
+
+    size: int = 512
+    swapped: list[int] = field(default_factory=list)
+    enhanced: list[int] = field(default_factory=list)
+
+    def swap(self, targets: Sequence[Aligned], sources: Sequence[tuple[float, ...]]) -> list[Patch]:
+        self.swapped.append(len(targets))
+        return super().swap(targets, sources)
+
+    def enhance(self, targets: Sequence[Aligned]) -> list[Patch]:
+        self.enhanced.append(len(targets))
+        patches = super().swap(targets, [(0.0, 0.0, 1.0)] * len(targets))
+        return [replace(patch, mask=patch.mask / 2) for patch in patches]
+
+
+def test_many_large_faces_go_through_in_portions_and_each_comes_out_in_its_place() -> None:
+    """They are cut, swapped and pasted a portion at a time, so memory does not grow with them."""
+    crowd = Crowd()
+    swap = FaceSwap(crowd, (1.0, 0.0, 0.0), enhancer=crowd)
+    left, right = two_faces()
+    shots = [
+        Planned(frame_of(n), (left, right), (left, right)[: 1 + n % 2], (), (1024,) * (1 + n % 2))
+        for n in range(6)
+    ]
+    together = swap(shots)
+    # 1024 * 1024 pixels make four a portion, and 512 * 512 sixteen.
+    assert (crowd.swapped, crowd.enhanced) == ([4, 4, 1], [9])
+    for shot, result in zip(shots, together, strict=True):
+        (alone,) = swap([shot])
+        assert result.faces == alone.faces == len(shot.chosen)
+        for plane, expected in zip(result.frame.planes, alone.frame.planes, strict=True):
+            np.testing.assert_array_equal(plane, expected)
+    crowd.enhanced.clear()
+    swap(10 * [shots[1]])
+    assert crowd.enhanced == [16, 4]
+
+
+def test_crops_of_a_portion_are_gone_when_the_next_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    alive, most = 0, 0
+
+    def counted(*args: Any) -> Aligned:
+        nonlocal alive, most
+
+        def gone() -> None:
+            nonlocal alive
+            alive -= 1
+
+        cut = align(*args)
+        weakref.finalize(cut.pixels, gone)
+        alive += 1
+        most = max(most, alive)
+        return cut
+
+    monkeypatch.setattr(stages, "align", counted)
+    left, right = two_faces()
+    shot = Planned(frame_of(0), (left, right), (left, right) * 8, (), (1024,) * 16)
+    FaceSwap(TintedSwapper(), (1.0, 0.0, 0.0))([shot])
+    assert (most, alive) == (4, 0)
 
 
 class FadingSwapper(IdentitySwapper):

@@ -23,7 +23,6 @@ from engine.swappers.neural import NeuralSwapper
 from engine.swappers.polyphase import PIXEL_BOOSTS
 from engine.swappers.sources import EMBEDDER, Cut, Latent, embedding
 from engine.values import Aligned, Bytes, Frame, Portrait, Rect
-from tests.rows import CountedBatches
 from tests.swappers import stand_ins
 from tests.swappers.stage import Shot, Stage, aligned, installed
 from tests.swappers.stand_ins import KINDS, Kind
@@ -243,23 +242,6 @@ def test_faces_of_all_sizes_share_batches(
         (expected,) = alone.swap([target], [source])
         np.testing.assert_allclose(patch.pixels, expected.pixels, atol=1e-6)
         np.testing.assert_array_equal(patch.mask, expected.mask)
-
-
-def test_a_frame_of_many_large_faces_goes_through_in_portions(
-    tinted: WeightStore, tmp_path: Path
-) -> None:
-    graph = stand_ins.tinted(tmp_path / "inswapper_128.onnx", batch="N")
-    batches = CountedBatches(Session(graph))
-    swapper = NeuralSwapper(tinted.network("inswapper_128"), batches, embedding)
-    targets = crops(*[1024] * 6, 384, 384)
-    sources = [direction(n) for n in range(8)]
-    patches = swapper.swap(targets, sources)
-    # A crop of 1024 pixels has 64 tiles of 128.
-    assert batches.rows == [256, 2 * 64 + 2 * 9]
-    for n in (0, 4, 7):
-        (alone,) = swapper.swap(targets[n : n + 1], sources[n : n + 1])
-        np.testing.assert_allclose(patches[n].pixels, alone.pixels, atol=1e-6)
-    assert [len(patch.pixels) for patch in patches] == [1024] * 6 + [384] * 2
 
 
 @EACH
