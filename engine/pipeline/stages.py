@@ -91,9 +91,9 @@ class FaceSwap(Generic[SourceT]):
     def __call__(self, shots: Sequence[Planned]) -> list[Swapped]:
         """The finished frames, in order; the sizes of their crops are settled."""
         patches = self._patches(shots)
-        works = [_pasted(shot, islice(patches, len(shot.chosen))) for shot in shots]
-        if self.enhancer is not None:
-            works = _enhanced(works, self.enhancer)
+        pasted = (_pasted(shot, islice(patches, len(shot.chosen))) for shot in shots)
+        # Without an enhancer, a frame's patches are not kept until the next frame has its own.
+        works = pasted if self.enhancer is None else _enhanced([*pasted], self.enhancer)
         return [Swapped(work.frame, len(work.seen)) for work in works]
 
     def _patches(self, shots: Sequence[Planned]) -> Iterator[Patch]:

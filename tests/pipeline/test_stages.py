@@ -28,6 +28,7 @@ from engine.values import (
     Hand,
     Patch,
     PixelFormat,
+    Pixels,
     Planned,
     Template,
 )
@@ -174,27 +175,48 @@ def test_many_large_faces_go_through_in_portions_and_each_comes_out_in_its_place
     assert crowd.enhanced == [16, 4]
 
 
-def test_crops_of_a_portion_are_gone_when_the_next_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    alive, most = 0, 0
+class Alive:
+    """Counts the arrays that are still there, and the most that there were."""
 
-    def counted(*args: Any) -> Aligned:
-        nonlocal alive, most
+    def __init__(self) -> None:
+        self.now = self.most = 0
 
-        def gone() -> None:
-            nonlocal alive
-            alive -= 1
+    def watch(self, array: Pixels) -> None:
+        weakref.finalize(array, self._gone)
+        self.now += 1
+        self.most = max(self.most, self.now)
 
-        cut = align(*args)
-        weakref.finalize(cut.pixels, gone)
-        alive += 1
-        most = max(most, alive)
-        return cut
+    def _gone(self) -> None:
+        self.now -= 1
 
-    monkeypatch.setattr(stages, "align", counted)
+
+def test_crops_and_patches_are_dropped_when_they_were_pasted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    crops, patches = Alive(), Alive()
+
+    def aligned(*args: Any) -> Aligned:
+        target = align(*args)
+        crops.watch(target.pixels)
+        return target
+
+    class Watched(TintedSwapper):
+        def swap(
+            self, targets: Sequence[Aligned], sources: Sequence[tuple[float, ...]]
+        ) -> list[Patch]:
+            answers = super().swap(targets, sources)
+            for answer in answers:
+                patches.watch(answer.pixels)
+            return answers
+
+    monkeypatch.setattr(stages, "align", aligned)
     left, right = two_faces()
-    shot = Planned(frame_of(0), (left, right), (left, right) * 8, (), (1024,) * 16)
-    FaceSwap(TintedSwapper(), (1.0, 0.0, 0.0))([shot])
-    assert (most, alive) == (4, 0)
+    shot = Planned(frame_of(0), (left, right), (left, right) * 2, (), (1024,) * 4)
+    FaceSwap(Watched(), (1.0, 0.0, 0.0))([shot] * 4)
+    assert (crops.most, crops.now) == (4, 0)
+    # Those of the frame before are held until the next frame has its own.
+    assert patches.most <= 8
+    assert patches.now == 0
 
 
 class FadingSwapper(IdentitySwapper):
