@@ -22,7 +22,7 @@ from engine.faces.palms import BlazePalm
 from engine.media.decode import read_frame, read_image
 from engine.options import AUTO, AnalysisOptions, Compute, Device, Precision
 from engine.parameters import SwapParameters, parse
-from engine.pipeline.calibration import Calibrated, Feed, calibrate_network
+from engine.pipeline.calibration import Calibrated, calibrate_network
 from engine.pipeline.job import Observe, Request, Tools, embedding_of, largest_face, run_swap
 from engine.pipeline.report import SwapReport
 from engine.pipeline.run import Threads
@@ -33,7 +33,6 @@ from engine.runtime.surgery import prepared
 from engine.runtime.weights import WeightStore
 from engine.selection import Need, filtered, frame_needs, nearest, needs, ordered
 from engine.swappers.contract import Swapper
-from engine.swappers.neural import NeuralSwapper
 from engine.swappers.sources import EMBEDDER
 from engine.values import Face, Frame
 
@@ -193,13 +192,11 @@ class Engine:
         if not paths:
             raise ParameterError("pictures is empty; allowed: at least one file or folder.")
         networks = self._networks.on(Compute("cpu"))
-        drawer = networks.drawers.drawer(name)
-        swaps = isinstance(drawer, NeuralSwapper) and drawer.needs_embedding
-        analyser = networks.analyser((), AnalysisOptions(), networks.arcface() if swaps else None)
+        feed = networks.drawers.feed(name)
+        arcface = networks.arcface() if feed.needs_embedding else None
+        analyser = networks.analyser((), AnalysisOptions(), arcface)
         try:
-            return calibrate_network(
-                Feed.of(drawer), paths, self._networks.store, analyser, observe
-            )
+            return calibrate_network(feed, paths, self._networks.store, analyser, observe)
         finally:
             self._networks.clear()
 

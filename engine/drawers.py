@@ -16,6 +16,7 @@ from engine.errors import ParameterError, WeightsMissing
 from engine.faces.identity import alignment_points
 from engine.options import AUTO, EnhanceOptions, LimitOptions, SwapOptions
 from engine.runtime.batches import Batches
+from engine.runtime.feed import Feed
 from engine.runtime.manifest import Network, Role
 from engine.runtime.session import Session
 from engine.runtime.surgery import emap
@@ -129,8 +130,8 @@ class Drawers:
             ),
         )
 
-    def drawer(self, name: str) -> NeuralSwapper | Restorer:
-        """A swapping or restoring network at fp32.
+    def feed(self, name: str) -> Feed:
+        """What a swapping or restoring network is given, to be calibrated on.
 
         Raises:
             ParameterError: The network is of another role.
@@ -149,8 +150,8 @@ class Drawers:
         self._require(f"The {network.role} {name}", name)
         batches = self.exact(name).batches
         if network.role == "restorer":
-            return Restorer(network, batches)
-        return NeuralSwapper(network, batches, self.encoder(network))
+            return _restorer_feed(Restorer(network, batches))
+        return _swapper_feed(NeuralSwapper(network, batches, self.encoder(network)))
 
     def choice(self, asked: str, pixel_boost: int | None) -> Choice:
         """The swapper that is meant by a name, or by "auto", and why; raises as `drawing` does."""
@@ -270,6 +271,28 @@ class Drawers:
     def _installable(self, role: Role) -> list[Network]:
         """The best first."""
         return [network for network in self.store.installable() if network.role == role]
+
+
+def _swapper_feed(swapper: NeuralSwapper) -> Feed:
+    return Feed(
+        name=swapper.name,
+        template=swapper.template,
+        side=swapper.side,
+        needs_embedding=swapper.needs_embedding,
+        source=lambda portrait: swapper.prepare([portrait]),
+        sample=lambda target, source: swapper.inputs([target], [source]),
+    )
+
+
+def _restorer_feed(restorer: Restorer) -> Feed:
+    return Feed(
+        name=restorer.name,
+        template=restorer.template,
+        side=restorer.size,
+        needs_embedding=False,
+        source=lambda _: None,
+        sample=lambda target, _: restorer.inputs([target]),
+    )
 
 
 def _sides(neural: NeuralSwapper | None, pixel_boost: int | None) -> tuple[int, ...]:

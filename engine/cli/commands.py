@@ -776,8 +776,8 @@ def calibrate(
 ) -> None:
     """Make a network fit for --precision int8: several times as fast on most CPUs.
 
-    Faces in the pictures tell how large its numbers become; it is kept if, on faces that it was not
-    calibrated on, its answers are near enough to those at fp32.
+    Faces in the pictures tell how large its numbers become; it is kept if, on those that are held
+    out, its answers are near enough to those at fp32. Name several files: others are held out then.
     """
     with told(debug):
         from engine.app import Engine

@@ -152,6 +152,12 @@ def calibrated(done: Calibrated) -> None:
         f"files; on the other {result.held_out}, int8 is {result.psnr:.1f} dB from fp32. Use it "
         "with --precision int8."
     )
+    if not done.apart:
+        typer.echo(
+            "note: the others are of the same file, and may be the same people a moment later; "
+            "name more files to have it tested on others.",
+            err=True,
+        )
 
 
 def statuses(found: Sequence[Status]) -> None:

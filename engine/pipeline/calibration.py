@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from engine.enhance.restorer import Restorer
+import numpy as np
+
 from engine.errors import MediaError, NoFaceFound
 from engine.faces.analyser import FaceAnalyser
 from engine.media.decode import read_frames
@@ -19,11 +20,11 @@ from engine.options import Trim
 from engine.pipeline.run import Progress
 from engine.pipeline.stages import align
 from engine.pixels.planes import region
+from engine.runtime.feed import Feed
 from engine.runtime.quantise import Calibration, Sample
 from engine.runtime.surgery import calibrate
 from engine.runtime.weights import WeightStore
-from engine.swappers.neural import NeuralSwapper
-from engine.values import Aligned, Frame, Portrait, Rect, Template
+from engine.values import Aligned, Frame, Portrait, Rect
 
 LEAST_FACES: Final = 16
 MOST_FACES: Final = 128
@@ -37,51 +38,19 @@ _WATCHED = 300.0  # seconds of a video that is looked at frame by frame, and not
 Observe: TypeAlias = Callable[[Progress], None]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Feed:
-    """What a network is given for a face; crops are of `template` and of the network's `side`.
-
-    `source` is what it takes of a person, if anything; `sample` makes its inputs of a crop and the
-    source of another face.
-    """
-
-    name: str
-    template: Template
-    side: int
-    source: Callable[[Portrait], Any]
-    sample: Callable[[Aligned, Any], Sample]
-
-    @classmethod
-    def of(cls, drawer: NeuralSwapper | Restorer) -> Feed:
-        """The feed of a swapping or a restoring network."""
-        if isinstance(drawer, Restorer):
-            return cls(
-                drawer.name,
-                drawer.template,
-                drawer.size,
-                lambda _: None,
-                lambda target, _: drawer.inputs([target]),
-            )
-        return cls(
-            drawer.name,
-            drawer.template,
-            drawer.side,
-            lambda portrait: drawer.prepare([portrait]),
-            lambda target, source: drawer.inputs([target], [source]),
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Calibrated:
     """What a network was calibrated on, and what came of it.
 
-    `files` are those that faces were found in, of which there were `faces`; `skipped` holds a
-    sentence on each file of a folder that could not be read.
+    `files` are those that `faces` were taken from; `apart` tells whether those that were held out
+    are of other files than the rest. `skipped` holds a sentence on each file of a folder that could
+    not be read.
     """
 
     name: str
     files: int
     faces: int
+    apart: bool
     result: Calibration
     skipped: tuple[str, ...]
 
@@ -99,9 +68,11 @@ def calibrate_network(
 ) -> Calibrated:
     """Makes a network's int8 graph with the faces of pictures, videos and folders of such.
 
-    They go in by the order of their files and in time; the last fifth of them is held out, so that
-    the graph is tested on faces that it was not calibrated on, and where there are several files
-    on other files. `observe` hears of each face that went through the network.
+    They go in by the order of their files and in time. The graph is tested on the last fifth of
+    them or more, which it is not calibrated on: these are all those of the last files. Where that
+    would be over half, as it is with a single clip, they are the last of a file whose others it is
+    calibrated on, and may show the same people a moment later. `observe` hears of each face that
+    went through the network.
 
     Raises:
         MediaError: A file that was named cannot be read, or a folder holds none that can.
@@ -110,20 +81,21 @@ def calibrate_network(
         RuntimeUnavailable: The network cannot be run or prepared.
     """
     most = min(MOST_FACES, max(LEAST_FACES, _CROP_BYTES // (12 * feed.side**2)))
-    found = _Faces.of(feed, _files(paths), analyser, most)
-    if len(found.seen) < LEAST_FACES:
+    found, skipped = _look(feed, _spread(_files(paths), most), analyser, most)
+    seen, counts = found.seen, found.counts
+    if len(seen) < LEAST_FACES:
         raise NoFaceFound(
-            f"{len(found.seen)} faces were found in {', '.join(map(str, paths))}, and a "
+            f"{len(seen)} faces were found in {', '.join(map(str, paths))}, and a "
             f"calibration takes at least {LEAST_FACES}; name more pictures or videos."
         )
-    held_out = max(_LEAST_HELD_OUT, len(found.seen) // _HELD_OUT)
+    held_out, apart = _held_out(counts)
     result = calibrate(
         store,
         feed.name,
-        _told(_samples(feed, found.seen[:-held_out]), len(found.seen) - held_out, observe),
-        list(_samples(feed, found.seen[-held_out:])),
+        _told(_samples(feed, seen[:-held_out]), len(seen) - held_out, observe),
+        list(_samples(feed, seen[-held_out:])),
     )
-    return Calibrated(feed.name, found.files, len(found.seen), result, found.skipped)
+    return Calibrated(feed.name, len(counts), len(seen), apart, result, tuple(skipped))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,31 +106,63 @@ class _Seen:
     source: Any
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Faces:
-    """The faces that were found, in how many files, and which files could not be read."""
+    """At most so many faces, of as many files as there are, and of all parts of each file."""
 
-    seen: tuple[_Seen, ...]
-    files: int
-    skipped: tuple[str, ...]
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._files: list[list[_Seen]] = []
+        self._lots = np.random.default_rng(0)
 
-    @classmethod
-    def of(cls, feed: Feed, files: Sequence[_File], analyser: FaceAnalyser, most: int) -> _Faces:
-        seen: list[_Seen] = []
-        skipped: list[str] = []
-        used = 0
-        for file in files[:: max(1, len(files) // most)]:
-            before = len(seen)
-            try:
-                with closing(_frames(file.path, -(-most // len(files)))) as frames:
-                    for frame in frames:
-                        seen += _faces(feed, frame, analyser)
-            except MediaError as error:
-                if file.named:
-                    raise
-                skipped.append(str(error))
-            used += len(seen) > before
-        return cls(tuple(seen[:most]), used, tuple(skipped))
+    @property
+    def seen(self) -> list[_Seen]:
+        """In the order of their files, and in that of each file."""
+        return list(chain(*self._files))
+
+    @property
+    def counts(self) -> list[int]:
+        """How many there are of each file that has any."""
+        return [len(file) for file in self._files if file]
+
+    def add(self, faces: Iterable[_Seen]) -> None:
+        """Takes those of one more file.
+
+        Where they become too many, the file with the most of them gives one up by lot: of those
+        that the present file has shown so far, each stays with the same chance.
+        """
+        own: list[_Seen] = []
+        self._files.append(own)
+        for met, face in enumerate(faces, 1):
+            own.append(face)
+            if sum(self.counts) > self._most:
+                fullest = max(self._files, key=len)
+                lot = int(self._lots.integers(met if fullest is own else len(fullest)))
+                del fullest[min(lot, len(fullest) - 1)]
+
+
+def _held_out(counts: Sequence[int]) -> tuple[int, bool]:
+    """How many of the last faces are held out, and whether these are all faces of their files."""
+    total = sum(counts)
+    least = max(_LEAST_HELD_OUT, total // _HELD_OUT)
+    whole = next(held for held in accumulate(reversed(counts)) if held >= least)
+    apart = whole <= total // 2
+    return (whole if apart else least), apart
+
+
+def _look(
+    feed: Feed, files: Sequence[_File], analyser: FaceAnalyser, most: int
+) -> tuple[_Faces, list[str]]:
+    """The files' faces, and a sentence on each of a folder's files that cannot be read."""
+    found, skipped = _Faces(most), []
+    for file in files:
+        try:
+            with closing(_frames(file.path, -(-most // len(files)))) as frames:
+                found.add(face for frame in frames for face in _faces(feed, frame, analyser))
+        except MediaError as error:
+            if file.named:
+                raise
+            skipped.append(str(error))
+    return found, skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,12 @@ def _files(paths: Sequence[Path]) -> list[_File]:
             if file.named or key not in found:
                 found[key] = file
     return list(found.values())
+
+
+def _spread(files: Sequence[_File], most: int) -> list[_File]:
+    """So many of the files at most, evenly spread over all."""
+    count = min(len(files), most)
+    return [files[number * len(files) // count] for number in range(count)]
 
 
 def _frames(path: Path, most: int) -> Generator[Frame]:

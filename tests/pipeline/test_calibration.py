@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from engine.app import Engine
 from engine.errors import MediaError, NoFaceFound, ParameterError, WeightsError, WeightsMissing
+from engine.faces.analyser import FaceAnalyser
 from engine.media.decode import read_image
 from engine.pipeline import calibration
 from engine.pipeline.run import Progress
+from engine.pipeline.stages import align
 from engine.runtime import surgery
+from engine.runtime.feed import Feed
 from engine.runtime.quantise import Calibration, Sample
 from engine.runtime.weights import WeightStore
+from engine.values import Aligned, Face, Frame
+from tests import people
 from tests.album import write_album
+from tests.alive import Alive
+from tests.doubles import FIVE
 from tests.footage import MAN, STRANGER, TWO, asset, picture, write_clip, write_png
 from tests.runtime.painters import save_painter, save_restorer
 from tests.swappers import stand_ins
@@ -145,13 +155,125 @@ def test_a_video_is_looked_at_in_many_places(
     assert len(kept.samples) + len(kept.held_out) == 24
 
 
-def test_no_more_faces_are_taken_than_are_of_use(
-    store: WeightStore, album: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@dataclass
+class Crowds:
+    """Sees so many faces in each picture; their scores tell which of all pictures it was."""
+
+    sizes: Iterator[int]
+    looks: int = 0
+
+    def analyse_picture(self, frame: Frame) -> tuple[Face, ...]:
+        one = people.face(10, 10, min(frame.size) - 20)
+        one = replace(one, mesh=replace(one.mesh, score=self.looks / 1000))
+        self.looks += 1
+        return (one,) * next(self.sizes)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was taken: the numbers of the pictures of all faces, and of those held out."""
+
+    done: calibration.Calibrated
+    pictures: list[int]
+    held_out: list[int]
+    alive: int
+
+
+def taken(path: Path, crowds: Crowds, monkeypatch: pytest.MonkeyPatch, most: int = 20) -> Taken:
+    kept, alive = Kept(monkeypatch), Alive()
+
+    def aligned(*args: Any) -> Aligned:
+        target = align(*args)
+        alive.watch(target.pixels)
+        return target
+
+    monkeypatch.setattr(calibration, "align", aligned)
+    monkeypatch.setattr(calibration, "MOST_FACES", most)
+    feed = Feed(
+        name="a network",
+        template=FIVE,
+        side=16,
+        needs_embedding=False,
+        source=lambda _: None,
+        sample=lambda target, _: (np.array(target.score),),
+    )
+    analyser = cast("FaceAnalyser", crowds)
+    done = calibration.calibrate_network(feed, [path], WeightStore(), analyser)
+    rest, held_out = (
+        [round(1000 * float(sample[0])) for sample in samples]
+        for samples in (kept.samples, kept.held_out)
+    )
+    return Taken(done, rest + held_out, held_out, alive.most)
+
+
+def stills(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        write_png(folder / f"{number:02}.png", picture(()))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("sizes", "taken_of"),
+    [
+        ((8, 8, 8, 8, 8), {4}),
+        ((40, 40, 40), {6, 7}),
+        ((1, 30, 0, 2, 30, 1), {1, 2, 8}),
+        ((1,) * 50, {1}),
+    ],
+    ids=["groups", "crowds", "some groups", "more files than faces are of use"],
+)
+def test_files_give_as_many_faces_as_each_other_and_no_more_are_held_than_are_of_use(
+    sizes: tuple[int, ...],
+    taken_of: set[int],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    Kept(monkeypatch)
-    monkeypatch.setattr(calibration, "MOST_FACES", 17)
-    with Engine(device="cpu", weights=store) as engine:
-        assert engine.calibrate(NAME, [album]).faces == 17
+    album = stills(tmp_path / "album", len(sizes))
+    found = taken(album, Crowds(iter(sizes)), monkeypatch)
+    of_each = Counter(found.pictures)
+    assert len(found.pictures) == found.done.faces == 20
+    assert found.done.files == len(of_each) == min(20, sum(size > 0 for size in sizes))
+    assert set(of_each.values()) == taken_of
+    # Those kept, one that is given up, and the next one that is cut.
+    assert found.alive <= 20 + 2
+
+
+def test_the_faces_of_a_clip_are_of_all_its_parts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", range(0, 4000, 40), ())
+    found = taken(clip, Crowds(repeat(9)), monkeypatch)
+    assert found.pictures == sorted(found.pictures)
+    # Twenty pictures are looked at, and lots say which of their faces stay.
+    of_quarters = Counter(number // 5 for number in found.pictures)
+    assert of_quarters.keys() == {0, 1, 2, 3}
+    assert max(of_quarters.values()) <= 8
+    assert len(set(found.pictures)) >= 10
+
+
+@pytest.mark.parametrize(
+    ("sizes", "held_out"),
+    [
+        ((7, 7, 3, 3), {2, 3}),
+        ((10, 4, 6), {2}),
+        ((5, 15), {1}),
+        ((20,), {0}),
+    ],
+)
+def test_whole_files_are_held_out_unless_these_are_over_half(
+    sizes: tuple[int, ...],
+    held_out: set[int],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    album = stills(tmp_path / "album", len(sizes))
+    found = taken(album, Crowds(iter(sizes)), monkeypatch)
+    assert set(found.held_out) == held_out
+    rest = found.pictures[: -len(found.held_out)]
+    assert found.done.apart == held_out.isdisjoint(rest)
+    assert found.done.apart == (len(sizes) > 2)
+    assert 4 <= len(found.held_out) <= 10
 
 
 def test_too_few_faces_are_refused(store: WeightStore, tmp_path: Path) -> None:

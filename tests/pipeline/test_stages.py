@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -28,11 +27,11 @@ from engine.values import (
     Hand,
     Patch,
     PixelFormat,
-    Pixels,
     Planned,
     Template,
 )
 from tests import people
+from tests.alive import Alive
 from tests.doubles import FIVE, IdentitySwapper, TintedSwapper
 
 YUV420 = PixelFormat("yuv420p", "yuv", 8, 1, 1)
@@ -150,7 +149,7 @@ class Crowd(TintedSwapper):
     def enhance(self, targets: Sequence[Aligned]) -> list[Patch]:
         self.enhanced.append(len(targets))
         patches = super().swap(targets, [(0.0, 0.0, 1.0)] * len(targets))
-        return [replace(patch, mask=patch.mask / 2) for patch in patches]
+        return [replace(patch, mask=patch.mask * np.float32(0.5)) for patch in patches]
 
 
 def test_many_large_faces_go_through_in_portions_and_each_comes_out_in_its_place() -> None:
@@ -173,21 +172,6 @@ def test_many_large_faces_go_through_in_portions_and_each_comes_out_in_its_place
     crowd.enhanced.clear()
     swap(10 * [shots[1]])
     assert crowd.enhanced == [16, 4]
-
-
-class Alive:
-    """Counts the arrays that are still there, and the most that there were."""
-
-    def __init__(self) -> None:
-        self.now = self.most = 0
-
-    def watch(self, array: Pixels) -> None:
-        weakref.finalize(array, self._gone)
-        self.now += 1
-        self.most = max(self.most, self.now)
-
-    def _gone(self) -> None:
-        self.now -= 1
 
 
 def test_crops_and_patches_are_dropped_when_they_were_pasted(
