@@ -221,6 +221,7 @@ def test_an_output_goes_where_it_was_named(
         ({"output": "x.txt"}, "must end in"),
         ({"source_image": "nope.jpg", "target": "nope.mp4"}, "source_image is.*target is"),
         ({"reference_image": ["nope.png"]}, "reference_image-0 is 'nope.png'"),
+        ({"extra_source_image": ["nope.png"]}, "extra_source_image-0 is 'nope.png'"),
     ],
 )
 def test_files_that_cannot_be_used_are_refused_at_once(
@@ -251,6 +252,14 @@ def test_a_reference_image_may_be_inline(
     body = done(submit(client, still, reference_image=[inline, str(still)]))
     references = body["metrics"]["report"]["selection"]["references"]
     assert [Path(one["where"]).name for one in references] == ["reference_image-0.png", "two.png"]
+
+
+def test_an_extra_source_image_may_be_inline(client: SegmindClient, still: Path) -> None:
+    inline = f"data:image/png;base64,{in_base64(still.read_bytes())}"
+    report = done(submit(client, still, extra_source_image=[inline]))["metrics"]["report"]
+    given, target = Path(report["parameters"]["extra_source_image"][0]), still
+    assert given.name == "extra_source_image-0.png"
+    assert given.parent != target.parent
 
 
 def test_a_job_is_cancelled_in_the_middle(client: SegmindClient, long_clip: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from engine.service import Intake, JobBounds, performer
 from tests.footage import write_png
 from tests.media.test_header import lying
 from tests.synth import draw, make_clip
+
+LISTS = pytest.mark.parametrize("name", ["reference_image", "extra_source_image"])
 
 
 @pytest.fixture
@@ -57,9 +60,37 @@ def test_a_caller_elsewhere_may_neither_write_nor_turn_the_check_off(
     assert intake.submit({**call, "output": None, "content_check": True}).state == "QUEUED"
 
 
-def test_checks_look_at_every_file(
-    store: JobStore, call: dict[str, object], tmp_path: Path
+@LISTS
+def test_pictures_of_a_list_become_paths_that_any_process_can_read(
+    store: JobStore, call: dict[str, object], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    still = Path(str(call["target"]))
+    monkeypatch.chdir(still.parent)
+    inline = f"data:image/png;base64,{b64encode(still.read_bytes()).decode()}"
+    job = Intake(store=store).submit({**call, name: [still.name, inline, still.as_uri()]})
+    given = job.folder / f"{name}-1.png"
+    assert job.request["parameters"] == {name: [str(still), str(given), str(still)]}
+    assert given.read_bytes() == still.read_bytes()
+    one = Intake(store=store).submit({**call, name: str(still)})
+    assert one.request["parameters"] == {name: [str(still)]}
+
+
+@LISTS
+def test_a_picture_of_a_list_that_cannot_be_had_is_named(
+    store: JobStore, call: dict[str, object], name: str
+) -> None:
+    for value, words in (
+        ("https://example.org/a.png", "example.org"),
+        ("nope.png", "nope.png"),
+        ("data:image/png;base64,!", "base64"),
+    ):
+        with pytest.raises(ParameterError, match=f"{name}-1 .*{words}"):
+            Intake(store=store).submit({**call, name: [call["target"], value]})
+    assert list((store.folder / "jobs").iterdir()) == []
+
+
+@LISTS
+def test_checks_look_at_every_file(store: JobStore, call: dict[str, object], name: str) -> None:
     seen: list[str] = []
 
     def refuse(field: str, _: Path) -> None:
@@ -67,8 +98,8 @@ def test_checks_look_at_every_file(
         raise ParameterError(f"{field} is too large.")
 
     with pytest.raises(ParameterError) as raised:
-        Intake(store=store, checks=(refuse,)).submit({**call, "reference_image": call["target"]})
-    assert seen == ["source_image", "target", "reference_image-0"]
+        Intake(store=store, checks=(refuse,)).submit({**call, name: call["target"]})
+    assert seen == ["source_image", "target", f"{name}-0"]
     assert str(raised.value).count("too large") == 3
     assert list((store.folder / "jobs").iterdir()) == []
 
@@ -133,6 +164,17 @@ def test_whoever_does_a_job_keeps_to_its_bounds(
     small = replace(BOUNDS, pixels=100)
     job = Intake(store=store, bounds=small).submit(call)
     assert outcome(store, job, writer).startswith("source_image shows no picture of at most 100")
+    assert writer.written == 0
+
+
+@LISTS
+def test_whoever_does_a_job_keeps_the_pictures_of_its_lists_to_its_bounds(
+    store: JobStore, call: dict[str, object], tmp_path: Path, name: str
+) -> None:
+    large = str(write_png(tmp_path / "large.png", draw(0, (160, 120))))
+    writer = Writer(frames=1)
+    job = Intake(store=store, bounds=BOUNDS).submit({**call, name: [call["target"], large]})
+    assert outcome(store, job, writer).startswith(f"{name}-1 shows no picture of at most 10,000")
     assert writer.written == 0
 
 

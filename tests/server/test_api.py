@@ -27,6 +27,8 @@ from tests.media.test_header import png_that_claims
 from tests.server.conftest import HOST, House, Media, Open, data_uri
 from tests.synth import make_clip
 
+LISTS = ("reference_image", "extra_source_image")  # parameters that name several pictures
+
 
 def wait(house: House, request_id: str) -> dict[str, Any]:
     """The final status body of a request."""
@@ -268,13 +270,17 @@ def test_too_many_pixels_and_too_long_a_video(opened: Open, media: Media, tmp_pa
     with opened(limits=Limits(seconds=2)) as house:
         answer = house.call(**{**media.call, "source_image": huge})
         assert (answer.status_code, "100000 x 100000" in answer.json()["error"]) == (413, True)
+        for name in LISTS:
+            answer = house.call(**media.call, **{name: [media.picture, huge]})
+            assert answer.status_code == 413
+            assert f"{name}-1 has 100000 x 100000" in answer.json()["error"]
         long = data_uri(make_clip(tmp_path / "long.mp4", frames=3, fps=1), "video/mp4")
         answer = house.call(**{**media.call, "target": long})
         assert (answer.status_code, "lasts 3 seconds" in answer.json()["error"]) == (413, True)
         assert list((house.store.folder / "jobs").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["source_image", "target", "reference_image"])
+@pytest.mark.parametrize("name", ["source_image", "target", *LISTS])
 @pytest.mark.parametrize("uri", [True, False])
 def test_no_client_reads_a_file_that_was_not_given(
     opened: Open, media: Media, name: str, uri: bool
@@ -300,6 +306,12 @@ def test_a_file_of_a_media_root_is_taken(opened: Open, media: Media) -> None:
             answer = house.call("v1", source_image="face.png", target=clip)
             assert answer.content == (media.folder / "clip.mp4").read_bytes()
         assert house.call(source_image="face.png", target="none.mp4").status_code == 400
+        for name in LISTS:
+            answer = house.call(**media.call, **{name: ["face.png", media.picture]})
+            job = house.store.get(answer.json()["request_id"])
+            first, second = map(Path, job.request["parameters"][name])
+            assert first == media.folder / "face.png"
+            assert second.parent == job.folder
 
 
 def test_a_playlist_does_not_open_what_it_names(opened: Open, media: Media) -> None:
