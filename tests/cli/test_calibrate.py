@@ -7,7 +7,7 @@ import pytest
 
 from engine.cli.commands import main
 from tests.album import write_album
-from tests.footage import STRANGER, TWO, asset, picture, write_png
+from tests.footage import STRANGER, TWO, asset, picture, write_clip, write_png
 from tests.runtime.painters import save_painter, save_restorer
 from tests.swappers import stand_ins
 
@@ -54,6 +54,16 @@ def test_what_was_calibrated_swaps_and_restores_at_int8(
     assert "2 of 2 faces swapped" in said.out
     assert main([*swap, "--overwrite", "--device", "cuda"]) == 2
     assert "int8" in capsys.readouterr().err
+
+
+def test_a_single_file_is_told_to_test_little(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", range(0, 2400, 40))
+    assert main(["weights", "calibrate", "inswapper_128", str(clip)]) == 0
+    assert "note: the others are of the same file" in capsys.readouterr().err
+    assert main(["weights", "calibrate", "inswapper_128", str(clip), str(album), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["apart"]
 
 
 def test_what_goes_wrong_has_its_code(album: Path, capsys: pytest.CaptureFixture[str]) -> None:
