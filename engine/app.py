@@ -29,7 +29,7 @@ from engine.pipeline.run import Threads
 from engine.runtime import providers
 from engine.runtime.batches import Batches
 from engine.runtime.session import Session, cores
-from engine.runtime.surgery import prepared
+from engine.runtime.surgery import Prepared, prepared
 from engine.runtime.weights import WeightStore
 from engine.selection import Need, filtered, frame_needs, nearest, needs, ordered
 from engine.swappers.contract import Swapper
@@ -278,24 +278,25 @@ class _Networks:
 
     def session(self, name: str, on: _DeviceNetworks) -> Session:
         with self._lock:
-            key = (name, on.providers)
+            key = (name, on.single)
             if key not in self._sessions:
                 path = self.store.path(name)
-                self._sessions[key] = Session(path, on.providers, threads=self._threads)
+                self._sessions[key] = Session(path, on.single, threads=self._threads)
             return self._sessions[key]
 
     def graph(self, name: str, precision: Precision, on: _DeviceNetworks) -> Graph:
         """A prepared graph; whatever calls share it take turns."""
         with self._lock:
-            key = (name, precision, on.providers)
+            chosen = on.single if precision == "fp32" else on.providers
+            key = (name, precision, chosen)
             if key not in self._graphs:
-                path, note = self.store.path(name), ""
                 # A CPU has no use for batches, so at fp32 the file is fit for it as it came.
-                if precision != "fp32" or on.providers[0] != providers.CPU:
-                    made = prepared(self.store, name, precision=precision, providers=on.providers)
-                    path, note = made.path, made.note
-                session = Session(path, on.providers, threads=self._threads)
-                self._graphs[key] = Graph(Batches(session), note)
+                if precision == "fp32" and chosen[0] == providers.CPU:
+                    made = Prepared(self.store.path(name))
+                else:
+                    made = prepared(self.store, name, precision=precision, providers=chosen)
+                session = Session(made.path, chosen, threads=self._threads)
+                self._graphs[key] = Graph(Batches(session, (1,) if made.alone else None), made.note)
             return self._graphs[key]
 
     def clear(self) -> None:
@@ -316,6 +317,11 @@ class _DeviceNetworks:
     def name(self) -> str:
         """The device in use, where the one asked for may be "auto"."""
         return providers.device_of(self.providers[0])
+
+    @property
+    def single(self) -> _Providers:
+        """The providers of what runs at fp32, whatever is asked of swappers and restorers."""
+        return providers.single(self.providers)
 
     @property
     def analysers(self) -> Analysers:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from engine.errors import EngineError
 from engine.runtime.distributions import RUNTIMES, Distribution, installed
+
+if TYPE_CHECKING:  # the same modules are imported where they may fail to load
+    from engine.runtime.manifest import Weight
+    from engine.runtime.weights import WeightStore
 
 State: TypeAlias = Literal["ok", "note", "broken"]
 
@@ -40,7 +44,7 @@ def examine() -> Iterator[Finding]:
     yield one_build("ONNX Runtime", installed(RUNTIMES), prefer="onnxruntime-gpu")
     yield one_build("OpenCV", installed(_OPENCVS), prefer=_OPENCVS[0])
     for check in (providers, device, int8, encoders, surgery, weights):
-        yield from _guarded(check)
+        yield from _guarded(check.__name__.capitalize(), check())
 
 
 def healthy(findings: Iterable[Finding]) -> bool:
@@ -116,7 +120,6 @@ def int8() -> Iterator[Finding]:
 
 def surgery() -> Iterator[Finding]:
     """Whether imported networks can be prepared here, and what was prepared."""
-    from engine.runtime.surgery import made  # noqa: PLC0415 - the same
     from engine.runtime.weights import WeightStore  # noqa: PLC0415 - the same
 
     found = installed(["onnx"])
@@ -128,9 +131,8 @@ def surgery() -> Iterator[Finding]:
         yield Finding("Imports", "note", "onnx is not installed; it prepares them", remedy)
     store = WeightStore()
     for weight in store.weights():
-        for file, what in made(store, weight):
-            detail = f"{file.name}, {what}, {file.stat().st_size / 1e6:.1f} MB"
-            yield Finding(f"Prepared {weight.name}", "ok", detail)
+        subject = f"Prepared {weight.name}"
+        yield from _guarded(subject, _prepared(subject, store, weight))
 
 
 def encoders() -> Iterator[Finding]:
@@ -168,12 +170,23 @@ def weights() -> Iterator[Finding]:
             yield Finding(f"Weights {weight.name}", "broken", status.detail)
 
 
-def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """The findings of a check; what it raises becomes the last of them."""
+def _prepared(subject: str, store: WeightStore, weight: Weight) -> Iterator[Finding]:
+    """What was prepared of a weight, and what could not be."""
+    from engine.runtime.surgery import made, refused  # noqa: PLC0415 - the same
+
+    for reason in refused(store, weight):
+        yield Finding(subject, "note", reason)
+    for file, what in made(store, weight):
+        detail = f"{file.name}, {what}, {file.stat().st_size / 1e6:.1f} MB"
+        yield Finding(subject, "ok", detail)
+
+
+def _guarded(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The findings of a check; what it raises becomes the last of them, on `subject`."""
     try:
-        yield from check()
+        yield from findings
     except (EngineError, ImportError, OSError) as error:
-        yield Finding(check.__name__.capitalize(), "broken", str(error))
+        yield Finding(subject, "broken", str(error))
 
 
 def _requirement(name: str) -> str:

@@ -201,7 +201,7 @@ class Drawers:
         if source.input is not None:
             return Cut(source.input, alignment_points)
         crop = Cut(self.store.network(EMBEDDER).input, alignment_points)
-        converter = self.session(source.converter)
+        converter = self.exact(source.converter).batches
         return Converted(self.session(EMBEDDER), crop, converter, source.unit)
 
     def _names(self, options: SwapOptions) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from engine.errors import RuntimeUnavailable
 from engine.runtime.providers import CPU_NAME
 from engine.runtime.session import Session, Tensor
 
@@ -48,7 +49,7 @@ class Batches:
 
         Raises:
             ValueError: a shape is not what the graph takes.
-            RuntimeUnavailable: the provider failed.
+            RuntimeUnavailable: the provider failed, or the answers are not one to each row.
         """
         settings = [spec.is_setting for spec in self.session.inputs]
         count = len(arrays[settings.index(False)])
@@ -62,12 +63,23 @@ class Batches:
             ]
             with self._lock:
                 answers = self.session.run(*inputs)
+            self._require_rows(answers, size)
             if not results:
                 results = [np.empty((count, *answer.shape[1:]), np.float32) for answer in answers]
             for result, answer in zip(results, answers, strict=True):
                 result[start:stop] = answer[: stop - start]
             start = stop
         return results
+
+    def _require_rows(self, answers: Sequence[Tensor], size: int) -> None:
+        for number, answer in enumerate(answers):
+            if answer.shape[:1] != (size,):
+                raise RuntimeUnavailable(
+                    f"{self.session.path.name} was given a batch of {size}, and its output "
+                    f"{self.session.outputs[number].name} is of shape {answer.shape}, which does "
+                    "not begin with that number; bring a good copy with `faceswap-engine weights "
+                    "import PATH`."
+                )
 
 
 def _fitting(session: Session) -> Iterator[int]:

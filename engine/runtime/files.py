@@ -69,6 +69,18 @@ def replacing(target: Path) -> Iterator[Path]:
         WeightsError: the folder or the file cannot be written. Then, and after an error within,
             what was there before is there still.
     """
+    with scratch_beside(target) as scratch:
+        yield scratch
+        scratch.replace(target)
+
+
+@contextmanager
+def scratch_beside(target: Path) -> Iterator[Path]:
+    """A scratch file in the target's folder, which is gone at the end if it was not moved.
+
+    Raises:
+        WeightsError: the folder or the file cannot be written.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -76,7 +88,6 @@ def replacing(target: Path) -> Iterator[Path]:
         scratch = Path(name)
         try:
             yield scratch
-            scratch.replace(target)
         finally:
             scratch.unlink(missing_ok=True)
     except EngineError:

@@ -6,7 +6,7 @@ import contextlib
 import io
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Final
 
@@ -34,6 +34,11 @@ class Provider:
 
     name: str
     options: tuple[tuple[str, str], ...] = ()
+
+    def with_options(self, **values: str) -> Provider:
+        """The same with other values of those options that it has."""
+        options = tuple((name, values.get(name, value)) for name, value in self.options)
+        return replace(self, options=options)
 
 
 CPU: Final = Provider(CPU_NAME)
@@ -154,6 +159,16 @@ def choose(
                 "`faceswap-engine doctor` for the whole picture, or use the device cpu."
             )
     return (*wanted, CPU)
+
+
+def single(chosen: Iterable[Provider]) -> tuple[Provider, ...]:
+    """The same providers for a network that is not to be halved, whatever was asked of others."""
+    return tuple(provider.with_options(trt_fp16_enable="0") for provider in chosen)
+
+
+def reference(chosen: Iterable[Provider]) -> tuple[Provider, ...]:
+    """The same providers where fp32 is fp32, and no TF32: what other graphs are measured by."""
+    return tuple(provider.with_options(use_tf32="0") for provider in single(chosen))
 
 
 def device_of(provider: Provider) -> str:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
 from engine.runtime import graphs
-from engine.runtime.files import replacing, sha256_of
+from engine.runtime.files import replacing, scratch_beside, sha256_of
 from engine.runtime.processor import saturates
 from engine.runtime.providers import CPU, load_runtime
 from engine.runtime.session import Session, read_signature
@@ -32,8 +32,8 @@ Sample: TypeAlias = Sequence[NDArray[Any]]
 # dB on held-out samples: errors of 5 in 255 levels, in the root of their mean square. That is what
 # a video of middling quality loses to its encoder.
 LEAST_PSNR: Final = 34.0
-FILE: Final = "int8.onnx"
 
+_RECORD = "int8.json"
 _KINDS = ("Conv", "Gemm", "MatMul")
 _CUT = "Relu"
 _OPTIONS: Final = {
@@ -81,17 +81,23 @@ def calibrate(
             the graph holds nothing to quantise. An earlier graph is there still.
         RuntimeUnavailable: the package onnx is not installed.
     """
-    target, reduced = folder / FILE, saturates()
+    record, reduced = folder / _RECORD, saturates()
     try:
-        with replacing(target) as scratch:
+        with scratch_beside(record) as scratch:
             count = quantise(source, scratch, samples, reduced=reduced)
             exact, whole = Session(source), opened(scratch, (CPU,))
-            psnr = likeness(exact, whole, held_out, least=least)
+            answers = ((exact.run(*sample), whole.run(*sample)) for sample in held_out)
+            psnr = likeness(exact.outputs, answers, least=least)
             made = Calibration(sha256_of(scratch), psnr, count, len(held_out), reduced)
+            scratch.replace(_graph(folder, made))
     except RefusedError as error:
         raise WeightsError(f"{name} cannot run at int8: {error} Use the precision fp32.") from error
-    with replacing(_record(target)) as scratch:
+    # The record says which graph is in force: whatever ends this early leaves the earlier one.
+    with replacing(record) as scratch:
         scratch.write_text(json.dumps(asdict(made)) + "\n", "utf-8")
+    for graph in folder.glob("int8-*.onnx"):
+        if graph != _graph(folder, made):
+            graph.unlink(missing_ok=True)
     return made
 
 
@@ -135,7 +141,7 @@ def quantise(source: Path, target: Path, samples: Iterable[Sample], *, reduced: 
 def calibration(folder: Path) -> Calibration | None:
     """What is on record of the int8 graph in a folder; None where there is none."""
     try:
-        fields = json.loads(_record(folder / FILE).read_text("utf-8"))
+        fields = json.loads((folder / _RECORD).read_text("utf-8"))
         return Calibration(**fields)
     except (OSError, ValueError, TypeError):
         return None
@@ -149,13 +155,13 @@ def calibrated(name: str, folder: Path) -> tuple[Path, Calibration]:
         WeightsCorrupt: the file is not as it was written.
         WeightsError: this processor would cut its sums.
     """
-    path, known = folder / FILE, calibration(folder)
-    command = _COMMAND.format(name=name)
-    if known is None or not path.is_file():
+    known, command = calibration(folder), _COMMAND.format(name=name)
+    if known is None or not _graph(folder, known).is_file():
         raise WeightsMissing(
             f"{name} was not calibrated for the precision int8; run {command} with pictures or "
             "videos of the faces that you swap."
         )
+    path = _graph(folder, known)
     if sha256_of(path) != known.sha256:
         raise WeightsCorrupt(f"{path} is not as it was written; make it anew with {command}.")
     if saturates() and not known.reduced:
@@ -166,8 +172,8 @@ def calibrated(name: str, folder: Path) -> tuple[Path, Calibration]:
     return path, known
 
 
-def _record(target: Path) -> Path:
-    return target.with_name(f"{target.name}.json")
+def _graph(folder: Path, known: Calibration) -> Path:
+    return folder / f"int8-{known.sha256[:16]}.onnx"
 
 
 class _Reader:

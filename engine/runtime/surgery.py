@@ -6,9 +6,8 @@ the sha256 of the original and the version of this module's work, so that it is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,20 +17,20 @@ from numpy.typing import NDArray
 from engine.errors import WeightsError
 from engine.options import Precision
 from engine.runtime import graphs, quantise
-from engine.runtime.files import replacing, sha256_of
+from engine.runtime.files import replacing
 from engine.runtime.graphs import onnx_package
-from engine.runtime.manifest import InputSpec, Weight
-from engine.runtime.providers import CPU, Provider
+from engine.runtime.manifest import Weight
+from engine.runtime.providers import CPU, Provider, load_runtime, reference
 from engine.runtime.quantise import Calibration, Sample
-from engine.runtime.session import Session, TensorSpec
-from engine.runtime.trials import RefusedError, answers, likeness, opened
+from engine.runtime.session import Session
+from engine.runtime.trials import RefusedError, close, opened, same_alone
+from engine.runtime.verdicts import Verdict, once, recorded
 from engine.runtime.weights import WeightStore
 
-VERSION: Final = 2
-BATCH_BOUND: Final = 1e-3  # of the largest answer, or of 1 where all are smaller
+VERSION: Final = 3
 LEAST_PSNR: Final = 40.0  # dB, half against single precision
 _LATENT = 512
-_BATCH, _EMAP = "batch.onnx", "emap.npy"
+_ORIGINAL, _BATCH, _EMAP = "original", "batch.onnx", "emap.npy"
 _HALF, _BATCH_HALF = "fp16.onnx", "batch-fp16.onnx"
 _MADE: Final = {
     _BATCH: "free batch",
@@ -46,20 +45,13 @@ _FREE = "N"
 class Prepared:
     """A graph to open a session on.
 
-    `note` says why it takes no more than one picture at a time, or how near int8 is to fp32.
+    Where it is to be given each picture `alone`, `note` says why; it may say how near int8 is to
+    fp32, too.
     """
 
     path: Path
-    precision: Precision
     note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    """The sha256 of what was made, or "" and the reason why it is not used."""
-
-    sha256: str
-    reason: str = ""
+    alone: bool = False
 
 
 def prepared(
@@ -71,10 +63,11 @@ def prepared(
 ) -> Prepared:
     """The graph of a network with its batch axis free if that can be, at the asked precision.
 
-    A graph of batch 1 is freed where two pictures at once give what each gives alone; else it
-    stays as it is. At "fp16" all weights and arithmetic are of half precision, and inputs and
-    outputs stay float32; a graph that is stored so already is left alone. The tests run on
-    `providers`, the ones that the session will run on. At "int8" it is what `calibrate` made, with
+    A graph of batch 1 is freed where two pictures at once give what each gives alone, else it
+    stays as it is; one that is free as it came must give the same to be run so. At "fp16" all
+    weights and arithmetic are of half precision, and inputs and outputs stay float32; a graph that
+    is stored so already is left alone. The trials run on `providers`, the ones that the session
+    will run on, but that all is set against is no TF32. At "int8" it is what `calibrate` made, with
     the batch axis as it was: that is for CPUs, which have no use for batches.
 
     Raises:
@@ -83,26 +76,32 @@ def prepared(
         WeightsError: at half precision the answers are not finite, or further from those of
             single precision than `LEAST_PSNR` allows; at int8, the processor is another kind.
         RuntimeUnavailable: the graph needs work and the package onnx is not installed, or a
-            provider fails.
+            provider fails (which is not recorded: the next time may be better).
     """
     weight, path = store.weight(name), store.path(name)
     bench = _bench(store, weight)
     if precision == "int8":
         return _calibrated(name, bench)
-    original = Session(path, providers)
-    note = ""
-    if not original.batchable:
-        freed = _once(
-            bench / _BATCH,
-            providers[0].name,
-            lambda scratch: graphs.save(free_batch(graphs.load(path)), scratch),
-            lambda scratch: _same_alone(original, opened(scratch, providers), weight.input),
+    exact, where = reference(providers), _where(providers)
+    original = Session(path, exact)
+    if original.batchable:
+        freed = once(
+            path,
+            _record(bench / _ORIGINAL, where),
+            lambda: same_alone(original, original, weight.input),
         )
-        note = freed.reason and f"{name} runs one picture at a time: {freed.reason}"
+    else:
+        freed = _make(
+            bench / _BATCH,
+            where,
+            lambda scratch: graphs.save(free_batch(graphs.load(path)), scratch),
+            lambda scratch: same_alone(original, opened(scratch, exact), weight.input),
+        )
         path = bench / _BATCH if freed.sha256 else path
     if precision == "fp16":
-        path = _halved(path, original, weight, bench, providers)
-    return Prepared(path, precision, note)
+        path = _halved(path, original, weight, bench, providers, alone=not freed.sha256)
+    note = freed.reason and f"{name} runs one picture at a time: {freed.reason}"
+    return Prepared(path, note, alone=not freed.sha256)
 
 
 def calibrate(
@@ -138,7 +137,7 @@ def emap(store: WeightStore, name: str) -> NDArray[np.float32]:
     """
     weight, path = store.weight(name), store.path(name)
     target = _bench(store, weight) / _EMAP
-    verdict = _once(target, "any", lambda scratch: _write_emap(path, scratch), lambda _: None)
+    verdict = _make(target, "anywhere", lambda scratch: _write_emap(path, scratch), lambda _: None)
     if not verdict.sha256:
         raise WeightsError(f"{name} cannot be used as an inswapper: {verdict.reason}")
     matrix: NDArray[np.float32] = np.load(target)
@@ -146,19 +145,30 @@ def emap(store: WeightStore, name: str) -> NDArray[np.float32]:
 
 
 def made(store: WeightStore, weight: Weight) -> Iterator[tuple[Path, str]]:
-    """What was made of a weight, and what each file is.
+    """What was made of a weight, and what each file is; the int8 graph comes last.
 
     Raises:
         WeightsCorrupt: what `calibrate` made is not as it was written.
         WeightsError: it was made for another kind of processor.
     """
     bench = _bench(store, weight)
-    for file in sorted(bench.glob("*")):
-        if file.name == quantise.FILE and quantise.calibration(bench):
-            _, known = quantise.calibrated(weight.name, bench)
-            yield file, f"int8, {known.psnr:.1f} dB from fp32 on {known.held_out} faces"
-        elif file.name in _MADE:
-            yield file, _MADE[file.name]
+    for name, what in _MADE.items():
+        if (bench / name).is_file():
+            yield bench / name, what
+    if quantise.calibration(bench):
+        file, known = quantise.calibrated(weight.name, bench)
+        yield file, f"int8, {known.psnr:.1f} dB from fp32 on {known.held_out} faces"
+
+
+def refused(store: WeightStore, weight: Weight) -> Iterator[str]:
+    """What could not be made of a weight, where that was tried, and why."""
+    bench = _bench(store, weight)
+    for name, what in {_ORIGINAL: "batches", **_MADE}.items():
+        for record in sorted(bench.glob(f"{name}.*.json")):
+            verdict = recorded(record)
+            if verdict and verdict.reason not in ("", _STORED_SO):
+                where = record.name.removeprefix(f"{name}.").removesuffix(".json")
+                yield f"no {what} ({where}): {verdict.reason}"
 
 
 def free_batch(model: Any) -> Any:
@@ -213,14 +223,20 @@ def _bench(store: WeightStore, weight: Weight) -> Path:
 def _calibrated(name: str, bench: Path) -> Prepared:
     path, known = quantise.calibrated(name, bench)
     note = (
-        f"{name} runs at int8: its answers to {known.held_out} faces that it was not calibrated on "
+        f"{name} runs at int8: its answers to {known.held_out} crops that it was not calibrated on "
         f"are {known.psnr:.1f} dB from those at fp32."
     )
-    return Prepared(path, "int8", note)
+    return Prepared(path, note)
 
 
 def _halved(
-    path: Path, original: Session, weight: Weight, bench: Path, providers: Sequence[Provider]
+    path: Path,
+    original: Session,
+    weight: Weight,
+    bench: Path,
+    providers: Sequence[Provider],
+    *,
+    alone: bool,
 ) -> Path:
     target = bench / (_BATCH_HALF if path.parent == bench else _HALF)
 
@@ -230,12 +246,11 @@ def _halved(
             raise RefusedError(_STORED_SO)
         graphs.save(to_half(model), scratch)
 
-    verdict = _once(
-        target,
-        providers[0].name,
-        make,
-        lambda scratch: _close(original, opened(scratch, providers), weight.input),
-    )
+    def test(scratch: Path) -> None:
+        half = opened(scratch, providers)
+        close(original, half, weight.input, least=LEAST_PSNR, alone=alone)
+
+    verdict = _make(target, _where(providers), make, test)
     if verdict.reason == _STORED_SO:
         return path
     if not verdict.sha256:
@@ -249,39 +264,26 @@ def _halved(
 _STORED_SO: Final = "It is stored at half precision."
 
 
-def _once(
-    target: Path,
-    where: str,
-    make: Callable[[Path], None],
-    test: Callable[[Path], None],
-) -> _Verdict:
-    """What came of making and testing `target`, now or at an earlier time.
+def _where(providers: Sequence[Provider]) -> str:
+    """Where a trial is held: the same file may pass in one place and fail in another."""
+    return f"{providers[0].name}-{load_runtime().__version__}"
 
-    `where` names what it was tested on: the same file may pass on one provider and fail on another.
-    """
-    record = target.with_name(f"{target.name}.{where}.json")
-    known = _known(record)
-    if known and (not known.sha256 or (target.is_file() and sha256_of(target) == known.sha256)):
-        return known
-    try:
+
+def _record(target: Path, where: str) -> Path:
+    return target.with_name(f"{target.name}.{where}.json")
+
+
+def _make(
+    target: Path, where: str, make: Callable[[Path], None], test: Callable[[Path], None]
+) -> Verdict:
+    """What came of making and testing `target`, now or at an earlier time."""
+
+    def trial() -> None:
         with replacing(target) as scratch:
             make(scratch)
             test(scratch)
-            verdict = _Verdict(sha256_of(scratch))
-    except RefusedError as error:
-        verdict = _Verdict("", str(error))
-    with replacing(record) as scratch:
-        scratch.write_text(json.dumps(asdict(verdict)) + "\n", "utf-8")
-    return verdict
 
-
-def _known(record: Path) -> _Verdict | None:
-    """The verdict on file; None where there is none that can be read: then the work is repeated."""
-    try:
-        fields = json.loads(record.read_text("utf-8"))
-        return _Verdict(str(fields["sha256"]), str(fields["reason"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return once(target, _record(target, where), trial)
 
 
 def _write_emap(path: Path, scratch: Path) -> None:
@@ -350,55 +352,3 @@ def _add(graph: Any, node: Any, value: NDArray[Any]) -> str:
     # In front: what stands last in the file is how others find the map of latents.
     graph.initializer.insert(0, onnx_package().numpy_helper.from_array(value, name))
     return name
-
-
-def _same_alone(original: Session, freed: Session, spec: InputSpec) -> None:
-    """Refuses a graph whose answers to two pictures at once differ from those to each alone."""
-    pair = [_probe(original.inputs, spec, seed) for seed in (1, 2)]
-    alone = [original.run(*arrays) for arrays in pair]
-    together = [
-        np.concatenate(both) if both[0].ndim > 1 else both[0] for both in zip(*pair, strict=True)
-    ]
-    found = answers(freed, together)
-    for output, answer, *parts in zip(original.outputs, found, *alone, strict=True):
-        expected = np.concatenate(parts)
-        if answer.shape != expected.shape:
-            raise RefusedError(
-                f"two pictures at once give {output.name} of shape {answer.shape}, not "
-                f"{expected.shape}."
-            )
-        bound = BATCH_BOUND * max(1.0, float(np.abs(expected).max(initial=0)))
-        apart = float(np.abs(answer - expected).max(initial=0))
-        if not apart <= bound:  # NaN included
-            raise RefusedError(
-                f"in two pictures at once, {output.name} differs by {apart:.2g} from what each "
-                f"gives alone (at most {bound:.2g} may be)."
-            )
-
-
-def _close(single: Session, half: Session, spec: InputSpec) -> None:
-    """Refuses a graph of half precision that strays from that of single precision."""
-    likeness(single, half, [_probe(single.inputs, spec, 1)], least=LEAST_PSNR)
-
-
-def _probe(inputs: Sequence[TensorSpec], spec: InputSpec, seed: int) -> list[NDArray[Any]]:
-    """One picture, and what else the graph takes, as the network would be given them."""
-    generator = np.random.default_rng(seed)
-    return [_example(tensor, spec, generator) for tensor in inputs]
-
-
-def _example(tensor: TensorSpec, spec: InputSpec, generator: np.random.Generator) -> NDArray[Any]:
-    # Sides that are free are those of a detector's picture.
-    side = spec.size or 8 * spec.multiple
-    shape = [size or (side if axis else 1) for axis, size in enumerate(tensor.shape)]
-    example: NDArray[Any]
-    if len(shape) == 4:
-        across = (3, 1, 1) if spec.layout == "NCHW" else (3,)
-        mean, std = (np.reshape(triple, across) for triple in (spec.mean, spec.std))
-        example = (generator.uniform(0, 255, shape) - mean) / std
-    elif len(shape) == 2:
-        vectors = generator.normal(size=shape)
-        example = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    else:
-        example = np.full(shape, 0.5)
-    return example.astype(tensor.dtype)

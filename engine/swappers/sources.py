@@ -12,6 +12,7 @@ from engine.errors import WeightsError
 from engine.geometry.affine import fit_similarity
 from engine.geometry.templates import in_pixels, template_named
 from engine.pixels.align import warp_crop
+from engine.runtime.batches import Batches
 from engine.runtime.manifest import InputSpec
 from engine.runtime.session import Session, Tensor
 from engine.values import Embedding, Face, Points, Portrait
@@ -103,12 +104,13 @@ class Converted:
     """ArcFace's answers as another network's, (n, 512), of unit length if `unit`.
 
     The converters were trained on ArcFace's answers as they come, before they are brought to unit
-    length: so the portraits are read anew, and their mean is taken as it is.
+    length: so the portraits are read anew, and their mean is taken as it is. That is done once; the
+    converter is asked for every target whose identity is mixed in, by several threads.
     """
 
     embedder: Session
     crop: Cut
-    converter: Session
+    converter: Batches
     unit: bool
 
     def identity(self, portraits: Sequence[Portrait]) -> Tensor:
@@ -117,9 +119,7 @@ class Converted:
         return mean
 
     def codes(self, identities: Tensor) -> Tensor:
-        step = len(identities) if self.converter.batchable else 1
-        parts = np.split(identities, range(step, len(identities), step))
-        converted = np.concatenate([self.converter.run(part)[0] for part in parts])
+        converted, *_ = self.converter.run(identities)
         return _unit(converted) if self.unit else converted
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 import logging
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -66,8 +69,8 @@ def test_what_is_made_is_near_and_is_what_is_prepared(
     assert (made.samples, made.held_out) == (8, 3)
     assert LEAST_PSNR <= made.psnr < 100
     whole, exact = surgery.prepared(store, NAME, precision="int8"), surgery.prepared(store, NAME)
-    assert whole.precision == "int8"
-    assert "3 faces" in whole.note
+    assert whole.path != exact.path
+    assert "3 crops" in whole.note
     assert f"{made.psnr:.1f} dB" in whole.note
     errors, answers = [], []
     for sample in held_out:
@@ -129,7 +132,33 @@ def test_an_earlier_graph_survives_a_refused_one(
     with pytest.raises(WeightsError, match="dB"):
         surgery.calibrate(store, NAME, samples(8, light=0.05), held_out)
     assert surgery.calibration(store, NAME) == before
-    assert surgery.prepared(store, NAME, precision="int8").precision == "int8"
+    assert f"{before.psnr:.1f} dB" in surgery.prepared(store, NAME, precision="int8").note
+
+
+@pytest.mark.parametrize(
+    ("place", "name"), [(quantise, "quantise"), (quantise, "likeness"), (json, "dumps")]
+)
+def test_an_earlier_graph_survives_what_is_interrupted_anywhere(
+    store: WeightStore,
+    held_out: list[Sample],
+    monkeypatch: pytest.MonkeyPatch,
+    place: ModuleType,
+    name: str,
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    surgery.calibrate(store, NAME, samples(8), held_out)
+    before = surgery.prepared(store, NAME, precision="int8")
+    with monkeypatch.context() as patched:
+        patched.setattr(place, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            surgery.calibrate(store, NAME, samples(8, seed=9), held_out)
+    assert surgery.prepared(store, NAME, precision="int8") == before
+    surgery.calibrate(store, NAME, samples(8, seed=9), held_out)
+    after = surgery.prepared(store, NAME, precision="int8")
+    assert sorted(left(after.path.parent)) == sorted([after.path.name, "int8.json"])
+    assert after != before
 
 
 def test_it_is_made_once_and_a_changed_byte_is_found(
@@ -183,17 +212,20 @@ def test_a_processor_that_cuts_sums_gets_weights_of_7_bits_and_no_others(
 
 
 def test_samples_are_taken_one_by_one(tmp_path: Path, held_out: list[Sample]) -> None:
+    pictures: list[weakref.ref[object]] = []
     alive: list[int] = []
 
     def stream() -> Iterator[Sample]:
         for seed in range(8):
-            alive.append(seed)
-            yield samples(1, seed=seed)[0]
+            picture, latent = samples(1, seed=seed)[0]
+            pictures.append(weakref.ref(picture))
+            alive.append(sum(one() is not None for one in pictures))
+            yield picture, latent
 
     source = save_painter(tmp_path / "painter.onnx")
     made = quantise.calibrate(NAME, source, tmp_path / "made", stream(), held_out)
-    assert alive == list(range(8))
-    assert made.samples == 8
+    assert made.samples == len(alive) == 8
+    assert max(alive) <= 2  # the one that was given last, and the one that is to follow
 
 
 def test_what_samples_raise_is_raised_and_what_the_quantiser_raises_is_told(

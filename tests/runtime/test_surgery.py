@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from engine.errors import RuntimeUnavailable, WeightsError
-from engine.runtime import surgery
-from engine.runtime.session import Session
+from engine.options import Compute, Precision
+from engine.runtime import surgery, trials
+from engine.runtime.providers import CPU, Probe, Provider, choose
+from engine.runtime.session import Session, Tensor
+from engine.runtime.trials import same_alone
 from engine.runtime.weights import WeightStore
 from tests.graphs import save_graph
 from tests.runtime.tiny_models import Signature, save_difference, save_swapper
@@ -35,7 +42,7 @@ def pictures(count: int) -> list[np.ndarray]:
 def test_a_batch_gives_what_each_gives_alone(store: WeightStore, tmp_path: Path) -> None:
     bring(store, save_swapper(tmp_path / f"{NAME}.onnx", weight=0.5))
     made = surgery.prepared(store, NAME)
-    assert (made.precision, made.note) == ("fp32", "")
+    assert (made.note, made.alone) == ("", False)
     session = Session(made.path)
     assert session.batchable
     targets, sources = pictures(3)
@@ -50,16 +57,166 @@ def test_a_graph_that_mixes_its_pictures_stays_at_one(store: WeightStore, tmp_pa
     made = surgery.prepared(store, NAME)
     assert made.path == store.path(NAME)
     assert not Session(made.path).batchable
+    assert made.alone
     assert made.note.startswith(f"{NAME} runs one picture at a time: ")
+
+
+@pytest.mark.parametrize("shape", [[256, 64, 3], [-1, 256, 192]])
+def test_what_a_graph_cannot_do_is_known_from_then_on(
+    store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: list[int]
+) -> None:
+    """The first shape holds no two pictures; in the second, the softmax is over both."""
+    picture = (1, 3, 128, 128)
+    nodes = [
+        node("Reshape", "target inside", "rows"),
+        node("Softmax", "rows", "soft", axis=0),
+        node("Reshape", "soft outside", "output"),
+    ]
+    constants = {"inside": np.array(shape), "outside": np.array([-1, *picture[1:]])}
+    path = tmp_path / f"{NAME}.onnx"
+    bring(
+        store,
+        save_graph(
+            path, nodes, {"target": picture, "source": (1, 512)}, {"output": picture}, constants
+        ),
+    )
+    made = surgery.prepared(store, NAME)
+    assert made.alone
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert surgery.prepared(store, NAME) == made
+    (reason,) = surgery.refused(store, store.weight(NAME))
+    assert reason.startswith(f"no free batch ({CPU.name}-{onnxruntime.__version__}): ")
+
+
+def save_free(path: Path, *nodes: onnx.NodeProto, rows: int | str = "N") -> Path:
+    """A graph of inswapper's signature whose batch is free; `nodes` make `output` of `target`."""
+    constants = {
+        "emap": np.eye(512, dtype=np.float32),
+        "zero": np.zeros((), np.float32),
+        "first": np.array([0]),
+    }
+    picture = ("N", 3, 128, 128)
+    inputs = {"target": picture, "source": ("N", 512)}
+    return save_graph(path, nodes, inputs, {"output": (rows, *picture[1:])}, constants)
+
+
+def node(kind: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
+    return onnx.helper.make_node(kind, inputs.split(), [output], **attributes)
 
 
 def test_a_graph_whose_batch_is_free_is_left_alone(
     store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signature = Signature({"data": ("N", 3, 96, 96)}, {"fc1": (1, 3)})
-    bring(store, signature.save(tmp_path / "genderage.onnx"))
+    bring(store, save_free(tmp_path / f"{NAME}.onnx", node("Neg", "target", "output")))
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert surgery.prepared(store, "genderage").path == store.path("genderage")
+    assert surgery.prepared(store, NAME) == surgery.Prepared(store.path(NAME))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("rows", [1, "N"])
+def test_a_graph_whose_batch_is_free_is_held_to_what_it_gives_alone(
+    store: WeightStore, tmp_path: Path, rows: int | str, precision: Precision
+) -> None:
+    mean = node("ReduceSum", "target first", "sum", keepdims=1)
+    last = node("Identity", "sum", "output")
+    if rows == "N":
+        last = node("Add", "target sum", "output")
+    bring(store, save_free(tmp_path / f"{NAME}.onnx", mean, last, rows=rows))
+    made = surgery.prepared(store, NAME, precision=precision)
+    assert made.alone
+    assert made.note.startswith(f"{NAME} runs one picture at a time: ")
+    assert made == surgery.prepared(store, NAME, precision=precision)
+    (reason,) = surgery.refused(store, store.weight(NAME))
+    assert reason.startswith("no batches (")
+
+
+def test_half_precision_is_held_to_more_than_one_picture(
+    store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixing = [
+        node("Mul", "target zero", "nothing"),
+        node("ReduceMean", "target", "mean", keepdims=1, axes=[0]),
+        node("Add", "nothing mean", "output"),
+    ]
+    mixed = onnx.load(str(save_free(tmp_path / "mixed.onnx", *mixing)))
+    monkeypatch.setattr(surgery, "to_half", lambda _: mixed)
+    bring(store, save_free(tmp_path / f"{NAME}.onnx", node("Identity", "target", "output")))
+    assert not surgery.prepared(store, NAME).alone
+    with pytest.raises(WeightsError, match=r"cannot run at fp16 .*: output is .* dB"):
+        surgery.prepared(store, NAME, precision="fp16")
+    (reason,) = surgery.refused(store, store.weight(NAME))
+    assert reason.startswith("no fp16 (")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_provider_that_fails_once_is_no_verdict(
+    store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: Precision
+) -> None:
+    def short(session: Session, *arrays: Tensor) -> list[Tensor]:
+        if session.path != store.path(NAME):
+            raise RuntimeUnavailable("The card's memory is full.")
+        return run(session, *arrays)
+
+    run = Session.run
+    bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
+    with monkeypatch.context() as crowded:
+        crowded.setattr(Session, "run", short)
+        if precision == "fp32":
+            meanwhile = surgery.prepared(store, NAME)
+            assert meanwhile.path == store.path(NAME)
+            assert "one picture at a time: two at once did not run this time" in meanwhile.note
+        else:
+            with pytest.raises(RuntimeUnavailable, match="is full"):
+                surgery.prepared(store, NAME, precision=precision)
+    made = surgery.prepared(store, NAME, precision=precision)
+    assert Session(made.path).batchable
+    assert list(surgery.refused(store, store.weight(NAME))) == []
+
+
+def test_a_verdict_is_of_one_provider_and_one_build(
+    store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = 0
+
+    def counted(*arguments: Any) -> None:
+        nonlocal trials
+        trials += 1
+        same_alone(*arguments)
+
+    monkeypatch.setattr(surgery, "same_alone", counted)
+    nodes = [node("ReduceMean", "target", "output", axes=[0])]
+    bring(store, save_free(tmp_path / f"{NAME}.onnx", *nodes, rows=1))
+    for version, expected in (("1.0", 1), ("1.0", 1), ("1.1", 2), ("1.0", 2)):
+        monkeypatch.setattr(
+            surgery, "load_runtime", lambda version=version: SimpleNamespace(__version__=version)
+        )
+        assert surgery.prepared(store, NAME).alone
+        assert trials == expected
+
+
+def test_what_a_half_is_measured_by_is_not_rounded_more_than_fp32(
+    store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: dict[str, Sequence[Provider]] = {}
+
+    class OnCpu(Session):
+        """Remembers where it was to run."""
+
+        def __init__(self, path: Path, providers: Sequence[Provider]) -> None:
+            opened[path.name.removeprefix(".").partition(".onnx")[0]] = providers
+            super().__init__(path)
+
+    for room in (surgery, trials):
+        monkeypatch.setattr(room, "Session", OnCpu)
+    asked = choose(Compute("tensorrt", "fp16"), probe=lambda one: Probe(one.name, works=True))
+    bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
+    surgery.prepared(store, NAME, precision="fp16", providers=asked)
+    assert opened.pop("batch-fp16") == asked
+    assert sorted(opened) == ["batch", NAME]
+    for providers in opened.values():
+        options = {name: value for one in providers for name, value in one.options}
+        assert [one.name for one in providers] == [one.name for one in asked]
+        assert (options["use_tf32"], options["trt_fp16_enable"]) == ("0", "0")
 
 
 def test_half_precision_is_close_and_its_ends_are_single(
@@ -67,7 +224,6 @@ def test_half_precision_is_close_and_its_ends_are_single(
 ) -> None:
     bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
     whole, half = surgery.prepared(store, NAME), surgery.prepared(store, NAME, precision="fp16")
-    assert half.precision == "fp16"
     assert Session(half.path).batchable
     types = {one.name: one.data_type for one in onnx.load(str(half.path)).graph.initializer}
     assert types["scale"] == onnx.TensorProto.FLOAT16

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.faces.identity import alignment_points
+from engine.runtime.batches import SIZES, Batches
 from engine.runtime.session import Session
 from engine.runtime.weights import WeightStore
 from engine.swappers.sources import EMBEDDER, Converted, Cut, Latent, embedding, mixed
@@ -69,8 +70,11 @@ def test_converters_of_any_batch_give_each_identity_its_own(
     crop = Cut(packs.network(EMBEDDER).input, alignment_points)
     embedder = Session(packs.path(EMBEDDER))
     one, free = (
-        Converted(embedder, crop, Session(stand_ins.converter(tmp_path / name, batch=batch)), unit)
-        for name, batch in (("one.onnx", 1), ("free.onnx", "N"))
+        Converted(embedder, crop, Batches(Session(graph), sizes), unit)
+        for graph, sizes in (
+            (stand_ins.converter(tmp_path / "one.onnx", batch=1), (1,)),
+            (stand_ins.converter(tmp_path / "free.onnx", batch="N"), SIZES),
+        )
     )
     rows = vectors(3)
     wanted = 2 * rows + stand_ins.LEAN
