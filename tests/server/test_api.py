@@ -271,7 +271,7 @@ def test_too_many_pixels_and_too_long_a_video(opened: Open, media: Media, tmp_pa
         answer = house.call(**{**media.call, "source_image": huge})
         assert (answer.status_code, "100000 x 100000" in answer.json()["error"]) == (413, True)
         for name in LISTS:
-            answer = house.call(**media.call, **{name: [media.picture, huge]})
+            answer = house.call("v2", **media.call, **{name: [media.picture, huge]})
             assert answer.status_code == 413
             assert f"{name}-1 has 100000 x 100000" in answer.json()["error"]
         long = data_uri(make_clip(tmp_path / "long.mp4", frames=3, fps=1), "video/mp4")
@@ -307,7 +307,7 @@ def test_a_file_of_a_media_root_is_taken(opened: Open, media: Media) -> None:
             assert answer.content == (media.folder / "clip.mp4").read_bytes()
         assert house.call(source_image="face.png", target="none.mp4").status_code == 400
         for name in LISTS:
-            answer = house.call(**media.call, **{name: ["face.png", media.picture]})
+            answer = house.call("v2", **media.call, **{name: ["face.png", media.picture]})
             job = house.store.get(answer.json()["request_id"])
             first, second = map(Path, job.request["parameters"][name])
             assert first == media.folder / "face.png"
