@@ -9,12 +9,12 @@ import pytest
 
 from engine import doctor
 from engine.doctor import Finding, encoders, healthy, one_build, python
-from engine.errors import WeightsCorrupt
+from engine.errors import WeightsCorrupt, WeightsError
 from engine.runtime import processor
 from engine.runtime.distributions import Distribution, installed
 from engine.runtime.surgery import calibrate, prepared
 from engine.runtime.weights import WeightStore
-from tests.runtime.painters import samples, save_painter
+from tests.runtime.painters import samples, save_painter, save_restorer
 from tests.runtime.tiny_models import save_swapper
 
 CPU = Distribution("onnxruntime", "1.31.1")
@@ -120,6 +120,41 @@ def test_it_shows_how_near_int8_graphs_are_and_finds_spoiled_ones(
     path.write_bytes(path.read_bytes()[:-1])
     finding = next(one for one in doctor.examine() if path.name in one.detail)
     assert (finding.state, "weights calibrate" in finding.detail) == ("broken", True)
+
+
+def test_one_spoiled_graph_hides_no_other_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    store = WeightStore()
+    store.import_path(save_painter(tmp_path / "inswapper_128.onnx"))
+    store.import_path(save_restorer(tmp_path / "gfpgan_1.4.onnx"))
+    calibrate(store, "inswapper_128", samples(8), samples(2, seed=1))
+    for name in ("inswapper_128", "gfpgan_1.4"):
+        prepared(store, name)
+    path = prepared(store, "inswapper_128", precision="int8").path
+    path.write_bytes(path.read_bytes()[:-1])
+    found = [(finding.subject, finding.state) for finding in doctor.surgery()]
+    assert sorted(found) == [
+        ("Imports", "ok"),
+        ("Prepared gfpgan_1.4", "ok"),
+        ("Prepared inswapper_128", "broken"),
+        ("Prepared inswapper_128", "ok"),
+    ]
+
+
+def test_it_says_what_could_not_be_prepared_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    store = WeightStore()
+    store.import_path(save_swapper(tmp_path / "inswapper_128.onnx", weight=1e5))
+    with pytest.raises(WeightsError, match="fp16"):
+        prepared(store, "inswapper_128", precision="fp16")
+    _, refused, made = doctor.surgery()
+    assert (refused.subject, refused.state) == ("Prepared inswapper_128", "note")
+    assert refused.detail.startswith("no free batch at fp16 (CPUExecutionProvider-")
+    assert made.detail.startswith("batch.onnx, ")
 
 
 def test_it_says_what_the_device_auto_means() -> None:

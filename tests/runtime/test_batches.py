@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import NodeProto, helper
 
+from engine.errors import RuntimeUnavailable
 from engine.runtime.batches import SIZES, Batches, batches
 from engine.runtime.providers import CUDA_NAME
 from engine.runtime.session import Session, Tensor
@@ -95,6 +97,25 @@ def test_a_card_is_given_fewer_of_large_pictures(tmp_path: Path, side: int, most
     assert Batches(session).most == 1
     session.provider = CUDA_NAME
     assert Batches(session).most == most
+
+
+@pytest.mark.parametrize(
+    ("node", "shape"),
+    [
+        (helper.make_node("ReduceMean", ["rows"], ["answer"], axes=[0]), (1, 2)),
+        (helper.make_node("ReduceMean", ["rows"], ["answer"], keepdims=0), ()),
+        (helper.make_node("Concat", ["rows", "rows"], ["answer"], axis=0), (8, 2)),
+    ],
+    ids=["one for all", "a number", "two to each"],
+)
+def test_answers_that_are_not_one_to_each_row_are_refused(
+    tmp_path: Path, node: NodeProto, shape: tuple[int, ...]
+) -> None:
+    declared: Sequence[int | str] = ("M", *shape[1:]) if shape else ()
+    path = save_graph(tmp_path / "odd.onnx", [node], {"rows": ("N", 2)}, {"answer": declared}, {})
+    told = rf"odd\.onnx .*batch of 4.* answer is of shape {re.escape(str(shape))}"
+    with pytest.raises(RuntimeUnavailable, match=told):
+        Batches(Session(path), SIZES).run(np.ones((4, 2), np.float32))
 
 
 def test_threads_that_share_a_session_take_turns(tmp_path: Path) -> None:

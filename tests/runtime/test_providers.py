@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from engine.errors import ParameterError, RuntimeUnavailable
-from engine.options import Compute, Precision
+from engine.options import Compute, Device, Precision
 from engine.runtime.distributions import RUNTIMES, Distribution, installed
 from engine.runtime.providers import (
     CPU,
@@ -22,6 +22,8 @@ from engine.runtime.providers import (
     preload,
     probe,
     probe_provider,
+    reference,
+    single,
 )
 
 
@@ -83,6 +85,17 @@ def test_tensorrt_is_asked_for_by_name_and_falls_back_on_cuda_alone(
     with pytest.raises(RuntimeUnavailable, match="device tensorrt cannot be used: Tensorrt"):
         choose(Compute("tensorrt"), probe=only_cuda)
     assert choose(Compute("auto"), probe=only_cuda) == (CUDA, CPU)
+
+
+@pytest.mark.parametrize("device", ["tensorrt", "cuda:1", "cpu"])
+def test_what_is_not_to_be_halved_has_the_same_providers(device: Device) -> None:
+    half, whole = (choose(Compute(device, one), probe=works) for one in ("fp16", "fp32"))
+    assert single(half) == whole
+    for asked, exact in zip(whole, reference(half), strict=True):
+        before, after = dict(asked.options), dict(exact.options)
+        assert (exact.name, before.keys()) == (asked.name, after.keys())
+        assert "1" not in (after.get("use_tf32"), after.get("trt_fp16_enable"))
+        assert {name for name in before if before[name] != after[name]} <= {"use_tf32"}
 
 
 def test_int8_is_for_the_cpu() -> None:
