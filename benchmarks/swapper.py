@@ -3,7 +3,9 @@
 The network has inswapper_128's architecture with random weights: 138 million parameters, 349 GFLOP
 a face. Its rate is set against its arithmetic and against plain matrix products on the same device.
 Around it: one 1080p frame with one face is aligned, split into phases, joined, masked and pasted,
-with a network that answers at once. Writes benchmarks/results/swapper.{json,md}.
+with a network that answers at once. What IO binding could save is told by a network that does
+nothing, called with arrays and with what is where the network is. Writes
+benchmarks/results/swapper.{json,md}.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ BOOSTS = (128, 256, 512, 1024)
 GOALS = {128: 11.0, 256: 10.0, 512: 20.3, 1024: 60.7}  # ms, a third of FaceFusion's
 CHAIN = 16  # matrix products in a row
 HELD_OUT = 4
+CALLS = ((1, 128), (16, 128), (1, 512), (16, 512))  # pictures, and their side
 
 
 @dataclass
@@ -270,6 +273,46 @@ def around(choices: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield row
 
 
+def binding(choices: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Milliseconds of a call that computes next to nothing, by arrays and bound to the device.
+
+    The difference is the most that IO binding could save: both ways' copies, and the call's own
+    work.
+    """
+    chosen = providers.choose(Compute(choices.device))
+    place = "cpu" if chosen[0] == providers.CPU else "cuda"
+    graph = Graph()
+    graph.nodes.append(helper.make_node("Neg", ["pixels"], ["negative"]))
+    free = ["N", 3, "H", "W"]
+    OUT.mkdir(parents=True, exist_ok=True)
+    path = OUT / "swapper-negative.onnx"
+    onnx.save(graph.model({"pixels": free}, {"negative": free}), path)
+    runtime = providers.load_runtime()
+    session = runtime.InferenceSession(
+        str(path), providers=[(one.name, dict(one.options)) for one in chosen]
+    )
+    for count, side in CALLS:
+        pictures = np.random.default_rng(side).random((count, 3, side, side), np.float32)
+        bound = session.io_binding()
+        there = runtime.OrtValue.ortvalue_from_numpy(pictures, place, 0)
+        bound.bind_ortvalue_input("pixels", there)
+        answer = runtime.OrtValue.ortvalue_from_shape_and_type(pictures.shape, np.float32, place, 0)
+        bound.bind_ortvalue_output("negative", answer)
+        by_arrays = partial(session.run, None, {"pixels": pictures})
+        by_binding = partial(session.run_with_iobinding, bound)
+        pairs = [[seconds(call, 1) for call in (by_arrays, by_binding)] for _ in range(50)]
+        arrays, bindings = (1000 * statistics.median(times) for times in zip(*pairs, strict=True))
+        row = {
+            "provider": chosen[0].name,
+            "pictures": count,
+            "side": side,
+            "milliseconds": arrays,
+            "milliseconds_bound": bindings,
+        }
+        print(row, flush=True)
+        yield row
+
+
 def scene() -> tuple[Frame, Any]:
     """A 1080p frame of 4:2:0, and the one face in it."""
     import people  # noqa: PLC0415 - found through kit's path
@@ -327,6 +370,30 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"| {row['boost']} | {row['milliseconds']:.1f} | {row['goal']:.0f} |"
         for row in result["around"]
     ]
+    lines += [
+        "",
+        (
+            "A call of a network that computes next to nothing, with arrays and with IO binding; "
+            "the difference is the most that binding could save. The engine calls with arrays."
+        ),
+        "",
+        "| provider | pictures | ms a call | ms bound |",
+        "| --- | --- | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row['provider'].removesuffix('ExecutionProvider')} | {row['pictures']} of "
+        f"{row['side']} x {row['side']} | {row['milliseconds']:.3f} "
+        f"| {row['milliseconds_bound']:.3f} |"
+        for row in result["binding"]
+    ]
+    if all(row["provider"] == providers.CPU_NAME for row in result["binding"]):
+        lines += [
+            "",
+            (
+                "What a card's transfers cost is open: `benchmarks/swapper.py --device cuda` "
+                "measures it the same way."
+            ),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -347,6 +414,7 @@ def main() -> None:
     result = {
         "machine": kit.machine(),
         "around": list(around(choices)),
+        "binding": list(binding(choices)),
         "network": [] if choices.no_network else list(network_rates(choices)),
         "int8": whole_numbers(choices) if "int8" in choices.precision else None,
     }
