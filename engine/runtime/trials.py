@@ -17,7 +17,9 @@ from engine.runtime.session import Session, Tensor, TensorSpec
 
 _Inputs: TypeAlias = Sequence[NDArray[Any]]  # of a graph, in its order
 
-BATCH_BOUND: Final = 1e-3  # of the largest answer, or of 1 where all are smaller
+# Of the largest answer, or of 1 where all are smaller: half precision rounds otherwise in another
+# batch, and pictures that know of each other differ by far more.
+BATCH_BOUND: Final = 1e-2
 _EQUAL = 200.0  # dB, of answers that do not differ
 
 
