@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,10 @@ from pathlib import Path
 import pytest
 
 import engine
+from tests import without_network
+from tests.footage import STRANGER, asset, write_clip
+
+ON_TEST_MACHINES = ("CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY")
 
 PACKAGE = Path(engine.__file__).parent
 NETWORK = {
@@ -92,3 +98,38 @@ def test_every_module_imports_with_the_network_forbidden() -> None:
         [sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def held(*arguments: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a module as a program that the kernel ends if it makes an internet socket."""
+    # Libraries that keep quiet on machines that test are to be seen as users see them.
+    told = {name: value for name, value in os.environ.items() if name not in ON_TEST_MACHINES}
+    folders = {"HOME": home, "XDG_CACHE_HOME": home / "cache", "XDG_DATA_HOME": home / "data"}
+    return subprocess.run(
+        [sys.executable, without_network.__file__, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**told, **{name: str(path) for name, path in folders.items()}},
+    )
+
+
+@pytest.mark.skipif(not without_network.SUPPORTED, reason="the kernel cannot be asked here")
+def test_what_makes_a_socket_is_ended(tmp_path: Path) -> None:
+    command = "import socket; print('here', flush=True); socket.socket()"
+    done = held("timeit", "-n1", "-r1", command, home=tmp_path)
+    assert (done.stdout, done.returncode) == ("here\n", -signal.SIGSYS)
+
+
+@pytest.mark.skipif(not without_network.SUPPORTED, reason="the kernel cannot be asked here")
+def test_a_whole_swap_makes_no_socket_and_leaves_nobody_a_report(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "two people.mkv", range(0, 200, 40))
+    result = tmp_path / "result.mkv"
+    done = held(
+        *("engine", "swap", asset(STRANGER), clip, "-o", result, "--face-selector-mode", "many"),
+        home=tmp_path / "home",
+    )
+    assert done.returncode == 0, done.stderr
+    assert result.exists()
+    # ONNX Runtime collects what it reports in the user's cache.
+    assert not [path for path in tmp_path.rglob("*") if "microsoft" in path.name.lower()]

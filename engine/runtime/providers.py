@@ -122,6 +122,8 @@ def load_runtime(runtimes: Iterable[Distribution] | None = None) -> ModuleType:
         ) from error
     # What its log would say is said by our errors.
     onnxruntime.set_default_logger_severity(_FATAL_ONLY)
+    # Where the caller loaded it before us, it may report already; from here on, it does not.
+    onnxruntime.disable_telemetry_events()
     module: ModuleType = onnxruntime
     return module
 
