@@ -82,6 +82,23 @@ class Analysers:
             marker=self._marker(options),
         )
 
+    def names(
+        self, wanted: Iterable[Need], options: AnalysisOptions
+    ) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The networks that find and read faces for what is wanted, by the parameters that choose.
+
+        Raises as `analyser` does.
+        """
+        wanted = frozenset(wanted)
+        yield "detector", (self._pick("detector", options.detector, DETECTORS),)
+        chosen = () if options.landmarker == AUTO else (options.landmarker,)
+        meshes = chosen if options.landmarker in MESHES else MESHES
+        yield "landmarker", tuple(dict.fromkeys((*chosen, *meshes)))
+        if "embedding" in wanted:
+            yield "embedder", (self._embedder_name(options),)
+        for need in sorted(wanted - {"embedding"}):
+            yield need, (self._reader_name(need),)
+
     def embedder(self, options: AnalysisOptions) -> Embedder:
         """The embedder of the options' name; raises as `analyser` does."""
         name = self._embedder_name(options)
@@ -123,10 +140,9 @@ class Analysers:
     def _readers(self, wanted: Collection[Need]) -> Iterator[AttributeReader]:
         """A reader for each network that tells something wanted best."""
         by_network: dict[str, list[Need]] = {}
-        for need, names in _READERS.items():
+        for need in _READERS:
             if need in wanted:
-                best = next((name for name in names if self.store.has(name)), names[-1])
-                by_network.setdefault(best, []).append(need)
+                by_network.setdefault(self._reader_name(need), []).append(need)
         for name, fields in by_network.items():
             yield Only(self._reader(name), fields)
 
@@ -137,6 +153,10 @@ class Analysers:
         if name == "genderage":
             return GenderAge(session, self._input(name))
         return AgeGender(age=session) if name == "age" else AgeGender(gender=session)
+
+    def _reader_name(self, need: Need) -> str:
+        names = _READERS[need]
+        return next((name for name in names if self.store.has(name)), names[-1])
 
     def _input(self, name: str) -> InputSpec:
         return self.store.weight(name).input

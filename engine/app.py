@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -221,15 +222,28 @@ class Engine:
         embedder = networks.arcface() if arcface else None
         if drawing.needs_target_embedding:
             _require_arcface(analysis)
+        wanted = needs(rule) | frame_needs(rule)
+        readers = dict(networks.analysers.names(wanted, analysis))
+        if arcface:
+            asked = readers.get("embedder", ())
+            readers["embedder"] = tuple(dict.fromkeys((*asked, EMBEDDER)))
         return Tools(
             swapper=drawing.swapper,
             choice=drawing.choice,
             limiters=drawing.limiters,
             enhancer=drawing.enhancer,
             networks=drawing.networks,
+            readers=readers,
+            weights=self._networks.sha256(
+                (
+                    *chain.from_iterable(readers.values()),
+                    *drawing.networks.values(),
+                    drawing.choice.name,
+                )
+            ),
             sides=drawing.sides,
             at_once=drawing.at_once,
-            notes=(*drawing.notes, *_unused_memory(compute, networks.name)),
+            notes=(*drawing.notes, *_of_no_use(compute, networks.name)),
             device=networks.name,
             portraits=networks.analyser(
                 (), analysis, embedder if drawing.needs_embedding else None
@@ -298,6 +312,11 @@ class _Networks:
                 session = Session(made.path, chosen, threads=self._threads)
                 self._graphs[key] = Graph(Batches(session, (1,) if made.alone else None), made.note)
             return self._graphs[key]
+
+    def sha256(self, names: Iterable[str]) -> dict[str, str]:
+        """The sha256 of those of the names that are networks' and not a swapper without any."""
+        known = {weight.name: weight.sha256 for weight in self.store.weights()}
+        return {name: known[name] for name in names if name in known}
 
     def clear(self) -> None:
         with self._lock:
@@ -374,7 +393,9 @@ def _require_network(compute: Compute, drawing: Drawing) -> None:
         )
 
 
-def _unused_memory(compute: Compute, device: Device) -> Iterator[str]:
+def _of_no_use(compute: Compute, device: Device) -> Iterator[str]:
+    if compute.precision == "fp16" and device == "cpu":
+        yield "precision fp16 is no faster here: the CPU computes in fp32."
     if compute.vram is not None and device == "cpu":
         yield f"vram has no effect: the device {compute.device} is the CPU here."
 

@@ -89,6 +89,8 @@ class Drawers:
         """
         if isinstance(asked, str):
             choice = self.choice(asked, options.pixel_boost)
+            if choice.name == MeshWarp.name and not options.exact_boost:
+                choice = self.choice(asked, None)
         else:
             choice = Choice(asked.name, "the caller brought it")
         names = dict(self._names(options))
@@ -111,6 +113,7 @@ class Drawers:
         if "enhance" in names:
             enhancer = self._restorer(names["enhance"], graphs["enhance"], options.enhance)
         several = bool(options.extra_sources)
+        sides = _sides(neural, options)
         return Drawing(
             swapper=swapper,
             choice=choice,
@@ -122,9 +125,11 @@ class Drawers:
             needs_embedding=neural is not None
             and (neural.needs_embedding or (neural.averages and several)),
             needs_target_embedding=neural is not None and neural.needs_target_embedding,
-            sides=_sides(neural, options.pixel_boost),
+            sides=sides,
             at_once=_TOGETHER if any(graph.batches.most > 1 for graph in graphs.values()) else 1,
             notes=(
+                *self._why(asked, choice),
+                *_other_boost(choice.name, sides, options),
                 *(graph.note for graph in graphs.values() if graph.note),
                 *_unused_fidelity(enhancer, options.enhance),
             ),
@@ -260,6 +265,13 @@ class Drawers:
         self._require(f"The {role} {asked}", asked)
         return asked
 
+    def _why(self, asked: str | Swapper[Any], choice: Choice) -> Iterator[str]:
+        """Why the embedded swapper was taken where others were brought in."""
+        if asked == AUTO and choice.name == MeshWarp.name:
+            brought = [one.name for one in self._installable("swapper") if self.store.has(one.name)]
+            if brought:
+                yield f"swapper is {choice.name}: {choice.reason}."
+
     def _require(self, what: str, name: str) -> None:
         missing = self.store.missing(name)
         if missing:
@@ -295,17 +307,30 @@ def _restorer_feed(restorer: Restorer) -> Feed:
     )
 
 
-def _sides(neural: NeuralSwapper | None, pixel_boost: int | None) -> tuple[int, ...]:
+def _sides(neural: NeuralSwapper | None, options: SwapOptions) -> tuple[int, ...]:
     """The sides that crops may have.
 
     Raises:
         ParameterError: The network cannot do the one that is asked for.
     """
-    if pixel_boost is None:
-        return tuple(side for side in PIXEL_BOOSTS if neural is None or can_do(side, neural.side))
-    if neural is not None:
-        neural.require_size(pixel_boost)
-    return (pixel_boost,)
+    able = tuple(side for side in PIXEL_BOOSTS if neural is None or can_do(side, neural.side))
+    boost = options.pixel_boost
+    if boost is None:
+        return able
+    if neural is not None and boost not in able:
+        if options.exact_boost:
+            neural.require_size(boost)
+        boost = next(side for side in able if side > boost)
+    return (boost,)
+
+
+def _other_boost(name: str, sides: tuple[int, ...], options: SwapOptions) -> Iterator[str]:
+    boost = options.pixel_boost
+    if boost is not None and boost not in sides:
+        yield (
+            f"pixel_boost is {sides[0]}x{sides[0]}, as none was asked for and {name} cannot do "
+            f"{boost}x{boost}."
+        )
 
 
 def _unused_fidelity(restorer: Restorer | None, options: EnhanceOptions) -> Iterator[str]:

@@ -135,6 +135,7 @@ class SwapOptions:
     limits: LimitOptions = field(default_factory=LimitOptions)
     enhance: EnhanceOptions = field(default_factory=EnhanceOptions)
     pixel_boost: int | None = 384  # side of the crop in pixels; None is what each face is worth
+    exact_boost: bool = False  # whether a swapper that cannot do it may not take its next larger
     extra_sources: tuple[Path, ...] = ()  # more pictures of the person who is put in
     source_weight: float = 1.0  # from 0, the target's identity, over 1, the source's, to beyond it
     overwrite: bool = False

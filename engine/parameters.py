@@ -177,7 +177,8 @@ class SwapParameters(BaseModel):
     )
     pixel_boost: PixelBoost = Field(
         "384x384",
-        description="Resolution the face is swapped at; auto is what each face's size is worth.",
+        description="Resolution the face is swapped at; auto is what each face's size is worth. "
+        "Where none is given and the swapper cannot do the default, its next larger one is.",
     )
 
     # This engine's own.
@@ -368,6 +369,7 @@ class SwapParameters(BaseModel):
             pixel_boost=(
                 None if self.pixel_boost == "auto" else int(self.pixel_boost.partition("x")[0])
             ),
+            exact_boost="pixel_boost" in self.model_fields_set,
             extra_sources=tuple(map(Path, self.extra_source_image)),
             source_weight=self.source_weight,
             overwrite=self.overwrite,

@@ -291,6 +291,52 @@ def test_the_best_of_none_is_refused(
         engine.swap(SOURCE, still, tmp_path / "no.png", **QUICK, **settings)
 
 
+def test_a_boost_that_nobody_asked_for_is_that_of_the_swapper(still: Path, tmp_path: Path) -> None:
+    stand_ins.identity(tmp_path / "hyperswap_1a_256.onnx")
+    stand_ins.embedder(tmp_path / "w600k_r50.onnx")
+    store = WeightStore(user_folder=tmp_path / "weights")
+    store.import_path(tmp_path)
+    result = tmp_path / "result.png"
+    note = "pixel_boost is 512x512, as none was asked for and hyperswap_1a_256 cannot do 384x384."
+    with Engine(device="cpu", weights=store) as engine:
+        for swapper in ("auto", "hyperswap_1a_256"):
+            report = engine.swap(SOURCE, still, result, swapper=swapper, overwrite=True, **QUICK)
+            assert report.swapper.name == "hyperswap_1a_256"
+            assert note in report.notes
+        settings = {**QUICK, "pixel_boost": "384x384", "overwrite": True}
+        report = engine.swap(SOURCE, still, result, **settings)
+        assert report.swapper.name == "mesh"
+        assert any(note.startswith("swapper is mesh: none of those") for note in report.notes)
+        with pytest.raises(ParameterError, match="384x384"):
+            engine.swap(SOURCE, still, result, swapper="hyperswap_1a_256", **settings)
+
+
+def test_the_report_names_every_network_and_the_bytes_of_it(
+    warm: Engine, packs: WeightStore, still: Path, tmp_path: Path
+) -> None:
+    report = warm.swap(
+        SOURCE,
+        still,
+        tmp_path / "result.png",
+        enhance="codeformer",
+        precision="fp16",
+        pixel_boost="128x128",
+        embedder="sface",
+        content_check=False,
+        face_selector_gender="female",
+    )
+    assert report.readers == {
+        "detector": ("yunet",),
+        "landmarker": ("face_mesh_478", "face_mesh"),
+        "embedder": ("sface", "w600k_r50"),
+        "gender": ("gender",),
+    }
+    used = {*report.readers["landmarker"], *report.readers["embedder"], "yunet", "gender"}
+    assert report.weights.keys() == {*used, "codeformer", "inswapper_128"}
+    assert report.weights["inswapper_128"] == packs.weight("inswapper_128").sha256
+    assert "precision fp16 is no faster here: the CPU computes in fp32." in report.notes
+
+
 def test_each_face_may_be_swapped_at_what_it_is_worth(
     warm: Engine, still: Path, tmp_path: Path
 ) -> None:

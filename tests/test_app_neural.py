@@ -108,7 +108,14 @@ def test_what_cannot_do_the_pixel_boost_is_passed_over_or_refused(
         Engine(device="cpu", weights=store) as engine,
         pytest.raises(ParameterError, match=r"384x384.*hyperswap_1a_256.*512x512"),
     ):
-        engine.swap(SOURCE, still, tmp_path / "no.png", swapper="hyperswap_1a_256", **QUICK)
+        engine.swap(
+            SOURCE,
+            still,
+            tmp_path / "no.png",
+            swapper="hyperswap_1a_256",
+            pixel_boost="384x384",
+            **QUICK,
+        )
     assert not (tmp_path / "no.png").exists()
 
 

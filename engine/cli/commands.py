@@ -382,13 +382,15 @@ def swap(
         ),
     ] = "1",
     pixel_boost: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help=f"Resolution the face is swapped at: {_words(_SIDES)} (what its size is worth).",
+            help=f"Resolution the face is swapped at: {_words(_SIDES)} (what its size is worth). "
+            "By default 384x384, or the next larger one that the swapper can do.",
+            show_default=False,
             metavar="SIZE",
             rich_help_panel=HOW,
         ),
-    ] = "384x384",
+    ] = None,
     swapper: Annotated[
         str,
         typer.Option(
@@ -569,7 +571,7 @@ def swap(
                 reference_image=reference_image or [],
                 extra_source_image=extra_source_image or [],
                 source_weight=_number(source_weight),
-                pixel_boost=pixel_boost,
+                **({} if pixel_boost is None else {"pixel_boost": pixel_boost}),
                 swapper=swapper,
                 device=device,
                 precision=precision,

@@ -72,8 +72,10 @@ class Tools:
     them. `calibration` is that of the references' and the frames' embedder. `classifier` is None
     where the content check is off.
 
-    `networks` names what works on faces besides the swapper, `sides` are the crops' sides that may
-    be taken, `at_once` is how many frames are swapped together, and `notes` tell of the networks.
+    `networks` names what works on faces besides the swapper, `readers` what finds and reads them,
+    both by parameter; `weights` holds the sha256 of the networks among all of these. `sides` are
+    the crops' sides that may be taken, `at_once` is how many frames are swapped together, and
+    `notes` tell of the networks.
     """
 
     swapper: Swapper[Any]
@@ -81,6 +83,8 @@ class Tools:
     limiters: tuple[Limiter, ...]
     enhancer: Enhancer | None
     networks: Mapping[str, str]
+    readers: Mapping[str, tuple[str, ...]]
+    weights: Mapping[str, str]
     sides: tuple[int, ...]
     at_once: int
     notes: tuple[str, ...]
@@ -125,7 +129,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         ),
     )
     _check_kind(request, info)
-    sources = Sources.read(request, tools)
+    portraits, sources = read_sources(request, tools)
     target_check = _check(tools.classifier, request.target)
     if target_check is not None and info.kind == "video":
         target_check.preview(
@@ -138,9 +142,11 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
             )
         )
     known = known_faces(request, tools.references)
+    source = tools.swapper.prepare(portraits)
+    del portraits  # pictures, which are not to be held while all frames go by
     swap = FaceSwap(
         tools.swapper,
-        sources.prepared,
+        source,
         tools.limiters,
         options.limits.match_colour,
         tools.enhancer,
@@ -183,6 +189,8 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         stage_seconds=StageSeconds(**run.watch.seconds),
         swapper=tools.choice,
         networks=tools.networks,
+        readers=tools.readers,
+        weights=tools.weights,
         device=tools.device,
         selection=Selection(
             mode=rule.mode,
@@ -210,43 +218,37 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sources:
-    """The person to put in, as the swapper has prepared them, and what is to be said of them."""
+    """What is to be said of the pictures of the person to put in."""
 
-    prepared: Any
     score: float | None  # the content check's highest, if it ran
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
-    @classmethod
-    def read(cls, request: Request, tools: Tools) -> Sources:
-        """The source's largest face and, if the swapper averages, those of the extra pictures.
 
-        Raises:
-            MediaError: A picture cannot be read.
-            NoFaceFound: A picture shows none.
-            ContentBlocked: The content check refused a picture.
-            WeightsError: The swapper needs another embedding than the faces have.
-        """
-        given = [("source_image", request.source)]
-        if tools.swapper.averages:
-            given += (("extra_source_image", path) for path in request.options.extra_sources)
-        scores: list[float] = []
-        portraits: list[Portrait] = []
-        notes: list[str] = []
-        for field, path in given:
-            picture = read_image(path)
-            check = _check(tools.classifier, path)
-            if check is not None:
-                scores.append(check.look(picture))
-            face, several = largest_face(picture, tools.portraits, field, path)
-            portraits.append(portrait_of(path.stem, picture, face))
-            notes += (*_moving(path), *several)
-        return cls(
-            tools.swapper.prepare(portraits),
-            max(scores, default=None),
-            tuple(notes),
-            tuple(_strangers(portraits, given)),
-        )
+def read_sources(request: Request, tools: Tools) -> tuple[list[Portrait], Sources]:
+    """The source's largest face and, if the swapper averages, those of the extra pictures.
+
+    Raises:
+        MediaError: A picture cannot be read.
+        NoFaceFound: A picture shows none.
+        ContentBlocked: The content check refused a picture.
+    """
+    given = [("source_image", request.source)]
+    if tools.swapper.averages:
+        given += (("extra_source_image", path) for path in request.options.extra_sources)
+    scores: list[float] = []
+    portraits: list[Portrait] = []
+    notes: list[str] = []
+    for field, path in given:
+        picture = read_image(path)
+        check = _check(tools.classifier, path)
+        if check is not None:
+            scores.append(check.look(picture))
+        face, several = largest_face(picture, tools.portraits, field, path)
+        portraits.append(portrait_of(path.stem, picture, face))
+        notes += (*_moving(path), *several)
+    warnings = tuple(_strangers(portraits, given))
+    return portraits, Sources(max(scores, default=None), tuple(notes), warnings)
 
 
 def _strangers(portraits: Sequence[Portrait], given: Sequence[tuple[str, Path]]) -> Iterator[str]:

@@ -71,7 +71,8 @@ class SwapReport:
 
     `faces_faded` counts the chosen faces that the output shows as they were: the swapper faded out
     there, or hands cover them. They are not among `faces_swapped`. `networks` names what worked on
-    the swapped faces besides the swapper, by the parameter that asked for it.
+    the swapped faces besides the swapper, by the parameter that asked for it; `readers` names what
+    found faces and read them. `weights` holds the sha256 of these files and the swapper's.
     """
 
     output: Path
@@ -85,6 +86,8 @@ class SwapReport:
     stage_seconds: StageSeconds
     swapper: Choice
     networks: Mapping[str, str]
+    readers: Mapping[str, tuple[str, ...]]
+    weights: Mapping[str, str]
     device: str
     selection: Selection
     content: Content
