@@ -72,6 +72,7 @@ _LIMITS = LimitOptions()
 _ENHANCE = EnhanceOptions()
 _SWAP = SwapOptions()
 _MOST_PICTURES = 16  # in a list of pictures of one person
+_MOUTH: Final[frozenset[FaceRegion]] = frozenset({"mouth", "upper-lip", "lower-lip"})
 _CLOCK = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?)")
 
 
@@ -215,7 +216,7 @@ class SwapParameters(BaseModel):
     vram: Annotated[
         float | None,
         Field(gt=0, allow_inf_nan=False),
-        Allowed("GiB above 0, as a number, or null for no limit"),
+        Allowed("GiB above 0, as a number, or left out for no limit"),
     ] = Field(None, description="Memory of the card that one network may take, in GiB.")
     detector: Annotated[str, Field(min_length=1), Allowed('"auto" or the name of a detector')] = (
         Field(
@@ -233,7 +234,7 @@ class SwapParameters(BaseModel):
         str, Field(min_length=1), Allowed('"auto" or the name of a landmark network')
     ] = Field(_ANALYSIS.landmarker, description="What faces are aligned by; auto takes the mesh.")
     enhance: Annotated[
-        str | None, Field(min_length=1), Allowed('"auto", the name of a restorer, or null')
+        str | None, Field(min_length=1), Allowed('"auto", the name of a restorer, or left out')
     ] = Field(
         _ENHANCE.enhancer,
         description="What draws swapped faces anew; auto takes the best that is installed, null "
@@ -247,7 +248,7 @@ class SwapParameters(BaseModel):
         description="How closely codeformer keeps to the swapped face; 0 is its own idea of it.",
     )
     occluder: Annotated[
-        str | None, Field(min_length=1), Allowed('"auto", the name of an occluder, or null')
+        str | None, Field(min_length=1), Allowed('"auto", the name of an occluder, or left out')
     ] = Field(
         _LIMITS.occluder,
         description="What finds things before the face, which stay; auto takes the best that is "
@@ -256,7 +257,10 @@ class SwapParameters(BaseModel):
     face_region: Annotated[
         tuple[FaceRegion, ...],
         BeforeValidator(_listed, json_schema_input_type=FaceRegion | list[FaceRegion]),
-        Allowed(f"of {', '.join(get_args(FaceRegion))} one or a list"),
+        Allowed(
+            f"one or more of {', '.join(get_args(FaceRegion))}; on the command line, repeat the "
+            "option for each"
+        ),
     ] = Field((), description="The only parts of the face to swap, instead of all of it.")
     parser: Annotated[str, Field(min_length=1), Allowed('"auto" or the name of a face parser')] = (
         Field(
@@ -283,15 +287,15 @@ class SwapParameters(BaseModel):
         )
     )
     video_codec: Annotated[
-        str | None, Field(min_length=1), Allowed("the name of a video encoder or null")
+        str | None, Field(min_length=1), Allowed("the name of a video encoder, or left out")
     ] = Field(None, description="Video encoder; null takes what fits the target.")
     crf: Annotated[
         float | None,
         Field(ge=0, le=63, allow_inf_nan=False),
-        Allowed("a number from 0 (best) to 63, or null"),
+        Allowed("a number from 0 (best) to 63, or left out"),
     ] = Field(None, description="Constant quality of the encoder; less is better and larger.")
     preset: Annotated[
-        str | None, Field(min_length=1), Allowed("one of the encoder's presets or null")
+        str | None, Field(min_length=1), Allowed("one of the encoder's presets, or left out")
     ] = Field(None, description="The encoder's trade of speed for size.")
     start: Seconds | None = Field(None, description="Where in the target to begin.")
     end: Seconds | None = Field(None, description="Where in the target to stop, exclusive.")
@@ -323,6 +327,11 @@ class SwapParameters(BaseModel):
             problems.append(
                 f"precision is int8 and device is {self.device}; "
                 "allowed: int8 with the device auto or cpu, as it is made for the CPU."
+            )
+        if self.keep_mouth and self.face_region and _MOUTH.issuperset(self.face_region):
+            problems.append(
+                f"keep_mouth is true and face_region is {', '.join(self.face_region)}, which "
+                "leaves nothing to swap; allowed: one of the two, or another region beside."
             )
         if problems:
             raise ValueError(" ".join(problems))

@@ -345,8 +345,22 @@ def test_int8_is_for_the_cpu() -> None:
 def test_regions_may_be_one_or_a_list() -> None:
     assert parse({"face_region": "nose"}).options().limits.regions == ("nose",)
     assert parse({"face_region": ["nose", "skin"]}).options().limits.regions == ("nose", "skin")
-    with pytest.raises(ParameterError, match=r"face_region is 'ear'; allowed: of skin, .*a list"):
+    with pytest.raises(ParameterError, match=r"'ear'; allowed: one or more of skin, .*repeat"):
         parse({"face_region": ["nose", "ear"]})
+
+
+@pytest.mark.parametrize("regions", ["mouth", ["upper-lip", "lower-lip"]])
+def test_a_mouth_is_not_both_kept_and_all_that_is_swapped(regions: str | list[str]) -> None:
+    with pytest.raises(ParameterError, match="keep_mouth is true and face_region is "):
+        parse({"keep_mouth": True, "face_region": regions})
+    parse({"face_region": regions})
+    parse({"keep_mouth": True})
+    parse({"keep_mouth": True, "face_region": ["skin", "mouth"]})
+
+
+@pytest.mark.parametrize("name", SwapParameters.model_fields)
+def test_what_is_allowed_can_be_said_on_a_command_line_too(name: str) -> None:
+    assert "or null" not in allowed(name)
 
 
 def test_pixel_boost_may_be_left_to_each_face() -> None:

@@ -196,11 +196,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(arguments, prog_name=NAME, standalone_mode=False)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
-        path = context.command_path if context else NAME
+        line = sys.argv[1:] if arguments is None else arguments
+        path = context.command_path if context else _command_path(line)
         message = error.format_message().rstrip(".")
         typer.echo(f"error: {message}. See {path} --help.", err=True)
         return error.exit_code
     return code if isinstance(code, int) else 0
+
+
+def _command_path(arguments: Sequence[str]) -> str:
+    """The command that a line calls, where the error does not know it."""
+    command: object = typer.main.get_command(app)
+    path = [NAME]
+    for word in arguments:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        path.append(word)
+    return " ".join(path)
 
 
 @contextmanager

@@ -72,6 +72,9 @@ def test_a_bare_command_shows_its_help(
         (["swap", "a.png"], "Missing argument 'target'. See faceswap-engine swap --help."),
         (["swap", "a.png", "b.mp4"], "Missing option '--output'"),
         (["swap", "a", "b", "-o", "c", "--pixel-bost", "1"], "--pixel-boost"),
+        (["swap", "a", "b", "--occluder"], "an argument. See faceswap-engine swap --help."),
+        (["weights", "export", "--overwrite=1"], "See faceswap-engine weights export --help."),
+        (["--version=1"], "See faceswap-engine --help."),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence_and_code_2(
