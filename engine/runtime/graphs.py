@@ -21,8 +21,8 @@ def onnx_package() -> ModuleType:
         import onnx  # noqa: PLC0415 - only surgery needs it, and only the first time
     except ImportError as error:
         raise RuntimeUnavailable(
-            "An imported network must be prepared once, and that needs the package onnx; run "
-            "`pip install 'faceswap-engine[packs]'`."
+            "Networks are prepared once for batches on a card and for the precisions fp16 and "
+            "int8, and that needs the package onnx; run `pip install 'faceswap-engine[packs]'`."
         ) from error
     module: ModuleType = onnx
     return module

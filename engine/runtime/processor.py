@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.runtime.protobuf import FLOAT, INT8, INT32, UINT8, one_operator
 from engine.runtime.providers import CPU, load_runtime
-from engine.runtime.tiny import FLOAT, INT8, INT32, UINT8, one_operator
 
 _DEPTH = 64
 _SIDE = 512

@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 from engine.errors import ParameterError, RuntimeUnavailable
 from engine.options import Compute
 from engine.runtime.distributions import RUNTIMES, Distribution, installed
-from engine.runtime.tiny import FLOAT, one_operator
+from engine.runtime.protobuf import FLOAT, one_operator
 
 CPU_NAME: Final = "CPUExecutionProvider"
 CUDA_NAME: Final = "CUDAExecutionProvider"

@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import WeightsCorrupt
+from engine.runtime.latents import read_emap
 from engine.runtime.manifest import Network, TensorPattern
+from engine.runtime.protobuf import is_model
 from engine.runtime.session import TensorSpec, read_signature
+
+
+class UnrecognisedError(WeightsCorrupt):
+    """A file is a whole network, and not known to be one of those that are used here."""
 
 
 def recognise(
@@ -18,45 +24,71 @@ def recognise(
     A graph may give more than a row tells of, if none fits better.
 
     Raises:
-        WeightsCorrupt: ONNX Runtime cannot read it, no network fits, or several do and the name
-            does not tell them apart.
+        WeightsCorrupt: it is cut short or no ONNX file, ONNX Runtime cannot load it, or it lacks
+            the map of latents that is stored in networks of its kind.
+        UnrecognisedError: no network fits, or several do and the name does not tell them apart.
     """
-    inputs, outputs = read_signature(path)
-    names = tuple(spec.name for spec in outputs)
+    if not is_model(path):
+        raise WeightsCorrupt(
+            f"{called} is cut short, or no ONNX file, zip or bundle; copy it again."
+        )
+    inputs, outputs = read_signature(path, called)
+    network = _known(networks, inputs, outputs, called=called, sha256=sha256)
+    if network.source is not None and network.source.kind == "latent":
+        read_emap(path, called)
+    return network, tuple(spec.name for spec in outputs)
+
+
+def _known(
+    networks: Sequence[Network],
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    *,
+    called: str,
+    sha256: str,
+) -> Network:
     for network in networks:
         if sha256 in network.sha256:
-            return network, names
-    taking = [network for network in networks if _fits(network.inputs, inputs)]
+            return network
+    taking = [network for network in networks if _fits(network.inputs, inputs, given=True)]
     fitting = [network for network in taking if _fits(network.outputs, outputs)] or [
         network for network in taking if _fits(network.outputs, outputs, more=True)
     ]
-    if len(fitting) == 1:
-        return fitting[0], names
     if not fitting:
-        raise WeightsCorrupt(
+        raise UnrecognisedError(
             f"{called} is none of the networks known here: it takes {_describe(inputs)} and gives "
-            f"{_describe(outputs)}."
+            f"{_describe(outputs)}. weights/packs.toml lists those that can be imported."
         )
     stem = Path(called).stem.lower()
     named = [network for network in fitting if stem in network.stems]
-    if len(named) == 1:
-        return named[0], names
+    if len(fitting) == 1 or len(named) == 1:
+        return (named or fitting)[0]
     published = ", ".join(f"{network.stems[0]}.onnx" for network in fitting)
-    raise WeightsCorrupt(
+    raise UnrecognisedError(
         f"{called} could be any of several networks of the same shape; name it as it was "
         f"published ({published}) and import it again."
     )
 
 
 def _fits(
-    patterns: Sequence[TensorPattern], specs: Sequence[TensorSpec], *, more: bool = False
+    patterns: Sequence[TensorPattern],
+    specs: Sequence[TensorSpec],
+    *,
+    given: bool = False,
+    more: bool = False,
 ) -> bool:
-    """Whether each pattern has a tensor of its own, and, unless `more` may be, each is taken."""
+    """Whether each pattern has a tensor of its own, and, unless `more` may be, each is taken.
+
+    What is `given` to a network has one dimension more than its pattern at most, the batch; what
+    comes of it may have others.
+    """
     if not patterns:
         return more or not specs
     first, *rest = patterns
     return any(
-        _matches(first, spec) and _fits(rest, [*specs[:index], *specs[index + 1 :]], more=more)
+        _matches(first, spec)
+        and (not given or len(spec.shape) - len(first.shape) <= 1)
+        and _fits(rest, [*specs[:index], *specs[index + 1 :]], given=given, more=more)
         for index, spec in enumerate(specs)
     )
 

@@ -108,8 +108,12 @@ class Session:
         return outputs
 
 
-def read_signature(path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+def read_signature(
+    path: Path, called: str = ""
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """The inputs and outputs of a graph, read without preparing it to run.
+
+    `called` is the file's name to its user, where that is not its path.
 
     Raises:
         WeightsCorrupt: ONNX Runtime cannot read the file as a graph.
@@ -122,7 +126,10 @@ def read_signature(path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec
     try:
         session = runtime.InferenceSession(str(path), options, providers=[CPU.name])
     except Exception as error:
-        raise WeightsCorrupt(f"ONNX Runtime cannot load {path}: {error}") from error
+        raise WeightsCorrupt(
+            f"ONNX Runtime {runtime.__version__} cannot load {called or path}: "
+            f"{' '.join(str(error).split())} Bring a good copy of it, or update ONNX Runtime."
+        ) from error
     inputs = tuple(_spec(value) for value in session.get_inputs())
     return inputs, tuple(_spec(value) for value in session.get_outputs())
 

@@ -1,4 +1,4 @@
-"""Graphs made fit for the work: a free batch axis, fewer bits, and inswapper's map of latents.
+"""Graphs made fit for the work: a free batch axis, fewer bits.
 
 What is made is tested against the original before it is used, and kept in the user's folder under
 the sha256 of the original and the version of this module's work, so that it is made once.
@@ -19,6 +19,7 @@ from engine.options import Precision
 from engine.runtime import graphs, quantise
 from engine.runtime.files import replacing
 from engine.runtime.graphs import onnx_package
+from engine.runtime.latents import read_emap
 from engine.runtime.manifest import Weight
 from engine.runtime.providers import CPU, Provider, load_runtime, reference
 from engine.runtime.quantise import Calibration, Sample
@@ -29,14 +30,12 @@ from engine.runtime.weights import WeightStore
 
 VERSION: Final = 3
 LEAST_PSNR: Final = 40.0  # dB, half against single precision
-_LATENT = 512
-_ORIGINAL, _BATCH, _EMAP = "original", "batch.onnx", "emap.npy"
+_ORIGINAL, _BATCH = "original", "batch.onnx"
 _HALF, _BATCH_HALF = "fp16.onnx", "batch-fp16.onnx"
 _MADE: Final = {
     _BATCH: "free batch",
     _HALF: "fp16",
     _BATCH_HALF: "free batch at fp16",
-    _EMAP: "map of latents",
 }
 _FREE = "N"
 
@@ -128,20 +127,11 @@ def calibration(store: WeightStore, name: str) -> Calibration | None:
 def emap(store: WeightStore, name: str) -> NDArray[np.float32]:
     """The (512, 512) matrix that an embedding is multiplied with to become inswapper's latent.
 
-    It is the last initializer of that shape in the file as it was imported.
-
     Raises:
         WeightsMissing, WeightsCorrupt: as `WeightStore.path` does.
-        WeightsError: the graph holds no such matrix.
-        RuntimeUnavailable: it was not read before, and the package onnx is not installed.
+        WeightsCorrupt: the graph holds no such matrix.
     """
-    weight, path = store.weight(name), store.path(name)
-    target = _bench(store, weight) / _EMAP
-    verdict = _make(target, "anywhere", lambda scratch: _write_emap(path, scratch), lambda _: None)
-    if not verdict.sha256:
-        raise WeightsError(f"{name} cannot be used as an inswapper: {verdict.reason}")
-    matrix: NDArray[np.float32] = np.load(target)
-    return matrix
+    return read_emap(store.path(name), name)
 
 
 def made(store: WeightStore, weight: Weight) -> Iterator[tuple[Path, str]]:
@@ -284,19 +274,6 @@ def _make(
             test(scratch)
 
     return once(target, _record(target, where), trial)
-
-
-def _write_emap(path: Path, scratch: Path) -> None:
-    found = [
-        initializer
-        for initializer in graphs.load(path).graph.initializer
-        if list(initializer.dims) == [_LATENT, _LATENT]
-    ]
-    if not found:
-        raise RefusedError(f"{path.name} holds no matrix of {_LATENT} x {_LATENT}.")
-    matrix = onnx_package().numpy_helper.to_array(found[-1]).astype(np.float32)
-    with scratch.open("wb") as file:
-        np.save(file, matrix)
 
 
 def _constants(graph: Any) -> Iterator[tuple[str, NDArray[np.int64]]]:

@@ -19,7 +19,7 @@ from engine.runtime.session import Session, Tensor
 from engine.runtime.trials import same_alone
 from engine.runtime.weights import WeightStore
 from tests.graphs import save_graph
-from tests.runtime.tiny_models import Signature, save_difference, save_swapper
+from tests.runtime.tiny_models import save_difference, save_swapper
 
 NAME = "inswapper_128"
 RNG = np.random.default_rng(5)
@@ -72,7 +72,11 @@ def test_what_a_graph_cannot_do_is_known_from_then_on(
         node("Softmax", "rows", "soft", axis=0),
         node("Reshape", "soft outside", "output"),
     ]
-    constants = {"inside": np.array(shape), "outside": np.array([-1, *picture[1:]])}
+    constants = {
+        "emap": np.eye(512, dtype=np.float32),
+        "inside": np.array(shape),
+        "outside": np.array([-1, *picture[1:]]),
+    }
     path = tmp_path / f"{NAME}.onnx"
     bring(
         store,
@@ -276,11 +280,9 @@ def test_work_is_done_once_and_again_where_it_was_spoiled(
 ) -> None:
     bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
     made = surgery.prepared(store, NAME, precision="fp16")
-    matrix = surgery.emap(store, NAME)
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "onnx", None)
         assert surgery.prepared(store, NAME, precision="fp16") == made
-        np.testing.assert_array_equal(surgery.emap(store, NAME), matrix)
     content = bytearray(made.path.read_bytes())
     content[len(content) // 2] ^= 1
     made.path.write_bytes(content)
@@ -294,9 +296,17 @@ def test_without_onnx_it_says_what_to_install(
 ) -> None:
     bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
     monkeypatch.setitem(sys.modules, "onnx", None)
-    for work in (surgery.prepared, surgery.emap):
-        with pytest.raises(RuntimeUnavailable, match=r"faceswap-engine\[packs\]"):
-            work(store, NAME)
+    with pytest.raises(RuntimeUnavailable, match=r"batches.*fp16.*faceswap-engine\[packs\]"):
+        surgery.prepared(store, NAME)
+
+
+def test_the_map_of_latents_needs_no_onnx_and_no_file(
+    store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    np.testing.assert_array_equal(surgery.emap(store, NAME), 2 * np.eye(512))
+    assert not (store.user_folder / "prepared").exists()
 
 
 def test_the_map_of_latents_is_the_originals_last_of_its_shape(
@@ -309,15 +319,6 @@ def test_the_map_of_latents_is_the_originals_last_of_its_shape(
     # Others find it last in what surgery made, too.
     model = onnx.load(str(surgery.prepared(store, NAME).path))
     assert model.graph.initializer[-1].name == "emap"
-
-
-def test_a_graph_without_a_map_is_told(store: WeightStore, tmp_path: Path) -> None:
-    signature = Signature(
-        {"target": (1, 3, 128, 128), "source": (1, 512)}, {"output": (1, 3, 128, 128)}
-    )
-    bring(store, signature.save(tmp_path / f"{NAME}.onnx"))
-    with pytest.raises(WeightsError, match=r"holds no matrix of 512 x 512"):
-        surgery.emap(store, NAME)
 
 
 def test_a_constant_that_is_listed_and_shared_is_no_hindrance_to_half_precision(

@@ -9,6 +9,7 @@ import sys
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from engine.runtime.weights import RECORD, VARIABLE, WeightStore, embedded_folde
 from tests.runtime.tiny_models import Signature
 
 INSWAPPER = Signature(
-    {"target": (1, 3, 128, 128), "source": (1, 512)}, {"output": (1, 3, 128, 128)}
+    {"target": (1, 3, 128, 128), "source": (1, 512)}, {"output": (1, 3, 128, 128)}, with_emap=True
 )
 ARCFACE = Signature({"input.1": ("N", 3, 112, 112)}, {"683": (1, 512)})
 LANDMARKS_106 = Signature({"data": ("N", 3, 192, 192)}, {"fc1": (1, 212)})
@@ -233,6 +234,37 @@ def test_an_unknown_network_is_told_by_its_shapes(store: WeightStore, tmp_path: 
     assert not store.user_folder.exists()
 
 
+def test_a_picture_is_no_row_of_numbers(store: WeightStore, tmp_path: Path) -> None:
+    """Of (1, 3, 512, 512), the last dimension is that of a converter's input."""
+    path = RESTORER.save(tmp_path / "crossface_ghost.onnx")
+    with pytest.raises(WeightsCorrupt, match=r"any of several .*gfpgan_1\.4\.onnx") as told:
+        store.import_path(path)
+    assert str(told.value).count("crossface") == 1
+
+
+def test_an_inswapper_without_its_map_is_refused(store: WeightStore, tmp_path: Path) -> None:
+    path = replace(INSWAPPER, with_emap=False).save(tmp_path / "inswapper_128.onnx")
+    with pytest.raises(WeightsCorrupt, match=r"inswapper_128\.onnx holds no matrix of 512 x 512"):
+        store.import_path(path)
+    assert not store.has("inswapper_128")
+
+
+@pytest.mark.parametrize("kept", [0, 0.5, 0.99])
+def test_a_file_that_is_cut_short_is_told(store: WeightStore, tmp_path: Path, kept: float) -> None:
+    whole = INSWAPPER.save(tmp_path / "inswapper_128.onnx")
+    bundle = tmp_path / "all.bundle"
+    store.import_path(whole)
+    store.export(bundle)
+    packed = tmp_path / "all.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(whole)
+    for path in (whole, bundle, packed):
+        content = path.read_bytes()
+        path.write_bytes(content[: int(kept * len(content))])
+        with pytest.raises(WeightsCorrupt, match=rf"^{path.name} is cut short, or no ONNX file, "):
+            store.import_path(path)
+
+
 def test_nothing_to_import_is_told(store: WeightStore, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -242,7 +274,7 @@ def test_nothing_to_import_is_told(store: WeightStore, tmp_path: Path) -> None:
         store.import_path(tmp_path / "nobody")
     with pytest.raises(WeightsMissing, match="no ONNX file in"):
         store.import_path(empty)
-    with pytest.raises(WeightsCorrupt, match=r"text\.onnx"):
+    with pytest.raises(WeightsCorrupt, match=r"^text\.onnx is cut short"):
         store.import_path(text)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from tests.graphs import Shape, save_graph
@@ -14,20 +16,25 @@ from tests.graphs import Shape, save_graph
 
 @dataclass(frozen=True)
 class Signature:
-    """The inputs and outputs of a network, by name and shape."""
+    """The inputs and outputs of a network by name and shape, and whether it has inswapper's map."""
 
     inputs: Mapping[str, Shape]
     outputs: Mapping[str, Sequence[int]]
+    with_emap: bool = False
 
     def save(self, path: Path, value: float = 0.0) -> Path:
         """A network that ignores its inputs and answers `value` everywhere."""
-        sizes = {f"{name}_shape": np.array(shape, np.int64) for name, shape in self.outputs.items()}
+        constants: dict[str, NDArray[Any]] = {
+            f"{name}_shape": np.array(shape, np.int64) for name, shape in self.outputs.items()
+        }
+        if self.with_emap:
+            constants["emap"] = np.eye(512, dtype=np.float32)
         fill = numpy_helper.from_array(np.array([value], np.float32))
         nodes = [
             helper.make_node("ConstantOfShape", [f"{name}_shape"], [name], value=fill)
             for name in self.outputs
         ]
-        return save_graph(path, nodes, self.inputs, self.outputs, sizes)
+        return save_graph(path, nodes, self.inputs, self.outputs, constants)
 
 
 def save_difference(path: Path, shape: Shape = ("N", 2)) -> Path:
