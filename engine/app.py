@@ -67,6 +67,10 @@ class Engine:
         weights: where the networks' files are; None takes the embedded and the imported ones.
         threads: how many cores to use; None takes all that this process may.
 
+    Raises:
+        ParameterError: `swapper` is neither a name nor a swapper, or `threads` no whole number
+            from 1.
+
     A context manager; `close` drops the networks. Several threads may share it.
     """
 
@@ -82,6 +86,11 @@ class Engine:
         if threads is not None and not (whole and threads >= 1):
             raise ParameterError(
                 f"threads is {threads!r}; allowed: a whole number from 1, or None."
+            )
+        if not isinstance(swapper, str | Swapper):
+            raise ParameterError(
+                f"swapper is {swapper!r}; allowed: {AUTO!r}, the name of a swapper, or an object "
+                "that satisfies engine.swappers.contract.Swapper."
             )
         self._device: Device = device
         self._swapper = swapper
@@ -388,8 +397,8 @@ def _require_network(compute: Compute, drawing: Drawing) -> None:
     if compute.precision != Compute().precision and not drawing.takes_precision:
         raise ParameterError(
             f"precision is {compute.precision!r}, but the swapper {drawing.choice.name} has no "
-            f"network to run at it; allowed: {Compute().precision}, or the name of a swapper with "
-            "a network."
+            f"network to run at it; allowed: {Compute().precision}, or any with a swapper or an "
+            "enhance that is a network."
         )
 
 
@@ -417,9 +426,13 @@ def _path(field: str, location: Location) -> Path:
     """A location as a path.
 
     Raises:
-        ParameterError: It is a URI: nothing here reaches a network.
+        ParameterError: It is no path, or a URI: nothing here reaches a network.
     """
-    text = os.fspath(location)
+    text = os.fspath(location) if isinstance(location, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise ParameterError(
+            f"{field} is {location!r:.80}; allowed: the path of a file, as a str or a Path."
+        )
     if _URI.match(text):
         raise ParameterError(
             f"{field} is {text[:80]!r}, and this engine reads and writes files only, with no "

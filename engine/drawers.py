@@ -211,13 +211,17 @@ class Drawers:
 
     def _names(self, options: SwapOptions) -> Iterator[tuple[str, str]]:
         """The networks besides the swapper, by the parameters that ask for them."""
-        limits, enhancer = options.limits, options.enhance.enhancer
-        if limits.occluder is not None:
-            yield "occluder", self._named("occluder", limits.occluder, "occluder")
-        if limits.regions:
-            yield "parser", self._named("parser", limits.parser, "parser")
-        if enhancer is not None and options.enhance.blend > 0:
-            yield "enhance", self._named("enhance", enhancer, "restorer")
+        limits, enhance = options.limits, options.enhance
+        asked: tuple[tuple[str, str | None, Role, bool], ...] = (
+            ("occluder", limits.occluder, "occluder", True),
+            ("parser", limits.parser, "parser", limits.regions != ()),
+            ("enhance", enhance.enhancer, "restorer", enhance.blend > 0),
+        )
+        for field, name, role, of_use in asked:
+            if name is not None:
+                self._require_known(field, name, role)
+                if of_use:
+                    yield field, self._named(field, name, role)
 
     def _graph(self, field: str, name: str) -> Graph:
         return self.graph(name) if field == "enhance" else self.exact(name)
@@ -249,21 +253,25 @@ class Drawers:
         )
 
     def _named(self, field: str, asked: str, role: Role) -> str:
-        """The network of a role that is meant by a name, or by "auto"."""
+        """The network of a role that is meant by a known name, or by "auto"."""
+        if asked != AUTO:
+            self._require(f"The {role} {asked}", asked)
+            return asked
         known = [network.name for network in self._installable(role)]
-        if asked == AUTO:
-            found = next((name for name in known if self.store.has(name)), None)
-            if found is None:
-                raise WeightsMissing(
-                    f"{field} is auto, but none of {', '.join(known)} is installed; bring one in "
-                    "with `faceswap-engine weights import PATH`."
-                )
-            return found
-        if asked not in known:
-            allowed = ", ".join((AUTO, *known))
-            raise ParameterError(f"{field} is {asked!r}; allowed: {allowed}.")
-        self._require(f"The {role} {asked}", asked)
-        return asked
+        found = next((name for name in known if self.store.has(name)), None)
+        if found is None:
+            # Who limits the regions need not have heard of parsers.
+            why = "face_region needs a parser; " if field == "parser" else ""
+            raise WeightsMissing(
+                f"{why}{field} is auto, but none of {', '.join(known)} is installed; bring one in "
+                "with `faceswap-engine weights import PATH`."
+            )
+        return found
+
+    def _require_known(self, field: str, asked: str, role: Role) -> None:
+        names = (AUTO, *(network.name for network in self._installable(role)))
+        if asked not in names:
+            raise ParameterError(f"{field} is {asked!r}; allowed: {', '.join(names)}.")
 
     def _why(self, asked: str | Swapper[Any], choice: Choice) -> Iterator[str]:
         """Why the embedded swapper was taken where others were brought in."""
@@ -274,11 +282,17 @@ class Drawers:
 
     def _require(self, what: str, name: str) -> None:
         missing = self.store.missing(name)
-        if missing:
-            raise WeightsMissing(
-                f"{what} needs {', '.join(missing)}, which is not installed; bring it in with "
-                "`faceswap-engine weights import PATH`."
-            )
+        if not missing:
+            return
+        needed = " and ".join(one for one in missing if one != name)
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        if name not in missing:
+            said = f"{what} needs {needed}, which {are} not installed"
+        elif needed:
+            said = f"{what}, and {needed} that it needs, {are} not installed"
+        else:
+            said = f"{what} {are} not installed"
+        raise WeightsMissing(f"{said}; bring {them} in with `faceswap-engine weights import PATH`.")
 
     def _installable(self, role: Role) -> list[Network]:
         """The best first."""

@@ -566,6 +566,20 @@ def test_threads_are_a_whole_number_from_one(threads: Any) -> None:
         Engine(threads=threads)
 
 
+@pytest.mark.parametrize("swapper", [3, None, object(), Path("mesh")])
+def test_what_is_no_swapper_is_refused_at_once(swapper: Any) -> None:
+    with pytest.raises(ParameterError, match=r"^swapper is .*; allowed: 'auto', the name of a"):
+        Engine(swapper=swapper)
+
+
+@pytest.mark.parametrize("field", ["source_image", "target", "output"])
+@pytest.mark.parametrize("given", [b"x.png", 3, None])
+def test_what_is_no_path_is_refused(warm: Engine, still: Path, field: str, given: Any) -> None:
+    paths: dict[str, Any] = {"source_image": SOURCE, "target": still, "output": "x.png"}
+    with pytest.raises(ParameterError, match=rf"^{field} is {given!r}; allowed: the path of a fil"):
+        warm.swap(**{**paths, field: given})
+
+
 def test_a_closed_engine_loads_anew(still: Path, output: Path) -> None:
     one = Engine(device="cpu")
     for _ in range(2):

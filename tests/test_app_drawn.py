@@ -197,16 +197,26 @@ def test_what_is_restored_is_said_in_the_output(warm: Engine, still: Path, tmp_p
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
-        ({"enhance": "gpen_bfr_512"}, WeightsMissing, "restorer gpen_bfr_512 needs gpen_bfr_512"),
+        (
+            {"enhance": "gpen_bfr_512"},
+            WeightsMissing,
+            "restorer gpen_bfr_512 is not installed; bring it",
+        ),
         ({"enhance": "gfpgan"}, ParameterError, r"enhance is 'gfpgan'; allowed: auto, gfpgan_1\.4"),
-        ({"occluder": "xseg_1"}, WeightsMissing, "occluder xseg_1 needs xseg_1"),
+        ({"occluder": "xseg_1"}, WeightsMissing, "occluder xseg_1 is not installed; bring it"),
         ({"occluder": "gfpgan_1.4"}, ParameterError, r"occluder is .*; allowed: auto, xseg_1"),
         (
             {"face_region": "nose", "parser": "bisenet_resnet_18"},
             WeightsMissing,
-            "parser bisenet_resnet_18 needs",
+            "parser bisenet_resnet_18 is not installed; bring it",
         ),
-        ({"precision": "fp16", "swapper": "mesh"}, ParameterError, "the swapper mesh has no"),
+        ({"parser": "bisenet"}, ParameterError, "parser is 'bisenet'; allowed: auto, bisenet_re"),
+        ({"enhance": "gfpgan", "enhance_blend": 0}, ParameterError, "enhance is 'gfpgan'; allow"),
+        (
+            {"precision": "fp16", "swapper": "mesh"},
+            ParameterError,
+            "mesh has no .*: fp32, or any with a swapper",
+        ),
     ],
 )
 def test_networks_that_are_not_there_are_refused_by_name(
@@ -276,7 +286,10 @@ def test_masks_of_networks_leave_of_a_swap_what_they_both_show(
     ("settings", "words"),
     [
         ({"occluder": "auto"}, "occluder is auto, but none of xseg_1"),
-        ({"face_region": "nose"}, "parser is auto, but none of bisenet"),
+        (
+            {"face_region": "nose"},
+            "^face_region needs a parser; parser is auto, but none of bisenet",
+        ),
         ({"enhance": "auto"}, "enhance is auto, but none of gfpgan"),
     ],
 )

@@ -86,7 +86,10 @@ def test_a_swapper_without_its_embedder_is_passed_over_and_says_so(
     assert "inswapper_128 is installed, but w600k_r50" in found.reason
     with (
         Engine(device="cpu", weights=store) as engine,
-        pytest.raises(WeightsMissing, match=r"inswapper_128 needs w600k_r50.*import"),
+        pytest.raises(
+            WeightsMissing,
+            match=r"inswapper_128 needs w600k_r50, which is not installed; bring it in with .*imp",
+        ),
     ):
         engine.swap(SOURCE, still, tmp_path / "no.png", swapper="inswapper_128", **QUICK)
     assert not (tmp_path / "no.png").exists()

@@ -8,7 +8,7 @@ import pytest
 
 from engine.drawers import Drawers, Graph
 from engine.enhance.restorer import Restorer
-from engine.errors import ParameterError, WeightsError
+from engine.errors import ParameterError, WeightsError, WeightsMissing
 from engine.options import EnhanceOptions, LimitOptions, SwapOptions
 from engine.runtime.batches import SIZES, Batches
 from engine.runtime.session import Session
@@ -106,6 +106,16 @@ def test_no_network_is_prepared_while_a_name_may_be_wrong(
     with pytest.raises((ParameterError, WeightsError)):
         drawers.drawing(swapper, options)
     assert asked == []
+
+
+def test_what_is_missing_is_named_once(tmp_path: Path) -> None:
+    bare = Opened.of(WeightStore(user_folder=tmp_path), (1,))[0]
+    with pytest.raises(
+        WeightsMissing,
+        match=r"^The swapper inswapper_128, and w600k_r50 that it needs, are not installed; bring "
+        r"them in with `faceswap-engine weights import PATH`\.$",
+    ):
+        bare.drawing("inswapper_128", SwapOptions())
 
 
 def test_a_face_may_have_any_side_that_the_swapper_can_do(

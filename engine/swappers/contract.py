@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from engine.values import Aligned, Patch, Portrait, Template
 
 SourceT = TypeVar("SourceT")
 
 
+@runtime_checkable
 class Swapper(Protocol[SourceT]):
     """Puts a prepared source onto aligned targets.
 

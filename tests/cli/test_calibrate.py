@@ -71,7 +71,7 @@ def test_what_goes_wrong_has_its_code(album: Path, capsys: pytest.CaptureFixture
         (["inswapper_128", str(album / "0.png")], 4, "2 faces were found"),
         (["inswapper_128", str(album / "no.png")], 3, "no.png"),
         (["w600k_r50", str(album)], 2, "role embedder"),
-        (["codeformer", str(album)], 5, "needs codeformer"),
+        (["codeformer", str(album)], 5, "codeformer is not installed"),
     ):
         assert main(["weights", "calibrate", *arguments]) == code
         said = capsys.readouterr()
