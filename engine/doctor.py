@@ -83,16 +83,36 @@ def one_build(subject: str, builds: Sequence[Distribution], *, prefer: str) -> F
 
 
 def providers() -> Iterator[Finding]:
-    """Each execution provider of the installed ONNX Runtime, tried with a session."""
-    from engine.runtime.providers import CPU_NAME, probe  # noqa: PLC0415 - it may not load
+    """Each execution provider of the installed ONNX Runtime, tried with a session.
 
-    for result in probe():
+    Then those of NVIDIA cards that this build is without, and what brings them.
+    """
+    from engine.runtime.providers import (  # noqa: PLC0415 - it may not load
+        CPU_NAME,
+        CUDA_NAME,
+        TENSORRT_NAME,
+        Provider,
+        device_of,
+        probe,
+        probe_provider,
+    )
+
+    tried = probe()
+    for result in tried:
         if result.works:
             yield Finding(f"Provider {result.provider}", "ok", "a session ran on it")
         else:
             # A graphics card may well be absent; the CPU is what everything falls back on.
             state: State = "broken" if result.provider == CPU_NAME else "note"
             yield Finding(f"Provider {result.provider}", state, result.detail)
+    # Any build must go first, as the one for cards unpacks into the same folder.
+    remove = _pip("uninstall", "-y", *(build.name for build in installed(RUNTIMES)))
+    remedy = f"{remove} && {_pip('install', 'faceswap-engine[gpu]')}"
+    had = {result.provider for result in tried}
+    for name in (one for one in (CUDA_NAME, TENSORRT_NAME) if one not in had):
+        without = probe_provider(Provider(name)).detail
+        needs = f"The device {device_of(Provider(name))} takes an NVIDIA card and the extra gpu."
+        yield Finding(f"Provider {name}", "note", f"{without} {needs}", remedy)
 
 
 def device() -> Iterator[Finding]:

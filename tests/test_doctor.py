@@ -10,8 +10,9 @@ import pytest
 from engine import doctor
 from engine.doctor import Finding, encoders, healthy, one_build, python
 from engine.errors import WeightsCorrupt, WeightsError
-from engine.runtime import processor
+from engine.runtime import processor, providers
 from engine.runtime.distributions import Distribution, installed
+from engine.runtime.providers import CPU_NAME, CUDA_NAME, TENSORRT_NAME, Probe, load_runtime
 from engine.runtime.surgery import calibrate, prepared
 from engine.runtime.weights import WeightStore
 from tests.runtime.painters import samples, save_painter, save_restorer
@@ -103,6 +104,28 @@ def test_it_says_what_int8_is_worth(
     assert (finding.state, finding.remedy) == (state, "")
     assert f"{speed} times as fast" in finding.detail
     assert words in finding.detail
+
+
+def test_it_says_why_a_card_cannot_be_used_and_what_brings_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runtime = load_runtime()
+    monkeypatch.setattr(runtime, "get_available_providers", lambda: [CPU_NAME])
+    cpu, cuda, tensorrt = doctor.providers()
+    assert cpu == Finding(f"Provider {CPU_NAME}", "ok", "a session ran on it")
+    for finding, name in ((cuda, "cuda"), (tensorrt, "tensorrt")):
+        assert finding.state == "note"
+        assert "is built without" in finding.detail
+        assert finding.detail.endswith(f"device {name} takes an NVIDIA card and the extra gpu.")
+        remove, _, install = finding.remedy.partition(" && ")
+        assert " uninstall -y onnxruntime" in remove
+        assert shlex.split(install)[-2:] == ["install", "faceswap-engine[gpu]"]
+
+
+def test_what_a_build_has_is_not_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = tuple(Probe(name, works=True) for name in (CUDA_NAME, TENSORRT_NAME, CPU_NAME))
+    monkeypatch.setattr(providers, "probe", lambda: tried)
+    assert [finding.state for finding in doctor.providers()] == ["ok"] * 3
 
 
 def test_it_shows_how_near_int8_graphs_are_and_finds_spoiled_ones(
