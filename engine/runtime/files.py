@@ -96,6 +96,12 @@ def scratch_beside(target: Path) -> Iterator[Path]:
         raise _unwritable(target, error) from error
 
 
+def writable(folder: Path) -> bool:
+    """Whether files can be written in a folder, or it can be made."""
+    nearest = next((one for one in (folder, *folder.parents) if one.exists()), folder)
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+
+
 def sha256_of(path: Path) -> str:
     """The file's sha256 in lower-case hexadecimal digits."""
     with path.open("rb") as file:

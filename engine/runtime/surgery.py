@@ -1,13 +1,15 @@
 """Graphs made fit for the work: a free batch axis, fewer bits.
 
-What is made is tested against the original before it is used, and kept in the user's folder under
-the sha256 of the original and the version of this module's work, so that it is made once.
+What is made is tested against the original before it is used, and kept in the user's folder (or
+cache, where that cannot be written) under the sha256 of the original and the version of this
+module's work, so that it is made once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,27 +80,28 @@ def prepared(
             provider fails (which is not recorded: the next time may be better).
     """
     weight, path = store.weight(name), store.path(name)
-    bench = _bench(store, weight)
+    benches = _benches(store, weight)
     if precision == "int8":
-        return _calibrated(name, bench)
+        return _calibrated(name, _calibrated_bench(benches))
     exact, where = reference(providers), _where(providers)
     original = Session(path, exact)
     if original.batchable:
         freed = once(
             path,
-            _record(bench / _ORIGINAL, where),
+            _record(_place(benches, _ORIGINAL, where), where),
             lambda: same_alone(original, original, weight.input),
         )
     else:
+        target = _place(benches, _BATCH, where)
         freed = _make(
-            bench / _BATCH,
+            target,
             where,
             lambda scratch: graphs.save(free_batch(graphs.load(path)), scratch),
             lambda scratch: same_alone(original, opened(scratch, exact), weight.input),
         )
-        path = bench / _BATCH if freed.sha256 else path
+        path = target if freed.sha256 else path
     if precision == "fp16":
-        path = _halved(path, original, weight, bench, providers, alone=not freed.sha256)
+        path = _halved(path, original, weight, benches, providers, alone=not freed.sha256)
     note = freed.reason and f"{name} runs one picture at a time: {freed.reason}"
     return Prepared(path, note, alone=not freed.sha256)
 
@@ -115,13 +118,13 @@ def calibrate(
         WeightsMissing, WeightsCorrupt: as `WeightStore.path` does.
         WeightsError, RuntimeUnavailable: as `engine.runtime.quantise.calibrate` does.
     """
-    bench = _bench(store, store.weight(name))
+    bench, *_ = _benches(store, store.weight(name))
     return quantise.calibrate(name, store.path(name), bench, samples, held_out)
 
 
 def calibration(store: WeightStore, name: str) -> Calibration | None:
     """What is on record of a network's int8 graph; None where it was not calibrated."""
-    return quantise.calibration(_bench(store, store.weight(name)))
+    return quantise.calibration(_calibrated_bench(_benches(store, store.weight(name))))
 
 
 def emap(store: WeightStore, name: str) -> NDArray[np.float32]:
@@ -141,10 +144,12 @@ def made(store: WeightStore, weight: Weight) -> Iterator[tuple[Path, str]]:
         WeightsCorrupt: what `calibrate` made is not as it was written.
         WeightsError: it was made for another kind of processor.
     """
-    bench = _bench(store, weight)
+    benches = _benches(store, weight)
     for name, what in _MADE.items():
-        if (bench / name).is_file():
-            yield bench / name, what
+        for bench in benches:
+            if (bench / name).is_file():
+                yield bench / name, what
+    bench = _calibrated_bench(benches)
     if quantise.calibration(bench):
         file, known = quantise.calibrated(weight.name, bench)
         yield file, f"int8, {known.psnr:.1f} dB from fp32 on {known.held_out} faces"
@@ -152,9 +157,9 @@ def made(store: WeightStore, weight: Weight) -> Iterator[tuple[Path, str]]:
 
 def refused(store: WeightStore, weight: Weight) -> Iterator[str]:
     """What could not be made of a weight, where that was tried, and why."""
-    bench = _bench(store, weight)
+    benches = _benches(store, weight)
     for name, what in {_ORIGINAL: "batches", **_MADE}.items():
-        for record in sorted(bench.glob(f"{name}.*.json")):
+        for record in chain.from_iterable(sorted(one.glob(f"{name}.*.json")) for one in benches):
             verdict = recorded(record)
             if verdict and verdict.reason not in ("", _STORED_SO):
                 where = record.name.removeprefix(f"{name}.").removesuffix(".json")
@@ -206,8 +211,19 @@ def to_half(model: Any) -> Any:
     return convert_float_to_float16(model, keep_io_types=True)
 
 
-def _bench(store: WeightStore, weight: Weight) -> Path:
-    return store.prepared_folder(weight) / f"v{VERSION}"
+def _benches(store: WeightStore, weight: Weight) -> tuple[Path, ...]:
+    """Where this module's work on a weight is kept, the one to write to first."""
+    return tuple(folder / f"v{VERSION}" for folder in store.prepared_folders(weight))
+
+
+def _place(benches: Sequence[Path], name: str, where: str) -> Path:
+    """Where a file is that was tried before, else where it is to be made."""
+    tried = (bench / name for bench in benches if _record(bench / name, where).is_file())
+    return next(tried, benches[0] / name)
+
+
+def _calibrated_bench(benches: Sequence[Path]) -> Path:
+    return next((bench for bench in benches if quantise.calibration(bench)), benches[0])
 
 
 def _calibrated(name: str, bench: Path) -> Prepared:
@@ -223,12 +239,13 @@ def _halved(
     path: Path,
     original: Session,
     weight: Weight,
-    bench: Path,
+    benches: Sequence[Path],
     providers: Sequence[Provider],
     *,
     alone: bool,
 ) -> Path:
-    target = bench / (_BATCH_HALF if path.parent == bench else _HALF)
+    where = _where(providers)
+    target = _place(benches, _BATCH_HALF if path.parent in benches else _HALF, where)
 
     def make(scratch: Path) -> None:
         model = graphs.load(path)
@@ -240,7 +257,7 @@ def _halved(
         half = opened(scratch, providers)
         close(original, half, weight.input, least=LEAST_PSNR, alone=alone)
 
-    verdict = _make(target, _where(providers), make, test)
+    verdict = _make(target, where, make, test)
     if verdict.reason == _STORED_SO:
         return path
     if not verdict.sha256:

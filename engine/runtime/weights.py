@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from platformdirs import user_data_path
+from platformdirs import user_cache_path, user_data_path
 
 from engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
 from engine.runtime.bundle import Bundle, is_bundle, unpacking, write_bundle
-from engine.runtime.files import alone, replacing, sha256_of
+from engine.runtime.files import alone, replacing, sha256_of, writable
 from engine.runtime.manifest import (
     MANIFEST,
     PACKS,
@@ -33,6 +33,7 @@ from engine.runtime.recognise import recognise
 VARIABLE: Final = "FACESWAP_ENGINE_WEIGHTS"
 RECORD: Final = "imported.json"
 _LOCK = ".imported.lock"
+_PREPARED = "prepared"
 
 State: TypeAlias = Literal["ok", "missing", "corrupt"]
 
@@ -257,9 +258,17 @@ class WeightStore:
             raise WeightsCorrupt(skipped[0])
         return ImportReport(tuple(imported), tuple(skipped), present=frozenset(present))
 
-    def prepared_folder(self, weight: Weight) -> Path:
-        """Where what is made of a weight's file is kept; it need not exist."""
-        return self.user_folder / "prepared" / weight.sha256
+    def prepared_folders(self, weight: Weight) -> tuple[Path, ...]:
+        """Where what is made of a weight's file is kept, the one to write to first.
+
+        That is the user's folder for imports or, where it cannot be written, one in the user's
+        cache. None need exist.
+        """
+        beside = self.user_folder / _PREPARED / weight.sha256
+        if writable(beside):
+            return (beside,)
+        cache = user_cache_path("faceswap-engine", appauthor=False)
+        return cache / _PREPARED / weight.sha256, beside
 
     def _good_file(self, weight: Weight) -> Path:
         """The packaged file or, where that is not as recorded, the user's copy; verified.
@@ -362,7 +371,8 @@ class WeightStore:
         kept = {item.sha256 for item in [*others, weight]}
         for item in before:
             if item.sha256 not in kept:
-                shutil.rmtree(self.prepared_folder(item), ignore_errors=True)
+                for folder in self.prepared_folders(item):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _candidates(path: Path) -> Iterator[tuple[str, Path]]:

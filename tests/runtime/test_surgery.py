@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -319,6 +322,34 @@ def test_the_map_of_latents_is_the_originals_last_of_its_shape(
     # Others find it last in what surgery made, too.
     model = onnx.load(str(surgery.prepared(store, NAME).path))
     assert model.graph.initializer[-1].name == "emap"
+
+
+def test_where_nothing_can_be_written_the_users_cache_is(
+    store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was prepared there by who may write is used; the rest goes to the cache."""
+    bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
+    batch = surgery.prepared(store, NAME)
+    access, make = os.access, tempfile.mkstemp
+
+    def refused(path: Path, mode: int) -> bool:
+        return store.user_folder not in (path, *path.parents) and access(path, mode)
+
+    def on_disk(**where: Any) -> tuple[int, str]:
+        if store.user_folder in where["dir"].parents:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return make(**where)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # As root, nothing is forbidden.
+    monkeypatch.setattr(os, "access", refused)
+    monkeypatch.setattr(tempfile, "mkstemp", on_disk)
+    assert surgery.prepared(store, NAME) == batch
+    half = surgery.prepared(store, NAME, precision="fp16")
+    assert half == surgery.prepared(store, NAME, precision="fp16")
+    assert tmp_path / "cache" in half.path.parents
+    assert [file for file, _ in surgery.made(store, store.weight(NAME))] == [batch.path, half.path]
+    assert Session(half.path).batchable
 
 
 def test_a_constant_that_is_listed_and_shared_is_no_hindrance_to_half_precision(

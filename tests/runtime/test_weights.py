@@ -381,7 +381,8 @@ def test_what_is_here_is_not_copied_again(store: WeightStore, tmp_path: Path) ->
 
 def test_what_was_made_of_a_replaced_file_goes_with_it(store: WeightStore, tmp_path: Path) -> None:
     store.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=1.0))
-    made = store.prepared_folder(store.weight("genderage")) / "v1"
+    (folder,) = store.prepared_folders(store.weight("genderage"))
+    made = folder / "v1"
     made.mkdir(parents=True)
     store.import_path(LANDMARKS_106.save(tmp_path / "2d106det.onnx"))
     assert made.exists()
