@@ -147,9 +147,10 @@ def brought(report: ImportReport) -> None:
 def calibrated(done: Calibrated) -> None:
     """Prints what a network was calibrated on, and how near it comes to fp32."""
     result = done.result
+    files = "1 file" if done.files == 1 else f"{done.files} files"
     typer.echo(
-        f"calibrated {done.name} on {result.samples} of {done.faces} faces from {done.files} "
-        f"files; on the other {result.held_out}, int8 is {result.psnr:.1f} dB from fp32. Use it "
+        f"calibrated {done.name} on {result.samples} of {done.faces} faces from {files}; "
+        f"on the other {result.held_out}, int8 is {result.psnr:.1f} dB from fp32. Use it "
         "with --precision int8."
     )
     if not done.apart:

@@ -81,11 +81,15 @@ def calibrate_network(
         RuntimeUnavailable: The network cannot be run or prepared.
     """
     most = min(MOST_FACES, max(LEAST_FACES, _CROP_BYTES // (12 * feed.side**2)))
-    found, skipped = _look(feed, _spread(_files(paths), most), analyser, most)
+    files = _spread(_files(paths), most)
+    found, skipped = _look(feed, files, analyser, most)
+    if len(skipped) == len(files):
+        raise _nothing_in(paths)
     seen, counts = found.seen, found.counts
     if len(seen) < LEAST_FACES:
+        faces = "1 face was" if len(seen) == 1 else f"{len(seen)} faces were"
         raise NoFaceFound(
-            f"{len(seen)} faces were found in {', '.join(map(str, paths))}, and a "
+            f"{faces} found in {', '.join(map(str, paths))}, and a "
             f"calibration takes at least {LEAST_FACES}; name more pictures or videos."
         )
     held_out, apart = _held_out(counts)
@@ -174,16 +178,34 @@ class _File:
 
 
 def _files(paths: Sequence[Path]) -> list[_File]:
-    """The files that are meant, each once, in the order given; those of a folder by name."""
+    """The files that are meant, each once, in the order given; those of a folder by name.
+
+    Raises:
+        MediaError: A folder holds none.
+    """
     found: dict[Path, _File] = {}
     for path in paths:
-        inside = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else ()
-        visible = (one for one in inside if not one.name.startswith("."))
-        for file in [_File(one, named=False) for one in visible] or [_File(path, named=True)]:
+        files = list(_inside(path)) if path.is_dir() else [_File(path, named=True)]
+        if not files:
+            raise _nothing_in([path])
+        for file in files:
             key = file.path.resolve()
             if file.named or key not in found:
                 found[key] = file
     return list(found.values())
+
+
+def _inside(folder: Path) -> Iterator[_File]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith("."):
+            yield _File(path, named=False)
+
+
+def _nothing_in(folders: Iterable[Path]) -> MediaError:
+    return MediaError(
+        f"There is no picture or video that can be read in {', '.join(map(str, folders))}; name "
+        "pictures, videos, or folders that hold some."
+    )
 
 
 def _spread(files: Sequence[_File], most: int) -> list[_File]:

@@ -61,7 +61,9 @@ def test_a_single_file_is_told_to_test_little(
 ) -> None:
     clip = write_clip(tmp_path / "clip.mkv", range(0, 2400, 40))
     assert main(["weights", "calibrate", "inswapper_128", str(clip)]) == 0
-    assert "note: the others are of the same file" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert " faces from 1 file; on the other" in said.out
+    assert "note: the others are of the same file" in said.err
     assert main(["weights", "calibrate", "inswapper_128", str(clip), str(album), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["apart"]
 

@@ -283,8 +283,28 @@ def test_too_few_faces_are_refused(store: WeightStore, tmp_path: Path) -> None:
         pytest.raises(NoFaceFound, match=r"^4 faces were found in .*album.* at least 16"),
     ):
         engine.calibrate(NAME, [album])
+    alone = write_png(tmp_path / "alone.png", picture(TWO[:1]))
+    with (
+        Engine(device="cpu", weights=store) as engine,
+        pytest.raises(NoFaceFound, match=r"^1 face was found in .*alone\.png, and "),
+    ):
+        engine.calibrate(NAME, [alone])
     with Engine(device="cpu", weights=store) as engine, pytest.raises(ParameterError):
         engine.calibrate(NAME, [])
+
+
+def test_a_folder_without_pictures_is_refused(
+    store: WeightStore, album: Path, tmp_path: Path
+) -> None:
+    empty, notes = tmp_path / "empty", tmp_path / "notes"
+    empty.mkdir()
+    notes.mkdir()
+    (notes / "notes.txt").write_text("not a picture")
+    with Engine(device="cpu", weights=store) as engine:
+        for given, named in (([album, empty], empty), ([notes], notes)):
+            words = f"^There is no picture or video that can be read in {named}; name"
+            with pytest.raises(MediaError, match=words):
+                engine.calibrate(NAME, given)
 
 
 def test_what_cannot_be_read_is_skipped_in_a_folder_and_refused_by_name(
@@ -319,7 +339,7 @@ def test_what_strays_is_refused_and_leaves_nothing(tmp_path: Path, album: Path) 
     ("name", "error", "words"),
     [
         ("w600k_r50", ParameterError, "role embedder.*allowed: .*inswapper_128.*gfpgan_1.4"),
-        ("ghost_1_256", WeightsMissing, "needs ghost_1_256, crossface_ghost"),
+        ("ghost_1_256", WeightsMissing, "ghost_1_256, and crossface_ghost that it needs, are"),
         ("mesh", WeightsMissing, "no network 'mesh'"),
     ],
 )
