@@ -184,11 +184,15 @@ class Engine:
         return FoundFaces(shown, kept, distances)
 
     def calibrate(
-        self, name: str, pictures: Sequence[Location], *, observe: Observe | None = None
+        self,
+        name: str,
+        pictures: Location | Sequence[Location],
+        *,
+        observe: Observe | None = None,
     ) -> Calibrated:
         """Makes the int8 graph of a swapper or restorer, by the faces of pictures and videos.
 
-        `pictures` are their files, and folders of them; `observe` is called in this thread after
+        `pictures` is a file or a folder of them, or several; `observe` is called in this thread after
         each face that went through the network. The networks that were loaded are dropped.
 
         Raises:
@@ -198,7 +202,8 @@ class Engine:
             WeightsError: The network is missing or corrupt, or strays too far from fp32.
             RuntimeUnavailable: The package onnx is not installed.
         """
-        paths = [_path("pictures", picture) for picture in pictures]
+        several = [pictures] if isinstance(pictures, str | os.PathLike) else pictures
+        paths = [_path("pictures", picture) for picture in several]
         if not paths:
             raise ParameterError("pictures is empty; allowed: at least one file or folder.")
         networks = self._networks.on(Compute("cpu"))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engine.app import Engine
-from engine.errors import ContentBlocked, ParameterError, WeightsMissing
+from engine.errors import ContentBlocked, MediaError, ParameterError, WeightsMissing
 from engine.media.decode import read_frames, read_image
 from engine.pipeline import job
 from engine.runtime.batches import Batches
@@ -402,3 +402,12 @@ def test_a_clip_is_swapped_with_all_of_it(warm: Engine, tmp_path: Path) -> None:
         **QUICK,
     )
     assert (report.frames, report.faces_swapped) == (5, 10)
+
+
+def test_a_single_folder_may_be_calibrated_on(packs: WeightStore, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with (
+        Engine(device="cpu", weights=packs) as engine,
+        pytest.raises(MediaError, match="no picture or video.*empty"),
+    ):
+        engine.calibrate("inswapper_128", str(tmp_path / "empty"))
