@@ -192,8 +192,8 @@ class Engine:
     ) -> Calibrated:
         """Makes the int8 graph of a swapper or restorer, by the faces of pictures and videos.
 
-        `pictures` is a file or a folder of them, or several; `observe` is called in this thread after
-        each face that went through the network. The networks that were loaded are dropped.
+        `pictures` is a file or a folder of them, or several; `observe` is called in this thread
+        after each face that went through the network. The networks that were loaded are dropped.
 
         Raises:
             ParameterError: The network is of another role, or no file is named.

@@ -408,6 +408,6 @@ def test_a_single_folder_may_be_calibrated_on(packs: WeightStore, tmp_path: Path
     (tmp_path / "empty").mkdir()
     with (
         Engine(device="cpu", weights=packs) as engine,
-        pytest.raises(MediaError, match="no picture or video.*empty"),
+        pytest.raises(MediaError, match=r"no picture or video.*empty"),
     ):
         engine.calibrate("inswapper_128", str(tmp_path / "empty"))
