@@ -731,6 +731,7 @@ def list_weights(*, as_json: AsJson = False, debug: Debug = False) -> None:
             show.as_json(show.weight_list(store))
         else:
             show.weights(store)
+        _tell_trouble(store.trouble())
 
 
 @weights_app.command()
@@ -740,37 +741,65 @@ def verify(*, as_json: AsJson = False, debug: Debug = False) -> None:
         from engine.cli import show
         from engine.runtime.weights import WeightStore
 
-        statuses = WeightStore().verify()
+        store = WeightStore()
+        statuses = store.verify()
         if as_json:
             show.as_json([show.status_dict(status) for status in statuses])
         else:
             show.statuses(statuses)
+        _tell_trouble(store.trouble())
         if any(status.state != "ok" for status in statuses):
             raise typer.Exit(WeightsError.exit_code)
 
 
-@weights_app.command("import")
+def _tell_trouble(*sentences: str) -> None:
+    """Says what is wrong with weights, and ends the command with their code, if anything is."""
+    said = [sentence for sentence in sentences if sentence]
+    for sentence in said:
+        typer.echo(f"error: {sentence}", err=True)
+    if said:
+        raise typer.Exit(WeightsError.exit_code)
+
+
+@weights_app.command("import", epilog=EPILOG)
 def import_weights(
-    path: Annotated[
-        Path,
-        typer.Argument(help="A folder, a zip, a bundle or an ONNX file.", show_default=False),
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            help="Folders, zips, bundles and ONNX files.",
+            show_default=False,
+        ),
     ],
     *,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Bring in weights that you have: each file is recognised, checked and copied."""
+    """Bring in weights that you have: each file is recognised, checked and copied.
+
+    The exit code is 5 where a file cannot be read; the others come in all the same. Networks that
+    are not known here are left out of folders and zips with a note.
+    """
     with told(debug):
         from engine.cli import show
         from engine.runtime.weights import WeightStore
 
-        report = WeightStore().import_path(path)
+        store, reports, broken = WeightStore(), [], []
+        for path in paths:
+            try:
+                reports.append(store.import_path(path))
+            except WeightsError as error:
+                _trace(debug)
+                broken.append(str(error))
         if as_json:
-            for sentence in report.skipped:
-                typer.echo(f"note: {sentence}", err=True)
-            show.as_json([asdict(weight) for weight in report.imported])
-        else:
-            show.brought(report)
+            show.as_json([asdict(weight) for report in reports for weight in report.imported])
+        for report in reports:
+            if not as_json:
+                show.brought(report)
+            show.left(report)
+            broken += report.broken
+        show.preparing(reports)
+        _tell_trouble(*broken)
 
 
 @weights_app.command(epilog=EPILOG)

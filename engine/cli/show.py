@@ -12,10 +12,13 @@ import typer
 from engine.doctor import Finding
 from engine.pipeline.calibration import Calibrated
 from engine.pipeline.report import SwapReport
+from engine.runtime.distributions import installed
 from engine.runtime.weights import ImportReport, Status, WeightStore
 from engine.values import Attributes, Face
 
 _MARKS = {"ok": "ok", "note": "note", "broken": "BROKEN"}
+# What `engine.runtime.surgery` works on.
+_PREPARED = frozenset({"swapper", "converter", "restorer", "occluder", "parser"})
 _COLOURS = {"ok": "green", "note": "yellow", "broken": "red"}
 
 
@@ -106,7 +109,10 @@ def weights(store: WeightStore) -> None:
 
 
 def weight_list(store: WeightStore) -> list[dict[str, Any]]:
-    """The same as JSON has it; what is not here has neither file nor size."""
+    """The same as JSON has it; what is not here has neither file nor size.
+
+    Where the record of imports cannot be read, it is of the embedded networks alone.
+    """
     here = store.weights()
     installable = {network.name: network for network in store.installable()}
     rows = [
@@ -116,6 +122,9 @@ def weight_list(store: WeightStore) -> list[dict[str, Any]]:
         }
         for one in here
     ]
+    if store.trouble():
+        # Whether the others are here, nobody can say.
+        return rows
     names = {weight.name for weight in here}
     return rows + [
         {
@@ -134,13 +143,36 @@ def weight_list(store: WeightStore) -> list[dict[str, Any]]:
 
 def brought(report: ImportReport) -> None:
     """Prints what an import brought in, what it is for, under which terms, and how it was known."""
-    for sentence in report.skipped:
-        typer.echo(f"note: {sentence}", err=True)
     for one in report.imported:
         how = "its sha256" if one.name in report.known else "its graph"
-        done = "already here:" if one.name in report.present else "imported"
+        done = "replaced" if one.name in report.replaced else "imported"
+        done = "already here:" if one.name in report.present else done
         typer.echo(
             f"{done} {one.name} ({one.role}, {one.pack}; {one.licence}), recognised by {how}"
+        )
+
+
+def left(report: ImportReport) -> None:
+    """Says on stderr what an import left out as unknown, and what went with a file replaced."""
+    for sentence in report.skipped:
+        typer.echo(f"note: {sentence}", err=True)
+    for name in sorted(report.uncalibrated):
+        typer.echo(
+            f"note: the file that {name} replaces was calibrated for int8, this one is not yet; "
+            f"run `faceswap-engine weights calibrate {name} PICTURES...`.",
+            err=True,
+        )
+
+
+def preparing(reports: Iterable[ImportReport]) -> None:
+    """Says on stderr that the package onnx is missing, where imported networks may need it."""
+    drawn = any(one.role in _PREPARED for report in reports for one in report.imported)
+    if drawn and not installed(["onnx"]):
+        typer.echo(
+            "note: for batches on a card and for the precisions fp16 and int8, networks are "
+            "prepared by the package onnx, which is not installed; run "
+            "`pip install 'faceswap-engine[packs]'`.",
+            err=True,
         )
 
 

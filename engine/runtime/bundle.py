@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Final
 
-from engine.errors import WeightsCorrupt
+from engine.errors import MediaError, WeightsCorrupt
 from engine.runtime.files import replacing
 from engine.runtime.manifest import Weight, parse_imported
 
@@ -63,10 +63,10 @@ def write_bundle(target: Path, weights: Sequence[tuple[Weight, Path]]) -> None:
     """Writes the files and their rows to `target`, which is whole or not there.
 
     Raises:
-        WeightsError: the file cannot be written.
+        MediaError: the file cannot be written.
     """
     rows = json.dumps([asdict(weight) for weight, _ in weights], indent=2)
-    with replacing(target) as scratch, zipfile.ZipFile(scratch, "w") as bundle:
+    with replacing(target, MediaError) as scratch, zipfile.ZipFile(scratch, "w") as bundle:
         # Weights are noise to a compressor, so they are stored as they are.
         bundle.writestr(zipfile.ZipInfo(ROWS, _EPOCH), f"{rows}\n")
         for weight, path in weights:

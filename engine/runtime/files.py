@@ -57,29 +57,29 @@ def _hold(held: int) -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
 
 
-def _unwritable(path: Path, error: OSError) -> WeightsError:
-    return WeightsError(f"{path} cannot be written: {error.strerror or error}.")
+def _unwritable(path: Path, error: OSError, kind: type[EngineError] = WeightsError) -> EngineError:
+    return kind(f"{path} cannot be written: {error.strerror or error}.")
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, kind: type[EngineError] = WeightsError) -> Iterator[Path]:
     """A scratch file in the target's folder, which takes the target's place at the end.
 
     Raises:
-        WeightsError: the folder or the file cannot be written. Then, and after an error within,
-            what was there before is there still.
+        WeightsError: or another `kind`: the folder or the file cannot be written. Then, and after
+            an error within, what was there before is there still.
     """
-    with scratch_beside(target) as scratch:
+    with scratch_beside(target, kind) as scratch:
         yield scratch
         scratch.replace(target)
 
 
 @contextmanager
-def scratch_beside(target: Path) -> Iterator[Path]:
+def scratch_beside(target: Path, kind: type[EngineError] = WeightsError) -> Iterator[Path]:
     """A scratch file in the target's folder, which is gone at the end if it was not moved.
 
     Raises:
-        WeightsError: the folder or the file cannot be written.
+        WeightsError: or another `kind`: the folder or the file cannot be written.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def scratch_beside(target: Path) -> Iterator[Path]:
     except EngineError:
         raise
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise _unwritable(target, error, kind) from error
 
 
 def writable(folder: Path) -> bool:

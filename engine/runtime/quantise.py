@@ -33,7 +33,7 @@ Sample: TypeAlias = Sequence[NDArray[Any]]
 # a video of middling quality loses to its encoder.
 LEAST_PSNR: Final = 34.0
 
-_RECORD = "int8.json"
+RECORD: Final = "int8.json"
 _KINDS = ("Conv", "Gemm", "MatMul")
 _CUT = "Relu"
 _OPTIONS: Final = {
@@ -81,7 +81,7 @@ def calibrate(
             the graph holds nothing to quantise. An earlier graph is there still.
         RuntimeUnavailable: the package onnx is not installed.
     """
-    record, reduced = folder / _RECORD, saturates()
+    record, reduced = folder / RECORD, saturates()
     try:
         with scratch_beside(record) as scratch:
             count = quantise(source, scratch, samples, reduced=reduced)
@@ -141,7 +141,7 @@ def quantise(source: Path, target: Path, samples: Iterable[Sample], *, reduced: 
 def calibration(folder: Path) -> Calibration | None:
     """What is on record of the int8 graph in a folder; None where there is none."""
     try:
-        fields = json.loads((folder / _RECORD).read_text("utf-8"))
+        fields = json.loads((folder / RECORD).read_text("utf-8"))
         return Calibration(**fields)
     except (OSError, ValueError, TypeError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from engine.runtime.latents import read_emap
 from engine.runtime.manifest import Network, TensorPattern
 from engine.runtime.protobuf import is_model
 from engine.runtime.session import TensorSpec, read_signature
+
+# What browsers and file managers add to the name of a file that is there already.
+_COPY = re.compile(r"(?: ?\(\d+\)|-\d| - copy(?: \(\d+\))?| copy(?: \d+)?)$")
 
 
 class UnrecognisedError(WeightsCorrupt):
@@ -39,6 +43,11 @@ def recognise(
     return network, tuple(spec.name for spec in outputs)
 
 
+def without_mark(stem: str) -> str:
+    """A file's name in small letters, without what tells a copy of it from the original."""
+    return _COPY.sub("", stem)
+
+
 def _known(
     networks: Sequence[Network],
     inputs: Sequence[TensorSpec],
@@ -59,10 +68,13 @@ def _known(
             f"{called} is none of the networks known here: it takes {_describe(inputs)} and gives "
             f"{_describe(outputs)}. weights/packs.toml lists those that can be imported."
         )
+    if len(fitting) == 1:
+        return fitting[0]
     stem = Path(called).stem.lower()
-    named = [network for network in fitting if stem in network.stems]
-    if len(fitting) == 1 or len(named) == 1:
-        return (named or fitting)[0]
+    for name in (stem, without_mark(stem)):
+        named = [network for network in fitting if name in network.stems]
+        if len(named) == 1:
+            return named[0]
     published = ", ".join(f"{network.stems[0]}.onnx" for network in fitting)
     raise UnrecognisedError(
         f"{called} could be any of several networks of the same shape; name it as it was "

@@ -8,7 +8,8 @@ import shutil
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Final, Literal, TypeAlias
 
 from platformdirs import user_cache_path, user_data_path
 
-from engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
+from engine.errors import OutputExists, WeightsCorrupt, WeightsError, WeightsMissing
 from engine.runtime.bundle import Bundle, is_bundle, unpacking, write_bundle
 from engine.runtime.files import alone, replacing, sha256_of, writable
 from engine.runtime.manifest import (
@@ -28,7 +29,8 @@ from engine.runtime.manifest import (
     read_manifest,
     read_packs,
 )
-from engine.runtime.recognise import recognise
+from engine.runtime.quantise import RECORD as CALIBRATION
+from engine.runtime.recognise import UnrecognisedError, recognise
 
 VARIABLE: Final = "FACESWAP_ENGINE_WEIGHTS"
 RECORD: Final = "imported.json"
@@ -54,14 +56,28 @@ class Status:
 class ImportReport:
     """What an import brought in, and a sentence on each file that it left out.
 
-    `known` names those whose sha256 is that of a published file; the others were recognised by
-    their graphs. `present` names those that were here already, byte for byte.
+    Of these, `skipped` are whole, but no networks known here, and `broken` cannot be read. `known`
+    names those imported whose sha256 is that of a published file; the others were recognised by
+    their graphs. `present` names those that were here already, byte for byte, `replaced` those that
+    took another file's place, and `uncalibrated` those whose int8 graph went with that file.
     """
 
     imported: tuple[Weight, ...]
-    skipped: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
     known: frozenset[str] = frozenset()
     present: frozenset[str] = frozenset()
+    replaced: frozenset[str] = frozenset()
+    uncalibrated: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """What adding a weight did: whether its file was here, and of another, what went with it."""
+
+    present: bool
+    replaced: bool = False
+    uncalibrated: bool = False
 
 
 def embedded_folder() -> Path:
@@ -111,8 +127,22 @@ class WeightStore:
         self._lock = threading.Lock()
 
     def weights(self) -> tuple[Weight, ...]:
-        """All there should be: the embedded ones in the manifest's order, then the imported."""
-        return self._embedded + self._imported()
+        """All there should be: the embedded ones in the manifest's order, then the imported.
+
+        Those are left out where their record cannot be read; see `trouble`.
+        """
+        return self._embedded if self.trouble() else self._embedded + self._imported()
+
+    def trouble(self) -> str:
+        """Why the record of the imported weights cannot be read, and what mends it; "" if it can.
+
+        Embedded weights can be used all the same.
+        """
+        try:
+            self._imported()
+        except WeightsError as error:
+            return str(error)
+        return ""
 
     def installable(self) -> tuple[Network, ...]:
         """The networks that can be imported."""
@@ -176,9 +206,10 @@ class WeightStore:
     def missing(self, name: str) -> tuple[str, ...]:
         """Of a network that can be imported and the others that it needs, those not here.
 
-        Raises as `network` does.
+        Raises as `network` does, and:
+            WeightsError: the record of the imported ones cannot be read.
         """
-        here = {weight.name for weight in self.weights()}
+        here = {weight.name for weight in self._embedded + self._imported()}
         return tuple(one for one in (name, *self.network(name).needs) if one not in here)
 
     def export(
@@ -191,10 +222,14 @@ class WeightStore:
         Raises:
             WeightsMissing: none was imported, or none of a name.
             WeightsCorrupt: a file's sha256 is not the one recorded.
-            WeightsError: `target` exists and may not be replaced, or cannot be written.
+            OutputExists: `target` exists and may not be replaced.
+            MediaError: it cannot be written.
         """
         if target.exists() and not overwrite:
-            raise WeightsError(f"{target} exists; name another file, or allow overwriting.")
+            raise OutputExists(
+                f"{target} exists; name another file or overwrite it (`--overwrite`, "
+                "`overwrite=True`)."
+            )
         weights = tuple(map(self.weight, names)) or self._imported()
         if not weights:
             raise WeightsMissing(
@@ -208,12 +243,14 @@ class WeightStore:
         """Copies weight files into the user's folder, from a folder, a zip, a bundle or one file.
 
         A file of the embedded set mends that one; any other is recognised by its sha256 or its
-        graph. Folders are searched through; what cannot be recognised in a folder or a zip is left
-        out and told. A bundle is what `export` wrote; of it, all comes in or nothing.
+        graph. Folders are searched through; what cannot be read or recognised in a folder or a zip
+        is left out and told. A bundle is what `export` wrote; of it, all comes in or nothing. A
+        damaged record of earlier imports is written anew, by the files that are there.
 
         Raises:
             WeightsMissing: there is nothing at `path`, or no ONNX file in it.
-            WeightsCorrupt: nothing of it can be recognised; a bundle is not as it was written.
+            WeightsCorrupt: nothing of it can be read or recognised; a bundle is not as it was
+                written.
             WeightsError: the user's folder cannot be written.
         """
         report = self._bundle(path) if path.is_file() and is_bundle(path) else self._files(path)
@@ -232,31 +269,48 @@ class WeightStore:
                     f"{path} holds {weight.name} as {weight.file}, not {weight.name}.onnx; "
                     "write the bundle anew with `faceswap-engine weights export`."
                 )
-        present = {
-            weight.name
-            for weight in bundle.weights
-            if not self._add(weight, partial(bundle.extract, weight))
+        added = {
+            weight: self._add(weight, partial(bundle.extract, weight)) for weight in bundle.weights
         }
-        return ImportReport(bundle.weights, (), present=frozenset(present))
+        return _report(added)
 
     def _files(self, path: Path) -> ImportReport:
-        imported: list[Weight] = []
-        present: set[str] = set()
+        added: dict[Weight, _Added] = {}
         skipped: list[str] = []
-        for name, file in _candidates(path):
+        broken: list[str] = []
+        for name, opened in self._candidates(path):
             try:
-                weight = self._recognised(file, name, source=path)
-            except WeightsCorrupt as error:
+                with opened as file:
+                    weight = self._recognised(file, name, source=path)
+                    added.setdefault(weight, self._add(weight, partial(shutil.copyfile, file)))
+            except UnrecognisedError as error:
                 skipped.append(str(error))
-                continue
-            imported.append(weight)
-            if not self._add(weight, partial(shutil.copyfile, file)):
-                present.add(weight.name)
-        if not imported and not skipped:
+            except WeightsCorrupt as error:
+                broken.append(str(error))
+        if not (added or skipped or broken):
             raise WeightsMissing(f"There is no ONNX file in {path}; nothing was imported.")
-        if not imported:
-            raise WeightsCorrupt(skipped[0])
-        return ImportReport(tuple(imported), tuple(skipped), present=frozenset(present))
+        if not added:
+            raise WeightsCorrupt(" ".join(broken or skipped))
+        return replace(_report(added), skipped=tuple(skipped), broken=tuple(broken))
+
+    def _candidates(self, path: Path) -> Iterator[tuple[str, AbstractContextManager[Path]]]:
+        """(name to the user, file while it is open) of each ONNX file at, below or in `path`."""
+        if path.is_dir():
+            made = self.user_folder / _PREPARED
+            for file in sorted(path.rglob("*.onnx")):
+                if made not in file.parents:
+                    yield file.name, nullcontext(file)
+        elif zipfile.is_zipfile(path):
+            with unpacking(path, "a file"), zipfile.ZipFile(path) as packed:
+                names = [name for name in packed.namelist() if name.endswith(".onnx")]
+            for name in names:
+                yield Path(name).name, _unpacked(path, name)
+        elif path.is_file():
+            yield path.name, nullcontext(path)
+        else:
+            raise WeightsMissing(
+                f"There is nothing at {path}; name a folder, a zip or an ONNX file."
+            )
 
     def prepared_folders(self, weight: Weight) -> tuple[Path, ...]:
         """Where what is made of a weight's file is kept, the one to write to first.
@@ -299,26 +353,23 @@ class WeightStore:
     def _imported(self) -> tuple[Weight, ...]:
         record = self.user_folder / RECORD
         try:
-            rows = json.loads(record.read_text("utf-8"))
+            return _parsed(record)
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
             raise _unreadable(record, error) from error
         except ValueError as error:
             raise WeightsCorrupt(
-                f"{record} is not valid JSON ({error}); delete it and import the files again."
+                f"{record}, the record of imported weights, is damaged ({str(error).rstrip('.')}); "
+                f"`faceswap-engine weights import '{self.user_folder}'` writes it anew, by the "
+                "files that are there."
             ) from error
-        if not isinstance(rows, list):
-            raise WeightsCorrupt(
-                f"{record} does not hold a list; delete it and import the files again."
-            )
-        return tuple(
-            parse_imported(f"{record.name}, row {number}", row)
-            for number, row in enumerate(rows, 1)
-        )
 
     def _recognised(self, file: Path, called: str, *, source: Path) -> Weight:
-        sha256 = sha256_of(file)
+        try:
+            sha256 = sha256_of(file)
+        except OSError as error:
+            raise WeightsCorrupt(str(_unreadable(file, error))) from error
         for weight in self._embedded:
             if weight.sha256 == sha256:
                 return weight
@@ -340,15 +391,14 @@ class WeightStore:
             calibration=network.calibration,
         )
 
-    def _add(self, weight: Weight, write: Callable[[Path], object]) -> bool:
+    def _add(self, weight: Weight, write: Callable[[Path], object]) -> _Added:
         """Puts a weight's row into the record and, unless it is here, its file into its place.
 
-        `write` writes the file, beside its place first: nobody ever sees half of it. Returns
-        whether it was called.
+        `write` writes the file, beside its place first: nobody ever sees half of it.
         """
         embedded = any(weight.name == one.name for one in self._embedded)
         if embedded and self._status(weight).state == "ok":
-            return False
+            return _Added(present=True)
         # File and row go together, and a row is added to those that are there.
         with alone(self.user_folder / _LOCK):
             here = self._status(weight).state == "ok"
@@ -357,51 +407,77 @@ class WeightStore:
                     write(scratch)
                 with self._lock:
                     self._verified.pop(weight.name, None)
-            if not embedded:
-                self._record(weight)
-        return not here
+            return _Added(here) if embedded else self._record(weight, present=here)
 
-    def _record(self, weight: Weight) -> None:
-        before = self._imported()
+    def _record(self, weight: Weight, *, present: bool) -> _Added:
+        before = self._mended()
         others = [item for item in before if item.name != weight.name]
         rows = [asdict(item) for item in [*others, weight]]
         with replacing(self.user_folder / RECORD) as scratch:
             scratch.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
         # What was made of a file that is gone would stay for ever.
         kept = {item.sha256 for item in [*others, weight]}
-        for item in before:
-            if item.sha256 not in kept:
-                for folder in self.prepared_folders(item):
-                    shutil.rmtree(folder, ignore_errors=True)
+        gone = [
+            folder
+            for item in before
+            if item.sha256 not in kept
+            for folder in self.prepared_folders(item)
+        ]
+        calibrated = any(any(folder.glob(f"*/{CALIBRATION}")) for folder in gone)
+        for folder in gone:
+            shutil.rmtree(folder, ignore_errors=True)
+        replaced = any(item.name == weight.name and item.sha256 != weight.sha256 for item in before)
+        return _Added(present, replaced, replaced and calibrated)
+
+    def _mended(self) -> tuple[Weight, ...]:
+        """The imported weights; where their record is damaged, what their files are known by."""
+        try:
+            return self._imported()
+        except WeightsCorrupt:
+            return tuple(self._salvaged())
+
+    def _salvaged(self) -> Iterator[Weight]:
+        for file in sorted(self.user_folder.glob("*.onnx")):
+            with suppress(WeightsCorrupt):
+                weight = self._recognised(file, file.name, source=file)
+                if weight.file == file.name and weight not in self._embedded:
+                    yield weight
 
 
-def _candidates(path: Path) -> Iterator[tuple[str, Path]]:
-    """(name to the user, file) of each ONNX file at, below or packed in `path`."""
-    if path.is_dir():
-        for file in sorted(path.rglob("*.onnx")):
-            yield file.name, file
-    elif zipfile.is_zipfile(path):
-        yield from _packed(path)
-    elif path.is_file():
-        yield path.name, path
-    else:
-        raise WeightsMissing(f"There is nothing at {path}; name a folder, a zip or an ONNX file.")
+def _report(added: Mapping[Weight, _Added]) -> ImportReport:
+    def names(which: Callable[[_Added], bool]) -> frozenset[str]:
+        return frozenset(weight.name for weight, what in added.items() if which(what))
+
+    return ImportReport(
+        tuple(added),
+        present=names(lambda what: what.present),
+        replaced=names(lambda what: what.replaced),
+        uncalibrated=names(lambda what: what.uncalibrated),
+    )
 
 
-def _packed(path: Path) -> Iterator[tuple[str, Path]]:
-    """The same for the members of a zip, each unpacked to one scratch file in turn."""
-    with tempfile.TemporaryDirectory() as scratch, unpacking(path, "a file"):
-        file = Path(scratch) / "member.onnx"
-        with zipfile.ZipFile(path) as bundle:
-            members = [one for one in bundle.infolist() if one.filename.endswith(".onnx")]
-            for member in members:
-                with (
-                    unpacking(path, member.filename),
-                    bundle.open(member) as packed,
-                    file.open("wb") as unpacked,
-                ):
-                    shutil.copyfileobj(packed, unpacked)
-                yield Path(member.filename).name, file
+def _parsed(record: Path) -> tuple[Weight, ...]:
+    rows = json.loads(record.read_text("utf-8"))
+    if not isinstance(rows, list):
+        raise WeightsCorrupt(f"it holds {type(rows).__name__}, not a list")
+    return tuple(
+        parse_imported(f"{record.name}, row {number}", row) for number, row in enumerate(rows, 1)
+    )
+
+
+@contextmanager
+def _unpacked(path: Path, member: str) -> Iterator[Path]:
+    """A scratch file of a member of a zip."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "member.onnx"
+        with (
+            unpacking(path, member),
+            zipfile.ZipFile(path) as packed,
+            packed.open(member) as content,
+            file.open("wb") as scratch,
+        ):
+            shutil.copyfileobj(content, scratch)
+        yield file
 
 
 def _verify(path: Path, weight: Weight) -> None:

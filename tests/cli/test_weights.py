@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli import show
 from engine.cli.commands import main
+from engine.runtime.quantise import RECORD
 from engine.runtime.weights import VARIABLE, WeightStore, embedded_folder
 from tests.runtime.tiny_models import Signature
 
@@ -114,8 +116,10 @@ def test_a_bundle_carries_imports_to_another_machine(
     assert main(["weights", "import", str(alone)]) == 0
     assert main(["weights", "export", str(bundle), "ghost_1_256"]) == 0
     assert "exported ghost_1_256 (swapper; Apache-2.0)" in capsys.readouterr().out
-    assert main(["weights", "export", str(bundle)]) == 5
-    assert "exists" in capsys.readouterr().err
+    assert main(["weights", "export", str(bundle)]) == 3
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["weights", "export", str(bundle / "inside")]) == 3
+    assert "cannot be written" in capsys.readouterr().err
     assert main(["weights", "export", str(bundle), "--overwrite"]) == 0
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "other"))
     assert main(["weights", "import", str(bundle)]) == 0
@@ -127,3 +131,68 @@ def test_a_bundle_carries_imports_to_another_machine(
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "third"))
     assert main(["weights", "import", str(bundle)]) == 5
     assert str(bundle) in capsys.readouterr().err
+
+
+def test_several_paths_are_imported_and_what_cannot_be_read_is_code_5(
+    alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    content = alone.read_bytes()
+    (folder / "half.onnx").write_bytes(content[: len(content) // 2])
+    Signature({"x": (1,)}, {"y": (7,)}).save(folder / "strange.onnx")
+    Signature({"data": (1, 3, 96, 96)}, {"fc1": (1, 3)}).save(folder / "genderage.onnx")
+    assert main(["weights", "import", str(tmp_path / "no.zip"), str(folder), str(alone)]) == 5
+    said = capsys.readouterr()
+    assert [line.split()[1] for line in said.out.splitlines()] == ["genderage", "ghost_1_256"]
+    assert said.err.count("note: strange.onnx is none of the networks") == 1
+    assert said.err.count("error: half.onnx is cut short") == 1
+    assert said.err.count("error: There is nothing at") == 1
+    (folder / "half.onnx").unlink()
+    assert main(["weights", "import", str(folder), str(alone), "--json"]) == 0
+    said = capsys.readouterr()
+    assert [one["name"] for one in json.loads(said.out)] == ["genderage", "ghost_1_256"]
+    assert said.err.startswith("note: strange.onnx")
+
+
+def test_what_an_import_replaces_is_told(
+    alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["weights", "import", str(alone)]) == 0
+    store = WeightStore()
+    (folder,) = store.prepared_folders(store.weight("ghost_1_256"))
+    (folder / "v1").mkdir(parents=True)
+    (folder / "v1" / RECORD).write_text("{}")
+    alone.write_bytes(alone.read_bytes().replace(b"stand-in", b"standing"))
+    capsys.readouterr()
+    assert main(["weights", "import", str(alone)]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("replaced ghost_1_256 ")
+    assert "note: the file that ghost_1_256 replaces was calibrated for int8" in said.err
+
+
+def test_an_import_says_what_it_takes_to_prepare_networks(
+    alone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["weights", "import", str(alone)]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(show, "installed", lambda _: ())
+    assert main(["weights", "import", str(alone)]) == 0
+    assert "pip install 'faceswap-engine[packs]'" in capsys.readouterr().err
+
+
+def test_a_damaged_record_is_told_and_mended(
+    alone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["weights", "import", str(alone)]) == 0
+    folder = WeightStore().user_folder
+    (folder / "imported.json").write_bytes(b"")
+    for command in ("list", "verify"):
+        capsys.readouterr()
+        assert main(["weights", command]) == 5
+        said = capsys.readouterr()
+        assert "yunet" in said.out
+        assert said.err.count(f"weights import '{folder}'") == 1
+    assert main(["weights", "import", str(folder)]) == 0
+    assert main(["weights", "verify"]) == 0
+    assert "ghost_1_256" in capsys.readouterr().out

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
-from engine.runtime import files
+from engine.errors import MediaError, OutputExists, WeightsCorrupt, WeightsError, WeightsMissing
+from engine.runtime import files, recognise
 from engine.runtime import weights as room
 from engine.runtime.manifest import MANIFEST, PACKS, Weight
+from engine.runtime.quantise import RECORD as CALIBRATION
 from engine.runtime.weights import RECORD, VARIABLE, WeightStore, embedded_folder
 from tests.runtime.tiny_models import Signature
 
@@ -133,9 +135,11 @@ def test_what_may_not_be_read_is_told(store: WeightStore, monkeypatch: pytest.Mo
     weight, other = store.weights()
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_text", refuse)
-        with pytest.raises(WeightsError, match=r"imported\.json cannot be read.*permissions"):
-            store.weights()
+        assert re.search(r"imported\.json cannot be read.*permissions", store.trouble())
+        assert store.weights() == (weight, other)
         assert store.path(weight.name)
+        with pytest.raises(WeightsError, match=r"imported\.json cannot be read"):
+            store.missing("inswapper_128")
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(WeightsError, match=rf"{other.file} cannot be read.*permissions"):
         store.path(other.name)
@@ -348,13 +352,94 @@ def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("content", ["{", "3", json.dumps([{"pack": "x"}]), "[3]"])
-def test_a_broken_record_is_told(store: WeightStore, content: str) -> None:
-    store.user_folder.mkdir()
+@pytest.mark.parametrize("content", ["", "{", "3", json.dumps([{"pack": "x"}]), "[3]"])
+def test_a_broken_record_stops_the_imported_networks_alone(
+    store: WeightStore, tmp_path: Path, content: str
+) -> None:
+    """And any import writes it anew, by the files that are there."""
+    names = ("inswapper_128", "crossface_ghost")
+    for name in names:
+        store.import_path(NETWORKS[name].save(tmp_path / f"{name}.onnx"))
+    (store.user_folder / "strange.onnx").write_text("no network")
+    before = [(weight.name, weight.sha256) for weight in store.weights()]
     (store.user_folder / RECORD).write_text(content)
-    with pytest.raises(WeightsCorrupt, match="imported"):
-        store.weights()
+    assert [weight.pack for weight in store.weights()] == ["embedded", "embedded"]
+    assert not store.has(names[0])
     assert store.path("yunet").is_file()
+    remedy = rf"imported\.json.* is damaged .*weights import '{store.user_folder}'"
+    assert re.search(remedy, store.trouble())
+    for ask in (store.path, store.weight, store.missing):
+        with pytest.raises(WeightsCorrupt, match=remedy):
+            ask(names[0])
+    store.import_path(store.user_folder)
+    assert not store.trouble()
+    assert sorted((weight.name, weight.sha256) for weight in store.weights()) == sorted(before)
+
+
+def test_a_broken_record_is_mended_by_an_import_of_anything(
+    store: WeightStore, tmp_path: Path
+) -> None:
+    store.import_path(INSWAPPER.save(tmp_path / "inswapper_128.onnx"))
+    (store.user_folder / RECORD).write_text("")
+    store.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx"))
+    assert store.has("inswapper_128")
+    assert store.has("genderage")
+
+
+def test_every_network_is_known_by_the_name_of_its_file_here(store: WeightStore) -> None:
+    for network in store.installable():
+        assert network.name.lower() in network.stems
+
+
+def test_the_names_that_copies_get_mean_no_other_network(store: WeightStore) -> None:
+    stems = {stem: one.name for one in store.installable() for stem in one.stems}
+    for stem, name in stems.items():
+        assert stems.get(recognise.without_mark(stem), name) == name
+
+
+@pytest.mark.parametrize(
+    "mark", [" (1)", "(2)", "-1", " - Copy", " - Copy (3)", " copy", " copy 2", ""]
+)
+@pytest.mark.parametrize("name", ["gfpgan_1.4", "GPEN-BFR-512", "gpen_bfr_512"])
+def test_a_copy_is_known_by_the_originals_name(
+    store: WeightStore, tmp_path: Path, name: str, mark: str
+) -> None:
+    path = RESTORER.save(tmp_path / f"{name}{mark}.onnx")
+    (weight,) = store.import_path(path).imported
+    assert weight.name == name.lower().replace("-", "_")
+
+
+@pytest.mark.parametrize("mark", ["_1", " x", "-10", "(a)", ".1"])
+def test_what_is_no_mark_of_a_copy_is_another_name(
+    store: WeightStore, tmp_path: Path, mark: str
+) -> None:
+    with pytest.raises(WeightsCorrupt, match="any of several"):
+        store.import_path(RESTORER.save(tmp_path / f"gfpgan_1.4{mark}.onnx"))
+
+
+def test_broken_files_among_good_ones_are_told_apart_from_unknown_ones(
+    store: WeightStore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    GENDER_AGE.save(folder / "genderage.onnx")
+    Signature({"x": (1,)}, {"y": (7,)}).save(folder / "strange.onnx")
+    content = ARCFACE.save(folder / "arcface.onnx").read_bytes()
+    (folder / "arcface.onnx").write_bytes(content[:-9])
+    packed = tmp_path / "models.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, file.name)
+    # In the zip, a file can be changed besides: that is found before it is looked at.
+    spoiled = bytearray(packed.read_bytes())
+    spoiled[spoiled.index(content[:-9]) + 20] ^= 1
+    packed.write_bytes(spoiled)
+    for source, broken in ((folder, "arcface.onnx is cut short"), (packed, "arcface.onnx cannot")):
+        there = WeightStore(store.folder, tmp_path / "users" / source.name)
+        report = there.import_path(source)
+        assert [weight.name for weight in report.imported] == ["genderage"]
+        assert [one.split(" is none")[0] for one in report.skipped] == ["strange.onnx"]
+        assert [one.startswith(broken) for one in report.broken] == [True]
 
 
 def test_a_published_file_is_known_by_its_sha256(store: WeightStore, tmp_path: Path) -> None:
@@ -384,10 +469,18 @@ def test_what_was_made_of_a_replaced_file_goes_with_it(store: WeightStore, tmp_p
     (folder,) = store.prepared_folders(store.weight("genderage"))
     made = folder / "v1"
     made.mkdir(parents=True)
-    store.import_path(LANDMARKS_106.save(tmp_path / "2d106det.onnx"))
+    report = store.import_path(LANDMARKS_106.save(tmp_path / "2d106det.onnx"))
     assert made.exists()
-    store.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=2.0))
+    assert (report.replaced, report.uncalibrated) == (frozenset(), frozenset())
+    report = store.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=2.0))
     assert not made.exists()
+    assert report.replaced == {"genderage"}
+    assert not report.uncalibrated
+    (folder,) = store.prepared_folders(store.weight("genderage"))
+    (folder / "v1").mkdir(parents=True)
+    (folder / "v1" / CALIBRATION).write_text("{}")
+    report = store.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=3.0))
+    assert report.replaced == report.uncalibrated == {"genderage"}
 
 
 def test_a_network_misses_itself_and_what_it_needs(store: WeightStore, tmp_path: Path) -> None:
@@ -434,11 +527,13 @@ def test_a_bundle_may_hold_what_is_named_alone(full: WeightStore, tmp_path: Path
 def test_a_bundle_does_not_take_anothers_place_unasked(full: WeightStore, tmp_path: Path) -> None:
     target = tmp_path / "all.bundle"
     target.write_text("mine")
-    with pytest.raises(WeightsError, match="exists"):
+    with pytest.raises(OutputExists, match="--overwrite"):
         full.export(target)
     assert target.read_text() == "mine"
     full.export(target, overwrite=True)
     assert zipfile.is_zipfile(target)
+    with pytest.raises(MediaError, match="cannot be written"):
+        full.export(target / "inside.bundle")
 
 
 def test_nothing_imported_is_nothing_to_export(store: WeightStore, tmp_path: Path) -> None:
