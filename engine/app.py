@@ -257,7 +257,11 @@ class Engine:
             ),
             sides=drawing.sides,
             at_once=drawing.at_once,
-            notes=(*drawing.notes, *_of_no_use(compute, networks.name)),
+            notes=(
+                *_left_out(self._networks.store),
+                *drawing.notes,
+                *_of_no_use(compute, networks.name),
+            ),
             device=networks.name,
             portraits=networks.analyser(
                 (), analysis, embedder if drawing.needs_embedding else None
@@ -412,6 +416,12 @@ def _of_no_use(compute: Compute, device: Device) -> Iterator[str]:
         yield "precision fp16 is no faster here: the CPU computes in fp32."
     if compute.vram is not None and device == "cpu":
         yield f"vram has no effect: the device {compute.device} is the CPU here."
+
+
+def _left_out(store: WeightStore) -> Iterator[str]:
+    trouble = store.trouble()
+    if trouble:
+        yield f"no imported network is used: {trouble}"
 
 
 def _require_arcface(options: AnalysisOptions) -> None:

@@ -148,7 +148,8 @@ def surgery() -> Iterator[Finding]:
     else:
         # Only those need it who import networks, and only once.
         remedy = _pip("install", "faceswap-engine[packs]")
-        yield Finding("Imports", "note", "onnx is not installed; it prepares them", remedy)
+        detail = "onnx is not installed; it prepares them for cards, fp16 and int8"
+        yield Finding("Imports", "note", detail, remedy)
     store = WeightStore()
     for weight in store.weights():
         subject = f"Prepared {weight.name}"
@@ -181,7 +182,10 @@ def weights() -> Iterator[Finding]:
     """The weight files, each against the checksum in the manifest."""
     from engine.runtime.weights import WeightStore  # noqa: PLC0415 - the same
 
-    for status in WeightStore().verify():
+    store = WeightStore()
+    if store.trouble():
+        yield Finding("Weights", "broken", store.trouble())
+    for status in store.verify():
         weight = status.weight
         if status.state == "ok":
             detail = f"{weight.role}, {weight.size / 1e6:.1f} MB, sha256 verified"

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from engine.app import Engine, _Networks
-from engine.errors import ParameterError, RuntimeUnavailable, WeightsMissing
+from engine.errors import ParameterError, RuntimeUnavailable, WeightsError, WeightsMissing
 from engine.media.decode import read_image
 from engine.options import Compute
-from engine.runtime.weights import WeightStore
+from engine.runtime.weights import RECORD, WeightStore
 from engine.values import Choice
 from tests.footage import MAN, STRANGER, TWO, asset, picture, write_clip, write_png
 from tests.swappers import stand_ins
@@ -93,6 +93,20 @@ def test_a_swapper_without_its_embedder_is_passed_over_and_says_so(
     ):
         engine.swap(SOURCE, still, tmp_path / "no.png", swapper="inswapper_128", **QUICK)
     assert not (tmp_path / "no.png").exists()
+
+
+def test_a_damaged_record_of_imports_stops_the_embedded_swapper_not(
+    still: Path, tmp_path: Path
+) -> None:
+    store = WeightStore(user_folder=tmp_path / "weights")
+    store.import_path(stand_ins.identity(tmp_path / "inswapper_128.onnx"))
+    (store.user_folder / RECORD).write_text("")
+    with Engine(device="cpu", weights=store) as engine:
+        report = engine.swap(SOURCE, still, tmp_path / "out.png", swapper="mesh", **QUICK)
+        assert any("imported.json" in note and "weights import" in note for note in report.notes)
+        for swapper in ("auto", "inswapper_128"):
+            with pytest.raises(WeightsError, match=r"imported\.json.* is damaged"):
+                engine.swap(SOURCE, still, tmp_path / "no.png", swapper=swapper, **QUICK)
 
 
 def test_what_cannot_do_the_pixel_boost_is_passed_over_or_refused(

@@ -14,7 +14,7 @@ from engine.runtime import processor, providers
 from engine.runtime.distributions import Distribution, installed
 from engine.runtime.providers import CPU_NAME, CUDA_NAME, TENSORRT_NAME, Probe, load_runtime
 from engine.runtime.surgery import calibrate, prepared
-from engine.runtime.weights import WeightStore
+from engine.runtime.weights import RECORD, WeightStore
 from tests.runtime.painters import samples, save_painter, save_restorer
 from tests.runtime.tiny_models import save_swapper
 
@@ -178,6 +178,24 @@ def test_it_says_what_could_not_be_prepared_and_why(
     assert (refused.subject, refused.state) == ("Prepared inswapper_128", "note")
     assert refused.detail.startswith("no free batch at fp16 (CPUExecutionProvider-")
     assert made.detail.startswith("batch.onnx, ")
+
+
+def test_it_says_what_int8_was_refused_for_and_that_the_record_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    store = WeightStore()
+    store.import_path(save_painter(tmp_path / "inswapper_128.onnx", outlier=1e4))
+    with pytest.raises(WeightsError, match="int8"):
+        calibrate(store, "inswapper_128", samples(8), samples(2, seed=1))
+    _, refused = doctor.surgery()
+    assert refused.state == "note"
+    assert refused.detail.startswith("no int8: output is ")
+    (store.user_folder / RECORD).write_text("")
+    assert [finding.subject for finding in doctor.surgery()] == ["Imports"]
+    first, *others = doctor.weights()
+    assert (first.subject, first.state, first.detail) == ("Weights", "broken", store.trouble())
+    assert {finding.state for finding in others} == {"ok"}
 
 
 def test_it_says_what_the_device_auto_means() -> None:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
@@ -23,8 +24,9 @@ from engine.runtime import graphs
 from engine.runtime.files import replacing, scratch_beside, sha256_of
 from engine.runtime.processor import saturates
 from engine.runtime.providers import CPU, load_runtime
-from engine.runtime.session import Session, read_signature
+from engine.runtime.session import Session, Tensor, read_signature
 from engine.runtime.trials import RefusedError, likeness, opened
+from engine.runtime.verdicts import Verdict, recorded, write
 
 # One sample: the graph's inputs in its order.
 Sample: TypeAlias = Sequence[NDArray[Any]]
@@ -34,6 +36,7 @@ Sample: TypeAlias = Sequence[NDArray[Any]]
 LEAST_PSNR: Final = 34.0
 
 RECORD: Final = "int8.json"
+_REFUSAL = "int8-refused.json"
 _KINDS = ("Conv", "Gemm", "MatMul")
 _CUT = "Relu"
 _OPTIONS: Final = {
@@ -78,23 +81,28 @@ def calibrate(
 
     Raises:
         WeightsError: the answers to `held_out` are not finite or below `least` dB from fp32's, or
-            the graph holds nothing to quantise. An earlier graph is there still.
+            the graph holds nothing to quantise. An earlier graph is there still; where there is
+            none, `calibrated` tells the reason.
         RuntimeUnavailable: the package onnx is not installed.
     """
     record, reduced = folder / RECORD, saturates()
     try:
         with scratch_beside(record) as scratch:
+            exact = Session(source)
+            expected = list(_finite(exact, held_out))
             count = quantise(source, scratch, samples, reduced=reduced)
-            exact, whole = Session(source), opened(scratch, (CPU,))
-            answers = ((exact.run(*sample), whole.run(*sample)) for sample in held_out)
+            whole = opened(scratch, (CPU,))
+            answers = zip(expected, (whole.run(*sample) for sample in held_out), strict=True)
             psnr = likeness(exact.outputs, answers, least=least)
             made = Calibration(sha256_of(scratch), psnr, count, len(held_out), reduced)
             scratch.replace(_graph(folder, made))
     except RefusedError as error:
+        write(folder / _REFUSAL, Verdict("", str(error)))
         raise WeightsError(f"{name} cannot run at int8: {error} Use the precision fp32.") from error
     # The record says which graph is in force: whatever ends this early leaves the earlier one.
     with replacing(record) as scratch:
         scratch.write_text(json.dumps(asdict(made)) + "\n", "utf-8")
+    (folder / _REFUSAL).unlink(missing_ok=True)
     for graph in folder.glob("int8-*.onnx"):
         if graph != _graph(folder, made):
             graph.unlink(missing_ok=True)
@@ -134,7 +142,8 @@ def quantise(source: Path, target: Path, samples: Iterable[Sample], *, reduced: 
         except Exception as error:
             if error is reader.error or isinstance(error, OSError):
                 raise
-            raise RefusedError(f"the quantiser fails: {' '.join(str(error).split())}") from error
+            words = " ".join(str(error).split()).rstrip(".")
+            raise RefusedError(f"the quantiser fails: {words}.") from error
     return reader.count
 
 
@@ -147,15 +156,27 @@ def calibration(folder: Path) -> Calibration | None:
         return None
 
 
+def refusal(folder: Path) -> str:
+    """Why the network was refused when it was last calibrated; "" where it was not."""
+    verdict = recorded(folder / _REFUSAL)
+    return verdict.reason if verdict else ""
+
+
 def calibrated(name: str, folder: Path) -> tuple[Path, Calibration]:
     """The int8 graph of the network `name` in `folder`, its bytes verified.
 
     Raises:
         WeightsMissing: the network was not calibrated.
         WeightsCorrupt: the file is not as it was written.
-        WeightsError: this processor would cut its sums.
+        WeightsError: it was refused when it was, or this processor would cut its sums.
     """
     known, command = calibration(folder), _COMMAND.format(name=name)
+    reason = refusal(folder)
+    if known is None and reason:
+        raise WeightsError(
+            f"{name} was calibrated and cannot run at int8: {reason} Use the precision fp32, or "
+            f"try {command} with other pictures."
+        )
     if known is None or not _graph(folder, known).is_file():
         raise WeightsMissing(
             f"{name} was not calibrated for the precision int8; run {command} with pictures or "
@@ -170,6 +191,16 @@ def calibrated(name: str, folder: Path) -> tuple[Path, Calibration]:
             f"this one does not; run {command} here."
         )
     return path, known
+
+
+def _finite(exact: Session, samples: Iterable[Sample]) -> Iterator[Sequence[Tensor]]:
+    """The answers at fp32; without numbers in them, there is nothing to measure ranges of."""
+    for sample in samples:
+        answers = exact.run(*sample)
+        for output, answer in zip(exact.outputs, answers, strict=True):
+            if not np.isfinite(answer).all():
+                raise RefusedError(f"even at fp32, {output.name} is not finite; bring a good copy.")
+        yield answers
 
 
 def _graph(folder: Path, known: Calibration) -> Path:

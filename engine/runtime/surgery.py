@@ -164,6 +164,9 @@ def refused(store: WeightStore, weight: Weight) -> Iterator[str]:
             if verdict and verdict.reason not in ("", _STORED_SO):
                 where = record.name.removeprefix(f"{name}.").removesuffix(".json")
                 yield f"no {what} ({where}): {verdict.reason}"
+    bench = _calibrated_bench(benches)
+    if not quantise.calibration(bench) and (reason := quantise.refusal(bench)):
+        yield f"no int8: {reason}"
 
 
 def free_batch(model: Any) -> Any:

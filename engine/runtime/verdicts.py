@@ -35,9 +35,18 @@ def once(file: Path, record: Path, trial: Callable[[], None]) -> Verdict:
         return Verdict("", str(error))
     except RefusedError as error:
         verdict = Verdict("", str(error))
+    write(record, verdict)
+    return verdict
+
+
+def write(record: Path, verdict: Verdict) -> None:
+    """Puts a verdict on file.
+
+    Raises:
+        WeightsError: the file cannot be written.
+    """
     with replacing(record) as scratch:
         scratch.write_text(json.dumps(asdict(verdict)) + "\n", "utf-8")
-    return verdict
 
 
 def recorded(record: Path) -> Verdict | None:

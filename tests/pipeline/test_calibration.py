@@ -324,7 +324,7 @@ def test_what_cannot_be_read_is_skipped_in_a_folder_and_refused_by_name(
             engine.calibrate(NAME, [album, notes])
 
 
-def test_what_strays_is_refused_and_leaves_nothing(tmp_path: Path, album: Path) -> None:
+def test_what_strays_is_refused_and_leaves_the_reason(tmp_path: Path, album: Path) -> None:
     store = imported(tmp_path, outlier=1e5)
     with (
         Engine(device="cpu", weights=store) as engine,
@@ -332,7 +332,9 @@ def test_what_strays_is_refused_and_leaves_nothing(tmp_path: Path, album: Path) 
     ):
         engine.calibrate(NAME, [album])
     assert surgery.calibration(store, NAME) is None
-    assert not list((tmp_path / "user").rglob("*int8*"))
+    assert not list((tmp_path / "user").rglob("int8*.onnx"))
+    with pytest.raises(WeightsError, match="was calibrated and cannot run at int8"):
+        surgery.prepared(store, NAME, precision="int8")
 
 
 @pytest.mark.parametrize(

@@ -112,17 +112,29 @@ def test_what_strays_on_other_samples_is_refused_and_leaves_nothing(
         return
     with pytest.raises(WeightsError, match=rf"{NAME} cannot run at int8: output is .* dB.*fp32"):
         quantise.calibrate(NAME, source, folder, learnt, held_out)
-    assert list(folder.iterdir()) == []
+    # What was refused is told from then on, and asked for no more.
+    with pytest.raises(WeightsError, match=rf"was calibrated and .* output is .* dB.*{COMMAND}"):
+        quantise.calibrated(NAME, folder)
+    assert left(folder) == ["int8-refused.json"]
     if light < 1:
         # It is the held-out ones that tell: on its own it does well.
         quantise.calibrate(NAME, source, folder, learnt, samples(2, seed=2, light=light))
+        assert not quantise.refusal(folder)
 
 
 def test_answers_that_are_not_finite_are_refused(tmp_path: Path, held_out: list[Sample]) -> None:
     source = save_painter(tmp_path / "painter.onnx")
     broken = [(np.full_like(target, np.nan), latent) for target, latent in held_out]
-    with pytest.raises(WeightsError, match="not finite"):
+    with pytest.raises(WeightsError, match=r"at int8: even at fp32, output is not finite; .*copy"):
         quantise.calibrate(NAME, source, tmp_path / "made", samples(2), broken)
+
+
+def test_a_network_that_answers_no_numbers_is_told_before_it_is_quantised(
+    tmp_path: Path, held_out: list[Sample]
+) -> None:
+    source = save_painter(tmp_path / "painter.onnx", outlier=np.nan)
+    with pytest.raises(WeightsError, match="not finite"):
+        quantise.calibrate(NAME, source, tmp_path / "made", samples(2), held_out)
 
 
 def test_an_earlier_graph_survives_a_refused_one(
@@ -243,7 +255,7 @@ def test_what_samples_raise_is_raised_and_what_the_quantiser_raises_is_told(
     other = [(np.ones((1, 3, 64, 64), np.float32), samples(1)[0][1])]
     with pytest.raises(WeightsError, match=r"the quantiser fails: .*dimensions"):
         quantise.calibrate(NAME, source, tmp_path / "made", other, held_out)
-    assert list((tmp_path / "made").iterdir()) == []
+    assert left(tmp_path / "made") == ["int8-refused.json"]
 
 
 def test_a_graph_of_half_precision_is_refused(tmp_path: Path, held_out: list[Sample]) -> None:
