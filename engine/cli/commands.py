@@ -766,7 +766,7 @@ def import_weights(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             help="Folders, zips, bundles and ONNX files.",
             show_default=False,
         ),

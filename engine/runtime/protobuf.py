@@ -45,14 +45,17 @@ class MalformedError(ValueError):
 
 @dataclass(slots=True)
 class Initializer:
-    """A stored tensor of a model: its shape, its type, and its numbers as they lie in the file."""
+    """A stored tensor of a model: its shape, its type, and its numbers as they lie in the file.
+
+    Where they lie `outside`, they are in another file.
+    """
 
     shape: tuple[int, ...] = ()
     kind: int = 0
+    outside: bool = False
     _raw: list[memoryview] = field(default_factory=list)
     _floats: list[memoryview] = field(default_factory=list)
     _bits: list[_Value] = field(default_factory=list)
-    _outside: bool = False
 
     @classmethod
     def parse(cls, content: memoryview) -> Initializer:
@@ -68,7 +71,7 @@ class Initializer:
             elif number == _KIND and isinstance(value, int):
                 tensor.kind = value
             elif number == _LOCATION:
-                tensor._outside = value == _OUTSIDE
+                tensor.outside = value == _OUTSIDE
             elif number == _INT32S:
                 tensor._bits.append(value)
             elif number in (_RAW, _FLOATS) and isinstance(value, memoryview):
@@ -81,7 +84,7 @@ class Initializer:
         Raises:
             MalformedError: they are of another type, in another file, or too many or too few.
         """
-        if self._outside:
+        if self.outside:
             raise MalformedError("its numbers lie in a file of their own; save all as one file.")
         if self.kind not in (FLOAT, FLOAT16):
             raise MalformedError(
@@ -115,14 +118,6 @@ def initializers(path: Path) -> Iterator[Initializer]:
         for number, value in _fields(content):
             if number == _INITIALIZER and isinstance(value, memoryview):
                 yield Initializer.parse(value)
-
-
-def is_model(path: Path) -> bool:
-    """Whether a file holds a graph, and all that its fields say they hold."""
-    try:
-        return bool(_graphs(path))
-    except MalformedError:
-        return False
 
 
 def one_operator(

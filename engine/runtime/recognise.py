@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.errors import WeightsCorrupt
 from engine.runtime.latents import read_emap
 from engine.runtime.manifest import Network, TensorPattern
-from engine.runtime.protobuf import is_model
+from engine.runtime.protobuf import MalformedError, initializers
 from engine.runtime.session import TensorSpec, read_signature
 
 # What browsers and file managers add to the name of a file that is there already.
@@ -28,13 +28,19 @@ def recognise(
     A graph may give more than a row tells of, if none fits better.
 
     Raises:
-        WeightsCorrupt: it is cut short or no ONNX file, ONNX Runtime cannot load it, or it lacks
-            the map of latents that is stored in networks of its kind.
+        WeightsCorrupt: it is cut short, no ONNX file, or one of several; ONNX Runtime cannot load
+            it; or it lacks the map of latents that is stored in networks of its kind.
         UnrecognisedError: no network fits, or several do and the name does not tell them apart.
     """
-    if not is_model(path):
+    try:
+        outside = any(tensor.outside for tensor in initializers(path))
+    except MalformedError as error:
         raise WeightsCorrupt(
             f"{called} is cut short, or no ONNX file, zip or bundle; copy it again."
+        ) from error
+    if outside:
+        raise WeightsCorrupt(
+            f"{called} keeps numbers in a file of their own; save all as one ONNX file."
         )
     inputs, outputs = read_signature(path, called)
     network = _known(networks, inputs, outputs, called=called, sha256=sha256)
@@ -66,7 +72,8 @@ def _known(
     if not fitting:
         raise UnrecognisedError(
             f"{called} is none of the networks known here: it takes {_describe(inputs)} and gives "
-            f"{_describe(outputs)}. weights/packs.toml lists those that can be imported."
+            f"{_describe(outputs)}. Those that can be imported are named by "
+            "`faceswap-engine weights list`."
         )
     if len(fitting) == 1:
         return fitting[0]
