@@ -345,7 +345,7 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_network_that_is_not_there_is_named(packs: WeightStore) -> None:
-    with pytest.raises(WeightsMissing, match=r"ghost_2_256 needs ghost_2_256, which"):
+    with pytest.raises(WeightsMissing, match=r"ghost_2_256 is not installed; bring"):
         installed(packs, "ghost_2_256")
 
 
