@@ -46,7 +46,7 @@ class CropNetwork:
             yield from self._together([resized(crop, size) for crop in crops[part]])
 
     def _together(self, crops: Sequence[Pixels]) -> Tensor:
-        answers = self._batches.run(self._input.tensor_of_crops(crops))[0]
+        answers = self._batches.run(self._input.tensor_of_crops(crops))
         if not np.isfinite(answers.sum()):
             raise RuntimeUnavailable(
                 f"{self._name} answered with what is no mask (infinite or no number at all); "

@@ -60,7 +60,7 @@ class Restorer:
         """
         if not targets:
             return []
-        answers, *_ = self._batches.run(*self.inputs(targets))
+        answers = self._batches.run(*self.inputs(targets))
         return [
             Patch(self._pixels(answer), self._mask, target.to_crop)
             for target, answer in zip(targets, answers, strict=True)

@@ -42,9 +42,10 @@ class Batches:
         """The largest batch that the session is given."""
         return max(self._sizes)
 
-    def run(self, *arrays: Tensor) -> list[Tensor]:
-        """The graph's outputs for n >= 1 rows of each of its inputs, both in the graph's order.
+    def run(self, *arrays: Tensor) -> Tensor:
+        """The graph's first output for n >= 1 rows of each of its inputs, in the graph's order.
 
+        What comes after the first output, as in published graphs of several, is not used here.
         An input that is a setting is no rows, and goes with each batch as it is.
 
         Raises:
@@ -53,7 +54,7 @@ class Batches:
         """
         settings = [spec.is_setting for spec in self.session.inputs]
         count = len(arrays[settings.index(False)])
-        results: list[Tensor] = []
+        result: Tensor | None = None
         start = 0
         for size in batches(count, self._sizes):
             stop = min(start + size, count)
@@ -62,24 +63,23 @@ class Batches:
                 for array, is_setting in zip(arrays, settings, strict=True)
             ]
             with self._lock:
-                answers = self.session.run(*inputs)
-            self._require_rows(answers, size)
-            if not results:
-                results = [np.empty((count, *answer.shape[1:]), np.float32) for answer in answers]
-            for result, answer in zip(results, answers, strict=True):
-                result[start:stop] = answer[: stop - start]
+                answer, *_ = self.session.run(*inputs)
+            self._require_rows(answer, size)
+            if result is None:
+                result = np.empty((count, *answer.shape[1:]), np.float32)
+            result[start:stop] = answer[: stop - start]
             start = stop
-        return results
+        if result is None:
+            raise ValueError(f"{self.session.path.name} was given no rows.")
+        return result
 
-    def _require_rows(self, answers: Sequence[Tensor], size: int) -> None:
-        for number, answer in enumerate(answers):
-            if answer.shape[:1] != (size,):
-                raise RuntimeUnavailable(
-                    f"{self.session.path.name} was given a batch of {size}, and its output "
-                    f"{self.session.outputs[number].name} is of shape {answer.shape}, which does "
-                    "not begin with that number; bring a good copy with `faceswap-engine weights "
-                    "import PATH`."
-                )
+    def _require_rows(self, answer: Tensor, size: int) -> None:
+        if answer.shape[:1] != (size,):
+            raise RuntimeUnavailable(
+                f"{self.session.path.name} was given a batch of {size}, and its output "
+                f"{self.session.outputs[0].name} is of shape {answer.shape}, which does not begin "
+                "with that number; bring a good copy with `faceswap-engine weights import PATH`."
+            )
 
 
 def _fitting(session: Session) -> Iterator[int]:

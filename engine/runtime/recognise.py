@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from engine.errors import WeightsCorrupt
 from engine.runtime.latents import read_emap
@@ -16,6 +17,10 @@ from engine.runtime.session import TensorSpec, read_signature
 _COPY = re.compile(r"(?: ?\(\d+\)|-\d| - copy(?: \(\d+\))?| copy(?: \d+)?)$")
 
 
+# Roles of which only the first output is used.
+_BY_FIRST: Final = frozenset({"swapper", "converter", "restorer", "occluder", "parser"})
+
+
 class UnrecognisedError(WeightsCorrupt):
     """A file is a whole network, and not known to be one of those that are used here."""
 
@@ -25,7 +30,8 @@ def recognise(
 ) -> tuple[Network, tuple[str, ...]]:
     """The network in a file whose name, to its user, is `called`, and its graph's output names.
 
-    A graph may give more than a row tells of, if none fits better.
+    A graph may give more than a row tells of, if none fits better; what the row tells of comes
+    first, as the first output is what is used.
 
     Raises:
         WeightsCorrupt: it is cut short, no ONNX file, or one of several; ONNX Runtime cannot load
@@ -66,6 +72,7 @@ def _known(
         if sha256 in network.sha256:
             return network
     taking = [network for network in networks if _fits(network.inputs, inputs, given=True)]
+    taking = [network for network in taking if _leads(network, outputs)]
     fitting = [network for network in taking if _fits(network.outputs, outputs)] or [
         network for network in taking if _fits(network.outputs, outputs, more=True)
     ]
@@ -109,6 +116,13 @@ def _fits(
         and (not given or len(spec.shape) - len(first.shape) <= 1)
         and _fits(rest, [*specs[:index], *specs[index + 1 :]], given=given, more=more)
         for index, spec in enumerate(specs)
+    )
+
+
+def _leads(network: Network, outputs: Sequence[TensorSpec]) -> bool:
+    """Whether what is used of a network, where that is its first output, comes first."""
+    return network.role not in _BY_FIRST or (
+        bool(outputs) and _matches(network.outputs[0], outputs[0])
     )
 
 

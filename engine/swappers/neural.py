@@ -92,7 +92,7 @@ class NeuralSwapper:
         if not paired:
             return []
         # Where there is a second output, it is a mask; FaceFusion does without it, too.
-        answers, *_ = self._batches.run(*self.inputs(targets, paired))
+        answers = self._batches.run(*self.inputs(targets, paired))
         ends = np.cumsum([self._phases(target) for target in targets])[:-1]
         return [
             Patch(picture(join(answer), self._span, self.name), face_mask(target), target.to_crop)

@@ -119,7 +119,7 @@ class Converted:
         return mean
 
     def codes(self, identities: Tensor) -> Tensor:
-        converted, *_ = self.converter.run(identities)
+        converted = self.converter.run(identities)
         return _unit(converted) if self.unit else converted
 
 
