@@ -203,6 +203,8 @@ class Engine:
             RuntimeUnavailable: The package onnx is not installed.
         """
         several = [pictures] if isinstance(pictures, str | os.PathLike) else pictures
+        if not isinstance(several, Iterable):
+            raise ParameterError(f"pictures is {pictures!r}; allowed: a path or a list of paths.")
         paths = [_path("pictures", picture) for picture in several]
         if not paths:
             raise ParameterError("pictures is empty; allowed: at least one file or folder.")
@@ -252,7 +254,7 @@ class Engine:
                 (
                     *chain.from_iterable(readers.values()),
                     *drawing.networks.values(),
-                    drawing.choice.name,
+                    *networks.drawers.needed(drawing.choice.name),
                 )
             ),
             sides=drawing.sides,

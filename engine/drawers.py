@@ -196,6 +196,11 @@ class Drawers:
             )
         return Choice(MeshWarp.name, "the embedded swapper is the only one there is")
 
+    def needed(self, name: str) -> tuple[str, ...]:
+        """A swapper's networks: none of `mesh` and of the caller's own, which have no file."""
+        known = [network for network in self._installable("swapper") if network.name == name]
+        return tuple(one for network in known for one in (network.name, *network.needs))
+
     def encoder(self, network: Network) -> Encoder:
         """What makes the sources of a swapping network; raises as `drawing` does."""
         source = network.source

@@ -316,6 +316,8 @@ def test_a_boost_that_nobody_asked_for_is_that_of_the_swapper(still: Path, tmp_p
             report = engine.swap(SOURCE, still, result, swapper=swapper, overwrite=True, **QUICK)
             assert report.swapper.name == "hyperswap_1a_256"
             assert note in report.notes
+            # What it was done with, asked for, does the same again.
+            assert report.parameters["pixel_boost"] == "512x512"
         settings = {**QUICK, "pixel_boost": "384x384", "overwrite": True}
         report = engine.swap(SOURCE, still, result, **settings)
         assert report.swapper.name == "mesh"
@@ -402,6 +404,15 @@ def test_a_clip_is_swapped_with_all_of_it(warm: Engine, tmp_path: Path) -> None:
         **QUICK,
     )
     assert (report.frames, report.faces_swapped) == (5, 10)
+
+
+def test_a_swapper_s_converter_is_among_the_reports_bytes(still: Path, tmp_path: Path) -> None:
+    store = stand_ins.family(tmp_path, stand_ins.identity)
+    with Engine(device="cpu", weights=store) as engine:
+        report = engine.swap(SOURCE, still, tmp_path / "o.png", swapper="ghost_1_256", **QUICK)
+        with pytest.raises(ParameterError, match="pictures is 5"):
+            engine.calibrate("ghost_1_256", 5)  # type: ignore[arg-type]
+    assert {"ghost_1_256", "crossface_ghost", "w600k_r50"} <= report.weights.keys()
 
 
 def test_a_single_folder_may_be_calibrated_on(packs: WeightStore, tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
             )
         ),
         warnings=warnings,
-        parameters=request.parameters,
+        parameters=_in_force(request, tools),
     )
 
 
@@ -249,6 +249,14 @@ def read_sources(request: Request, tools: Tools) -> tuple[list[Portrait], Source
         notes += (*_moving(path), *several)
     warnings = tuple(_strangers(portraits, given))
     return portraits, Sources(max(scores, default=None), tuple(notes), warnings)
+
+
+def _in_force(request: Request, tools: Tools) -> Mapping[str, Any]:
+    """The public parameters, with the boost that was taken where none was asked for."""
+    if request.options.pixel_boost in (None, *tools.sides):
+        return request.parameters
+    (side,) = tools.sides
+    return {**request.parameters, "pixel_boost": f"{side}x{side}"}
 
 
 def _strangers(portraits: Sequence[Portrait], given: Sequence[tuple[str, Path]]) -> Iterator[str]:
