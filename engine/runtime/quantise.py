@@ -148,11 +148,17 @@ def quantise(source: Path, target: Path, samples: Iterable[Sample], *, reduced: 
 
 
 def calibration(folder: Path) -> Calibration | None:
-    """What is on record of the int8 graph in a folder; None where there is none."""
+    """What is on record of the int8 graph in a folder; None where none can be read."""
     try:
         fields = json.loads((folder / RECORD).read_text("utf-8"))
-        return Calibration(**fields)
-    except (OSError, ValueError, TypeError):
+        return Calibration(
+            sha256=str(fields["sha256"]),
+            psnr=float(fields["psnr"]),
+            samples=int(fields["samples"]),
+            held_out=int(fields["held_out"]),
+            reduced=bool(fields["reduced"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

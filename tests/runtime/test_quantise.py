@@ -190,6 +190,24 @@ def test_it_is_made_once_and_a_changed_byte_is_found(
         surgery.prepared(store, NAME, precision="int8")
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        '{"sha256": 5, "psnr": 40, "samples": 20, "held_out": 5, "reduced": true}',
+        '{"sha256": "5", "psnr": null, "samples": 20, "held_out": 5, "reduced": true}',
+        '{"sha256": "5", "psnr": 40, "samples": 1e999, "held_out": 5, "reduced": true}',
+        '{"sha256": "5"}',
+        "[]",
+        "[" * 100_000,
+        "",
+    ],
+)
+def test_a_damaged_record_is_that_of_no_calibration(tmp_path: Path, written: str) -> None:
+    (tmp_path / quantise.RECORD).write_text(written)
+    with pytest.raises(WeightsMissing, match=COMMAND):
+        quantise.calibrated(NAME, tmp_path)
+
+
 def test_other_bytes_under_the_name_are_another_network(
     store: WeightStore, held_out: list[Sample], tmp_path: Path
 ) -> None:
