@@ -35,6 +35,22 @@ def fails(provider: Provider) -> Probe:
     return Probe(provider.name, works=False, detail=f"{provider.name} has no card.")
 
 
+def test_the_runtime_is_told_to_report_nothing_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    class Runtime(ModuleType):
+        def set_default_logger_severity(self, level: int) -> None:
+            said.append(f"from severity {level} on")
+
+        def disable_telemetry_events(self) -> None:
+            said.append("no telemetry")
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", Runtime("onnxruntime"))
+    for _ in range(2):
+        load_runtime()
+    assert said == ["from severity 4 on", "no telemetry"] * 2
+
+
 def test_the_cpu_is_probed_by_running() -> None:
     assert Probe(CPU.name, works=True) in probe()
 
