@@ -821,7 +821,8 @@ def calibrate(
     """Make a network fit for --precision int8: several times as fast on most CPUs.
 
     Faces in the pictures tell how large its numbers become; it is kept if, on those that are held
-    out, its answers are near enough to those at fp32. Name several files: others are held out then.
+    out, its answers are near enough to those at fp32. Held out are the last files, unless these
+    have over half of the faces: name several, and a long video first.
     """
     with told(debug):
         from engine.app import Engine
