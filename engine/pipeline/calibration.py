@@ -24,7 +24,7 @@ from engine.runtime.feed import Feed
 from engine.runtime.quantise import Calibration, Sample
 from engine.runtime.surgery import calibrate
 from engine.runtime.weights import WeightStore
-from engine.values import Aligned, Frame, Portrait, Rect
+from engine.values import Aligned, Frame, Portrait, Rect, VideoInfo
 
 LEAST_FACES: Final = 16
 MOST_FACES: Final = 128
@@ -44,7 +44,7 @@ class Calibrated:
 
     `files` are those that `faces` were taken from; `apart` tells whether those that were held out
     are of other files than the rest. `skipped` holds a sentence on each file of a folder that could
-    not be read.
+    not be read, or not to its end.
     """
 
     name: str
@@ -68,11 +68,12 @@ def calibrate_network(
 ) -> Calibrated:
     """Makes a network's int8 graph with the faces of pictures, videos and folders of such.
 
-    They go in by the order of their files and in time. The graph is tested on the last fifth of
-    them or more, which it is not calibrated on: these are all those of the last files. Where that
-    would be over half, as it is with a single clip, they are the last of a file whose others it is
-    calibrated on, and may show the same people a moment later. `observe` hears of each face that
-    went through the network.
+    Files are looked at until enough of them have given faces: first some that are evenly spread
+    over all, then those between. The faces go in by the order of their files and in time. The graph
+    is tested on the last fifth of them or more, which it is not calibrated on: these are all those
+    of the last files. Where that would be over half, as it is with a single clip, they are the last
+    of a file whose others it is calibrated on, and may show the same people a moment later.
+    `observe` hears of each face that went through the network.
 
     Raises:
         MediaError: A file that was named cannot be read, or a folder holds none that can.
@@ -81,11 +82,11 @@ def calibrate_network(
         RuntimeUnavailable: The network cannot be run or prepared.
     """
     most = min(MOST_FACES, max(LEAST_FACES, _CROP_BYTES // (12 * feed.side**2)))
-    files = _spread(_files(paths), most)
+    files = _files(paths)
     found, skipped = _look(feed, files, analyser, most)
-    if len(skipped) == len(files):
-        raise _nothing_in(paths)
     seen, counts = found.seen, found.counts
+    if not seen and len(skipped) == len(files):
+        raise _nothing_in(paths)
     if len(seen) < LEAST_FACES:
         faces = "1 face was" if len(seen) == 1 else f"{len(seen)} faces were"
         raise NoFaceFound(
@@ -115,33 +116,36 @@ class _Faces:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._files: list[list[_Seen]] = []
+        self._files: dict[int, list[_Seen]] = {}
         self._lots = np.random.default_rng(0)
 
     @property
     def seen(self) -> list[_Seen]:
         """In the order of their files, and in that of each file."""
-        return list(chain(*self._files))
+        return list(chain(*self._in_order()))
 
     @property
     def counts(self) -> list[int]:
         """How many there are of each file that has any."""
-        return [len(file) for file in self._files if file]
+        return [len(file) for file in self._in_order() if file]
 
-    def add(self, faces: Iterable[_Seen]) -> None:
-        """Takes those of one more file.
+    def add(self, place: int, faces: Iterable[_Seen]) -> None:
+        """Takes those of one more file, which has this place among the files.
 
         Where they become too many, the file with the most of them gives one up by lot: of those
         that the present file has shown so far, each stays with the same chance.
         """
         own: list[_Seen] = []
-        self._files.append(own)
+        self._files[place] = own
         for met, face in enumerate(faces, 1):
             own.append(face)
             if sum(self.counts) > self._most:
-                fullest = max(self._files, key=len)
+                fullest = max(self._files.values(), key=len)
                 lot = int(self._lots.integers(met if fullest is own else len(fullest)))
                 del fullest[min(lot, len(fullest) - 1)]
+
+    def _in_order(self) -> Iterator[list[_Seen]]:
+        return (self._files[place] for place in sorted(self._files))
 
 
 def _held_out(counts: Sequence[int]) -> tuple[int, bool]:
@@ -157,16 +161,30 @@ def _look(
     feed: Feed, files: Sequence[_File], analyser: FaceAnalyser, most: int
 ) -> tuple[_Faces, list[str]]:
     """The files' faces, and a sentence on each of a folder's files that cannot be read."""
-    found, skipped = _Faces(most), []
-    for file in files:
+    found, skipped = _Faces(most), list[str]()
+    media = _media(_spread(files, most), skipped)
+    first = list(islice(media, most))
+    for place, file, info in chain(first, media):
         try:
-            with closing(_frames(file.path, -(-most // len(files)))) as frames:
-                found.add(face for frame in frames for face in _faces(feed, frame, analyser))
+            with closing(_frames(file.path, info, -(-most // len(first)))) as frames:
+                faces = (face for frame in frames for face in _faces(feed, frame, analyser))
+                found.add(place, faces)
         except MediaError as error:
-            if file.named:
-                raise
-            skipped.append(str(error))
+            file.skip(error, skipped)
+        if len(found.counts) == most:
+            break
     return found, skipped
+
+
+def _media(
+    files: Iterable[tuple[int, _File]], skipped: list[str]
+) -> Iterator[tuple[int, _File, VideoInfo]]:
+    """Those that are pictures or videos, with their places."""
+    for place, file in files:
+        try:
+            yield place, file, probe(file.path)
+        except MediaError as error:
+            file.skip(error, skipped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +193,12 @@ class _File:
 
     path: Path
     named: bool
+
+    def skip(self, error: MediaError, skipped: list[str]) -> None:
+        """Notes why it cannot be read; what was named is not skipped."""
+        if self.named:
+            raise error
+        skipped.append(str(error))
 
 
 def _files(paths: Sequence[Path]) -> list[_File]:
@@ -208,15 +232,19 @@ def _nothing_in(folders: Iterable[Path]) -> MediaError:
     )
 
 
-def _spread(files: Sequence[_File], most: int) -> list[_File]:
-    """So many of the files at most, evenly spread over all."""
-    count = min(len(files), most)
-    return [files[number * len(files) // count] for number in range(count)]
+def _spread(files: Sequence[_File], most: int) -> Iterator[tuple[int, _File]]:
+    """All files with their places: so many evenly spread over all, so many of the rest, and on."""
+    left = list(enumerate(files))
+    while left:
+        count = min(len(left), most)
+        chosen = [number * len(left) // count for number in range(count)]
+        yield from (left[one] for one in chosen)
+        for one in reversed(chosen):
+            del left[one]
 
 
-def _frames(path: Path, most: int) -> Generator[Frame]:
+def _frames(path: Path, info: VideoInfo, most: int) -> Generator[Frame]:
     """The picture of a still, or pictures spread over a video."""
-    info = probe(path)
     rate = float(info.frame_rate)
     if info.duration is None or info.duration <= _WATCHED:
         step = max(1, round(rate * max(_EVERY, (info.duration or 0) / most)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import count, islice, repeat
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ import pytest
 from engine.app import Engine
 from engine.errors import MediaError, NoFaceFound, ParameterError, WeightsError, WeightsMissing
 from engine.faces.analyser import FaceAnalyser
-from engine.media.decode import read_image
+from engine.media.decode import read_frames, read_image
 from engine.pipeline import calibration
 from engine.pipeline.run import Progress
 from engine.pipeline.stages import align
@@ -206,10 +206,10 @@ def taken(path: Path, crowds: Crowds, monkeypatch: pytest.MonkeyPatch, most: int
     return Taken(done, rest + held_out, held_out, alive.most)
 
 
-def stills(folder: Path, count: int) -> Path:
+def stills(folder: Path, many: int) -> Path:
     folder.mkdir()
-    for number in range(count):
-        write_png(folder / f"{number:02}.png", picture(()))
+    for number in range(many):
+        write_png(folder / f"{number:03}.png", picture(()))
     return folder
 
 
@@ -237,6 +237,58 @@ def test_files_give_as_many_faces_as_each_other_and_no_more_are_held_than_are_of
     assert set(of_each.values()) == taken_of
     # Those kept, one that is given up, and the next one that is cut.
     assert found.alive <= 20 + 2
+
+
+@pytest.mark.parametrize("step", [2, 9])
+def test_files_are_looked_at_until_enough_have_given_faces(
+    step: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    album = stills(tmp_path / "album", 20 * step)
+    found = taken(album, Crowds(int(number % step == 1) for number in count()), monkeypatch)
+    assert (found.done.faces, found.done.files) == (20, 20)
+    # Those between were looked at later, and yet go in by name.
+    assert found.pictures == sorted(found.pictures, key=lambda look: (look % 20, look // 20))
+    with pytest.raises(NoFaceFound, match=r"^0 faces were found"):
+        taken(album, Crowds(repeat(0)), monkeypatch)
+
+
+def test_pictures_are_found_among_what_lies_beside_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    album = stills(tmp_path / "album", 20)
+    for still in list(album.iterdir()):
+        still.with_suffix(".json").write_text("{}")
+    found = taken(album, Crowds(repeat(1)), monkeypatch)
+    assert (found.done.faces, found.done.files) == (20, 20)
+    assert all(".json" in sentence for sentence in found.done.skipped)
+
+
+def test_files_that_are_none_leave_a_clip_all_its_pictures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    write_clip(album / "clip.mkv", range(0, 4000, 40), ())
+    for number in range(40):
+        (album / f"{number}.json").write_text("{}")
+    found = taken(album, Crowds(repeat(1)), monkeypatch)
+    assert (found.done.faces, found.done.files, len(found.done.skipped)) == (20, 1, 40)
+
+
+def test_the_faces_of_a_clip_that_breaks_off_are_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    clip = write_clip(album / "clip.mkv", range(0, 4000, 40), ())
+
+    def breaking(path: Path) -> Iterator[Frame]:
+        yield from islice(read_frames(path), 90)
+        raise MediaError(f"{path} breaks off.")
+
+    monkeypatch.setattr(calibration, "read_frames", breaking)
+    found = taken(album, Crowds(repeat(1)), monkeypatch)
+    assert (found.done.faces, found.done.skipped) == (18, (f"{clip} breaks off.",))
 
 
 def test_the_faces_of_a_clip_are_of_all_its_parts(
