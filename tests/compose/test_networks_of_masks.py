@@ -176,7 +176,7 @@ class Counted(Batches):
 
     counts: list[int]
 
-    def run(self, *arrays: Tensor) -> list[Tensor]:
+    def run(self, *arrays: Tensor) -> Tensor:
         self.counts.append(len(arrays[0]))
         return super().run(*arrays)
 
