@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import shutil
 import struct
 import zipfile
@@ -25,6 +26,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
+    OSError,
     EOFError,
     KeyError,
     NotImplementedError,
@@ -46,6 +49,9 @@ def unpacking(path: Path, member: str) -> Iterator[None]:
     except WeightsCorrupt:
         raise
     except _BROKEN as error:
+        # Of bzip2, a broken stream is an OSError like the disk's, but without a number.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise WeightsCorrupt(
             f"{member} cannot be read from {path} ({error}); bring a good copy of it."
         ) from error
@@ -104,6 +110,12 @@ class Bundle:
     def _verify(self, weight: Weight) -> None:
         with self._opened(weight) as packed:
             found = hashlib.file_digest(packed, "sha256").hexdigest()  # type: ignore[arg-type]
+            size = packed.tell()
+        if size != weight.size:
+            raise WeightsCorrupt(
+                f"{weight.file} in {self.path} has {size} bytes, not the {weight.size} of "
+                f"{weight.name}; bring the bundle anew."
+            )
         if found != weight.sha256:
             raise WeightsCorrupt(
                 f"{weight.file} in {self.path} has the sha256 {found}, not the {weight.sha256} of "

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Literal, TypeAlias
 
 from platformdirs import user_cache_path, user_data_path
 
 from engine.errors import OutputExists, WeightsCorrupt, WeightsError, WeightsMissing
 from engine.runtime.bundle import Bundle, is_bundle, unpacking, write_bundle
-from engine.runtime.files import alone, replacing, sha256_of, writable
+from engine.runtime.files import alone, replacing, scratch_beside, sha256_of, writable
 from engine.runtime.manifest import (
     MANIFEST,
     PACKS,
@@ -38,6 +39,7 @@ _LOCK = ".imported.lock"
 _PREPARED = "prepared"
 
 State: TypeAlias = Literal["ok", "missing", "corrupt"]
+_Write: TypeAlias = Callable[[Path], object]  # writes a file there
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -230,7 +232,7 @@ class WeightStore:
                 f"{target} exists; name another file or overwrite it (`--overwrite`, "
                 "`overwrite=True`)."
             )
-        weights = tuple(map(self.weight, names)) or self._imported()
+        weights = tuple(map(self.weight, dict.fromkeys(names))) or self._imported()
         if not weights:
             raise WeightsMissing(
                 "No network was imported, so there is nothing to export; bring some in with "
@@ -244,16 +246,26 @@ class WeightStore:
 
         A file of the embedded set mends that one; any other is recognised by its sha256 or its
         graph. Folders are searched through; what cannot be read or recognised in a folder or a zip
-        is left out and told. A bundle is what `export` wrote; of it, all comes in or nothing. A
-        damaged record of earlier imports is written anew, by the files that are there.
+        is left out and told. A bundle is what `export` wrote; all of it is written before any of it
+        takes its place. A damaged record of earlier imports is written anew first, by the files
+        that are there.
 
         Raises:
             WeightsMissing: there is nothing at `path`, or no ONNX file in it.
-            WeightsCorrupt: nothing of it can be read or recognised; a bundle is not as it was
+            WeightsCorrupt: the one file cannot be read or recognised; a bundle is not as it was
                 written.
-            WeightsError: the user's folder cannot be written.
+            WeightsError: the user's folder cannot be read or written.
         """
-        report = self._bundle(path) if path.is_file() and is_bundle(path) else self._files(path)
+        mended = self._mend()
+        if path.is_file() and not zipfile.is_zipfile(path):
+            report = self._file(path)
+        elif path.is_file() and is_bundle(path):
+            report = self._bundle(path)
+        else:
+            report = self._files(path)
+            # To name the folder of imports is how users mend the record.
+            if not (mended or report.imported or report.skipped or report.broken):
+                raise WeightsMissing(f"There is no ONNX file in {path}; nothing was imported.")
         published = {digest for network in self._networks for digest in network.sha256}
         published |= {weight.sha256 for weight in self._embedded}
         known = frozenset(one.name for one in report.imported if one.sha256 in published)
@@ -261,18 +273,21 @@ class WeightStore:
 
     def _bundle(self, path: Path) -> ImportReport:
         bundle = Bundle(path)
-        own = {weight.sha256 for weight in self._embedded}
-        for weight in bundle.weights:
+        own = {weight.sha256: weight for weight in self._embedded}
+        found: dict[Weight, _Write] = {}
+        for row in bundle.weights:
             # Its name must not be one that some other file here goes by.
-            if weight.sha256 not in own and weight.file != f"{self.network(weight.name).name}.onnx":
+            if row.sha256 not in own and row.file != f"{self.network(row.name).name}.onnx":
                 raise WeightsCorrupt(
-                    f"{path} holds {weight.name} as {weight.file}, not {weight.name}.onnx; "
+                    f"{path} holds {row.name} as {row.file}, not {row.name}.onnx; "
                     "write the bundle anew with `faceswap-engine weights export`."
                 )
-        added = {
-            weight: self._add(weight, partial(bundle.extract, weight)) for weight in bundle.weights
-        }
-        return _report(added)
+            found[own.get(row.sha256, row)] = partial(bundle.extract, row)
+        return _report(self._add(found))
+
+    def _file(self, path: Path) -> ImportReport:
+        weight = self._recognised(path, path.name, source=path)
+        return _report(self._add({weight: partial(shutil.copyfile, path)}))
 
     def _files(self, path: Path) -> ImportReport:
         added: dict[Weight, _Added] = {}
@@ -282,31 +297,27 @@ class WeightStore:
             try:
                 with opened as file:
                     weight = self._recognised(file, name, source=path)
-                    added.setdefault(weight, self._add(weight, partial(shutil.copyfile, file)))
+                    if weight not in added:
+                        added |= self._add({weight: partial(shutil.copyfile, file)})
             except UnrecognisedError as error:
                 skipped.append(str(error))
             except WeightsCorrupt as error:
                 broken.append(str(error))
-        if not (added or skipped or broken):
-            raise WeightsMissing(f"There is no ONNX file in {path}; nothing was imported.")
-        if not added:
-            raise WeightsCorrupt(" ".join(broken or skipped))
         return replace(_report(added), skipped=tuple(skipped), broken=tuple(broken))
 
     def _candidates(self, path: Path) -> Iterator[tuple[str, AbstractContextManager[Path]]]:
-        """(name to the user, file while it is open) of each ONNX file at, below or in `path`."""
+        """(name to the user, file while it is open) of each ONNX file below or in `path`."""
         if path.is_dir():
             made = self.user_folder / _PREPARED
             for file in sorted(path.rglob("*.onnx")):
-                if made not in file.parents:
+                if made not in file.parents and file.is_file() and _is_network(file.name):
                     yield file.name, nullcontext(file)
         elif zipfile.is_zipfile(path):
             with unpacking(path, "a file"), zipfile.ZipFile(path) as packed:
-                names = [name for name in packed.namelist() if name.endswith(".onnx")]
-            for name in names:
-                yield Path(name).name, _unpacked(path, name)
-        elif path.is_file():
-            yield path.name, nullcontext(path)
+                members = packed.namelist()
+            for member in members:
+                if _is_network(name := PurePosixPath(member).name):
+                    yield name, _unpacked(path, member)
         else:
             raise WeightsMissing(
                 f"There is nothing at {path}; name a folder, a zip or an ONNX file."
@@ -315,14 +326,12 @@ class WeightStore:
     def prepared_folders(self, weight: Weight) -> tuple[Path, ...]:
         """Where what is made of a weight's file is kept, the one to write to first.
 
-        That is the user's folder for imports or, where it cannot be written, one in the user's
-        cache. None need exist.
+        These are one in the user's folder for imports and one in the user's cache, which comes
+        first where the other cannot be written. None need exist.
         """
         beside = self.user_folder / _PREPARED / weight.sha256
-        if writable(beside):
-            return (beside,)
-        cache = user_cache_path("faceswap-engine", appauthor=False)
-        return cache / _PREPARED / weight.sha256, beside
+        cache = user_cache_path("faceswap-engine", appauthor=False) / _PREPARED / weight.sha256
+        return (beside, cache) if writable(beside) else (cache, beside)
 
     def _good_file(self, weight: Weight) -> Path:
         """The packaged file or, where that is not as recorded, the user's copy; verified.
@@ -358,11 +367,11 @@ class WeightStore:
             return ()
         except OSError as error:
             raise _unreadable(record, error) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise WeightsCorrupt(
                 f"{record}, the record of imported weights, is damaged ({str(error).rstrip('.')}); "
-                f"`faceswap-engine weights import '{self.user_folder}'` writes it anew, by the "
-                "files that are there."
+                f"`faceswap-engine weights import {shlex.quote(str(self.user_folder))}` writes it "
+                "anew, by the files that are there."
             ) from error
 
     def _recognised(self, file: Path, called: str, *, source: Path) -> Weight:
@@ -391,50 +400,80 @@ class WeightStore:
             calibration=network.calibration,
         )
 
-    def _add(self, weight: Weight, write: Callable[[Path], object]) -> _Added:
-        """Puts a weight's row into the record and, unless it is here, its file into its place.
+    def _add(self, found: Mapping[Weight, _Write]) -> dict[Weight, _Added]:
+        """Puts files and their rows into their places, unless they are here.
 
-        `write` writes the file, beside its place first: nobody ever sees half of it.
+        All are written beside their places before any takes it: nobody ever sees half of one, and
+        where one cannot be written, what was here stays.
         """
-        embedded = any(weight.name == one.name for one in self._embedded)
-        if embedded and self._status(weight).state == "ok":
-            return _Added(present=True)
-        # File and row go together, and a row is added to those that are there.
-        with alone(self.user_folder / _LOCK):
-            here = self._status(weight).state == "ok"
-            if not here:
-                with replacing(self.user_folder / weight.file) as scratch:
-                    write(scratch)
-                with self._lock:
+        if all(self._is_packaged(weight) for weight in found):
+            return {weight: _Added(present=True) for weight in found}
+        # File and row go together, and rows are added to those that are there.
+        with alone(self.user_folder / _LOCK), ExitStack() as stack:
+
+            def staged(file: str) -> Path:
+                return stack.enter_context(scratch_beside(self.user_folder / file))
+
+            before = {row.name: row for row in self._imported()}
+            new = {weight.name: weight for weight in found if weight not in self._embedded}
+            after = [row for row in before.values() if row.name not in new] + [*new.values()]
+            scratches = {}
+            for weight, write in found.items():
+                if self._status(weight).state != "ok":
+                    scratches[weight] = staged(weight.file)
+                    write(scratches[weight])
+            record = staged(RECORD)
+            _write_record(record, after)
+            for weight, scratch in scratches.items():
+                scratch.replace(self.user_folder / weight.file)
+            record.replace(self.user_folder / RECORD)
+            with self._lock:
+                for weight in scratches:
                     self._verified.pop(weight.name, None)
-            return _Added(here) if embedded else self._record(weight, present=here)
+            calibrated = self._cleared(before.values(), after)
+        replaced = {
+            name for name in new if name in before and before[name].sha256 != new[name].sha256
+        }
+        return {
+            weight: _Added(
+                weight not in scratches,
+                weight.name in replaced,
+                weight.name in replaced & calibrated,
+            )
+            for weight in found
+        }
 
-    def _record(self, weight: Weight, *, present: bool) -> _Added:
-        before = self._mended()
-        others = [item for item in before if item.name != weight.name]
-        rows = [asdict(item) for item in [*others, weight]]
-        with replacing(self.user_folder / RECORD) as scratch:
-            scratch.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
-        # What was made of a file that is gone would stay for ever.
-        kept = {item.sha256 for item in [*others, weight]}
-        gone = [
-            folder
-            for item in before
-            if item.sha256 not in kept
-            for folder in self.prepared_folders(item)
-        ]
-        calibrated = any(any(folder.glob(f"*/{CALIBRATION}")) for folder in gone)
-        for folder in gone:
-            shutil.rmtree(folder, ignore_errors=True)
-        replaced = any(item.name == weight.name and item.sha256 != weight.sha256 for item in before)
-        return _Added(present, replaced, replaced and calibrated)
+    def _is_packaged(self, weight: Weight) -> bool:
+        return weight in self._embedded and self._status(weight).state == "ok"
 
-    def _mended(self) -> tuple[Weight, ...]:
-        """The imported weights; where their record is damaged, what their files are known by."""
+    def _cleared(self, before: Iterable[Weight], after: Iterable[Weight]) -> set[str]:
+        """Removes what was made of files that are gone; the names of those that were calibrated."""
+        kept = {weight.sha256 for weight in after}
+        calibrated = set()
+        for weight in before:
+            if weight.sha256 not in kept:
+                for folder in self.prepared_folders(weight):
+                    if any(folder.glob(f"*/{CALIBRATION}")):
+                        calibrated.add(weight.name)
+                    shutil.rmtree(folder, ignore_errors=True)
+        return calibrated
+
+    def _mend(self) -> bool:
+        """Writes the record anew, by the files that are there, if it is damaged, and tells that."""
+        if not self._is_damaged():
+            return False
+        with alone(self.user_folder / _LOCK):
+            if self._is_damaged():
+                with replacing(self.user_folder / RECORD) as scratch:
+                    _write_record(scratch, self._salvaged())
+        return True
+
+    def _is_damaged(self) -> bool:
         try:
-            return self._imported()
+            self._imported()
         except WeightsCorrupt:
-            return tuple(self._salvaged())
+            return True
+        return False
 
     def _salvaged(self) -> Iterator[Weight]:
         for file in sorted(self.user_folder.glob("*.onnx")):
@@ -463,6 +502,16 @@ def _parsed(record: Path) -> tuple[Weight, ...]:
     return tuple(
         parse_imported(f"{record.name}, row {number}", row) for number, row in enumerate(rows, 1)
     )
+
+
+def _write_record(record: Path, weights: Iterable[Weight]) -> None:
+    rows = [asdict(weight) for weight in weights]
+    record.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+
+
+def _is_network(name: str) -> bool:
+    """By the name; macOS keeps a file's attributes in another, of its name after "._"."""
+    return name.endswith(".onnx") and not name.startswith("._")
 
 
 @contextmanager

@@ -375,7 +375,7 @@ def test_a_broken_record_stops_the_imported_networks_alone(
     assert [weight.pack for weight in store.weights()] == ["embedded", "embedded"]
     assert not store.has(names[0])
     assert store.path("yunet").is_file()
-    remedy = rf"imported\.json.* is damaged .*weights import '{store.user_folder}'"
+    remedy = rf"imported\.json.* is damaged .*weights import {store.user_folder}`"
     assert re.search(remedy, store.trouble())
     for ask in (store.path, store.weight, store.missing):
         with pytest.raises(WeightsCorrupt, match=remedy):
@@ -475,7 +475,7 @@ def test_what_is_here_is_not_copied_again(store: WeightStore, tmp_path: Path) ->
 
 def test_what_was_made_of_a_replaced_file_goes_with_it(store: WeightStore, tmp_path: Path) -> None:
     store.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=1.0))
-    (folder,) = store.prepared_folders(store.weight("genderage"))
+    folder, _ = store.prepared_folders(store.weight("genderage"))
     made = folder / "v1"
     made.mkdir(parents=True)
     report = store.import_path(LANDMARKS_106.save(tmp_path / "2d106det.onnx"))
@@ -485,7 +485,7 @@ def test_what_was_made_of_a_replaced_file_goes_with_it(store: WeightStore, tmp_p
     assert not made.exists()
     assert report.replaced == {"genderage"}
     assert not report.uncalibrated
-    (folder,) = store.prepared_folders(store.weight("genderage"))
+    folder, _ = store.prepared_folders(store.weight("genderage"))
     (folder / "v1").mkdir(parents=True)
     (folder / "v1" / CALIBRATION).write_text("{}")
     report = store.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=3.0))
