@@ -28,6 +28,15 @@ _OPSET = 13
 # Of a model, a graph and a tensor.
 _GRAPH = 7
 _INITIALIZER = 5
+# By kind of message, the fields on the way to tensors, and the kinds that they hold.
+_WAYS: Final = {
+    "model": {_GRAPH: "graph", 25: "function"},
+    "function": {7: "node"},
+    "graph": {1: "node", _INITIALIZER: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
 _DIMS, _KIND, _FLOATS, _INT32S, _RAW, _LOCATION = 1, 2, 4, 5, 9, 14
 _OUTSIDE = 1  # a location
 
@@ -35,6 +44,7 @@ _OUTSIDE = 1  # a location
 _VARINT, _LENGTH = 0, 2
 _FIXED: Final = {1: 8, 5: 4}
 _MOST_BITS = 64
+_MOST_HALF = 0xFFFF  # the bits of a number of half precision
 
 _Value: TypeAlias = int | memoryview
 
@@ -94,6 +104,8 @@ class Initializer:
         stored: NDArray[np.floating]
         if self._bits:
             bits = [number for value in self._bits for number in _whole(value)]
+            if max(bits, default=0) > _MOST_HALF:
+                raise MalformedError("its numbers are not of half precision; copy it again.")
             stored = np.array(bits, "<u2").view("<f2")
         else:
             content = b"".join(self._raw or self._floats)
@@ -114,10 +126,28 @@ def initializers(path: Path) -> Iterator[Initializer]:
     Raises:
         MalformedError: the file is cut short, or holds no model.
     """
-    for content in _graphs(path):
-        for number, value in _fields(content):
-            if number == _INITIALIZER and isinstance(value, memoryview):
-                yield Initializer.parse(value)
+    # A graph may be there in parts, which make one.
+    for graph in _inner(_model(path), _GRAPH):
+        for tensor in _inner(graph, _INITIALIZER):
+            yield Initializer.parse(tensor)
+
+
+def keeps_numbers_outside(path: Path) -> bool:
+    """Whether a tensor of a model's file, be it of a node or of a graph within, is in another file.
+
+    Raises as `initializers` does.
+    """
+    pending = [("model", _model(path))]
+    while pending:
+        kind, message = pending.pop()
+        if kind == "tensor":
+            if Initializer.parse(message).outside:
+                return True
+            continue
+        for number, value in _fields(message):
+            if number in _WAYS[kind] and isinstance(value, memoryview):
+                pending.append((_WAYS[kind][number], value))
+    return False
 
 
 def one_operator(
@@ -137,17 +167,22 @@ def one_operator(
     return _number(1, 8) + _message(_GRAPH, graph) + _message(8, _number(2, _OPSET))
 
 
-def _graphs(path: Path) -> list[memoryview]:
-    """The graph of a model's file, as it lies there; there may be parts, which make one."""
+def _model(path: Path) -> memoryview:
+    """The bytes of a model's file, which holds a graph."""
     with path.open("rb") as file:
         if not path.stat().st_size:
             raise MalformedError("it is empty.")
-        content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    fields = _fields(content)
-    found = [value for number, value in fields if number == _GRAPH and not isinstance(value, int)]
-    if not found:
+        model = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    if not list(_inner(model, _GRAPH)):
         raise MalformedError("it holds no graph.")
-    return found
+    return model
+
+
+def _inner(message: memoryview, wanted: int) -> Iterator[memoryview]:
+    """The messages in the fields of one number."""
+    for number, value in _fields(message):
+        if number == wanted and isinstance(value, memoryview):
+            yield value
 
 
 def _fields(content: memoryview) -> Iterator[tuple[int, _Value]]:

@@ -10,7 +10,7 @@ from typing import Final
 from engine.errors import WeightsCorrupt
 from engine.runtime.latents import read_emap
 from engine.runtime.manifest import Network, TensorPattern
-from engine.runtime.protobuf import MalformedError, initializers
+from engine.runtime.protobuf import MalformedError, keeps_numbers_outside
 from engine.runtime.session import TensorSpec, read_signature
 
 # What browsers and file managers add to the name of a file that is there already.
@@ -39,7 +39,7 @@ def recognise(
         UnrecognisedError: no network fits, or several do and the name does not tell them apart.
     """
     try:
-        outside = any(tensor.outside for tensor in initializers(path))
+        outside = keeps_numbers_outside(path)
     except MalformedError as error:
         raise WeightsCorrupt(
             f"{called} is cut short, or no ONNX file, zip or bundle; copy it again."

@@ -17,6 +17,7 @@ from engine.runtime.protobuf import (
     Initializer,
     MalformedError,
     initializers,
+    keeps_numbers_outside,
     one_operator,
 )
 from engine.runtime.providers import CPU
@@ -83,13 +84,24 @@ def whole(tensor: onnx.TensorProto) -> None:
     tensor.data_type = onnx.TensorProto.INT32
 
 
+def wider(tensor: onnx.TensorProto) -> None:
+    tensor.ClearField("raw_data")
+    tensor.data_type = onnx.TensorProto.FLOAT16
+    tensor.int32_data[:] = [70000] * MATRIX.size
+
+
 def fewer(tensor: onnx.TensorProto) -> None:
     tensor.raw_data = tensor.raw_data[:-4]
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [(outside, "file of their own"), (whole, "type 6"), (fewer, "279 numbers and the shape")],
+    [
+        (outside, "file of their own"),
+        (whole, "type 6"),
+        (wider, "not of half precision"),
+        (fewer, "279 numbers and the shape"),
+    ],
 )
 def test_numbers_that_cannot_be_taken_are_told(
     tmp_path: Path, change: Callable[[onnx.TensorProto], None], words: str
@@ -98,6 +110,42 @@ def test_numbers_that_cannot_be_taken_are_told(
     change(tensor)
     with pytest.raises(MalformedError, match=words):
         stored(tensor, tmp_path).numbers()
+
+
+def of_node(tensor: onnx.TensorProto) -> list[onnx.NodeProto]:
+    return [onnx.helper.make_node("Constant", [], ["k"], value=tensor)]
+
+
+def of_sparse(tensor: onnx.TensorProto) -> list[onnx.NodeProto]:
+    places = onnx.numpy_helper.from_array(np.arange(2), "places")
+    sparse = onnx.helper.make_sparse_tensor(tensor, places, [9])
+    return [onnx.helper.make_node("Constant", [], ["k"], sparse_value=sparse)]
+
+
+def of_branch(tensor: onnx.TensorProto) -> list[onnx.NodeProto]:
+    branch = onnx.helper.make_graph(of_node(tensor), "branch", [], [])
+    return [onnx.helper.make_node("If", ["yes"], ["k"], then_branch=branch, else_branch=branch)]
+
+
+@pytest.mark.parametrize("nodes", [of_node, of_sparse, of_branch])
+def test_numbers_elsewhere_are_found_wherever_they_are_used(
+    tmp_path: Path, nodes: Callable[[onnx.TensorProto], list[onnx.NodeProto]]
+) -> None:
+    path = tmp_path / "model.onnx"
+    tensor = onnx.numpy_helper.from_array(np.arange(2, dtype=np.float32), "m")
+    for change, elsewhere in ((lambda _: None, False), (outside, True)):
+        change(tensor)
+        made = nodes(tensor)
+        graph = onnx.helper.make_graph(made, "g", [], [])
+        path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+        assert keeps_numbers_outside(path) is elsewhere
+        # As the body of a function, too.
+        graph = onnx.helper.make_graph([], "g", [], [])
+        opsets = [onnx.helper.make_opsetid("", 13)]
+        body = onnx.helper.make_function("own", "F", [], ["k"], made, opsets)
+        model = onnx.helper.make_model(graph, functions=[body])
+        path.write_bytes(model.SerializeToString())
+        assert keeps_numbers_outside(path) is elsewhere
 
 
 def test_what_is_cut_short_anywhere_is_no_model(tmp_path: Path) -> None:
