@@ -314,7 +314,7 @@ class WeightStore:
                     yield file.name, nullcontext(file)
         elif zipfile.is_zipfile(path):
             with unpacking(path, "a file"), zipfile.ZipFile(path) as packed:
-                members = packed.namelist()
+                members = [one.filename for one in packed.infolist() if not one.is_dir()]
             for member in members:
                 if _is_network(name := PurePosixPath(member).name):
                     yield name, _unpacked(path, member)

@@ -10,6 +10,7 @@ import sys
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -586,3 +587,138 @@ def test_a_bundle_must_not_pass_one_network_for_another(full: WeightStore, tmp_p
     with pytest.raises(WeightsCorrupt, match=r"genderage as yunet_2023mar\.onnx"):
         there.import_path(bundle)
     assert not there.user_folder.exists()
+
+
+def rewritten(bundle: Path, **changes: object) -> None:
+    """The bundle again with other facts in its first row, and the file under the row's name."""
+    with zipfile.ZipFile(bundle) as packed:
+        rows = json.loads(packed.read("bundle.json"))
+        content = packed.read(rows[0]["file"])
+    rows[0].update(changes)
+    with zipfile.ZipFile(bundle, "w") as packed:
+        packed.writestr("bundle.json", json.dumps(rows))
+        packed.writestr(rows[0]["file"], content)
+
+
+@pytest.mark.parametrize("file", ["genderage.onnx", RECORD])
+def test_an_embedded_network_in_a_bundle_takes_no_others_place(
+    full: WeightStore, tmp_path: Path, file: str
+) -> None:
+    bundle = tmp_path / "own.bundle"
+    full.export(bundle, ["yunet"])
+    rewritten(bundle, name="sneaky", file=file)
+    before = (full.user_folder / file).read_bytes()
+    assert full.import_path(bundle).imported == (full.weight("yunet"),)
+    assert (full.user_folder / file).read_bytes() == before
+    # Where it is of use, it comes in by its own name.
+    (full.folder / "yunet_2023mar.onnx").unlink()
+    full.import_path(bundle)
+    assert {status.state for status in full.verify()} == {"ok"}
+    assert not full.trouble()
+
+
+def test_a_bundle_tells_the_size_of_its_files(full: WeightStore, tmp_path: Path) -> None:
+    bundle = tmp_path / "all.bundle"
+    (weight,) = full.export(bundle, ["genderage"])
+    rewritten(bundle, size=weight.size + 1)
+    with pytest.raises(WeightsCorrupt, match=rf"genderage\.onnx in .* has {weight.size} bytes"):
+        full.import_path(bundle)
+
+
+def test_a_name_given_twice_is_exported_once(full: WeightStore, tmp_path: Path) -> None:
+    assert len(full.export(tmp_path / "one.bundle", ["genderage", "genderage"])) == 1
+
+
+@pytest.mark.parametrize("failing", [RECORD, "genderage.onnx"])
+def test_what_was_here_stays_where_an_import_cannot_be_written(
+    full: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    other = WeightStore(full.folder, tmp_path / "other")
+    other.import_path(CONVERTER.save(tmp_path / "crossface_ghost.onnx", value=1.0))
+    other.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=1.0))
+    bundle = tmp_path / "all.bundle"
+    other.export(bundle)
+    scratch_beside = files.scratch_beside
+
+    def refused(target: Path) -> AbstractContextManager[Path]:
+        if target.name == failing:
+            raise WeightsError("The disk is full.")
+        return scratch_beside(target)
+
+    before = {path: path.read_bytes() for path in full.user_folder.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "scratch_beside", refused)
+        with pytest.raises(WeightsError, match="disk is full"):
+            full.import_path(bundle)
+    assert {path: path.read_bytes() for path in full.user_folder.iterdir()} == before
+    assert full.import_path(bundle).replaced == {"genderage", "crossface_ghost"}
+
+
+@pytest.mark.parametrize("content", ["[", "[" * 100_000], ids=["cut", "deep"])
+def test_a_broken_record_is_mended_where_no_network_is(store: WeightStore, content: str) -> None:
+    store.user_folder.mkdir()
+    (store.user_folder / RECORD).write_text(content)
+    assert "is damaged" in store.trouble()
+    assert store.import_path(store.user_folder).imported == ()
+    assert not store.trouble()
+
+
+def test_a_broken_record_does_not_hide_what_is_replaced(store: WeightStore, tmp_path: Path) -> None:
+    store.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=1.0))
+    (store.user_folder / RECORD).write_text("[")
+    report = store.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=2.0))
+    assert report.replaced == {"genderage"}
+
+
+def test_what_only_looks_like_a_network_is_passed_over(store: WeightStore, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    (folder / "folder.onnx").mkdir(parents=True)
+    GENDER_AGE.save(folder / "genderage.onnx")
+    (folder / "._genderage.onnx").write_bytes(b"\0\5\x16\7")
+    packed = tmp_path / "models.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, f"models/{file.name}")
+    for source in (folder, packed):
+        there = WeightStore(store.folder, tmp_path / "users" / source.name)
+        report = there.import_path(source)
+        assert [weight.name for weight in report.imported] == ["genderage"]
+        assert report.broken == report.skipped == ()
+
+
+def test_a_folder_of_unknown_and_broken_networks_is_told_file_by_file(
+    store: WeightStore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    Signature({"x": (1,)}, {"y": (7,)}).save(folder / "strange.onnx")
+    report = store.import_path(folder)
+    assert (report.imported, len(report.skipped), report.broken) == ((), 1, ())
+    (folder / "text.onnx").write_text("no network")
+    report = store.import_path(folder)
+    assert (report.imported, len(report.skipped), len(report.broken)) == ((), 1, 1)
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_a_spoiled_zip_is_told_however_it_was_packed(
+    store: WeightStore, tmp_path: Path, packing: int
+) -> None:
+    whole = INSWAPPER.save(tmp_path / "inswapper_128.onnx")
+    packed = tmp_path / "models.zip"
+    with zipfile.ZipFile(packed, "w", packing) as archive:
+        archive.write(whole, whole.name)
+    content = bytearray(packed.read_bytes())
+    for position in range(80, 200):
+        content[position] ^= 0xFF
+    packed.write_bytes(content)
+    (sentence,) = store.import_path(packed).broken
+    assert sentence.startswith("inswapper_128.onnx cannot be read from")
+
+
+def test_what_was_prepared_in_the_cache_is_found_when_the_folder_opens(
+    store: WeightStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight = store.weight("yunet")
+    beside, cache = store.prepared_folders(weight)
+    monkeypatch.setattr(room, "writable", lambda _: False)
+    assert store.prepared_folders(weight) == (cache, beside)
