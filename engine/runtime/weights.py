@@ -10,7 +10,7 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -40,6 +40,7 @@ _PREPARED = "prepared"
 
 State: TypeAlias = Literal["ok", "missing", "corrupt"]
 _Write: TypeAlias = Callable[[Path], object]  # writes a file there
+_Opening: TypeAlias = Callable[[], AbstractContextManager[Path]]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -58,10 +59,11 @@ class Status:
 class ImportReport:
     """What an import brought in, and a sentence on each file that it left out.
 
-    Of these, `skipped` are whole, but no networks known here, and `broken` cannot be read. `known`
-    names those imported whose sha256 is that of a published file; the others were recognised by
-    their graphs. `present` names those that were here already, byte for byte, `replaced` those that
-    took another file's place, and `uncalibrated` those whose int8 graph went with that file.
+    Of these, `skipped` are whole, but no networks known here, or others of a name that was taken;
+    `broken` cannot be read. `known` names those imported whose sha256 is that of a published file;
+    the others were recognised by their graphs. `present` names those that were here already, byte
+    for byte, `replaced` those that took another file's place, and `uncalibrated` those whose int8
+    graph went with that file.
     """
 
     imported: tuple[Weight, ...]
@@ -266,10 +268,13 @@ class WeightStore:
             # To name the folder of imports is how users mend the record.
             if not (mended or report.imported or report.skipped or report.broken):
                 raise WeightsMissing(f"There is no ONNX file in {path}; nothing was imported.")
-        published = {digest for network in self._networks for digest in network.sha256}
-        published |= {weight.sha256 for weight in self._embedded}
+        published = self._published()
         known = frozenset(one.name for one in report.imported if one.sha256 in published)
         return replace(report, known=known)
+
+    def _published(self) -> set[str]:
+        networks = {digest for network in self._networks for digest in network.sha256}
+        return networks | {weight.sha256 for weight in self._embedded}
 
     def _bundle(self, path: Path) -> ImportReport:
         bundle = Bundle(path)
@@ -290,34 +295,48 @@ class WeightStore:
         return _report(self._add({weight: partial(shutil.copyfile, path)}))
 
     def _files(self, path: Path) -> ImportReport:
-        added: dict[Weight, _Added] = {}
+        found: dict[str, list[tuple[Weight, _Opening]]] = {}
         skipped: list[str] = []
         broken: list[str] = []
-        for name, opened in self._candidates(path):
+        for name, opening in self._candidates(path):
             try:
-                with opened as file:
+                with opening() as file:
                     weight = self._recognised(file, name, source=path)
-                    if weight not in added:
-                        added |= self._add({weight: partial(shutil.copyfile, file)})
+                found.setdefault(weight.name, []).append((weight, opening))
             except UnrecognisedError as error:
                 skipped.append(str(error))
             except WeightsCorrupt as error:
                 broken.append(str(error))
+        added: dict[Weight, _Added] = {}
+        better = self._published(), {weight.sha256 for weight in self._imported()}
+        for same in found.values():
+            # One a name, and at the next import the same one: what is made of it would go.
+            weight, opening = min(
+                same, key=lambda one: [one[0].sha256 not in few for few in better]
+            )
+            with opening() as file:
+                added |= self._add({weight: partial(shutil.copyfile, file)})
+            skipped += [
+                f"{other.source_path} with the sha256 {other.sha256} is another {weight.name}; "
+                f"that with {weight.sha256} was taken. Import the file alone to use it instead."
+                for other, _ in same
+                if other.sha256 != weight.sha256
+            ]
         return replace(_report(added), skipped=tuple(skipped), broken=tuple(broken))
 
-    def _candidates(self, path: Path) -> Iterator[tuple[str, AbstractContextManager[Path]]]:
-        """(name to the user, file while it is open) of each ONNX file below or in `path`."""
+    def _candidates(self, path: Path) -> Iterator[tuple[str, _Opening]]:
+        """(name to the user, what opens the file) of each ONNX file below or in `path`."""
         if path.is_dir():
             made = self.user_folder / _PREPARED
             for file in sorted(path.rglob("*.onnx")):
                 if made not in file.parents and file.is_file() and _is_network(file.name):
-                    yield file.name, nullcontext(file)
+                    yield file.name, partial(_as_it_lies, file)
         elif zipfile.is_zipfile(path):
             with unpacking(path, "a file"), zipfile.ZipFile(path) as packed:
                 members = [one.filename for one in packed.infolist() if not one.is_dir()]
             for member in members:
                 if _is_network(name := PurePosixPath(member).name):
-                    yield name, _unpacked(path, member)
+                    yield name, partial(_unpacked, path, member)
         else:
             raise WeightsMissing(
                 f"There is nothing at {path}; name a folder, a zip or an ONNX file."
@@ -512,6 +531,11 @@ def _write_record(record: Path, weights: Iterable[Weight]) -> None:
 def _is_network(name: str) -> bool:
     """By the name; macOS keeps a file's attributes in another, of its name after "._"."""
     return name.endswith(".onnx") and not name.startswith("._")
+
+
+@contextmanager
+def _as_it_lies(path: Path) -> Iterator[Path]:
+    yield path
 
 
 @contextmanager

@@ -722,3 +722,23 @@ def test_what_was_prepared_in_the_cache_is_found_when_the_folder_opens(
     beside, cache = store.prepared_folders(weight)
     monkeypatch.setattr(room, "writable", lambda _: False)
     assert store.prepared_folders(weight) == (cache, beside)
+
+
+def test_of_two_files_of_one_network_the_one_that_is_here_is_taken(
+    store: WeightStore, tmp_path: Path
+) -> None:
+    for number in range(2):
+        (tmp_path / "models" / str(number)).mkdir(parents=True)
+        path = tmp_path / "models" / str(number) / "genderage.onnx"
+        GENDER_AGE.save(path, value=float(number))
+    store.import_path(path)
+    weight = store.weight("genderage")
+    made = store.prepared_folders(weight)[0] / "v1"
+    made.mkdir(parents=True)
+    (made / CALIBRATION).write_text("{}")
+    for _ in range(2):
+        report = store.import_path(tmp_path / "models")
+        assert [one.sha256 for one in report.imported] == [weight.sha256]
+        assert report.present == {"genderage"}
+        assert ["another genderage" in one for one in report.skipped] == [True]
+    assert (made / CALIBRATION).is_file()
