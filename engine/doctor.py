@@ -183,8 +183,8 @@ def weights() -> Iterator[Finding]:
     from engine.runtime.weights import WeightStore  # noqa: PLC0415 - the same
 
     store = WeightStore()
-    if store.trouble():
-        yield Finding("Weights", "broken", store.trouble())
+    if trouble := store.trouble():
+        yield Finding("Weights", "broken", trouble)
     for status in store.verify():
         weight = status.weight
         if status.state == "ok":

@@ -39,3 +39,17 @@ def save_graph(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     onnx.save(model, path)
     return path
+
+
+def out_of_range(
+    given: str, answer: str
+) -> tuple[list[onnx.NodeProto], dict[str, NDArray[np.float32]]]:
+    """Nodes from one tensor to another that load and fail when they run, and their constants."""
+    nodes = [
+        helper.make_node("ReduceMax", [given], ["highest"], keepdims=0),
+        helper.make_node("Add", ["highest", "far"], ["where"]),
+        helper.make_node("Cast", ["where"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["row", "index"], ["value"]),
+        helper.make_node("Add", [given, "value"], [answer]),
+    ]
+    return nodes, {"row": np.zeros(3, np.float32), "far": np.array(999.0, np.float32)}

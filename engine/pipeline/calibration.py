@@ -13,18 +13,18 @@ import numpy as np
 
 from engine.errors import MediaError, NoFaceFound
 from engine.faces.analyser import FaceAnalyser
+from engine.faces.portraits import portrait_of
 from engine.media.decode import read_frames
 from engine.media.probe import probe
 from engine.media.samples import sampled_frames
 from engine.options import Trim
 from engine.pipeline.run import Progress
 from engine.pipeline.stages import align
-from engine.pixels.planes import region
 from engine.runtime.feed import Feed
 from engine.runtime.quantise import Calibration, Sample
 from engine.runtime.surgery import calibrate
 from engine.runtime.weights import WeightStore
-from engine.values import Aligned, Frame, Portrait, Rect, VideoInfo
+from engine.values import Aligned, Frame, VideoInfo
 
 LEAST_FACES: Final = 16
 MOST_FACES: Final = 128
@@ -255,12 +255,8 @@ def _frames(path: Path, info: VideoInfo, most: int) -> Generator[Frame]:
 
 
 def _faces(feed: Feed, frame: Frame, analyser: FaceAnalyser) -> Iterator[_Seen]:
-    faces = analyser.analyse_picture(frame)
-    if not faces:
-        return
-    pixels = region(frame, Rect(0, 0, *frame.size))
-    for face in faces:
-        source = feed.source(Portrait("calibration", pixels, face))
+    for face in analyser.analyse_picture(frame):
+        source = feed.source(portrait_of("calibration", frame, face))
         yield _Seen(align(frame, face, feed.template, feed.side), source)
 
 

@@ -135,7 +135,10 @@ class WeightStore:
 
         Those are left out where their record cannot be read; see `trouble`.
         """
-        return self._embedded if self.trouble() else self._embedded + self._imported()
+        try:
+            return self._embedded + self._imported()
+        except WeightsError:
+            return self._embedded
 
     def trouble(self) -> str:
         """Why the record of the imported weights cannot be read, and what mends it; "" if it can.

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from tests.graphs import save_graph
+from tests.graphs import out_of_range, save_graph
 
 _NODE = helper.make_node
 TINT: Final = np.array([0.4, 0.1, 0.25], np.float32)
@@ -86,14 +86,7 @@ def dimmed(folder: Path, kind: Kind) -> Path:
 
 def failing(folder: Path, kind: Kind) -> Path:
     """Runs into an index that is out of range."""
-    constants = {"row": np.zeros(3, np.float32), "far": np.array(999.0, np.float32)}
-    nodes = [
-        _NODE("ReduceMax", ["pixels"], ["highest"], keepdims=0),
-        _NODE("Add", ["highest", "far"], ["where"]),
-        _NODE("Cast", ["where"], ["index"], to=TensorProto.INT64),
-        _NODE("Gather", ["row", "index"], ["value"]),
-        _NODE("Add", ["pixels", "value"], ["shown"]),
-    ]
+    nodes, constants = out_of_range("pixels", "shown")
     return _restorer(folder, kind, nodes, constants)
 
 

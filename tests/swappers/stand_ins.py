@@ -10,10 +10,10 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import helper
 
 from engine.runtime.weights import WeightStore
-from tests.graphs import Shape, save_graph
+from tests.graphs import Shape, out_of_range, save_graph
 
 Nodes: TypeAlias = list[onnx.NodeProto]
 Constants: TypeAlias = Mapping[str, NDArray[Any]]
@@ -135,14 +135,7 @@ def tinted(path: Path, *, batch: int | str = 1) -> Path:
 
 def failing(path: Path) -> Path:
     """Runs into an index that is out of range."""
-    constants = {"row": np.zeros(3, np.float32), "far": np.array(999.0, np.float32)}
-    nodes = [
-        _NODE("ReduceMax", ["pixels"], ["highest"], keepdims=0),
-        _NODE("Add", ["highest", "far"], ["where"]),
-        _NODE("Cast", ["where"], ["index"], to=TensorProto.INT64),
-        _NODE("Gather", ["row", "index"], ["value"]),
-        _NODE("Add", ["pixels", "value"], ["shown"]),
-    ]
+    nodes, constants = out_of_range("pixels", "shown")
     return _swapper(path, nodes, constants, "N")
 
 
