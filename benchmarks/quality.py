@@ -30,6 +30,7 @@ from second_opinion import SAME_PERSON, Dlib, distance
 
 from engine.compose.paste import paste
 from engine.geometry import affine
+from engine.media.files import media_url
 from engine.pipeline.stages import align
 from engine.pixels.align import warp_crop
 from engine.swappers.contract import Swapper
@@ -220,7 +221,7 @@ def strangers(
 
 def sampled(path: Path, count: int) -> Iterator[tuple[int, Bytes]]:
     """Evenly spaced pictures of a clip with their numbers."""
-    with av.open(str(path)) as container:
+    with av.open(media_url(path)) as container:
         whole = container.streams.video[0].frames
         wanted = set(np.linspace(0, whole - 1, count).astype(int).tolist())
         for number, frame in enumerate(container.decode(video=0)):
@@ -314,7 +315,7 @@ def steadiness(bench: Bench, source: Source, frames: Sequence[Bytes]) -> dict[st
 
 def consecutive(path: Path, count: int) -> list[Bytes]:
     """The first pictures of a clip."""
-    with av.open(str(path)) as container:
+    with av.open(media_url(path)) as container:
         pictures = (
             frame.to_ndarray(format="rgb24").astype(np.uint8) for frame in container.decode(video=0)
         )

@@ -27,6 +27,7 @@ from engine.faces.analyser import FaceAnalyser
 from engine.faces.mesh import BestMesh, FaceMesh
 from engine.faces.yunet import YuNet
 from engine.media.decode import read_frames
+from engine.media.files import media_url
 from engine.options import AnalysisOptions
 from engine.pixels.planes import region_bytes
 from engine.runtime.session import Session
@@ -109,7 +110,7 @@ def make_target(actor: Person, output: Path) -> None:
 
 def write(output: Path, pictures: Iterable[Bytes], sound: NDArray[np.float32]) -> None:
     """RGB pictures and stereo samples (2, n) as a film."""
-    with av.open(str(output), "w") as container:
+    with av.open(media_url(output), "w") as container:
         video = container.add_stream("libx264", FRAME_RATE, options={"crf": "18"})
         video.width, video.height = SIZE
         video.pix_fmt = "yuv420p"

@@ -28,7 +28,7 @@ from engine.media.encoders import (
     encoders_for,
     silence,
 )
-from engine.media.files import of_the_disk, unwritable
+from engine.media.files import media_url, of_the_disk, unwritable
 from engine.media.formats import full_range, picture_of, with_full_chroma
 from engine.media.marks import marked_metadata
 from engine.media.output import VIDEO_FORMATS, WrittenInfo, check_output, written_aside
@@ -145,7 +145,7 @@ def _opened(aside: Path, output: Path, first: Frame) -> Iterator[OutputContainer
         # Sound may begin before zero, by what its encoder needs to start; the picture must not
         # be moved for that. Matroska's blocks can say so.
         muxing["avoid_negative_ts"] = "disabled"
-    container = av.open(str(aside), "w", format=name, container_options=muxing)
+    container = av.open(media_url(aside), "w", format=name, container_options=muxing)
     try:
         yield container
     except BaseException:

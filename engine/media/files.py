@@ -16,6 +16,14 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DISK = _ABSENT | _FULL | {errno.EACCES, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
 
 
+def media_url(path: Path) -> str:
+    """The URL under which FFmpeg opens a file, whatever its name looks like.
+
+    A bare path such as `tcp:host/out.ts` or `12:30.mp4` would be taken for another protocol.
+    """
+    return f"file:{path}"
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turns what the file system says to a read of `path` into a sentence.

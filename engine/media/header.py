@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.files import reading
+from engine.media.files import media_url, reading
 from engine.media.probe import as_fraction, frame_rate, main_video
 from engine.media.segments import claimed_size, hidden_bytes
 
@@ -104,7 +104,7 @@ def _opened(path: Path, name: str, bounds: Bounds) -> Iterator[tuple[InputContai
     """A file that holds its media itself, and the stream of its pictures."""
     try:
         container = av.open(
-            f"file:{path}",
+            media_url(path),
             mode="r",
             options={"max_pixels": str(bounds.pixels)},
             container_options={

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
+import re
 import secrets
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -33,6 +34,8 @@ VIDEO_FORMATS = {
     ".webm": "webm",
 }
 _LONGEST_LABEL = 150  # bytes; most file systems take names of 255, some of 143
+# A name that `written_aside` gives: a label, eight hexadecimal digits, and the output's suffix.
+_ASIDE = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\.\w+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,15 @@ def check_output(output: Path, *, overwrite: bool = False, inputs: Sequence[Path
     """Whether a result could be written there, said before any work is done.
 
     Raises:
-        MediaError: unknown extension, no such folder, an unwritable folder, or one of the inputs.
+        MediaError: unknown extension, no such folder, an unwritable folder, a pipe or a device, or
+            one of the inputs.
         OutputExists: the file is there and `overwrite` is False.
     """
+    if str(output) == "-" or _is_special(output):
+        raise MediaError(
+            f"The output {output} is no file, but a pipe, a device or a stream; name a file, as a "
+            "result is moved into its place once it is whole."
+        )
     suffix = output.suffix.lower()
     if suffix not in VIDEO_FORMATS and suffix not in IMAGE_SUFFIXES:
         known = ", ".join(sorted((*VIDEO_FORMATS, *IMAGE_SUFFIXES)))
@@ -66,6 +75,15 @@ def check_output(output: Path, *, overwrite: bool = False, inputs: Sequence[Path
         raise unwritable(output, error) from error
     if exists and not overwrite:
         raise _exists(output)
+
+
+def _is_special(output: Path) -> bool:
+    """Whether a path leads to something that is there and is neither a file nor a directory."""
+    try:
+        mode = output.stat().st_mode
+    except (OSError, ValueError):
+        return False  # what is wrong with the path is told by the checks of its place
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def _check_place(output: Path, inputs: Sequence[Path]) -> None:
@@ -100,23 +118,18 @@ def _same(output: Path, source: Path) -> bool:
 def written_aside(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A path beside `output` to write to; moved onto it at the end, removed on any exception.
 
-    What writers of the same output left behind that were killed is removed first.
+    What killed writers left in the folder is removed first, whatever their outputs were named.
 
     Raises:
         MediaError: there is no room, or no right to write there.
         OutputExists: something appeared at `output` meanwhile, and `overwrite` is False.
     """
-    label = output.stem
-    if len(os.fsencode(label)) > _LONGEST_LABEL:
-        label = hashlib.sha256(os.fsencode(label)).hexdigest()[:16]
-    _remove_abandoned(output, label)
-    aside = output.with_name(f".{label}.{secrets.token_hex(4)}.partial{output.suffix}")
+    _remove_abandoned(output.parent)
     try:
-        held = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        aside, held = _begun(output)
     except OSError as error:
         raise unwritable(output, error) from error
     try:
-        _lock(held)
         yield aside
         _place(aside, output, overwrite=overwrite)
     finally:
@@ -148,24 +161,55 @@ def _exists(output: Path) -> OutputExists:
     )
 
 
-def _remove_abandoned(output: Path, label: str) -> None:
+def _begun(output: Path) -> tuple[Path, int]:
+    """A new file beside `output`, and a descriptor that holds its lock where there are locks."""
+    label = output.stem
+    if len(os.fsencode(label)) > _LONGEST_LABEL:
+        label = hashlib.sha256(os.fsencode(label)).hexdigest()[:16]
+    while True:
+        aside = output.with_name(f".{label}.{secrets.token_hex(4)}.partial{output.suffix}")
+        held = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        _lock(held, wait=True)
+        # Before it was locked, another writer may have taken it for abandoned and removed it.
+        if _leads_to(aside, held):
+            return aside, held
+        os.close(held)
+
+
+def _leads_to(path: Path, held: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(held))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_abandoned(folder: Path) -> None:
     """Removes what no living writer holds; a lock ends with its process, however that ended."""
-    for left in output.parent.glob(f".{glob.escape(label)}.*.partial{glob.escape(output.suffix)}"):
-        with suppress(OSError):
-            held = os.open(left, os.O_RDWR)
-            try:
-                if _lock(held):
-                    left.unlink()
-            finally:
-                os.close(held)
+    with suppress(OSError):  # a folder that cannot be listed can still be written to
+        for left in list(folder.iterdir()):
+            match = _ASIDE.fullmatch(left.name)
+            if match and match[1].lower() in (*VIDEO_FORMATS, *IMAGE_SUFFIXES):
+                _remove_unless_held(left)
 
 
-def _lock(held: int) -> bool:
+def _remove_unless_held(left: Path) -> None:
+    with suppress(OSError):
+        if not stat.S_ISREG(left.lstat().st_mode):
+            return  # a pipe or a link of that name is none of ours
+        held = os.open(left, os.O_RDWR)
+        try:
+            if _lock(held):
+                left.unlink()
+        finally:
+            os.close(held)
+
+
+def _lock(held: int, *, wait: bool = False) -> bool:
     """Takes a file's lock; False where another has it or the system knows no such locks."""
     if sys.platform == "win32":
         return False
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(held, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.files import read_bytes, reading
+from engine.media.files import media_url, read_bytes, reading
 from engine.media.formats import planes_of
 from engine.media.segments import exif_orientation
 from engine.values import Colour, Matrix, Orientation, PixelFormat, VideoInfo
@@ -132,9 +132,9 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     if not head:
         raise MediaError(f"{path} is empty; nothing can be read from it.")
     try:
-        # The prefix and the whitelist keep names such as "http:x", and playlists, off the network.
+        # The URL and the whitelist keep names such as "http:x", and playlists, off the network.
         container = av.open(
-            f"file:{path}",
+            media_url(path),
             mode="r",
             container_options={"protocol_whitelist": "file"},
             metadata_errors="replace",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import resource
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import MediaError, OutputExists
+from engine.media import output as output_module
 from engine.media.decode import read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.header import Bounds, check_header
@@ -120,23 +122,130 @@ def test_where_links_are_impossible_it_is_moved(
     assert names(tmp_path) == [output.name]
 
 
-def test_only_what_a_dead_writer_left_is_removed(tmp_path: Path) -> None:
-    output = tmp_path / "[film].mp4"
+def killed_writer(output: Path) -> Path:
+    """What a writer of `output` left in its folder that was killed in the middle."""
     script = (
         "import os, signal, sys; from pathlib import Path\n"
         "from engine.media.output import written_aside\n"
         "with written_aside(Path(sys.argv[1])) as aside:\n"
-        "    aside.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    aside.write_bytes(b'half'); print(aside, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    killed = subprocess.run([sys.executable, "-c", script, str(output)], check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(output)], check=False, stdout=subprocess.PIPE, text=True
+    )
     assert killed.returncode == -signal.SIGKILL
-    (left,) = tmp_path.iterdir()
-    other = tmp_path / ".other.0123.partial.mp4"
-    other.touch()
+    return Path(killed.stdout.removesuffix("\n"))
+
+
+@pytest.mark.parametrize("name", ["[film].mp4", "another film.mkv", "x" * 200 + ".png", "a\nb.ts"])
+def test_only_what_dead_writers_left_is_removed(tmp_path: Path, name: str) -> None:
+    left = killed_writer(tmp_path / name)
+    assert left.exists()
+    # None of these is named as what a writer leaves, or is no plain file.
+    others = {
+        tmp_path / f for f in (".other.0123.partial.mp4", ".a.01234567.partial.txt", "film.mp4")
+    }
+    for other in others:
+        other.touch()
+    pipe = tmp_path / ".pipe.01234567.partial.mp4"
+    os.mkfifo(pipe)
+    output = tmp_path / "[film].mp4"
     with written_aside(output, overwrite=True) as first, written_aside(output) as second:
-        assert set(tmp_path.iterdir()) == {first, second, other}
+        assert set(tmp_path.iterdir()) == {first, second, pipe, *others}
         assert left not in (first, second)
-    assert set(tmp_path.iterdir()) == {output, other}
+    assert set(tmp_path.iterdir()) == {output, pipe, *others}
+
+
+def test_a_writer_whose_file_is_taken_for_abandoned_begins_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks: list[int] = []
+    lock = output_module._lock
+
+    def remove_first(held: int, *, wait: bool = False) -> bool:
+        if not locks:
+            (begun,) = tmp_path.iterdir()
+            begun.unlink()  # as another writer does that looks just now
+        locks.append(held)
+        return lock(held, wait=wait)
+
+    monkeypatch.setattr(output_module, "_lock", remove_first)
+    with written_aside(tmp_path / "film.mp4") as aside:
+        assert aside.exists()
+        aside.write_bytes(b"whole")
+    assert len(locks) == 2
+    assert (tmp_path / "film.mp4").read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_output_that_is_no_file_is_refused(tmp_path: Path, *, overwrite: bool) -> None:
+    pipe, link = tmp_path / "pipe.mp4", tmp_path / "null.mp4"
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/null")
+    for output in (pipe, link, Path("/dev/null"), Path("-")):
+        with pytest.raises(MediaError, match=r"is no file, but a pipe.*; name a file"):
+            check_output(output, overwrite=overwrite)
+
+
+NAMES = [
+    "tcp:127.0.0.1:9977/out.ts",
+    "12:30.mp4",
+    "http:o6.mkv",
+    "out%03d.mp4",
+    "-.mp4",
+    "-i.mov",
+    "a\\b.nut",
+    "two\nlines.mp4",
+    "concat:a|b.webm",
+    "pipe:1.flv",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_never_taken_for_a_protocol(
+    tmp_path: Path, clip: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    output = Path(name)
+    output.parent.mkdir(exist_ok=True)
+    info = write_video(read_frames(clip), output, like=clip)
+    assert info.frames == len(list(read_frames(output))) == 12
+    copied = Path("in", name)
+    copied.parent.mkdir(parents=True)
+    output.rename(copied)
+    for read in READERS:
+        if read is not read_image:
+            read(copied)
+
+
+@pytest.mark.parametrize(
+    "name", ["tcp:x.png", "12:30.jpg", "out%03d.png", "-.webp", "a\\b.jpg", "a\nb.png"]
+)
+def test_a_pictures_name_is_never_taken_for_a_protocol(
+    tmp_path: Path, clip: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = next(iter(read_frames(clip)))
+    write_image(frame, Path(name))
+    assert read_image(Path(name)).size == frame.size
+
+
+def test_ffmpeg_is_given_no_bare_path() -> None:
+    root = Path(__file__).parents[2]
+    calls = 0
+    for folder in ("engine", "scripts", "benchmarks"):
+        for module in (root / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(module.read_text())):
+                if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "av.open"):
+                    continue
+                calls += 1
+                given = ast.unparse(node.args[0])
+                assert given.startswith(("media_url(", "io.BytesIO(")), f"{module}: {given}"
+            # The one way to open a file with FFmpeg, so that the walk above misses none.
+            assert "from av import open" not in module.read_text()
+            assert "av.container.open" not in module.read_text()
+    assert calls >= 6
 
 
 @contextmanager
