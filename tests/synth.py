@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import av
 import numpy as np
@@ -112,13 +112,14 @@ def make_clip(
         if attachment is not None:
             out.add_attachment("note.txt", "text/plain", attachment)
         out.metadata.update(metadata or {})
+        milliseconds: Any = Fraction(1, 1000)  # PyAV 19 declares a type of its own, and takes any
         out.set_chapters(
             [
                 {
                     "id": n,
                     "start": round(start * 1000),
                     "end": round(end * 1000),
-                    "time_base": Fraction(1, 1000),
+                    "time_base": milliseconds,
                     "metadata": {"title": title},
                 }
                 for n, (start, end, title) in enumerate(chapters, 1)

@@ -14,7 +14,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
-from engine.media.probe import as_fraction
+from engine.media.pyav import as_fraction, open_output, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _can_hold(format_name: str, stream: Stream) -> bool:
     if stream.disposition & Disposition.attached_pic and format_name == "mov":
         return False  # its muxer takes a cover and does not write it
     try:
-        with av.open(io.BytesIO(), "w", format=format_name) as trial:
+        with open_output(io.BytesIO(), format_name) as trial:
             _add_copy(trial, stream)
             trial.start_encoding()
     except (av.FFmpegError, ValueError, AttributeError):
@@ -158,5 +158,5 @@ def _add_copy(output: OutputContainer, stream: Stream) -> Stream:
 def _named(stream: Stream) -> str:
     context = stream.codec_context
     codec = context.codec.canonical_name if context else (stream.name or "unknown")
-    title = stream.metadata.get("title") or stream.metadata.get("language")
+    title = printable(stream.metadata.get("title") or stream.metadata.get("language") or "")
     return f"{stream.type} stream {stream.index} ({codec}{', ' + title if title else ''})"

@@ -17,7 +17,6 @@ from av.video.stream import VideoStream
 from engine.errors import MediaError, ParameterError
 from engine.media.formats import planes_of
 from engine.media.probe import (
-    as_fraction,
     colour_of,
     decoder_of,
     frame_rate,
@@ -27,6 +26,7 @@ from engine.media.probe import (
     orientation_of,
     without_picture,
 )
+from engine.media.pyav import as_fraction
 from engine.options import Trim
 from engine.values import Frame
 

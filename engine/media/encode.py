@@ -28,11 +28,12 @@ from engine.media.encoders import (
     encoders_for,
     silence,
 )
-from engine.media.files import media_url, of_the_disk, unwritable
+from engine.media.files import of_the_disk, unwritable
 from engine.media.formats import full_range, picture_of, with_full_chroma
 from engine.media.marks import marked_metadata
 from engine.media.output import VIDEO_FORMATS, WrittenInfo, check_output, written_aside
-from engine.media.probe import Source, as_fraction, describe, main_video, open_media
+from engine.media.probe import Source, describe, main_video, open_media
+from engine.media.pyav import as_fraction, open_output
 from engine.options import EncodeOptions, Trim
 from engine.values import Frame
 
@@ -145,7 +146,7 @@ def _opened(aside: Path, output: Path, first: Frame) -> Iterator[OutputContainer
         # Sound may begin before zero, by what its encoder needs to start; the picture must not
         # be moved for that. Matroska's blocks can say so.
         muxing["avoid_negative_ts"] = "disabled"
-    container = av.open(media_url(aside), "w", format=name, container_options=muxing)
+    container = open_output(aside, name, muxing)
     try:
         yield container
     except BaseException:
@@ -167,25 +168,26 @@ def _writing(output: Path) -> Iterator[None]:
 
 def _start(container: OutputContainer, output: Path, stream: VideoStream) -> None:
     """Opens the encoder and writes the header."""
+    encoder = stream.codec_context.codec.name  # PyAV 19 forgets it where opening fails
     try:
         container.start_encoding()
     except (OSError, av.FFmpegError) as error:
         if of_the_disk(error):
             raise unwritable(output, error) from error
-        raise _refused(stream, error) from error
+        raise _refused(stream, encoder, error) from error
 
 
 def _encode(stream: VideoStream, picture: VideoFrame | None) -> list[Packet[VideoStream]]:
     try:
         return stream.encode(picture)
     except av.FFmpegError as error:
-        raise _refused(stream, error) from error
+        raise _refused(stream, stream.codec_context.codec.name, error) from error
 
 
-def _refused(stream: VideoStream, error: OSError | av.FFmpegError) -> MediaError:
+def _refused(stream: VideoStream, encoder: str, error: OSError | av.FFmpegError) -> MediaError:
     context = stream.codec_context
     return MediaError(
-        f"The encoder {context.codec.name} cannot encode pictures of "
+        f"The encoder {encoder} cannot encode pictures of "
         f"{context.width}x{context.height} as {context.pix_fmt} here ({error.strerror}); choose "
         "another video_codec, such as h264, or see with `faceswap-engine doctor` which work."
     )

@@ -13,8 +13,9 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.files import media_url, reading
-from engine.media.probe import as_fraction, frame_rate, main_video
+from engine.media.files import reading
+from engine.media.probe import frame_rate, main_video
+from engine.media.pyav import as_fraction, open_input
 from engine.media.segments import claimed_size, hidden_bytes
 
 # Formats that hold their media themselves: a playlist or a scene file names other files, and so
@@ -30,8 +31,8 @@ _SELF_CONTAINED = (
 _CODECS = frozenset({
     "av1", "bmp", "dnxhd", "dvvideo", "ffv1", "flv1", "gif", "h263", "h264", "hevc", "jpeg2000",
     "jpegxl", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v2", "msmpeg4v3", "prores",
-    "qtrle", "rawvideo", "theora", "tiff", "utvideo", "vc1", "vp8", "vp9", "webp", "wmv1", "wmv2",
-    "wmv3",
+    "qtrle", "rawvideo", "theora", "tiff", "utvideo", "vc1", "vp8", "vp9", "webp", "webp_anim",
+    "wmv1", "wmv2", "wmv3",
 })
 # fmt: on
 # A PNG in a file of its own is looked through; one in a video cannot be.
@@ -103,15 +104,8 @@ def check_pictures(
 def _opened(path: Path, name: str, bounds: Bounds) -> Iterator[tuple[InputContainer, VideoStream]]:
     """A file that holds its media itself, and the stream of its pictures."""
     try:
-        container = av.open(
-            media_url(path),
-            mode="r",
-            options={"max_pixels": str(bounds.pixels)},
-            container_options={
-                "protocol_whitelist": "file",
-                "format_whitelist": _SELF_CONTAINED,
-            },
-            metadata_errors="replace",
+        container = open_input(
+            path, options={"max_pixels": str(bounds.pixels)}, format_whitelist=_SELF_CONTAINED
         )
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(

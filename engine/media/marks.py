@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape, unescape
 
 from engine.media.files import read_bytes, reading
 from engine.media.probe import open_media
+from engine.media.pyav import printable
 from engine.media.segments import xmp_packet
 
 # IPTC NewsCodes, digital source type: a composite with parts made by a trained model.
@@ -55,7 +56,11 @@ def read_mark(path: Path) -> str | None:
         MediaError: the file cannot be read.
     """
     with open_media(path) as container:
-        comments = [value for key, value in container.metadata.items() if key.lower() == "comment"]
+        comments = [
+            printable(value)
+            for key, value in container.metadata.items()
+            if key.lower() == "comment"
+        ]
     said = next((comment for comment in comments if SOURCE_TYPE in comment), None)
     if said is not None:
         return said.removesuffix(f"DigitalSourceType: {SOURCE_TYPE}").strip() or SOURCE_TYPE

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 from av.codec.context import CodecContext
@@ -19,12 +18,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.files import media_url, read_bytes, reading
+from engine.media.files import read_bytes, reading
 from engine.media.formats import planes_of
+from engine.media.pyav import as_fraction, open_input, side_data
 from engine.media.segments import exif_orientation
 from engine.values import Colour, Matrix, Orientation, PixelFormat, VideoInfo
 
-_IMAGE_FORMATS = frozenset({"image2", "webp", "webp_anim"})
+_IMAGE_FORMATS = frozenset({"image2", "webp"})
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _IMAGE_BRANDS = frozenset({b"avif", b"heic", b"heix", b"mif1", b"msf1"})
 _MATRICES: dict[int, Matrix] = {
@@ -49,8 +49,9 @@ _UNREAD_MATRICES = {
     17: "YCgCo-Ro",
 }
 _WEBP_ANIMATION = 0x02
+_HEAD_BYTES = 21  # as many as tell an animated WebP
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-_CENTRED_CODECS = frozenset({"mjpeg", "mpeg1video", "webp"})
+_CENTRED_CODECS = frozenset({"mjpeg", "mpeg1video", "webp", "webp_anim"})
 # The eight orientations as the linear part (a, b, c, d) of x' = ax + cy, y' = bx + dy.
 _QUARTER_TURNS = ((1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))
 
@@ -104,8 +105,8 @@ def describe(path: Path) -> Source:
             time_base=as_fraction(stream.time_base),
             first_pts=picture.pts or 0,
             display_matrix=_display_matrix(picture),
-            mastering_display=_side_data(picture, "MASTERING_DISPLAY_METADATA"),
-            light_level=_side_data(picture, "CONTENT_LIGHT_LEVEL"),
+            mastering_display=side_data(picture, "MASTERING_DISPLAY_METADATA"),
+            light_level=side_data(picture, "CONTENT_LIGHT_LEVEL"),
             sample_aspect_ratio=as_fraction(ratio) if ratio else None,
             interlaced=picture.interlaced_frame,
         )
@@ -128,17 +129,11 @@ def open_media(path: Path) -> Iterator[InputContainer]:
         if path.is_dir():
             raise MediaError(f"{path} is a directory; name a video or image file in it.")
         with path.open("rb") as file:
-            head = file.read(12)
+            head = file.read(_HEAD_BYTES)
     if not head:
         raise MediaError(f"{path} is empty; nothing can be read from it.")
     try:
-        # The URL and the whitelist keep names such as "http:x", and playlists, off the network.
-        container = av.open(
-            media_url(path),
-            mode="r",
-            container_options={"protocol_whitelist": "file"},
-            metadata_errors="replace",
-        )
+        container = open_input(path)
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(_why_unreadable(path, head, error)) from error
     try:
@@ -203,12 +198,9 @@ def first_picture(container: InputContainer, stream: VideoStream, path: Path) ->
 def without_picture(path: Path) -> MediaError:
     """Why a file whose pictures cannot be decoded is of no use."""
     with reading(path), path.open("rb") as file:
-        head = file.read(21)
-    if head.startswith(b"RIFF") and head[8:16] == b"WEBPVP8X" and head[20] & _WEBP_ANIMATION:
-        return MediaError(
-            f"{path} is an animated WebP, which cannot be decoded; convert it to MP4, or save one "
-            "of its pictures as PNG."
-        )
+        head = file.read(_HEAD_BYTES)
+    if _is_animated_webp(head):
+        return MediaError(_undecoded_animation(path))
     return MediaError(f"{path} holds no picture that can be decoded; the file may be damaged.")
 
 
@@ -266,7 +258,21 @@ def _is_image(container: InputContainer, path: Path) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _IMAGE_BRANDS
 
 
+def _is_animated_webp(head: bytes) -> bool:
+    flags = head[20] if len(head) > 20 and head.startswith(b"RIFF") else 0
+    return head[8:16] == b"WEBPVP8X" and bool(flags & _WEBP_ANIMATION)
+
+
+def _undecoded_animation(path: Path) -> str:
+    return (
+        f"{path} is an animated WebP, which cannot be decoded here; convert it to MP4, or save "
+        "one of its pictures as PNG."
+    )
+
+
 def _why_unreadable(path: Path, head: bytes, error: Exception) -> str:
+    if _is_animated_webp(head):
+        return _undecoded_animation(path)
     if head[4:8] == b"ftyp":
         return (
             f"{path} is incomplete: its index (moov) is missing, as in a recording or a "
@@ -298,20 +304,6 @@ def _duration(container: InputContainer, stream: VideoStream) -> float | None:
     return None if container.duration is None else container.duration / 1_000_000
 
 
-def as_fraction(value: Any) -> Fraction:
-    """A rational of PyAV as the standard library's."""
-    # PyAV 19 has a rational type of its own.
-    return Fraction(int(value.numerator), int(value.denominator))
-
-
-def _side_data(picture: VideoFrame, name: str) -> bytes | None:
-    try:
-        data: Any = picture.side_data
-        return bytes(data[name]) if name in {entry.type.name for entry in data} else None
-    except (ValueError, KeyError):
-        return None  # PyAV cannot list side data of a type newer than itself
-
-
 def _display_matrix(picture: VideoFrame) -> tuple[int, ...] | None:
-    data = _side_data(picture, "DISPLAYMATRIX")
+    data = side_data(picture, "DISPLAYMATRIX")
     return None if data is None else struct.unpack("=9i", data)

@@ -12,7 +12,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.media.decode import exact_seconds, frame_of, read_frames
-from engine.media.probe import as_fraction, decoder_of, main_video, open_media
+from engine.media.probe import decoder_of, main_video, open_media
+from engine.media.pyav import as_fraction
 from engine.options import Trim
 from engine.values import Frame
 

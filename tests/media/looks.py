@@ -12,6 +12,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from engine.media.pyav import as_fraction
+
 
 def pictures(path: Path) -> list[tuple[int, NDArray[np.uint8]]]:
     """Pts of every picture, and the bytes of all its planes without padding."""
@@ -30,9 +32,9 @@ def _bytes(picture: VideoFrame) -> NDArray[np.uint8]:
 def stamps(path: Path) -> tuple[Fraction, list[int]]:
     """The video's time base and every pts, in order of display."""
     with av.open(str(path)) as container:
-        base = container.streams.video[0].time_base
-        assert base is not None
-        return Fraction(base), [p.pts or 0 for p in container.decode(video=0)]
+        return as_fraction(container.streams.video[0].time_base), [
+            p.pts or 0 for p in container.decode(video=0)
+        ]
 
 
 def seconds(path: Path) -> list[Fraction]:
@@ -44,10 +46,9 @@ def packets(path: Path, kind: str, number: int = 0) -> list[tuple[Fraction, byte
     """Seconds and payload of every packet of the n-th stream of a kind."""
     with av.open(str(path)) as container:
         stream = [stream for stream in container.streams if stream.type == kind][number]
-        base = stream.time_base
-        assert base is not None
+        base = as_fraction(stream.time_base)
         return [
-            ((packet.pts or 0) * Fraction(base), bytes(packet))
+            ((packet.pts or 0) * base, bytes(packet))
             for packet in container.demux(stream)
             if packet.size
         ]

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -198,8 +199,8 @@ def test_packed_formats_are_taken_apart_without_loss(packed: str, planar: str) -
     expected = picture.reformat(format=planar)
     order = (2, 0, 1, 3) if planar.startswith("gbr") else (0, 1, 2)
     for n, plane in enumerate(planes):
-        source = expected.planes[order[n]]
-        lines = np.frombuffer(source, plane.dtype)  # type: ignore[call-overload]
+        source: Any = expected.planes[order[n]]
+        lines = np.frombuffer(source, plane.dtype)
         lines = lines.reshape(source.height, -1)[:, : source.width]
         assert np.array_equal(plane, lines)
 
@@ -245,7 +246,18 @@ def test_colours_that_would_be_read_wrongly_are_refused(
             read(target)
 
 
-def test_an_animated_webp_is_called_so(tmp_path: Path) -> None:
+def test_an_animated_webp_is_read_as_a_video_or_called_so(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.webp", codec="libwebp_anim", frames=4)
+    if "webp_anim" in av.formats_available:
+        assert probe(target).kind == "video"
+        assert len(list(read_frames(target))) == 4
+        return
+    for read in (probe, read_image):
+        with pytest.raises(MediaError, match=r"animated WebP.*MP4"):
+            read(target)
+
+
+def test_an_animated_webp_that_is_damaged_is_called_so(tmp_path: Path) -> None:
     target = tmp_path / "target.webp"
     body = b"WEBPVP8X" + struct.pack("<IB3x", 10, 0x02) + bytes((63, 0, 0, 47, 0, 0))
     body += b"ANIM" + struct.pack("<IIH", 6, 0, 0)
