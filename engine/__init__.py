@@ -1,28 +1,18 @@
 """An offline face-swap engine.
 
 `engine.swap` swaps once; an `engine.Engine` keeps its networks loaded for many swaps. A script
-written for the hosted API runs with `import engine as segmind`. What is heavy is imported when it
-is first asked for, so `import engine` is quick.
+written for the hosted API runs with `import engine as segmind`. Everything is imported when it is
+first asked for, so `import engine` is quick, and the command can heed signals at once.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
-
-from engine.errors import (
-    Cancelled,
-    ContentBlocked,
-    EngineError,
-    MediaError,
-    NoFaceFound,
-    ParameterError,
-    RuntimeUnavailable,
-    WeightsError,
-)
 from engine.version import VERSION
 
+TYPE_CHECKING = False  # as type checkers know it; the module typing would take longer than all else
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from engine.app import Engine, swap
     from engine.client import (
         AsyncJob,
@@ -33,6 +23,16 @@ if TYPE_CHECKING:
         run,
         run_sync,
         submit_async,
+    )
+    from engine.errors import (
+        Cancelled,
+        ContentBlocked,
+        EngineError,
+        MediaError,
+        NoFaceFound,
+        ParameterError,
+        RuntimeUnavailable,
+        WeightsError,
     )
     from engine.parameters import SwapParameters
     from engine.pipeline.report import SwapReport
@@ -64,13 +64,21 @@ __version__: Final = VERSION
 
 _HOMES: Final = {
     "AsyncJob": "engine.client",
+    "Cancelled": "engine.errors",
+    "ContentBlocked": "engine.errors",
     "Engine": "engine.app",
+    "EngineError": "engine.errors",
     "InferenceFailed": "engine.client",
     "InferenceTimeout": "engine.client",
+    "MediaError": "engine.errors",
+    "NoFaceFound": "engine.errors",
+    "ParameterError": "engine.errors",
+    "RuntimeUnavailable": "engine.errors",
     "SegmindClient": "engine.client",
     "SegmindError": "engine.client",
     "SwapParameters": "engine.parameters",
     "SwapReport": "engine.pipeline.report",
+    "WeightsError": "engine.errors",
     "run": "engine.client",
     "run_sync": "engine.client",
     "submit_async": "engine.client",
@@ -80,6 +88,8 @@ _HOMES: Final = {
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
+        from importlib import import_module  # noqa: PLC0415 - as all else
+
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

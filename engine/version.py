@@ -1,5 +1,3 @@
 """The version of this engine, as in `pyproject.toml`."""
 
-from typing import Final
-
-VERSION: Final = "0.1.0"
+VERSION = "0.1.0"

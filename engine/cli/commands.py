@@ -4,19 +4,20 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
+from engine.cli import streams
+from engine.cli.signals import Ended, unwound
 from engine.errors import EngineError, MediaError, ParameterError, WeightsError
 from engine.options import (
     DEVICES,
@@ -34,7 +35,6 @@ from engine.version import VERSION
 
 NAME = "faceswap-engine"
 UNEXPECTED = 1
-STOPPED = 130
 
 _RULE = SelectionRule()
 _ANALYSIS = AnalysisOptions()
@@ -46,7 +46,7 @@ EPILOG = """Exit codes:
 0    done
 1    something unexpected, or doctor found something broken
 2    a parameter is unknown, of the wrong type or out of range
-3    a file cannot be read or written, or the output exists
+3    a file or stdout cannot be read or written, or the output exists
 4    no face was found, or none that the selection accepts
 5    weights are missing or corrupt
 6    ONNX Runtime or the wanted device cannot be used
@@ -181,6 +181,7 @@ Overwrite = Annotated[
 app = typer.Typer(
     name=NAME,
     add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog=EPILOG,
@@ -192,8 +193,13 @@ app.add_typer(weights_app, name="weights")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; `arguments` default to the process's own. Returns the exit code."""
+    for others in ("jobs", "serve"):
+        import_module(f"engine.cli.{others}")  # they add their commands to this one
     try:
-        code = app(arguments, prog_name=NAME, standalone_mode=False)
+        with told(debug=False):
+            code = app(arguments, prog_name=NAME, standalone_mode=False)
+    except typer.Exit as done:
+        code = done.exit_code
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         line = sys.argv[1:] if arguments is None else arguments
@@ -201,7 +207,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = error.format_message().rstrip(".")
         typer.echo(f"error: {message}. See {path} --help.", err=True)
         return error.exit_code
-    return code if isinstance(code, int) else 0
+    return (code if isinstance(code, int) else 0) or _unprinted()
+
+
+def _unprinted() -> int:
+    """The exit code of what could not be printed on stdout, and a sentence; 0 where nothing is."""
+    error = streams.missed()
+    if error is None:
+        return 0
+    # Whoever reads but the first lines has gone on purpose.
+    if not isinstance(error, BrokenPipeError):
+        typer.echo(f"error: stdout cannot be written: {error.strerror}.", err=True)
+    return MediaError.exit_code
 
 
 def _command_path(arguments: Sequence[str]) -> str:
@@ -220,25 +237,23 @@ def _command_path(arguments: Sequence[str]) -> str:
 def told(debug: bool) -> Generator[None]:
     """Turns what goes wrong inside into one sentence on stderr and an exit code."""
     try:
-        with _ending():
-            yield
-    except KeyboardInterrupt:
-        typer.echo("error: stopped; nothing was left half-written.", err=True)
-        raise typer.Exit(STOPPED) from None
-    except _Ended as ended:
-        with suppress(OSError):  # the terminal may be what went away
-            typer.echo("error: ended; nothing was left half-written.", err=True)
-        raise typer.Exit(128 + ended.signal) from None
+        yield
+    except Ended as ended:
+        typer.echo(ended.words, err=True)
+        raise typer.Exit(ended.code) from None
+    except KeyboardInterrupt:  # of a process that keeps its signals
+        stopped = Ended(signal.SIGINT)
+        typer.echo(stopped.words, err=True)
+        raise typer.Exit(stopped.code) from None
     except EngineError as error:
         _trace(debug)
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
-    except (typer.Exit, typer.Abort, BrokenPipeError):
+    except (typer.Exit, typer.Abort, typer.TyperException):
         raise
     except OSError as error:
         _trace(debug)
-        _discard_stdout()
-        what = error.filename or "What was to be printed"
+        what = error.filename or "A file"
         typer.echo(f"error: {what} cannot be read or written: {error.strerror or error}.", err=True)
         raise typer.Exit(MediaError.exit_code) from None
     except Exception as error:  # noqa: BLE001 - a sentence is what a user can act on
@@ -247,46 +262,6 @@ def told(debug: bool) -> Generator[None]:
         what = f"{type(error).__name__}: {error}".rstrip(".: ")
         typer.echo(f"error: unexpected {what}.{hint}", err=True)
         raise typer.Exit(UNEXPECTED) from None
-
-
-class _Ended(BaseException):
-    """The process was told to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.signal = number
-
-
-@contextmanager
-def _ending() -> Generator[None]:
-    """Lets SIGTERM and SIGHUP unwind what runs inside, so that no half-written file stays.
-
-    A signal that is ignored, as `nohup` has it, or handled already stays so.
-    """
-
-    def end(number: int, _: object) -> None:
-        for one in taken:
-            signal.signal(one, signal.SIG_IGN)  # the way out is short, and must be gone once
-        raise _Ended(number)
-
-    main = threading.current_thread() is threading.main_thread()
-    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    taken = [one for one in known if main and signal.getsignal(one) == signal.SIG_DFL]
-    for one in taken:
-        signal.signal(one, end)
-    try:
-        yield
-    finally:
-        for one in taken:
-            signal.signal(one, signal.SIG_DFL)
-
-
-def _discard_stdout() -> None:
-    """Keeps the interpreter from failing again, at its end, at what could not be printed."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _trace(debug: bool) -> None:
@@ -566,7 +541,7 @@ def swap(
         from engine import app as engine
         from engine.cli import progress, show
 
-        with progress.shown(sys.stderr) as observe:
+        with unwound(), progress.shown(sys.stderr) as observe:
             report = engine.swap(
                 source,
                 target,
@@ -614,7 +589,8 @@ def swap(
         if as_json:
             show.as_json(report.to_dict())
         else:
-            show.report(report)
+            with streams.dispensable():
+                show.report(report)
 
 
 @app.command(epilog=EPILOG)
@@ -668,33 +644,35 @@ def faces(
         from engine.media.output import IMAGE_SUFFIXES, check_output
         from engine.media.still import write_image
 
-        if sheet is not None:
-            if sheet.suffix.lower() not in IMAGE_SUFFIXES:
-                raise ParameterError(
-                    f"--sheet is {sheet}; allowed: a file that ends in {_words(IMAGE_SUFFIXES)}."
+        with unwound():
+            if sheet is not None:
+                if sheet.suffix.lower() not in IMAGE_SUFFIXES:
+                    raise ParameterError(
+                        f"--sheet is {sheet}; allowed: a file that ends in "
+                        f"{_words(IMAGE_SUFFIXES)}."
+                    )
+                # Said before any work is done.
+                check_output(sheet, overwrite=overwrite, inputs=[Path(target)])
+            with Engine() as engine:
+                found = engine.faces(
+                    target,
+                    frame,
+                    reference or (),
+                    face_selector_order=face_selector_order,
+                    face_selector_gender=face_selector_gender,
+                    face_selector_race=face_selector_race,
+                    face_selector_age_start=_number(face_selector_age_start),
+                    face_selector_age_end=_number(face_selector_age_end),
+                    device=device,
+                    vram=None if vram is None else _number(vram),
+                    detector=detector,
+                    embedder=embedder,
+                    landmarker=landmarker,
+                    detect_rotated=detect_rotated,
                 )
-            # Said before any work is done.
-            check_output(sheet, overwrite=overwrite, inputs=[Path(target)])
-        with Engine() as engine:
-            found = engine.faces(
-                target,
-                frame,
-                reference or (),
-                face_selector_order=face_selector_order,
-                face_selector_gender=face_selector_gender,
-                face_selector_race=face_selector_race,
-                face_selector_age_start=_number(face_selector_age_start),
-                face_selector_age_end=_number(face_selector_age_end),
-                device=device,
-                vram=None if vram is None else _number(vram),
-                detector=detector,
-                embedder=embedder,
-                landmarker=landmarker,
-                detect_rotated=detect_rotated,
-            )
-        if sheet is not None:
-            picture = contact_sheet(found.frame, found.faces, found.distances)
-            write_image(as_frame(picture), sheet, overwrite=overwrite)
+            if sheet is not None:
+                picture = contact_sheet(found.frame, found.faces, found.distances)
+                write_image(as_frame(picture), sheet, overwrite=overwrite)
         if as_json:
             show.as_json(show.face_list(found.faces, found.distances))
         else:
@@ -709,10 +687,11 @@ def doctor(*, as_json: AsJson = False, debug: Debug = False) -> None:
         from engine.doctor import Finding, examine, healthy
 
         findings: list[Finding] = []
-        for finding in examine():
-            findings.append(finding)
-            if not as_json:
-                show.finding(finding)
+        with unwound():
+            for finding in examine():
+                findings.append(finding)
+                if not as_json:
+                    show.finding(finding)
         if as_json:
             show.as_json([asdict(finding) for finding in findings])
         if not healthy(findings):
@@ -785,12 +764,13 @@ def import_weights(
         from engine.runtime.weights import WeightStore
 
         store, reports, broken = WeightStore(), [], []
-        for path in paths:
-            try:
-                reports.append(store.import_path(path))
-            except WeightsError as error:
-                _trace(debug)
-                broken.append(str(error))
+        with unwound():
+            for path in paths:
+                try:
+                    reports.append(store.import_path(path))
+                except WeightsError as error:
+                    _trace(debug)
+                    broken.append(str(error))
         if as_json:
             show.as_json([asdict(weight) for report in reports for weight in report.imported])
         for report in reports:
@@ -828,7 +808,11 @@ def calibrate(
         from engine.app import Engine
         from engine.cli import progress, show
 
-        with Engine(device="cpu") as engine, progress.shown(sys.stderr, "faces") as observe:
+        with (
+            unwound(),
+            Engine(device="cpu") as engine,
+            progress.shown(sys.stderr, "faces") as observe,
+        ):
             done = engine.calibrate(name, pictures, observe=observe)
         for sentence in done.skipped:
             typer.echo(f"note: {sentence}", err=True)
@@ -857,7 +841,8 @@ def export_weights(
         from engine.cli import show
         from engine.runtime.weights import WeightStore
 
-        written = WeightStore().export(bundle, names or (), overwrite=overwrite)
+        with unwound():
+            written = WeightStore().export(bundle, names or (), overwrite=overwrite)
         if as_json:
             show.as_json([asdict(weight) for weight in written])
         else:

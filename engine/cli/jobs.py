@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.cli.commands import AsJson, Debug, app, told
+from engine.cli.signals import unwound
 
 if TYPE_CHECKING:
     from engine.jobs.store import Job
@@ -52,7 +53,7 @@ def worker(
         from engine.jobs.worker import run_worker
         from engine.service import performer
 
-        with JobStore(home) as store, Engine() as engine, _stop_asked() as stop:
+        with unwound(), JobStore(home) as store, Engine() as engine, _stop_asked() as stop:
             typer.echo(f"working at the jobs in {store.folder}", err=True)
             done = run_worker(store, performer(engine), stop=stop, until_idle=until_idle)
             typer.echo(f"{done} done", err=True)

@@ -12,6 +12,7 @@ import typer
 
 from engine.cli.commands import Debug, app, told
 from engine.cli.jobs import Home
+from engine.cli.signals import unwound
 from engine.errors import ParameterError, RuntimeUnavailable
 
 KEY = "FACESWAP_ENGINE_API_KEY"
@@ -183,6 +184,7 @@ def serve(
         access = access_for(host, api_key, allowed_host or ())
         roots = MediaRoots.of(media_root or ())
         with (
+            unwound(),
             listen(host, port) as listener,
             JobStore(home, retention=retention, queue_limit=limits.queue) as store,
             Engine() as engine,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -24,7 +25,13 @@ _COLOURS = {"ok": "green", "note": "yellow", "broken": "red"}
 
 def as_json(value: Any) -> None:
     """Prints a value of dicts, lists, strings, numbers, booleans and None on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        # Names of files may be any bytes; JSON has escapes for what stdout has no characters for.
+        text = json.dumps(value, indent=2)
+    typer.echo(text)
 
 
 def report(done: SwapReport) -> None:

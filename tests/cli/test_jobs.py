@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli import main
+from engine.cli.commands import main
 from engine.jobs.store import JobStore
 from engine.service import Intake
 from tests.footage import STRANGER, TWO, asset, picture, write_png

@@ -220,20 +220,3 @@ def test_a_signal_ends_a_swap_with_its_code_and_leaves_nothing(
     assert "Traceback" not in said
     assert said.startswith(words)
     assert list(output.iterdir()) == []
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
-def test_a_full_disk_behind_stdout_is_one_sentence(still: str) -> None:
-    script = "import sys; from engine.cli import main; sys.exit(main())"
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", script, "faces", still, "--json"],
-            cwd=ROOT,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 3
-    assert done.stderr.startswith("error: What was to be printed cannot be ")
-    assert done.stderr.count("\n") == 1
