@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import platform
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from engine.errors import EngineError
-from engine.runtime.distributions import RUNTIMES, Distribution, installed
+from engine.runtime.distributions import RUNTIMES, Distribution, install, installed, pip
 
 if TYPE_CHECKING:  # the same modules are imported where they may fail to load
     from engine.runtime.manifest import Weight
@@ -67,18 +66,18 @@ def one_build(subject: str, builds: Sequence[Distribution], *, prefer: str) -> F
     leaves holes in the other; so all go, and the preferred one (or the first) comes back.
     """
     if not builds:
-        return Finding(subject, "broken", "not installed", _pip("install", _requirement(prefer)))
+        return Finding(subject, "broken", "not installed", pip("install", _requirement(prefer)))
     words = ", ".join(f"{build.name} {build.version}" for build in builds)
     if len(builds) == 1:
         return Finding(subject, "ok", words)
     kept = next((build for build in builds if build.name == prefer), builds[0])
-    remove = _pip("uninstall", "-y", *(build.name for build in builds))
-    install = _pip("install", f"{_requirement(kept.name)}=={kept.version}")
+    remove = pip("uninstall", "-y", *(build.name for build in builds))
+    again = pip("install", f"{_requirement(kept.name)}=={kept.version}")
     return Finding(
         subject,
         "broken",
         f"builds that overwrite each other: {words}",
-        f"{remove} && {install}",
+        f"{remove} && {again}",
     )
 
 
@@ -106,8 +105,8 @@ def providers() -> Iterator[Finding]:
             state: State = "broken" if result.provider == CPU_NAME else "note"
             yield Finding(f"Provider {result.provider}", state, result.detail)
     # Any build must go first, as the one for cards unpacks into the same folder.
-    remove = _pip("uninstall", "-y", *(build.name for build in installed(RUNTIMES)))
-    remedy = f"{remove} && {_pip('install', 'faceswap-engine[gpu]')}"
+    remove = pip("uninstall", "-y", *(build.name for build in installed(RUNTIMES)))
+    remedy = f"{remove} && {install('gpu')}"
     had = {result.provider for result in tried}
     for name in (one for one in (CUDA_NAME, TENSORRT_NAME) if one not in had):
         without = probe_provider(Provider(name)).detail
@@ -147,7 +146,7 @@ def surgery() -> Iterator[Finding]:
         yield Finding("Imports", "ok", f"onnx {found[0].version} prepares them")
     else:
         # Only those need it who import networks, and only once.
-        remedy = _pip("install", "faceswap-engine[packs]")
+        remedy = install("packs")
         detail = "onnx is not installed; it prepares them for cards, fp16 and int8"
         yield Finding("Imports", "note", detail, remedy)
     store = WeightStore()
@@ -172,7 +171,7 @@ def encoders() -> Iterator[Finding]:
                 f"Encoder {codec}",
                 "broken",
                 "none works",
-                _pip("install", "--force-reinstall", "--no-deps", "av"),
+                pip("install", "--force-reinstall", "--no-deps", "av"),
             )
         else:
             yield Finding(f"Encoder {codec}", "note", "none works")
@@ -215,8 +214,3 @@ def _guarded(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
 
 def _requirement(name: str) -> str:
     return _CUDA_EXTRAS if name == "onnxruntime-gpu" else name
-
-
-def _pip(*arguments: str) -> str:
-    """A command line for the pip of this very interpreter."""
-    return shlex.join([sys.executable, "-m", "pip", *arguments])

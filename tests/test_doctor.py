@@ -119,7 +119,7 @@ def test_it_says_why_a_card_cannot_be_used_and_what_brings_it(
         assert finding.detail.endswith(f"device {name} takes an NVIDIA card and the extra gpu.")
         remove, _, install = finding.remedy.partition(" && ")
         assert " uninstall -y onnxruntime" in remove
-        assert shlex.split(install)[-2:] == ["install", "faceswap-engine[gpu]"]
+        assert shlex.split(install)[-2:] == ["install", "onnxruntime-gpu[cuda,cudnn]<2,>=1.31"]
 
 
 def test_what_a_build_has_is_not_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,4 +218,4 @@ def test_it_shows_what_was_prepared_and_how_to_prepare(
     monkeypatch.setattr(doctor, "installed", lambda names: ())
     (missing, _) = doctor.surgery()
     assert missing.state == "note"
-    assert "faceswap-engine[packs]" in missing.remedy
+    assert "'onnx>=1.20'" in missing.remedy

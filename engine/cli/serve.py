@@ -14,6 +14,7 @@ from engine.cli.commands import Debug, app, told
 from engine.cli.jobs import Home
 from engine.cli.signals import unwound
 from engine.errors import ParameterError, RuntimeUnavailable
+from engine.runtime.distributions import install
 
 KEY = "FACESWAP_ENGINE_API_KEY"
 WHERE, WHO, HOW_MUCH = "Where it listens", "Who may use it", "How much it takes on"
@@ -162,7 +163,7 @@ def serve(
             if missing not in ("starlette", "uvicorn"):
                 raise
             raise RuntimeUnavailable(
-                f"serve needs {missing}; install it with: pip install 'faceswap-engine[server]'"
+                f"serve needs {missing}; install it with: {install('server')}"
             ) from error
         from engine.app import Engine
         from engine.jobs.store import JobStore

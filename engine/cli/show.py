@@ -13,7 +13,7 @@ import typer
 from engine.doctor import Finding
 from engine.pipeline.calibration import Calibrated
 from engine.pipeline.report import SwapReport
-from engine.runtime.distributions import installed
+from engine.runtime.distributions import install, installed
 from engine.runtime.weights import ImportReport, Status, WeightStore
 from engine.values import Attributes, Face
 
@@ -178,7 +178,7 @@ def preparing(reports: Iterable[ImportReport]) -> None:
         typer.echo(
             "note: for batches on a card and for the precisions fp16 and int8, networks are "
             "prepared by the package onnx, which is not installed; run "
-            "`pip install 'faceswap-engine[packs]'`.",
+            f"`{install('packs')}`.",
             err=True,
         )
 

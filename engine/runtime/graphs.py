@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import RuntimeUnavailable
+from engine.runtime.distributions import install
 
 
 def onnx_package() -> ModuleType:
@@ -22,7 +23,7 @@ def onnx_package() -> ModuleType:
     except ImportError as error:
         raise RuntimeUnavailable(
             "Networks are prepared once for batches on a card and for the precisions fp16 and "
-            "int8, and that needs the package onnx; run `pip install 'faceswap-engine[packs]'`."
+            f"int8, and that needs the package onnx; run `{install('packs')}`."
         ) from error
     module: ModuleType = onnx
     return module

@@ -15,7 +15,7 @@ from platformdirs import user_cache_path
 
 from engine.errors import ParameterError, RuntimeUnavailable
 from engine.options import Compute
-from engine.runtime.distributions import RUNTIMES, Distribution, installed
+from engine.runtime.distributions import RUNTIMES, Distribution, install, installed, pip
 from engine.runtime.protobuf import FLOAT, one_operator
 
 CPU_NAME: Final = "CPUExecutionProvider"
@@ -102,23 +102,23 @@ def load_runtime(runtimes: Iterable[Distribution] | None = None) -> ModuleType:
     """
     found = installed(RUNTIMES) if runtimes is None else tuple(runtimes)
     if len(found) > 1:
-        names = " ".join(item.name for item in found)
+        names = [item.name for item in found]
         raise RuntimeUnavailable(
-            f"Several builds of ONNX Runtime are installed over each other ({names}); run "
-            f"`pip uninstall -y {names}` and then `pip install 'faceswap-engine[gpu]'` for NVIDIA "
-            "cards, else `pip install 'faceswap-engine[cpu]'`."
+            f"Several builds of ONNX Runtime are installed over each other ({' '.join(names)}); "
+            f"run `{pip('uninstall', '-y', *names)}` and then `{install('gpu')}` for NVIDIA cards, "
+            f"else `{install('cpu')}`."
         )
     try:
         import onnxruntime  # noqa: PLC0415 - importing the engine must not need a runtime
     except ImportError as error:
         if not found:
             raise RuntimeUnavailable(
-                "ONNX Runtime is not installed; run `pip install 'faceswap-engine[cpu]'`, or "
-                "`pip install 'faceswap-engine[gpu]'` for NVIDIA cards."
+                f"ONNX Runtime is not installed; run `{install('cpu')}`, or `{install('gpu')}` "
+                "for NVIDIA cards."
             ) from error
         raise RuntimeUnavailable(
             f"{found[0].name} {found[0].version} cannot be loaded ({error}); "
-            f"reinstall it with `pip install --force-reinstall {found[0].name}`."
+            f"reinstall it with `{pip('install', '--force-reinstall', found[0].name)}`."
         ) from error
     # What its log would say is said by our errors.
     onnxruntime.set_default_logger_severity(_FATAL_ONLY)
@@ -222,8 +222,8 @@ def preload(runtime: ModuleType) -> str:
     if not libraries:
         return ""
     return (
-        f"{', '.join(libraries)} cannot be loaded; `pip install 'faceswap-engine[gpu]'` brings "
-        "the libraries of CUDA and cuDNN."
+        f"{', '.join(libraries)} cannot be loaded; `{install('gpu')}` brings the libraries of "
+        "CUDA and cuDNN."
     )
 
 

@@ -178,7 +178,7 @@ def test_an_import_says_what_it_takes_to_prepare_networks(
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(show, "installed", lambda _: ())
     assert main(["weights", "import", str(alone)]) == 0
-    assert "pip install 'faceswap-engine[packs]'" in capsys.readouterr().err
+    assert "pip install 'onnx>=1.20'" in capsys.readouterr().err
 
 
 def test_a_damaged_record_is_told_and_mended(

@@ -140,7 +140,7 @@ def test_builds_over_each_other_are_refused_with_the_line_that_mends_it() -> Non
 
 def test_a_missing_runtime_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(RuntimeUnavailable, match=r"faceswap-engine\[cpu\]"):
+    with pytest.raises(RuntimeUnavailable, match=r"pip install 'onnxruntime<2,>=1.31'"):
         load_runtime([])
 
 

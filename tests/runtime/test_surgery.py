@@ -299,7 +299,7 @@ def test_without_onnx_it_says_what_to_install(
 ) -> None:
     bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(RuntimeUnavailable, match=r"batches.*fp16.*faceswap-engine\[packs\]"):
+    with pytest.raises(RuntimeUnavailable, match=r"batches.*fp16.*pip install 'onnx>="):
         surgery.prepared(store, NAME)
 
 
