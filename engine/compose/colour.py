@@ -38,7 +38,8 @@ def matched(target: Aligned, patch: Patch) -> Patch:
     if float(shown.sum()) < 1:
         return patch
     own, wanted = _colours(patch.pixels), _colours(target.pixels)
-    gain, shift, say = np.eye(3), np.zeros(3), shown
+    gain, shift = np.eye(3), np.zeros(3)
+    say: NDArray[np.floating] = shown
     for _ in range(_ROUNDS):
         mean, spread = _moments(own, say)
         wanted_mean, wanted_spread = _moments(wanted, say)

@@ -46,9 +46,9 @@ def fit_light(
     terms = basis.reshape(-1, basis.shape[-1])
     values = ratio.reshape(-1, 3)
     start = weights.reshape(-1)
-    say = start
+    say: NDArray[np.floating] = start
     ridge = np.diag(_RIDGE[: terms.shape[1]]).astype(np.float32)
-    fitted = np.zeros_like(values)
+    fitted: NDArray[np.floating] = np.zeros_like(values)
     for _ in range(_ROUNDS):
         weighted = terms * say[:, None]
         total = max(float(say.sum()), 1e-6)

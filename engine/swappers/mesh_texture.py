@@ -146,7 +146,7 @@ def strange(texture: NDArray[np.float32]) -> Mask:
     fitted, _ = fit_light(logs, light_basis(plan.normals), calm)
     off = logs - fitted
     tone = luma(off)
-    hue = np.abs(off - tone[..., None]).mean(axis=-1)
+    hue = np.abs(off - tone[..., None]).mean(axis=-1, dtype=np.float32)
     fine = luma(texture)
     fine = np.abs(fine - blur(fine, side / _COARSE))
     rough = shrink(fine, _COARSE) / (luma(coarse) + FLOOR)

@@ -16,7 +16,7 @@ def canvas(width: int = 80, height: int = 40) -> Bytes:
 def painted(picture: Bytes) -> tuple[int, int, int, int]:
     """Left, top, right and bottom (exclusive) of what is not black."""
     rows, columns = np.nonzero(picture.any(axis=2))
-    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
 
 
 def test_a_fill_paints_its_rectangle_in_rgb_and_nothing_else() -> None:
