@@ -15,20 +15,22 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError, ParameterError
+from engine.media.files import read_bytes
 from engine.media.formats import planes_of
 from engine.media.probe import (
+    Turns,
     colour_of,
     decoder_of,
     frame_rate,
     is_image,
     main_video,
     open_media,
-    orientation_of,
     without_picture,
 )
 from engine.media.pyav import as_fraction
+from engine.media.segments import exif_orientation
 from engine.options import Trim
-from engine.values import Frame
+from engine.values import Frame, Orientation
 
 Warn = Callable[[str], None]
 _WHOLE = Trim()
@@ -56,10 +58,12 @@ def read_frames(path: Path, trim: Trim = _WHOLE, *, warn: Warn = silent) -> Gene
     if start is not None and end is not None and end <= start:
         raise ParameterError(f"The end, {trim.end} s, must lie after the start, {trim.start} s.")
     count = 0
+    turns: Turns | None = None
     for picture, stream, since in _pictures(path, start or Fraction(0), warn):
         if end is not None and since >= end:
             break
-        yield frame_of(picture, stream, count)
+        turns = turns or Turns(stream)
+        yield frame_of(picture, stream, count, turns.of(picture))
         count += 1
     if not count:
         until = "its end" if trim.end is None else f"{trim.end:g} s"
@@ -84,7 +88,7 @@ def read_frame(path: Path, number: int) -> Frame:
     for picture, stream, _ in _pictures(path, Fraction(0), silent):
         count += 1
         if count >= number:
-            return frame_of(picture, stream, count - 1)
+            return frame_of(picture, stream, count - 1, Turns(stream).of(picture))
     raise ParameterError(f"Frame {number} was asked for, but {path} has only {count} frames.")
 
 
@@ -110,7 +114,7 @@ def read_image(path: Path) -> Frame:
                 planes=planes,
                 format=described,
                 colour=colour_of(picture, stream),
-                orientation=orientation_of(picture, path),
+                orientation=exif_orientation(read_bytes(path)),
                 duration=1,
             )
     raise without_picture(path)
@@ -230,7 +234,9 @@ def _packets(
     yield None
 
 
-def frame_of(picture: VideoFrame, stream: VideoStream, index: int) -> Frame:
+def frame_of(
+    picture: VideoFrame, stream: VideoStream, index: int, orientation: Orientation
+) -> Frame:
     """The frame that holds a decoded picture's samples."""
     planes, described = planes_of(picture)
     return Frame(
@@ -240,6 +246,6 @@ def frame_of(picture: VideoFrame, stream: VideoStream, index: int) -> Frame:
         planes=planes,
         format=described,
         colour=colour_of(picture, stream),
-        orientation=orientation_of(picture, None),
+        orientation=orientation,
         duration=picture.duration,
     )

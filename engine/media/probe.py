@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -85,7 +86,8 @@ def describe(path: Path) -> Source:
         stream = main_video(container, path)
         picture = first_picture(container, stream, path)
         image = _is_image(container, path)
-        orientation = orientation_of(picture, path if image else None)
+        turns = Turns(stream)
+        orientation = exif_orientation(read_bytes(path)) if image else turns.of(picture)
         width, height = picture.width, picture.height
         info = VideoInfo(
             kind="image" if image else "video",
@@ -100,13 +102,14 @@ def describe(path: Path) -> Source:
             has_audio=bool(container.streams.audio),
         )
         ratio = stream.sample_aspect_ratio
+        said = partial(side_data, stream, picture)
         return Source(
             info=info,
             time_base=as_fraction(stream.time_base),
             first_pts=picture.pts or 0,
-            display_matrix=_display_matrix(picture),
-            mastering_display=side_data(picture, "MASTERING_DISPLAY_METADATA"),
-            light_level=side_data(picture, "CONTENT_LIGHT_LEVEL"),
+            display_matrix=None if image else turns.matrix(picture),
+            mastering_display=None if image else said("MASTERING_DISPLAY_METADATA"),
+            light_level=None if image else said("CONTENT_LIGHT_LEVEL"),
             sample_aspect_ratio=as_fraction(ratio) if ratio else None,
             interlaced=picture.interlaced_frame,
         )
@@ -225,14 +228,37 @@ def colour_of(picture: VideoFrame, stream: VideoStream) -> Colour:
     )
 
 
-def orientation_of(picture: VideoFrame, image: Path | None) -> Orientation:
-    """How the coded picture is to be turned: by EXIF for an image, else by display matrix."""
-    if image is not None:
-        return exif_orientation(read_bytes(image))
-    matrix = _display_matrix(picture)
-    if matrix is None:
-        return Orientation(quarter_turns=round(picture.rotation / 90) % 4)
-    return orientation_from_matrix(matrix)
+class Turns:
+    """How the pictures of a film are to be turned: by its stream's matrix, or by their own.
+
+    Messages in H.264 and HEVC can turn a film in its middle. What a picture's matrix says is read
+    for the first picture of each rotation and holds for all others of that rotation.
+    """
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._stream = stream
+        self._matrices: dict[int, tuple[int, ...] | None] = {}
+
+    def of(self, picture: VideoFrame) -> Orientation:
+        """The orientation of a picture as it was coded."""
+        matrix = self.matrix(picture)
+        return Orientation() if matrix is None else orientation_from_matrix(matrix)
+
+    def matrix(self, picture: VideoFrame) -> tuple[int, ...] | None:
+        """The display matrix of a picture: nine numbers as FFmpeg has them, or None."""
+        rotation = picture.rotation
+        if rotation not in self._matrices:
+            self._matrices[rotation] = self._read(picture)
+        return self._matrices[rotation]
+
+    def _read(self, picture: VideoFrame) -> tuple[int, ...] | None:
+        data = side_data(self._stream, picture, "DISPLAYMATRIX")
+        if data is not None:
+            return struct.unpack("=9i", data)
+        if not picture.rotation:
+            return None
+        a, b, c, d = (n << 16 for n in _QUARTER_TURNS[round(picture.rotation / 90) % 4])
+        return (a, b, 0, c, d, 0, 0, 0, 1 << 30)
 
 
 def orientation_from_matrix(matrix: tuple[int, ...]) -> Orientation:
@@ -302,8 +328,3 @@ def _duration(container: InputContainer, stream: VideoStream) -> float | None:
     if stream.duration is not None and stream.time_base:
         return float(stream.duration * as_fraction(stream.time_base))
     return None if container.duration is None else container.duration / 1_000_000
-
-
-def _display_matrix(picture: VideoFrame) -> tuple[int, ...] | None:
-    data = side_data(picture, "DISPLAYMATRIX")
-    return None if data is None else struct.unpack("=9i", data)

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import av
 from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from engine.media.files import media_url
 
@@ -18,6 +19,14 @@ from engine.media.files import media_url
 _ANY_TEXT: dict[str, Any] = (
     {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
+# Decoders that may name a colour profile in their pictures' side data: PyAV, up to 19.0, frees that
+# name twice, and the process dies.
+_NAMING_PROFILES = frozenset({"png", "apng", "mjpeg", "tiff", "webp", "webp_anim", "jpegxl"})
+_OF_STREAMS = {
+    "DISPLAYMATRIX": "display_matrix",
+    "MASTERING_DISPLAY_METADATA": "mastering_display_metadata",
+    "CONTENT_LIGHT_LEVEL": "content_light_level",
+}
 
 
 def open_input(
@@ -66,8 +75,16 @@ def as_fraction(value: Any) -> Fraction:
     return Fraction(int(value.numerator), int(value.denominator))
 
 
-def side_data(picture: VideoFrame, name: str) -> bytes | None:
-    """The side data of a picture of one type, by FFmpeg's name for it without its prefix."""
+def side_data(stream: VideoStream, picture: VideoFrame, name: str) -> bytes | None:
+    """Side data of a film: its picture's, or where that cannot be read, what its stream says.
+
+    `name` is PyAV's name of the type for pictures. PyAV 18 holds on to each picture that it was
+    asked about until the garbage is collected, so ask about few of them; and it knows of no side
+    data of streams.
+    """
+    if stream.codec_context.codec.canonical_name in _NAMING_PROFILES:
+        coded: Mapping[str, bytes] = getattr(stream.codec_context, "coded_side_data", {})
+        return coded.get(_OF_STREAMS[name])
     try:
         entries: Any = picture.side_data
         return bytes(entries[name])

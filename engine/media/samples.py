@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.media.decode import exact_seconds, frame_of, read_frames
-from engine.media.probe import decoder_of, main_video, open_media
+from engine.media.probe import Turns, decoder_of, main_video, open_media
 from engine.media.pyav import as_fraction
 from engine.options import Trim
 from engine.values import Frame
@@ -43,6 +43,7 @@ def sampled_frames(
         yield first
     with open_media(path) as container:
         stream = main_video(container, path)
+        turns = Turns(stream)
         # Threads by frame hand a picture out only once they were given some that follow it.
         stream.thread_type = "SLICE"
         base, origin = as_fraction(stream.time_base), stream.start_time or 0
@@ -51,7 +52,7 @@ def sampled_frames(
             picture = _key_frame(container, stream, origin + round(wanted / base), shown)
             if picture is not None and picture.pts is not None:
                 shown = picture.pts
-                yield frame_of(picture, stream, number)
+                yield frame_of(picture, stream, number, turns.of(picture))
 
 
 def _key_frame(
