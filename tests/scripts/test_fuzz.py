@@ -1,0 +1,188 @@
+"""The fuzzer: what it damages, what it notices, and a small corpus that breaks nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import fuzz
+import fuzz_mutations
+import fuzz_trial
+import numpy as np
+import pytest
+from fuzz_trial import Case, Outcome, Trials
+
+from engine.errors import MediaError
+from tests.footage import write_png
+from tests.synth import make_clip
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> fuzz.Bench:
+    return fuzz.Bench.make(tmp_path_factory.mktemp("bench"))
+
+
+def test_there_is_a_parser_for_every_seed_and_it_loses_nothing(bench: fuzz.Bench) -> None:
+    for name, data in bench.seeds.items():
+        parse = fuzz_mutations.PARSERS[Path(name).suffix]
+        again = fuzz_mutations.joined(parse(data))
+        if parse is fuzz_mutations.elements:  # writes all lengths in eight bytes
+            assert fuzz_mutations.joined(parse(again)) == again
+        else:
+            assert again == data, name
+        assert parse is fuzz_mutations.whole or len(list(parse(data))) > 0
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "plain.mkv", "mpeg4.avi", "plain.ts", "moving.gif"])
+def test_a_container_is_taken_apart_down_to_its_leaves(name: str, bench: fuzz.Bench) -> None:
+    parts = fuzz_mutations.PARSERS[Path(name).suffix](bench.seeds[name])
+    leaves = sum(len(each) for each in fuzz_mutations._lists(parts))
+    assert leaves >= 15
+
+
+def test_a_number_stands_for_one_case(bench: fuzz.Bench) -> None:
+    cases = [fuzz.case(number, bench.seeds) for number in range(300)]
+    assert cases == [fuzz.case(number, bench.seeds) for number in range(300)]
+    assert {asked.role for asked, _ in cases} == {"target", "source", "reference"}
+    assert {step for asked, _ in cases for step in asked.steps} >= {
+        *("drop", "double", "swap", "move", "graft", "fill", "lie"),
+        *("bytes", "cut", "join"),
+    }
+    damaged = [data != bench.seeds[asked.seed] for asked, data in cases]
+    assert sum(damaged) > 0.9 * len(damaged)
+
+
+def test_rubbish_is_damaged_without_a_fault() -> None:
+    rng = Random(5)
+    for suffix, parse in fuzz_mutations.PARSERS.items():
+        for length in (0, 1, 5, 13, 40, 300):
+            data = rng.randbytes(length)
+            assert fuzz_mutations.joined(parse(data)).startswith(data[:1])
+            if data:
+                fuzz_mutations.restructure(data, data, suffix, rng)
+
+
+# --- What is noticed.
+
+
+class Pretender:
+    """Stands in for the engine: writes what it is told to, and raises what it is told to."""
+
+    def __init__(self, output: bytes | None = None, error: Exception | None = None) -> None:
+        self.output, self.error = output, error
+        self.beside: str | None = None
+        self.opens = 0
+        self.opened: list[Any] = []
+        self.warnings: tuple[str, ...] = ()
+
+    def swap(self, source: Path, target: Path, output: Path, **options: object) -> object:
+        if self.beside:
+            output.with_name(self.beside).write_bytes(b"")
+        self.opened += [target.open("rb") for _ in range(self.opens)]
+        if self.output is not None:
+            output.write_bytes(self.output)
+        if self.error:
+            raise self.error
+        return SimpleNamespace(warnings=self.warnings, frames=2)
+
+
+@pytest.fixture
+def trials(tmp_path: Path) -> Trials:
+    still = write_png(tmp_path / "still.png", np.zeros((8, 8, 3), np.uint8))
+    return Trials(still, still, tmp_path / "case")
+
+
+def perform(trials: Trials, engine: Pretender, output: str = "out.png") -> Outcome:
+    trials._engine = engine  # type: ignore[assignment]
+    damaged = trials._still.read_bytes()
+    return trials.perform(Case(0, "plain.png", (), "target", output), damaged)
+
+
+def test_a_sentence_is_right_and_a_traceback_is_not(trials: Trials) -> None:
+    assert perform(trials, Pretender(error=MediaError("It is damaged."))).kind == "refused"
+    raw = "'NoneType' object has no attribute 'codec'"
+    assert perform(trials, Pretender(error=MediaError(raw))).kind == "unclear"
+    fault = perform(trials, Pretender(error=AttributeError(raw)))
+    assert fault.kind == "traceback"
+    assert "AttributeError" in fault.detail
+
+
+def test_an_output_is_opened_again(trials: Trials) -> None:
+    good = trials._still.read_bytes()
+    assert perform(trials, Pretender(good)).kind == "swapped"
+    assert perform(trials, Pretender()).kind == "unreadable"
+    assert perform(trials, Pretender(good[:50])).kind == "unreadable"
+    assert perform(trials, Pretender(b"no film"), "out.mp4").kind == "unreadable"
+
+
+def test_frames_are_counted(trials: Trials, tmp_path: Path) -> None:
+    film = make_clip(tmp_path / "film.mp4", frames=7)
+    assert fuzz_trial.frames(film) == 7
+    engine = Pretender(film.read_bytes())
+    assert perform(trials, engine, "out.mp4").kind == "frames"  # the target is a still
+    engine.warnings = ("6 frames were added.",)
+    assert perform(trials, engine, "out.mp4").kind == "swapped"
+
+
+def test_what_is_left_behind_is_noticed(trials: Trials) -> None:
+    good = trials._still.read_bytes()
+    engine = Pretender(good)
+    engine.beside = ".out.partial.png"
+    assert perform(trials, engine).kind == "leftover"
+    refusal = Pretender(good, MediaError("It is damaged."))
+    assert perform(trials, refusal).kind == "leftover"
+
+
+def test_descriptors_that_stay_open_are_noticed(trials: Trials) -> None:
+    engine = Pretender(trials._still.read_bytes())
+    assert perform(trials, engine).kind == "swapped"
+    engine.opens = 20
+    assert perform(trials, engine).kind == "leak"
+    for file in engine.opened:
+        file.close()
+
+
+def serve_badly(pipe: Connection, _: Path, __: Path, ___: Path, log: Path) -> None:
+    """Crash at case 1, hang at case 2, fill the memory at case 3."""
+    pipe.send(None)
+    filled = []
+    while True:
+        try:
+            asked, _damaged = pipe.recv()
+        except EOFError:
+            return
+        if asked.number == 1:
+            log.write_text("the last words", encoding="utf-8")
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if asked.number == 2:
+            time.sleep(60)
+        if asked.number == 3:
+            filled.append(b"x" * (400 << 20))
+            time.sleep(60)
+        pipe.send(Outcome("swapped"))
+
+
+def test_a_worker_that_dies_or_hangs_is_replaced(bench: fuzz.Bench, tmp_path: Path) -> None:
+    worker = fuzz.Worker(bench, tmp_path, fuzz.Limits(seconds=2, mebibytes=400), serve_badly)
+    cases = [Case(number, "plain.png", (), "target", "out.png") for number in range(5)]
+    outcomes = [worker.perform(case, b"") for case in cases]
+    worker.close()
+    assert [each.kind for each in outcomes] == ["swapped", "crash", "hang", "memory", "swapped"]
+    assert "SIGSEGV" in outcomes[1].detail
+    assert "the last words" in outcomes[1].detail
+
+
+def test_a_fault_is_kept_and_can_be_repeated(tmp_path: Path) -> None:
+    asked = Case(7, "plain.mp4", ("drop",), "source", "out.png")
+    run = fuzz.Run(tmp_path)
+    run.note(asked, b"damaged", Outcome("traceback", "KeyError"))
+    (place,) = (tmp_path / "failures").iterdir()
+    assert fuzz.kept(place) == (asked, b"damaged")
+    assert fuzz.kept(place / "in.mp4") == (asked, b"damaged")
+    assert not run.right
