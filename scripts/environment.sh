@@ -1,9 +1,10 @@
 # Sourced by the other scripts: `environment NAME...` makes sure that the virtual environment holds
 # this project with the extras NAME..., and puts it first in PATH.
 #
-# VENV    where the virtual environment is (default: .venv in the checkout)
-# PYTHON  the interpreter that makes it (default: the first of python3.11 to python3.14, python3)
-# RUNTIME cpu or gpu: which build of ONNX Runtime (default: the one that is there, otherwise cpu)
+# VENV         where the virtual environment is (default: .venv in the checkout)
+# PYTHON       the interpreter that makes it (default: the newest supported one that is found)
+# RUNTIME      cpu or gpu: which build of ONNX Runtime (default: the one that is there, otherwise cpu)
+# CONSTRAINTS  a file of versions for pip to keep to, such as constraints.txt (default: none)
 
 set -euo pipefail
 # A CDPATH would make cd print; an active environment must not leak into ours.
@@ -12,27 +13,83 @@ ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$ROOT"
 VENV="${VENV:-$ROOT/.venv}"
 
-find_python() {
-  local candidate
-  for candidate in ${PYTHON:-python3.11 python3.12 python3.13 python3.14 python3 python}; do
-    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-      command -v "$candidate"
-      return
-    fi
+# The minor versions of Python 3 that are supported, newest first.
+MINORS=(14 13 12 11)
+
+# Every place where an interpreter of Python 3.$1 may be.
+candidates() {
+  type -aP "python3.$1" python3 python || true
+  ls -d "${PYENV_ROOT:-$HOME/.pyenv}/versions/3.$1".*/bin/python 2>/dev/null | sort -rV || true
+  ls -d "${UV_PYTHON_INSTALL_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/uv/python}/cpython-3.$1".*/bin/python3 \
+    2>/dev/null | sort -rV || true
+}
+
+# Print the interpreter behind $1 if it runs, is Python 3.11 or newer (3.$2, if given), and can make
+# virtual environments. A shim of pyenv may be there and run nothing; Debian's Python may lack venv.
+usable() {
+  "$1" - "${2:-}" 2>/dev/null <<'PROBE'
+import sys
+minor = sys.argv[1]
+if sys.version_info < (3, 11) or minor and sys.version_info[:2] != (3, int(minor)):
+    sys.exit(1)
+import ensurepip, venv
+# Inside a virtual environment: what that was made with.
+print(getattr(sys, "_base_executable", "") or sys.executable)
+PROBE
+}
+
+# Print one usable interpreter of each supported version, newest first.
+supported_pythons() {
+  local minor candidate
+  for minor in "${MINORS[@]}"; do
+    while read -r candidate; do
+      if usable "$candidate" "$minor"; then break; fi
+    done < <(candidates "$minor")
   done
-  echo "Python 3.11 or newer is needed and was not found (tried: ${PYTHON:-python3.11 to python3.14, python3, python})." >&2
-  echo "Install it (Debian and Ubuntu: apt install python3.11 python3.11-venv), or name one: PYTHON=/path/to/python $0" >&2
+}
+
+find_python() {
+  local found
+  if [ -n "${PYTHON:-}" ]; then
+    if usable "$PYTHON"; then return; fi
+    echo "PYTHON is $PYTHON, which is no Python 3.11 or newer with the modules venv and ensurepip." >&2
+    return 1
+  fi
+  found="$(supported_pythons)"
+  if [ -n "$found" ]; then
+    head -n 1 <<<"$found"
+    return
+  fi
+  echo "No Python 3.11 to 3.14 with the module venv was found (in PATH, of pyenv or of uv)." >&2
+  echo "Install one (Debian and Ubuntu: apt install python3 python3-venv), or name one: PYTHON=/path/to/python $0" >&2
   return 1
 }
 
 make_environment() {
   local python
   python="$(find_python)"
-  echo "Making a virtual environment in $VENV with $("$python" --version)."
+  echo "Making a virtual environment in $VENV with $("$python" --version) ($python)."
   if ! "$python" -m venv "$VENV"; then
     echo "$python cannot make a virtual environment (Debian and Ubuntu: apt install python3-venv)." >&2
     return 1
   fi
+}
+
+# Install with pip. On a terminal, show on one line what pip is at; elsewhere only what goes wrong.
+install() {
+  local pip=("$VENV/bin/python" -m pip install --disable-pip-version-check)
+  if ! [ -t 1 ]; then
+    "${pip[@]}" --quiet "$@"
+    return
+  fi
+  "${pip[@]}" --progress-bar off "$@" | while read -r line; do
+    case "$line" in
+      Collecting* | *Downloading* | Building* | Installing* | Successfully*)
+        printf '\r\033[K  %.*s' "$((${COLUMNS:-80} - 3))" "$line"
+        ;;
+    esac
+  done
+  printf '\r\033[K'
 }
 
 environment() {
@@ -54,10 +111,10 @@ environment() {
   extras="$(IFS=,; echo "$runtime,$*")"
   local stamp="$VENV/.installed-${extras//,/-}"
   local wanted
-  wanted="$ROOT $(cksum <pyproject.toml)"
+  wanted="$ROOT $(cat pyproject.toml ${CONSTRAINTS:+"$CONSTRAINTS"} | cksum)"
   if [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]; then
-    echo "Installing faceswap-engine[$extras]; the first time takes a while."
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+    echo "Installing faceswap-engine[$extras] into $VENV; the first time takes a minute or two."
+    install --editable ".[$extras]" ${CONSTRAINTS:+--constraint "$CONSTRAINTS"}
     echo "$wanted" >"$stamp"
   fi
   export PATH="$VENV/bin:$PATH"

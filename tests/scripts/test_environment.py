@@ -1,9 +1,11 @@
-"""What the scripts install, told to a Python that only takes notes."""
+"""Which Python the scripts take, and what they install; told to Pythons that only take notes."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ esac
 """
 
 
-def installed(folder: Path, *, here: str, wanted: str) -> list[str]:
+def installed(folder: Path, *, here: str, wanted: str, **variables: str) -> list[str]:
     """The calls of pip that change something, in order."""
     python, notes = folder / "bin" / "python", folder / "notes"
     python.parent.mkdir(exist_ok=True)
@@ -34,6 +36,7 @@ def installed(folder: Path, *, here: str, wanted: str) -> list[str]:
             "RUNTIME": wanted,
             "HERE": here,
             "NOTES": str(notes),
+            **variables,
         },
         capture_output=True,
     )
@@ -54,3 +57,82 @@ def test_the_build_that_is_there_stays(tmp_path: Path) -> None:
     (only,) = installed(tmp_path, here="onnxruntime", wanted="cpu")
     assert only.endswith(".[cpu,test]")
     assert installed(tmp_path, here="onnxruntime", wanted="cpu") == []
+
+
+def executable(path: Path, *lines: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(["#!/bin/bash", *lines, ""]))
+    path.chmod(0o755)
+    return path
+
+
+def shell(command: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a function of the script where no Python is in PATH but those in `home / "bin"`."""
+    tools = home / "tools"
+    tools.mkdir(exist_ok=True)
+    for name in ("cat", "dirname", "head", "ls", "sort"):
+        if not (tools / name).exists():
+            (tools / name).symlink_to(shutil.which(name) or name)
+    return subprocess.run(
+        ["/bin/bash", "-c", f". '{SCRIPT}'; {command}"],
+        check=False,
+        env={"HOME": str(home), "PATH": f"{home / 'bin'}:{tools}", **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def supported(home: Path) -> list[str]:
+    return shell("supported_pythons", home).stdout.splitlines()
+
+
+def test_the_newest_supported_python_is_taken_wherever_it_is(tmp_path: Path) -> None:
+    """Of PATH, pyenv and uv; each of these answers for the one version that it is."""
+    places = {
+        14: ".local/share/uv/python/cpython-3.14.2-linux/bin/python3",
+        13: ".pyenv/versions/3.13.0/bin/python",
+        12: "bin/python3.12",
+        11: "bin/python3.11",
+    }
+    made = [
+        executable(tmp_path / place, f'[ "$2" = {minor} ] && echo "$0"')
+        for minor, place in places.items()
+    ]
+    assert supported(tmp_path) == [str(path) for path in made]
+    assert shell("find_python", tmp_path).stdout.splitlines() == [str(made[0])]
+
+
+THIS = f"3.{sys.version_info.minor}"
+
+
+def test_a_shim_that_does_not_run_is_passed_over(tmp_path: Path) -> None:
+    executable(tmp_path / f"bin/python{THIS}", "echo 'pyenv: command not found' >&2", "exit 127")
+    executable(tmp_path / f".pyenv/versions/{THIS}.0/bin/python", f'exec {sys.executable} "$@"')
+    (found,) = supported(tmp_path)
+    assert Path(found).resolve() == Path(sys.executable).resolve()
+
+
+def test_a_python_that_cannot_make_environments_is_refused(tmp_path: Path) -> None:
+    """As Debian's without the package python3-venv."""
+    (tmp_path / "ensurepip.py").write_text("raise ImportError")
+    poor = executable(tmp_path / "poor", f'PYTHONPATH={tmp_path} exec {sys.executable} "$@"')
+    refused = shell("find_python", tmp_path, PYTHON=str(poor))
+    assert refused.returncode == 1
+    assert f"PYTHON is {poor}" in refused.stderr
+    assert "ensurepip" in refused.stderr
+    assert shell("find_python", tmp_path, PYTHON=sys.executable).returncode == 0
+
+
+def test_constraints_are_kept_to_and_a_change_of_them_installs_anew(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.txt"
+
+    def calls() -> list[str]:
+        return installed(tmp_path, here="onnxruntime", wanted="cpu", CONSTRAINTS=str(kept))
+
+    kept.write_text("av==18.1.0\n")
+    (first,) = calls()
+    assert first.endswith(f"--constraint {kept}")
+    assert calls() == []
+    kept.write_text("av==19.0.2\n")
+    assert calls() == [first]
