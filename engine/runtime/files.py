@@ -106,3 +106,11 @@ def sha256_of(path: Path) -> str:
     """The file's sha256 in lower-case hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unreadable(path: Path, error: OSError) -> WeightsError:
+    """The error of a file that is there and cannot be read."""
+    return WeightsError(
+        f"{path} cannot be read: {error.strerror or error}; change its permissions or those of its "
+        "folder."
+    )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import WeightsCorrupt, WeightsMissing
+from engine.runtime.files import unreadable
 from engine.values import Bytes, Pixels
 
 MANIFEST: Final = "manifest.toml"
@@ -38,6 +39,7 @@ SourceKind: TypeAlias = Literal["latent", "embedding", "converted", "portrait"]
 Knots: TypeAlias = tuple[tuple[float, float], ...]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_LARGEST = 1e6  # of a number that pictures are prepared with
 _KNOTS = "a list of pairs of numbers between -1 and 1, both rising"
 
 
@@ -155,7 +157,7 @@ class _Table:
 
     def __init__(self, where: str, fields: object) -> None:
         if not isinstance(fields, Mapping):
-            raise WeightsCorrupt(f"{where} must be a table, but is {fields!r}.")
+            raise WeightsCorrupt(f"{where} must be a table, but is {fields!r:.80}.")
         self._where = where
         self._fields = dict(fields)
 
@@ -168,7 +170,7 @@ class _Table:
         return self._fields.pop(key)
 
     def fail(self, key: str, kind: str, value: object) -> WeightsCorrupt:
-        return WeightsCorrupt(f"{self._where}: {key} must be {kind}, but is {value!r}.")
+        return WeightsCorrupt(f"{self._where}: {key} must be {kind}, but is {value!r:.80}.")
 
     def text(self, key: str) -> str:
         value = self._take(key, "a text")
@@ -196,9 +198,7 @@ class _Table:
 
     def triple(self, key: str) -> Triple:
         value = self._take(key, "three numbers")
-        if not isinstance(value, list) or len(value) != 3:
-            raise self.fail(key, "three numbers", value)
-        if not all(isinstance(item, int | float) for item in value):
+        if not isinstance(value, list) or len(value) != 3 or not all(map(_is_number, value)):
             raise self.fail(key, "three numbers", value)
         first, second, third = (float(item) for item in value)
         return first, second, third
@@ -216,9 +216,7 @@ class _Table:
 
     def pair(self, key: str) -> tuple[float, float]:
         value = self._take(key, "two numbers")
-        if not isinstance(value, list) or len(value) != 2:
-            raise self.fail(key, "two numbers", value)
-        if not all(isinstance(item, int | float) for item in value):
+        if not isinstance(value, list) or not _is_pair(value):
             raise self.fail(key, "two numbers", value)
         return float(value[0]), float(value[1])
 
@@ -256,6 +254,7 @@ def read_manifest(path: Path) -> tuple[Weight, ...]:
     Raises:
         WeightsMissing: there is no such file.
         WeightsCorrupt: a field is missing, unknown or wrong; two rows have one name.
+        WeightsError: the file cannot be read.
     """
     table = _read(path)
     weights = tuple(_weight(row, "embedded") for row in table.tables("weight"))
@@ -286,9 +285,13 @@ def _read(path: Path) -> _Table:
         raise WeightsMissing(
             f"There is no {path.name} in {path.parent}; the folder of weights is incomplete."
         ) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except UnicodeDecodeError as error:
+        raise WeightsCorrupt(f"{path} is damaged: {error}. Reinstall faceswap-engine.") from error
     try:
         return _Table(path.name, tomllib.loads(content))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsCorrupt(f"{path} is not valid TOML: {error}.") from error
 
 
@@ -312,7 +315,7 @@ def _weight(row: _Table, pack: str) -> Weight:
     row.end()
     if not _SHA256.fullmatch(weight.sha256):
         raise row.fail("sha256", "64 lower-case hexadecimal digits", weight.sha256)
-    if Path(weight.file).name != weight.file:
+    if not _is_file_name(weight.file):
         raise row.fail("file", "a file name without a folder", weight.file)
     return weight
 
@@ -384,11 +387,16 @@ def _input(table: _Table) -> InputSpec:
 
 
 def _is_pair(value: object) -> bool:
-    return (
-        isinstance(value, list | tuple)
-        and len(value) == 2
-        and all(isinstance(item, int | float) for item in value)
-    )
+    return isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) <= _LARGEST
+
+
+def _is_file_name(text: str) -> bool:
+    """Whether it names a file in a folder, and nothing elsewhere, on every system."""
+    return text not in ("", ".", "..") and text.isprintable() and not set(text) & set("/\\:")
 
 
 def _distinct(path: Path, names: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -30,20 +31,21 @@ _GRAPH = 7
 _INITIALIZER = 5
 # By kind of message, the fields on the way to tensors, and the kinds that they hold.
 _WAYS: Final = {
-    "model": {_GRAPH: "graph", 25: "function"},
-    "function": {7: "node"},
+    "model": {_GRAPH: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
     "graph": {1: "node", _INITIALIZER: "tensor", 15: "sparse"},
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
-_DIMS, _KIND, _FLOATS, _INT32S, _RAW, _LOCATION = 1, 2, 4, 5, 9, 14
-_OUTSIDE = 1  # a location
+_DIMS, _KIND, _FLOATS, _INT32S, _RAW, _EXTERNAL_DATA, _LOCATION = 1, 2, 4, 5, 9, 13, 14
+_ENUM = 0xFFFFFFFF  # the bits that readers keep of a number that is an enum
 
 # How a field is written: as a number of 7 bits a byte, as so many bytes, or after its length.
 _VARINT, _LENGTH = 0, 2
 _FIXED: Final = {1: 8, 5: 4}
-_MOST_BITS = 64
+_MOST_BITS, _MOST_KEY_BITS = 64, 32
 _MOST_HALF = 0xFFFF  # the bits of a number of half precision
 
 _Value: TypeAlias = int | memoryview
@@ -57,7 +59,7 @@ class MalformedError(ValueError):
 class Initializer:
     """A stored tensor of a model: its shape, its type, and its numbers as they lie in the file.
 
-    Where they lie `outside`, they are in another file.
+    Where they lie `outside`, they are external data, in another file.
     """
 
     shape: tuple[int, ...] = ()
@@ -74,18 +76,18 @@ class Initializer:
         Raises:
             MalformedError: it is cut short.
         """
-        tensor = cls()
+        tensor, shape = cls(), list[int]()
         for number, value in _fields(content):
             if number == _DIMS:
-                tensor.shape += tuple(_whole(value))
+                shape.extend(_whole(value))
             elif number == _KIND and isinstance(value, int):
                 tensor.kind = value
-            elif number == _LOCATION:
-                tensor.outside = value == _OUTSIDE
             elif number == _INT32S:
                 tensor._bits.append(value)
             elif number in (_RAW, _FLOATS) and isinstance(value, memoryview):
                 (tensor._raw if number == _RAW else tensor._floats).append(value)
+            tensor.outside |= _is_outside(number, value)
+        tensor.shape = tuple(shape)
         return tensor
 
     def numbers(self) -> NDArray[np.float32]:
@@ -102,7 +104,7 @@ class Initializer:
                 f"{FLOAT16} (float16)."
             )
         stored: NDArray[np.floating]
-        if self._bits:
+        if self.kind == FLOAT16 and not self._raw:
             bits = [number for value in self._bits for number in _whole(value)]
             if max(bits, default=0) > _MOST_HALF:
                 raise MalformedError("its numbers are not of half precision; copy it again.")
@@ -113,7 +115,7 @@ class Initializer:
             if len(content) % size:
                 raise MalformedError("its numbers are cut short; copy it again.")
             stored = np.frombuffer(content, f"<f{size}")
-        if stored.size != np.prod(self.shape):
+        if stored.size != prod(self.shape):
             raise MalformedError(
                 f"it has {stored.size} numbers and the shape {self.shape}; copy it again."
             )
@@ -141,7 +143,7 @@ def keeps_numbers_outside(path: Path) -> bool:
     while pending:
         kind, message = pending.pop()
         if kind == "tensor":
-            if Initializer.parse(message).outside:
+            if any(_is_outside(number, value) for number, value in _fields(message)):
                 return True
             continue
         for number, value in _fields(message):
@@ -167,6 +169,17 @@ def one_operator(
     return _number(1, 8) + _message(_GRAPH, graph) + _message(8, _number(2, _OPSET))
 
 
+def _is_outside(number: int, value: _Value) -> bool:
+    """Tell whether a tensor's field says that its numbers are external data.
+
+    Readers differ in which of several fields counts and what they keep of a number, so whatever
+    is not plainly "here" is outside.
+    """
+    if number == _LOCATION:
+        return not isinstance(value, int) or value & _ENUM != 0
+    return number == _EXTERNAL_DATA
+
+
 def _model(path: Path) -> memoryview:
     """The bytes of a model's file, which holds a graph."""
     with path.open("rb") as file:
@@ -189,7 +202,7 @@ def _fields(content: memoryview) -> Iterator[tuple[int, _Value]]:
     """The fields of a message: their numbers, and their values as numbers or as they lie there."""
     position = 0
     while position < len(content):
-        key, position = _varint(content, position)
+        key, position = _varint(content, position, _MOST_KEY_BITS)
         number, wire = key >> 3, key & 7
         value: _Value
         if wire == _VARINT:
@@ -206,18 +219,20 @@ def _fields(content: memoryview) -> Iterator[tuple[int, _Value]]:
         yield number, value
 
 
-def _varint(content: memoryview, position: int) -> tuple[int, int]:
+def _varint(content: memoryview, position: int, most_bits: int = _MOST_BITS) -> tuple[int, int]:
     """A number of 7 bits a byte, the lowest first, and where it ends."""
     value = 0
-    for shift in range(0, _MOST_BITS, 7):
+    for shift in range(0, most_bits, 7):
         if position >= len(content):
             break
         byte = content[position]
         value |= (byte & 0x7F) << shift
         position += 1
         if byte < 0x80:
+            if value.bit_length() > most_bits:
+                break
             return value, position
-    raise MalformedError("a number in it is cut short.")
+    raise MalformedError("a number in it is cut short, or too large.")
 
 
 def _whole(value: _Value) -> Iterator[int]:

@@ -243,7 +243,7 @@ def _fold(source: Path, target: Path) -> list[str]:
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
-    runtime.InferenceSession(str(source), options, providers=[CPU.name])
+    runtime.InferenceSession(str(source), options, providers=[CPU.name], enable_fallback=0)
     model = graphs.load(target)
     if graphs.is_half(model):
         raise RefusedError("it is stored at half precision; import the file of single precision.")

@@ -17,6 +17,8 @@ from engine.runtime.session import TensorSpec, read_signature
 _COPY = re.compile(r"(?: ?\(\d+\)|-\d| - copy(?: \(\d+\))?| copy(?: \d+)?)$")
 
 
+_MOST_TOLD = 12  # of a graph's inputs or outputs, in an error
+
 # Roles of which only the first output is used.
 _BY_FIRST: Final = frozenset({"swapper", "converter", "restorer", "occluder", "parser"})
 
@@ -38,21 +40,31 @@ def recognise(
             it; or it lacks the map of latents that is stored in networks of its kind.
         UnrecognisedError: no network fits, or several do and the name does not tell them apart.
     """
-    try:
-        outside = keeps_numbers_outside(path)
-    except MalformedError as error:
-        raise WeightsCorrupt(
-            f"{called} is cut short, or no ONNX file, zip or bundle; copy it again."
-        ) from error
-    if outside:
-        raise WeightsCorrupt(
-            f"{called} keeps numbers in a file of their own; save all as one ONNX file."
-        )
+    require_whole(path, called)
     inputs, outputs = read_signature(path, called)
     network = _known(networks, inputs, outputs, called=called, sha256=sha256)
     if network.source is not None and network.source.kind == "latent":
         read_emap(path, called)
     return network, tuple(spec.name for spec in outputs)
+
+
+def require_whole(path: Path, called: str) -> None:
+    """Refuse a file that is no ONNX model, or has external data.
+
+    Raises:
+        WeightsCorrupt: It is so.
+    """
+    try:
+        outside = keeps_numbers_outside(path)
+    except MalformedError as error:
+        raise WeightsCorrupt(
+            f"{called} is cut short, damaged, or no ONNX file, zip or bundle; copy it again."
+        ) from error
+    if outside:
+        raise WeightsCorrupt(
+            f"{called} keeps numbers in a file of their own (external data); save all as one ONNX "
+            "file."
+        )
 
 
 def without_mark(stem: str) -> str:
@@ -108,15 +120,29 @@ def _fits(
     What is `given` to a network has one dimension more than its pattern at most, the batch; what
     comes of it may have others.
     """
-    if not patterns:
-        return more or not specs
-    first, *rest = patterns
-    return any(
-        _matches(first, spec)
-        and (not given or len(spec.shape) - len(first.shape) <= 1)
-        and _fits(rest, [*specs[:index], *specs[index + 1 :]], given=given, more=more)
-        for index, spec in enumerate(specs)
-    )
+    if len(patterns) > len(specs) or (len(patterns) < len(specs) and not more):
+        return False
+    suiting = [
+        [
+            number
+            for number, spec in enumerate(specs)
+            if _matches(pattern, spec) and (not given or len(spec.shape) - len(pattern.shape) <= 1)
+        ]
+        for pattern in patterns
+    ]
+    taken: dict[int, int] = {}
+
+    def place(pattern: int, tried: set[int]) -> bool:
+        """Give a pattern a tensor, for which others may have to take another one."""
+        for number in suiting[pattern]:
+            if number not in tried:
+                tried.add(number)
+                if number not in taken or place(taken[number], tried):
+                    taken[number] = pattern
+                    return True
+        return False
+
+    return all(place(pattern, set()) for pattern in range(len(patterns)))
 
 
 def _leads(network: Network, outputs: Sequence[TensorSpec]) -> bool:
@@ -137,7 +163,10 @@ def _matches(pattern: TensorPattern, spec: TensorSpec) -> bool:
 
 
 def _describe(specs: Sequence[TensorSpec]) -> str:
-    return ", ".join(
+    told = [
         f"{spec.name} ({', '.join('any' if size is None else str(size) for size in spec.shape)})"
-        for spec in specs
-    )
+        for spec in specs[:_MOST_TOLD]
+    ]
+    if len(specs) > _MOST_TOLD:
+        told.append(f"{len(specs) - _MOST_TOLD} more")
+    return ", ".join(told)

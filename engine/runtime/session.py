@@ -124,7 +124,10 @@ def read_signature(
     options.log_severity_level = _FATAL_ONLY
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = runtime.InferenceSession(str(path), options, providers=[CPU.name])
+        # It would print of what it cannot read, and read it again.
+        session = runtime.InferenceSession(
+            str(path), options, providers=[CPU.name], enable_fallback=0
+        )
     except Exception as error:
         raise WeightsCorrupt(
             f"ONNX Runtime {runtime.__version__} cannot load {called or path}: "
@@ -137,7 +140,7 @@ def read_signature(
 def _loads_on_cpu(runtime: Any, path: Path) -> bool:
     """Whether it is the provider, not the file, that is at fault."""
     try:
-        runtime.InferenceSession(str(path), providers=[CPU.name])
+        runtime.InferenceSession(str(path), providers=[CPU.name], enable_fallback=0)
     except Exception:  # noqa: BLE001 - ONNX Runtime's errors share no base class
         return False
     return True

@@ -53,6 +53,7 @@ def recorded(record: Path) -> Verdict | None:
     """The verdict on file; None where there is none that can be read: then the work is repeated."""
     try:
         fields = json.loads(record.read_text("utf-8"))
-        return Verdict(str(fields["sha256"]), str(fields["reason"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        verdict = Verdict(str(fields["sha256"]), str(fields["reason"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    return verdict if verdict.sha256 or verdict.reason else None

@@ -19,8 +19,15 @@ from typing import Final, Literal, TypeAlias
 from platformdirs import user_cache_path, user_data_path
 
 from engine.errors import OutputExists, WeightsCorrupt, WeightsError, WeightsMissing
-from engine.runtime.bundle import Bundle, is_bundle, unpacking, write_bundle
-from engine.runtime.files import alone, replacing, scratch_beside, sha256_of, writable
+from engine.runtime.bundle import Archive, Bundle, is_zip, write_bundle
+from engine.runtime.files import (
+    alone,
+    replacing,
+    scratch_beside,
+    sha256_of,
+    unreadable,
+    writable,
+)
 from engine.runtime.manifest import (
     MANIFEST,
     PACKS,
@@ -31,7 +38,7 @@ from engine.runtime.manifest import (
     read_packs,
 )
 from engine.runtime.quantise import RECORD as CALIBRATION
-from engine.runtime.recognise import UnrecognisedError, recognise
+from engine.runtime.recognise import UnrecognisedError, recognise, require_whole
 
 VARIABLE: Final = "FACESWAP_ENGINE_WEIGHTS"
 RECORD: Final = "imported.json"
@@ -262,15 +269,24 @@ class WeightStore:
             WeightsError: the user's folder cannot be read or written.
         """
         mended = self._mend()
-        if path.is_file() and not zipfile.is_zipfile(path):
-            report = self._file(path)
-        elif path.is_file() and is_bundle(path):
-            report = self._bundle(path)
+        if path.is_dir():
+            report = self._files(path, self._in_folder(path))
+        elif not path.is_file():
+            what = "no regular file" if path.exists() else "nothing"
+            raise WeightsMissing(
+                f"There is {what} at {path}; name a folder, a zip or an ONNX file."
+            )
+        elif is_zip(path):
+            with Archive(path) as archive:
+                if archive.is_bundle:
+                    report = self._bundle(archive)
+                else:
+                    report = self._files(path, _in_archive(archive))
         else:
-            report = self._files(path)
-            # To name the folder of imports is how users mend the record.
-            if not (mended or report.imported or report.skipped or report.broken):
-                raise WeightsMissing(f"There is no ONNX file in {path}; nothing was imported.")
+            report = self._file(path)
+        # To name the folder of imports is how users mend the record.
+        if not (mended or report.imported or report.skipped or report.broken):
+            raise WeightsMissing(f"There is no ONNX file in {path}; nothing was imported.")
         published = self._published()
         known = frozenset(one.name for one in report.imported if one.sha256 in published)
         return replace(report, known=known)
@@ -279,29 +295,29 @@ class WeightStore:
         networks = {digest for network in self._networks for digest in network.sha256}
         return networks | {weight.sha256 for weight in self._embedded}
 
-    def _bundle(self, path: Path) -> ImportReport:
-        bundle = Bundle(path)
+    def _bundle(self, archive: Archive) -> ImportReport:
+        bundle = Bundle(archive)
         own = {weight.sha256: weight for weight in self._embedded}
         found: dict[Weight, _Write] = {}
         for row in bundle.weights:
             # Its name must not be one that some other file here goes by.
             if row.sha256 not in own and row.file != f"{self.network(row.name).name}.onnx":
                 raise WeightsCorrupt(
-                    f"{path} holds {row.name} as {row.file}, not {row.name}.onnx; "
+                    f"{archive.path} holds {row.name} as {row.file}, not {row.name}.onnx; "
                     "write the bundle anew with `faceswap-engine weights export`."
                 )
-            found[own.get(row.sha256, row)] = partial(bundle.extract, row)
+            found[own.get(row.sha256, row)] = partial(_extract, bundle, row)
         return _report(self._add(found))
 
     def _file(self, path: Path) -> ImportReport:
         weight = self._recognised(path, path.name, source=path)
         return _report(self._add({weight: partial(shutil.copyfile, path)}))
 
-    def _files(self, path: Path) -> ImportReport:
+    def _files(self, path: Path, candidates: Iterable[tuple[str, _Opening]]) -> ImportReport:
         found: dict[str, list[tuple[Weight, _Opening]]] = {}
         skipped: list[str] = []
         broken: list[str] = []
-        for name, opening in self._candidates(path):
+        for name, opening in candidates:
             try:
                 with opening() as file:
                     weight = self._recognised(file, name, source=path)
@@ -327,23 +343,12 @@ class WeightStore:
             ]
         return replace(_report(added), skipped=tuple(skipped), broken=tuple(broken))
 
-    def _candidates(self, path: Path) -> Iterator[tuple[str, _Opening]]:
-        """(name to the user, what opens the file) of each ONNX file below or in `path`."""
-        if path.is_dir():
-            made = self.user_folder / _PREPARED
-            for file in sorted(path.rglob("*.onnx")):
-                if made not in file.parents and file.is_file() and _is_network(file.name):
-                    yield file.name, partial(_as_it_lies, file)
-        elif zipfile.is_zipfile(path):
-            with unpacking(path, "a file"), zipfile.ZipFile(path) as packed:
-                members = [one.filename for one in packed.infolist() if not one.is_dir()]
-            for member in members:
-                if _is_network(name := PurePosixPath(member).name):
-                    yield name, partial(_unpacked, path, member)
-        else:
-            raise WeightsMissing(
-                f"There is nothing at {path}; name a folder, a zip or an ONNX file."
-            )
+    def _in_folder(self, path: Path) -> Iterator[tuple[str, _Opening]]:
+        """(name to the user, what opens the file) of each ONNX file below `path`."""
+        made = self.user_folder / _PREPARED
+        for file in sorted(path.rglob("*.onnx")):
+            if made not in file.parents and file.is_file() and _is_network(file.name):
+                yield file.name, partial(_as_it_lies, file)
 
     def prepared_folders(self, weight: Weight) -> tuple[Path, ...]:
         """Where what is made of a weight's file is kept, the one to write to first.
@@ -388,7 +393,7 @@ class WeightStore:
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
-            raise _unreadable(record, error) from error
+            raise unreadable(record, error) from error
         except (ValueError, RecursionError) as error:
             raise WeightsCorrupt(
                 f"{record}, the record of imported weights, is damaged ({str(error).rstrip('.')}); "
@@ -400,7 +405,7 @@ class WeightStore:
         try:
             sha256 = sha256_of(file)
         except OSError as error:
-            raise WeightsCorrupt(str(_unreadable(file, error))) from error
+            raise WeightsCorrupt(str(unreadable(file, error))) from error
         for weight in self._embedded:
             if weight.sha256 == sha256:
                 return weight
@@ -541,19 +546,37 @@ def _as_it_lies(path: Path) -> Iterator[Path]:
     yield path
 
 
+def _in_archive(archive: Archive) -> Iterator[tuple[str, _Opening]]:
+    """As `WeightStore._in_folder`, of a zip."""
+    for member in archive.members:
+        name = PurePosixPath(member.filename).name
+        is_candidate = _is_network(name) and not member.is_dir()
+        # A damaged directory may hide a network behind another name; to open it tells.
+        if is_candidate or not archive.agrees(member):
+            yield name, partial(_unpacked, archive, member)
+
+
 @contextmanager
-def _unpacked(path: Path, member: str) -> Iterator[Path]:
+def _unpacked(archive: Archive, member: zipfile.ZipInfo) -> Iterator[Path]:
     """A scratch file of a member of a zip."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "member.onnx"
-        with (
-            unpacking(path, member),
-            zipfile.ZipFile(path) as packed,
-            packed.open(member) as content,
-            file.open("wb") as scratch,
-        ):
-            shutil.copyfileobj(content, scratch)
+    folder = Path(tempfile.gettempdir())
+    free, needed = shutil.disk_usage(folder).free, archive.most_of(member)
+    if needed > free:
+        raise WeightsError(
+            f"{member.filename} in {archive.path} unpacks to {needed >> 20} MiB, and "
+            f"{folder} has {free >> 20} MiB left; make room, or name another folder in the "
+            "environment variable TMPDIR."
+        )
+    with scratch_beside(folder / "member.onnx") as file:
+        with file.open("wb") as scratch:
+            scratch.writelines(archive.chunks(member))
         yield file
+
+
+def _extract(bundle: Bundle, row: Weight, target: Path) -> None:
+    """Write a bundle's file, if it keeps all its numbers."""
+    bundle.extract(row, target)
+    require_whole(target, row.file)
 
 
 def _verify(path: Path, weight: Weight) -> None:
@@ -566,7 +589,7 @@ def _verify(path: Path, weight: Weight) -> None:
             f"The weight file {weight.file} of {weight.name} is not in {path.parent}; {remedy}"
         ) from None
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if found is None:
         raise WeightsCorrupt(
             f"The weight file {path} has {size} bytes, not the {weight.size} of {weight.name}; "
@@ -584,10 +607,3 @@ def _there(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False  # a folder that is closed to this user is of no help
-
-
-def _unreadable(path: Path, error: OSError) -> WeightsError:
-    return WeightsError(
-        f"{path} cannot be read: {error.strerror or error}; change its permissions or those of its "
-        "folder."
-    )
