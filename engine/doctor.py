@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import platform
 import sys
+import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from engine.errors import EngineError
@@ -42,7 +45,7 @@ def examine() -> Iterator[Finding]:
     yield python(sys.version_info[:3])
     yield one_build("ONNX Runtime", installed(RUNTIMES), prefer="onnxruntime-gpu")
     yield one_build("OpenCV", installed(_OPENCVS), prefer=_OPENCVS[0])
-    for check in (providers, device, int8, encoders, surgery, weights):
+    for check in (providers, device, int8, encoders, trial, surgery, weights):
         yield from _guarded(check.__name__.capitalize(), check())
 
 
@@ -177,6 +180,21 @@ def encoders() -> Iterator[Finding]:
             yield Finding(f"Encoder {codec}", "note", "none works")
 
 
+def trial() -> Iterator[Finding]:
+    """A tiny swap, step by step, each with its time; the first step that fails is the last."""
+    from engine.trial import steps  # noqa: PLC0415 - the same
+
+    with tempfile.TemporaryDirectory(prefix="faceswap-engine-") as folder:
+        for name, step in steps(Path(folder)):
+            subject, began = f"Trial {name}", time.perf_counter()
+            try:
+                done = step()
+            except Exception as error:  # noqa: BLE001 - whatever a library may raise is the finding
+                yield Finding(subject, "broken", _said(error))
+                return
+            yield Finding(subject, "ok", f"{done}, in {time.perf_counter() - began:.1f} s")
+
+
 def weights() -> Iterator[Finding]:
     """The weight files, each against the checksum in the manifest."""
     from engine.runtime.weights import WeightStore  # noqa: PLC0415 - the same
@@ -208,8 +226,14 @@ def _guarded(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     """The findings of a check; what it raises becomes the last of them, on `subject`."""
     try:
         yield from findings
-    except (EngineError, ImportError, OSError) as error:
-        yield Finding(subject, "broken", str(error))
+    except Exception as error:  # noqa: BLE001 - what it is, the finding says
+        yield Finding(subject, "broken", _said(error))
+
+
+def _said(error: Exception) -> str:
+    """What an error says, with its kind where it is none of this engine's."""
+    known = isinstance(error, EngineError | ImportError | OSError)
+    return str(error) if known else f"{type(error).__name__}: {error}"
 
 
 def _requirement(name: str) -> str:

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import re
 import shlex
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from engine import doctor
+from engine import doctor, trial
 from engine.doctor import Finding, encoders, healthy, one_build, python
 from engine.errors import WeightsCorrupt, WeightsError
+from engine.media import probe
+from engine.media.trial import write_clip
 from engine.runtime import processor, providers
 from engine.runtime.distributions import Distribution, installed
 from engine.runtime.providers import CPU_NAME, CUDA_NAME, TENSORRT_NAME, Probe, load_runtime
@@ -77,6 +81,42 @@ def test_the_encoder_that_output_is_made_with_works_here() -> None:
     findings = {finding.subject: finding for finding in encoders()}
     assert findings["Encoder h264"].state == "ok"
     assert findings["PyAV"].detail.startswith("PyAV 1")
+
+
+def test_a_tiny_swap_is_tried_step_by_step_with_times() -> None:
+    found = list(doctor.trial())
+    steps = ["Trial encode", "Trial decode", "Trial networks", "Trial swap"]
+    assert [(one.subject, one.state) for one in found] == [(step, "ok") for step in steps]
+    assert all(re.search(r", in \d+\.\d s$", one.detail) for one in found)
+    assert all(name in found[2].detail for name in ("yunet", "hand_landmark", "sface", "open_nsfw"))
+
+
+def test_a_library_that_is_called_in_a_way_it_does_not_know_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def another(path: Path) -> None:
+        raise TypeError("open() got an unexpected keyword argument 'metadata_errors'")
+
+    monkeypatch.setattr(probe, "open_input", another)
+    (*before, last) = doctor.trial()
+    assert [one.state for one in before] == ["ok"] * 3
+    assert (last.subject, last.state) == ("Trial swap", "broken")
+    assert last.detail.startswith("TypeError: open() got an unexpected keyword argument")
+
+
+def test_an_output_that_is_not_whole_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "write_clip", lambda path, frames: write_clip(path, frames[1:]))
+    assert [(one.subject, one.state) for one in doctor.trial()] == [
+        ("Trial encode", "ok"),
+        ("Trial decode", "broken"),
+    ]
+
+
+def test_the_trial_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seen = [len(list(tmp_path.rglob("*.*"))) for _ in doctor.trial()]
+    assert max(seen) == 3  # the face, the clip and the output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_check_that_fails_is_a_finding_and_the_others_go_on(
