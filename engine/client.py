@@ -4,9 +4,9 @@ Signatures, attributes, bodies and exceptions are those of the PyPI package `seg
 call leaves this process but through the store of jobs, so the key is not needed and the addresses
 in the bodies are names, not places.
 
-A job is done by a thread of the process that submitted it, which ends when that is done, or by
-`faceswap-engine worker` where one runs; whoever waits for a job that nobody is at does it too.
-Jobs of others are left to others.
+A thread of the process that submitted a job has it done by a child process, so that a crash in a
+codec fails that job alone. `faceswap-engine worker` does jobs too, where one runs, and so does
+whoever waits for a job that nobody is at. Jobs of others are left to others.
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from engine.app import Engine
 from engine.errors import EngineError, JobNotFound, MediaError, ParameterError, QueueFull
 from engine.jobs.answers import addresses, media_type, status
 from engine.jobs.inputs import Inputs, downloads_allowed
 from engine.jobs.outputs import in_base64
+from engine.jobs.process import TaskProcess
 from engine.jobs.store import HOUR, Job, JobStore
 from engine.jobs.worker import Helper
-from engine.service import SLUG, Intake, performer
+from engine.service import SLUG, Intake, performer, performer_in
+
+if TYPE_CHECKING:
+    from engine.app import Engine
 
 BASE_URL: Final = "https://api.segmind.com/v1"
 DEFAULT_POLL_INTERVAL_S: Final = 1.0
@@ -192,7 +195,8 @@ class SegmindClient:
         worker: whether this process does jobs, or leaves them to `faceswap-engine worker`.
         allow_downloads: whether http and https may be given for files; None asks
             FACESWAP_ENGINE_ALLOW_DOWNLOADS.
-        engine: what swaps; None makes one for this client.
+        engine: does the jobs in this process; None leaves them to a child process with an engine
+            of its own, which stays warm until `close`.
 
     A context manager; `close` stops its worker.
     """
@@ -223,8 +227,9 @@ class SegmindClient:
         self._store = JobStore(folder, retention=retention, queue_limit=queue_limit)
         allowed = downloads_allowed() if allow_downloads is None else allow_downloads
         self._intake = Intake(store=self._store, inputs=Inputs(downloads=allowed))
-        self._engine = engine or Engine()
-        self._helper = Helper(self._store, performer(self._engine)) if worker else None
+        self._process = TaskProcess()
+        perform = performer_in(self._process) if engine is None else performer(engine)
+        self._helper = Helper(self._store, perform) if worker else None
 
     def __enter__(self) -> Self:
         return self
@@ -241,6 +246,7 @@ class SegmindClient:
         """Stops this client's worker; its job, if it has one, waits for another worker."""
         if self._helper is not None:
             self._helper.close()
+        self._process.close()
         self._store.close()
 
     def run(self, slug: str, **params: Any) -> dict[str, Any]:

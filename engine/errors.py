@@ -13,7 +13,8 @@ EngineError (1)               anything this engine raises on purpose
 ├── JobError (8)              a job cannot be submitted, found or worked at
 │   ├── JobNotFound (8)       LookupError: there is none of that id, or it was removed
 │   ├── QueueFull (8)         as many jobs wait as may
-│   └── LeaseLost (8)         the job is no longer this worker's
+│   ├── LeaseLost (8)         the job is no longer this worker's
+│   └── ProcessDied (8)       the process that did the job crashed or was killed
 └── Cancelled (130)           InterruptedError: the observer asked to stop
 
 The number is the command's exit code; the builtin named is a second base class.
@@ -93,6 +94,10 @@ class QueueFull(JobError):
 
 class LeaseLost(JobError):
     """The job is no longer this worker's: its lease lapsed."""
+
+
+class ProcessDied(JobError):
+    """The process that did a job crashed or was killed."""
 
 
 class Cancelled(EngineError, InterruptedError):

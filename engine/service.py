@@ -1,27 +1,32 @@
 """The jobs of this engine: what a call becomes in the store, and how a worker does it.
 
-The client, the command and the server share these two: an `Intake` turns the hosted parameters
-into a job, `performer` does it with an `Engine`.
+The client, the command and the server share these: an `Intake` turns the hosted parameters into a
+job, `performer` does it with an `Engine`, and `performer_in` in another process.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from engine.app import Engine
-from engine.errors import ParameterError, QueueFull
+from engine.errors import MediaError, ParameterError, ProcessDied, QueueFull
 from engine.jobs.inputs import Inputs
 from engine.jobs.outputs import beside, named_output
+from engine.jobs.process import Tasks, Tell
 from engine.jobs.store import Job, JobStore, bytes_in
-from engine.jobs.worker import Made, Perform, Tell
+from engine.jobs.worker import Made, Perform
 from engine.media.header import Bounds, TooLarge, check_pictures
 from engine.media.output import IMAGE_SUFFIXES, VIDEO_FORMATS, check_output
 from engine.media.probe import probe
 from engine.parameters import SwapCall, parse_call
 from engine.pipeline.run import Progress
+
+if TYPE_CHECKING:
+    # What only hands jobs to another process does not load the networks' runtime.
+    from engine.app import Engine
 
 SLUG: Final = "ai-face-swap"
 
@@ -37,6 +42,8 @@ LOSSY_ENCODERS: Final = frozenset(
 
 # Parameters that name several pictures.
 _LISTS: Final = ("reference_image", "extra_source_image")
+
+_CHECK_SECONDS = 30.0
 
 # Looks at the file that a field names; it may refuse it by raising.
 Check: TypeAlias = Callable[[str, Path], None]
@@ -229,6 +236,50 @@ def performer(engine: Engine) -> Perform:
         return Made(output, metrics, made=made, overwrite=is_own or asked)
 
     return perform
+
+
+def performer_in(tasks: Tasks) -> Perform:
+    """Returns what does a job of an `Intake` in another process, whose networks stay loaded."""
+
+    def perform(job: Job, tell: Tell) -> Made:
+        given = {
+            "id": job.id,
+            "request": dict(job.request),
+            "folder": str(job.folder),
+            "created": job.created,
+            "claim": job.claim,
+        }
+        try:
+            made = tasks.call("engine.tasks:perform", given, tell)
+        except BaseException:
+            # A process that died, or was killed as it did not stop, has not cleaned up.
+            job.sweep(job.claim)
+            raise
+        return Made(Path(made["output"]), made["metrics"], Path(made["made"]), made["overwrite"])
+
+    return perform
+
+
+def checker_in(tasks: Tasks, bounds: Bounds) -> Check:
+    """Returns what reads a file's header in another process, as `check_header` does here."""
+
+    def check(field: str, path: Path) -> None:
+        began = time.monotonic()
+
+        def tell(_done: int, _total: int | None) -> None:
+            if time.monotonic() - began > _CHECK_SECONDS:
+                raise MediaError(
+                    f"{field} could not be looked through within {_CHECK_SECONDS:g} seconds; give "
+                    "one whose header tells its length, such as MP4."
+                )
+
+        given = {"path": str(path), "name": field, "bounds": asdict(bounds)}
+        try:
+            tasks.call("engine.tasks:check", given, tell)
+        except ProcessDied as death:
+            raise MediaError(f"{field} cannot be read. {death}") from death
+
+    return check
 
 
 def _own_output(job: Job, target: Path) -> Path:

@@ -46,8 +46,9 @@ while not job.status()["progress"]["done"]:
 print("swapping", flush=True)
 """
 
-# An audit hook sees every use of a socket, whoever makes it, and cannot be taken off again.
-OFFLINE = """
+# An audit hook sees every use of a socket, whoever makes it, and cannot be taken off again. As the
+# module sitecustomize it is in the child process, too.
+FORBID = """
 import sys
 
 def refuse(event, args):
@@ -55,6 +56,10 @@ def refuse(event, args):
         raise PermissionError(f"reached for the network: {event} {args}")
 
 sys.addaudithook(refuse)
+"""
+OFFLINE = """
+import sitecustomize, sys
+assert sitecustomize.refuse
 import engine as segmind
 
 client = segmind.SegmindClient(home=sys.argv[1])
@@ -117,10 +122,12 @@ def until(happened: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.01)
 
 
-def test_a_whole_job_with_sockets_forbidden(home: Path, clip: Path) -> None:
+def test_a_whole_job_with_sockets_forbidden(home: Path, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FORBID)
     ran = subprocess.run(
         [sys.executable, "-c", OFFLINE, home, asset(STRANGER), clip],
         cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,

@@ -40,6 +40,7 @@ ROWS = {
     "doctor": 7,
     "client": 7,
     "server": 7,
+    "tasks": 7,
     "cli": 8,
     "__main__": 9,
     "__init__": 9,

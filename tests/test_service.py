@@ -13,10 +13,12 @@ import pytest
 
 from engine.app import Engine
 from engine.errors import MediaError, ParameterError
+from engine.jobs.process import TaskProcess, Tasks, Tell
 from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import run_worker
+from engine.media.header import Bounds, TooLarge
 from engine.pipeline.run import Progress
-from engine.service import Intake, JobBounds, performer
+from engine.service import Intake, JobBounds, checker_in, performer, performer_in
 from tests.footage import write_png
 from tests.media.test_header import lying
 from tests.synth import draw, make_clip
@@ -110,6 +112,7 @@ def test_an_output_over_an_input_is_refused(store: JobStore, call: dict[str, obj
     assert store.list() == ()
 
 
+BOUNDS_OF_FILES = Bounds(pixels=10_000, seconds=5)
 BOUNDS = JobBounds(pixels=10_000, seconds=5, crf=10, output_bytes=1000, store_bytes=1 << 30)
 
 
@@ -185,3 +188,67 @@ def test_a_job_waits_in_vain_for_a_disk_that_is_full(
     job = Intake(store=store, bounds=full).submit(call)
     (job.folder / "input").write_bytes(bytes(2000))
     assert outcome(store, job, Writer(1)).startswith("The jobs that are kept hold 2,000 bytes")
+
+
+class Redirected:
+    """Sends the tasks of this engine to others in the child; all else is as it is."""
+
+    def __init__(self, tasks: Tasks, function: str) -> None:
+        self._tasks, self._function = tasks, function
+
+    def call(self, _task: str, given: Any, tell: Tell) -> Any:
+        return self._tasks.call(f"tests.jobs.deeds:{self._function}", given, tell)
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[TaskProcess]:
+    with TaskProcess() as one:
+        yield one
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL"])
+def test_a_crash_fails_its_own_job_alone(store: JobStore, child: TaskProcess, name: str) -> None:
+    ids = [store.add({"n": n, **({"signal": name} if n % 3 == 1 else {})}).id for n in range(5)]
+    assert run_worker(store, performer_in(Redirected(child, "job")), until_idle=True) == 5
+    for n, job in enumerate(map(store.get, ids)):
+        if n % 3 == 1:
+            assert (job.state, job.claim) == ("FAILED", 1)
+            assert name in str(job.error)
+            assert list(job.folder.iterdir()) == []
+        else:
+            assert (job.state, job.error) == ("COMPLETED", None)
+            assert job.output is not None
+            assert json.loads(job.output.read_text()) == {"n": n}
+            assert list(job.folder.iterdir()) == [job.output]
+
+
+def test_a_header_is_read_in_another_process(child: TaskProcess, tmp_path: Path) -> None:
+    still = write_png(tmp_path / "still.png", draw(0, (64, 48)))
+    checker_in(child, Bounds(pixels=64 * 48, seconds=1))("target", still)
+    with pytest.raises(TooLarge, match="target has 64 x 48 pixels"):
+        checker_in(child, Bounds(pixels=100, seconds=1))("target", still)
+    (tmp_path / "text.mp4").write_text("no picture")
+    with pytest.raises(MediaError, match="target is not a video or an image"):
+        checker_in(child, Bounds(pixels=100, seconds=1))("target", tmp_path / "text.mp4")
+
+
+def test_a_file_that_crashes_its_reader_is_refused(child: TaskProcess, tmp_path: Path) -> None:
+    class Crashing:
+        def call(self, _task: str, _given: Any, tell: Tell) -> Any:
+            return child.call("tests.jobs.deeds:die", "SIGSEGV", tell)
+
+    with pytest.raises(MediaError, match=r"target cannot be read\. The process .*SIGSEGV"):
+        checker_in(Crashing(), BOUNDS_OF_FILES)("target", tmp_path / "a.png")
+
+
+def test_a_file_that_takes_for_ever_to_look_through_is_refused(
+    child: TaskProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.service._CHECK_SECONDS", 0.1)
+
+    class Slow:
+        def call(self, _task: str, given: Any, tell: Tell) -> Any:
+            return child.call("tests.jobs.deeds:steps", f"{given['path']}.log", tell)
+
+    with pytest.raises(MediaError, match=r"target could not be looked through within 0\.1 s"):
+        checker_in(Slow(), BOUNDS_OF_FILES)("target", tmp_path / "a.png")

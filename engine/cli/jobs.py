@@ -48,14 +48,19 @@ def worker(
     Stopped by Ctrl-C or SIGTERM, it ends at the next frame; its job waits for another worker.
     """
     with told(debug):
-        from engine.app import Engine
+        from engine.jobs.process import TaskProcess
         from engine.jobs.store import JobStore
         from engine.jobs.worker import run_worker
-        from engine.service import performer
+        from engine.service import performer_in
 
-        with unwound(), JobStore(home) as store, Engine() as engine, _stop_asked() as stop:
+        with (
+            unwound(),
+            JobStore(home) as store,
+            TaskProcess() as process,
+            _stop_asked() as stop,
+        ):
             typer.echo(f"working at the jobs in {store.folder}", err=True)
-            done = run_worker(store, performer(engine), stop=stop, until_idle=until_idle)
+            done = run_worker(store, performer_in(process), stop=stop, until_idle=until_idle)
             typer.echo(f"{done} done", err=True)
 
 

@@ -17,6 +17,7 @@ from engine.errors import ParameterError, RuntimeUnavailable
 from engine.runtime.distributions import install
 
 KEY = "FACESWAP_ENGINE_API_KEY"
+READERS = 4  # processes that look at what clients send; each is started when all others are busy
 WHERE, WHO, HOW_MUCH = "Where it listens", "Who may use it", "How much it takes on"
 
 
@@ -165,9 +166,9 @@ def serve(
             raise RuntimeUnavailable(
                 f"serve needs {missing}; install it with: {install('server')}"
             ) from error
-        from engine.app import Engine
+        from engine.jobs.process import TaskPool, TaskProcess
         from engine.jobs.store import JobStore
-        from engine.service import performer
+        from engine.service import performer_in
 
         limits = Limits(
             body_bytes=_whole("--max-body", max_body, 2**20),
@@ -188,10 +189,16 @@ def serve(
             unwound(),
             listen(host, port) as listener,
             JobStore(home, retention=retention, queue_limit=limits.queue) as store,
-            Engine() as engine,
+            TaskProcess() as process,
+            TaskPool(READERS) as readers,
         ):
             server = Server(
-                store=store, perform=performer(engine), access=access, roots=roots, limits=limits
+                store=store,
+                perform=performer_in(process),
+                readers=readers,
+                access=access,
+                roots=roots,
+                limits=limits,
             )
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"listening on http://{shown}:{listener.getsockname()[1]}/v1", err=True)

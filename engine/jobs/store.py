@@ -114,18 +114,18 @@ class Job:
         """Whether the state is a last one: COMPLETED or FAILED."""
         return self.state in ("COMPLETED", "FAILED")
 
-    def partials(self, output: Path) -> Iterator[Path]:
-        """What workers have begun for this job beside its output; see `partial`."""
-        return output.parent.glob(f"*.{self.id}-*")
+    def partials(self, output: Path, claim: int | None = None) -> Iterator[Path]:
+        """What workers have begun for this job beside its output, or what one claim has."""
+        return output.parent.glob(f"*.{self.id}-{'*' if claim is None else f'{claim}.*'}")
 
     def partial(self, output: Path) -> Path:
         """A name beside the output for what this claim of the job makes."""
         return output.with_name(f".{output.stem}.{self.id}-{self.claim}{output.suffix}")
 
-    def sweep(self) -> None:
-        """Removes what workers that lost the job have left beside its output."""
+    def sweep(self, claim: int | None = None) -> None:
+        """Removes what workers have left beside the output, or what the one of a claim has."""
         output = self.request.get("output")
-        for left in self.partials(Path(output) if output else self.folder / "output"):
+        for left in self.partials(Path(output) if output else self.folder / "output", claim):
             left.unlink(missing_ok=True)
 
 

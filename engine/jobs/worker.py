@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from engine.errors import Cancelled, EngineError, JobError, LeaseLost
+from engine.jobs.process import Tell, Unexpected
 from engine.jobs.store import CANCELLED, Job, JobStore
 
 LEASE_SECONDS: Final = 30.0
@@ -28,9 +29,6 @@ _BEATS = 4  # renewals in the time of a lease, so that a slow disk may fail a fe
 _TELL_SECONDS = 0.2  # between two records of the progress
 
 _log = logging.getLogger(__name__)
-
-# Called after each frame with the frames done and their number, if it is known.
-Tell: TypeAlias = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,8 @@ def work_at(
                 store.fail(job, str(error))
             except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
                 _log.exception("The job %s failed unexpectedly.", job.id)
-                store.fail(job, f"Unexpected {type(error).__name__}: {error}".rstrip(": "))
+                kind = "" if isinstance(error, Unexpected) else f"{type(error).__name__}: "
+                store.fail(job, f"Unexpected {kind}{error}".rstrip(": "))
             except BaseException:
                 # The process is being stopped: another worker shall begin anew.
                 store.release(job)

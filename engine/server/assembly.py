@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp
 
 from engine.errors import EngineError
 from engine.jobs.inputs import Inputs
+from engine.jobs.process import Tasks, Tell
 from engine.jobs.store import Job, JobStore
-from engine.jobs.worker import Made, Perform, Tell
-from engine.media.header import Bounds, check_header
+from engine.jobs.worker import Made, Perform
+from engine.media.header import Bounds
 from engine.parameters import SwapCall
 from engine.server.access import Access, Guarded
 from engine.server.api import Api
@@ -23,17 +23,21 @@ from engine.server.limits import Limits
 from engine.server.listen import Workshop, lifespan_of
 from engine.server.openapi import document
 from engine.server.roots import MediaRoots
-from engine.service import SLUG, Intake, JobBounds
+from engine.service import SLUG, Intake, JobBounds, checker_in
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """What a server consists of. Setting `draining` makes it refuse what is new."""
+    """What a server consists of. Setting `draining` makes it refuse what is new.
+
+    `readers` look at what clients send, in processes of their own.
+    """
 
     store: JobStore
     perform: Perform
+    readers: Tasks
     access: Access = field(default_factory=Access)
     roots: MediaRoots = field(default_factory=MediaRoots)
     limits: Limits = field(default_factory=Limits)
@@ -62,14 +66,10 @@ class Server:
     def intake(self) -> Intake:
         """Takes calls of strangers: only files of the media roots, and nothing of the owner's."""
         bounds = Bounds(pixels=self.limits.pixels, seconds=self.limits.seconds)
-
-        def check(field: str, path: Path) -> None:
-            check_header(path, field, bounds)
-
         return Intake(
             store=self.store,
             inputs=Inputs(admit=self.roots.admit, most_bytes=self.limits.body_bytes),
-            checks=(check,),
+            checks=(checker_in(self.readers, bounds),),
             may_write=False,
             may_uncheck=False,
             bounds=JobBounds(

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ContentBlocked, LeaseLost
+from engine.jobs.process import Tell
 from engine.jobs.store import Job, JobStore
-from engine.jobs.worker import Helper, Made, Tell, run_worker, work_at
+from engine.jobs.worker import Helper, Made, run_worker, work_at
 
 ROOT = Path(__file__).parents[2]
 

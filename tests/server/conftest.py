@@ -15,8 +15,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from engine.errors import NoFaceFound
+from engine.jobs.process import TaskPool, Tell
 from engine.jobs.store import Job, JobStore
-from engine.jobs.worker import Made, Tell
+from engine.jobs.worker import Made
 from engine.server.access import Access
 from engine.server.assembly import Server
 from engine.server.limits import Limits
@@ -26,6 +27,7 @@ from tests.footage import write_png
 from tests.synth import draw, make_clip
 
 HOST = "http://127.0.0.1:8760"
+READERS = TaskPool(2)  # started at their first task, and ended with this process
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ def opened(tmp_path: Path) -> Open:
             server = Server(
                 store=store,
                 perform=stand_in,
+                readers=READERS,
                 limits=limits,
                 access=access or Access(),
                 roots=roots or MediaRoots(),
@@ -151,7 +154,9 @@ def listening(
         JobStore(home, queue_limit=limits.queue) as store,
         listen("127.0.0.1", 0) as listener,
     ):
-        server = Server(store=store, perform=stand_in, limits=limits, access=access)
+        server = Server(
+            store=store, perform=stand_in, readers=READERS, limits=limits, access=access
+        )
         running = server_of(server.application(), limits.connections, server.draining)
         thread = threading.Thread(target=running.run, args=([listener],))
         thread.start()

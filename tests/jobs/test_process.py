@@ -1,0 +1,241 @@
+"""Tasks in a child process: what becomes of them, of the child, and of its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from engine.errors import Cancelled, NoFaceFound, ProcessDied
+from engine.jobs import process as process_module
+from engine.jobs.process import TaskPool, TaskProcess, Unexpected
+from engine.media.header import TooLarge
+
+ROOT = Path(__file__).parents[2]
+DEEDS = "tests.jobs.deeds"
+
+
+@pytest.fixture
+def child() -> Iterator[TaskProcess]:
+    before = set(threading.enumerate())
+    with TaskProcess() as one:
+        yield one
+    assert set(threading.enumerate()) <= before
+
+
+def unheard(_done: int, _total: int | None) -> None:
+    pass
+
+
+def until(happened: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process is there and is no zombie."""
+    with suppress(ProcessLookupError, FileNotFoundError):
+        os.kill(pid, 0)
+        stat = Path(f"/proc/{pid}/stat")
+        return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_the_child_stays_warm_and_tells_of_progress(child: TaskProcess) -> None:
+    given = {"text": "Grüße\n" * 20_000, "none": None}
+    first = child.call(f"{DEEDS}:echo", given, unheard)
+    assert first["given"] == given
+    assert first["pid"] != os.getpid()
+    told: list[tuple[int, int | None]] = []
+    assert child.call(f"{DEEDS}:count", 3, lambda *told_: told.append(told_)) == 3
+    assert [one for one in told if one[0]] == [(1, 3), (2, 3), (3, 3)]
+    assert child.call(f"{DEEDS}:echo", 1, unheard)["pid"] == first["pid"]
+
+
+def test_errors_come_back_as_they_were_raised(child: TaskProcess) -> None:
+    for given, kind, words in (("own", NoFaceFound, "nobody"), ("below", TooLarge, "too large")):
+        with pytest.raises(kind, match=f"^{words}$"):
+            child.call(f"{DEEDS}:fail", given, unheard)
+    for given, words in (("other", "KeyError: 'x'"), ("memory", "MemoryError")):
+        with pytest.raises(Unexpected) as raised:
+            child.call(f"{DEEDS}:fail", given, unheard)
+        assert str(raised.value) == words
+        assert "deeds.py" in raised.value.__notes__[0]
+    with pytest.raises(Unexpected, match="ModuleNotFoundError"):
+        child.call("tests.jobs.nowhere:echo", 1, unheard)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("SIGSEGV", r"crashed \(SIGSEGV\) in native code"),
+        ("SIGABRT", r"crashed \(SIGABRT\) in native code"),
+        ("SIGKILL", "ended by SIGKILL: somebody killed it, or this machine's memory may have been"),
+        ("SIGUSR1", "was ended by SIGUSR1 before it was done"),
+    ],
+)
+def test_a_death_is_told_as_it_was_and_the_next_task_is_done(
+    child: TaskProcess, name: str, words: str
+) -> None:
+    with pytest.raises(ProcessDied, match=words) as raised:
+        child.call(f"{DEEDS}:die", name, unheard)
+    assert ("memory" in str(raised.value)) == (name == "SIGKILL")
+    assert child.call(f"{DEEDS}:echo", 1, unheard)["given"] == 1
+
+
+def test_an_exit_is_a_death(child: TaskProcess) -> None:
+    with pytest.raises(ProcessDied, match="exit code 3"):
+        child.call(f"{DEEDS}:leave", 3, unheard)
+
+
+def test_an_innocent_task_does_not_die_of_what_was_done_before(
+    child: TaskProcess, tmp_path: Path
+) -> None:
+    child.call(f"{DEEDS}:damage", None, unheard)
+    innocent, guilty = str(tmp_path / "innocent"), str(tmp_path / "guilty")
+    assert child.call(f"{DEEDS}:work", innocent, unheard) == innocent
+    assert len(set(Path(innocent).read_text().split())) == 2
+    with pytest.raises(ProcessDied, match="SIGSEGV"):
+        child.call(f"{DEEDS}:work", guilty, unheard)
+    # Once in the child that had done a task, once in a new one, and no more.
+    assert len(set(Path(guilty).read_text().split())) == 2
+
+
+def test_a_child_that_died_while_it_was_idle_is_replaced(child: TaskProcess) -> None:
+    first = child.call(f"{DEEDS}:echo", 1, unheard)["pid"]
+    os.kill(first, signal.SIGKILL)
+    until(lambda: not lives(first))
+    assert child.call(f"{DEEDS}:echo", 1, unheard)["pid"] != first
+
+
+def test_what_a_task_prints_and_signals_to_the_group_are_nothing(child: TaskProcess) -> None:
+    assert child.call(f"{DEEDS}:chatter", None, unheard) == ""
+    assert child.call(f"{DEEDS}:echo", 1, unheard)["given"] == 1
+
+
+def test_a_task_is_stopped_at_its_next_step(child: TaskProcess, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def tell(done: int, _total: int | None) -> None:
+        if done == 3:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled, match="enough"):
+        child.call(f"{DEEDS}:steps", str(log), tell)
+    assert log.with_suffix(".cleaned").exists()
+    assert child.call(f"{DEEDS}:echo", 1, unheard)["pid"] == int(log.read_text())
+
+
+def test_a_task_that_hangs_is_killed(
+    child: TaskProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "_GRACE_SECONDS", 0.3)
+    log = tmp_path / "log"
+
+    def tell(_done: int, _total: int | None) -> None:
+        if log.exists():
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled, match="enough"):
+        child.call(f"{DEEDS}:stubborn", str(log), tell)
+    assert not lives(int(log.read_text()))
+    assert child.call(f"{DEEDS}:echo", 1, unheard)["given"] == 1
+
+
+def test_an_interrupt_ends_the_child_at_once(child: TaskProcess, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def tell(_done: int, _total: int | None) -> None:
+        if log.exists() and log.read_text():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        child.call(f"{DEEDS}:steps", str(log), tell)
+    assert not lives(int(log.read_text()))
+
+
+def test_as_many_children_as_work_at_once(tmp_path: Path) -> None:
+    with TaskPool(3) as pool:
+        pids = [pool.call(f"{DEEDS}:echo", n, unheard)["pid"] for n in range(4)]
+        assert len(set(pids)) == 1
+        log = tmp_path / "log"
+
+        def tell(_done: int, _total: int | None) -> None:
+            if (tmp_path / "enough").exists():
+                raise Cancelled("enough")
+
+        def long() -> None:
+            with pytest.raises(Cancelled):
+                pool.call(f"{DEEDS}:steps", str(log), tell)
+
+        thread = threading.Thread(target=long)
+        thread.start()
+        until(log.exists)
+        assert pool.call(f"{DEEDS}:echo", 1, unheard)["pid"] not in pids
+        (tmp_path / "enough").touch()
+        thread.join()
+
+
+# A library's user: no main guard, a folder with a module named as one of the standard library's,
+# and modules that only its own sys.path finds.
+SCRIPT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from engine.jobs.process import TaskProcess
+print("began", flush=True)
+child = TaskProcess()
+child.call("tests.jobs.deeds:steps", sys.argv[2], lambda *_: None)
+"""
+
+
+def test_a_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
+    script, log = tmp_path / "script.py", tmp_path / "log"
+    script.write_text(SCRIPT)
+    (tmp_path / "json.py").write_text("raise RuntimeError('not the library')")
+    parent = subprocess.Popen(
+        [sys.executable, "-P", script, ROOT, log], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    with parent:
+        assert parent.stdout
+        assert parent.stdout.readline() == "began\n"
+        until(lambda: log.exists() and bool(log.read_text()))
+        orphan = int(log.read_text())
+        assert lives(orphan)
+        parent.kill()
+        until(lambda: not lives(orphan), 5)
+        # Nothing of the script was run a second time.
+        assert parent.stdout.read() == ""
+
+
+def test_a_parent_that_ends_takes_an_idle_child_along(tmp_path: Path) -> None:
+    script = (
+        "import sys, os\n"
+        "from engine.jobs.process import TaskProcess\n"
+        "child = TaskProcess()\n"
+        "pid = child.call('tests.jobs.deeds:echo', 1, lambda *_: None)['pid']\n"
+        "if os.fork() == 0:\n"
+        "    sys.exit(0)\n"  # a fork that ends leaves the child of its parent alone
+        "os.wait()\n"
+        "assert child.call('tests.jobs.deeds:echo', 1, lambda *_: None)['pid'] == pid\n"
+        "print(pid)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert ran.stderr == ""
+    assert not lives(int(ran.stdout))
