@@ -29,7 +29,7 @@ from engine.jobs.outputs import in_base64
 from engine.jobs.process import TaskProcess
 from engine.jobs.store import HOUR, Job, JobStore
 from engine.jobs.worker import Helper
-from engine.service import SLUG, Intake, performer, performer_in
+from engine.service import SLUG, Intake, bounded, performer, performer_in
 
 if TYPE_CHECKING:
     from engine.app import Engine
@@ -229,6 +229,7 @@ class SegmindClient:
         self._intake = Intake(store=self._store, inputs=Inputs(downloads=allowed))
         self._process = TaskProcess()
         perform = performer_in(self._process) if engine is None else performer(engine)
+        perform = bounded(perform, self._store)
         self._helper = Helper(self._store, perform) if worker else None
 
     def __enter__(self) -> Self:

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from engine.errors import MediaError, ParameterError, ProcessDied, QueueFull
 from engine.jobs.inputs import Inputs
 from engine.jobs.outputs import beside, named_output
 from engine.jobs.process import Tasks, Tell
-from engine.jobs.store import Job, JobStore, bytes_in
+from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import Made, Perform
 from engine.media.header import Bounds, TooLarge, check_pictures
 from engine.media.output import IMAGE_SUFFIXES, VIDEO_FORMATS, check_output
@@ -64,6 +64,11 @@ class JobBounds:
     output_bytes: int
     store_bytes: int
 
+    @classmethod
+    def of(cls, job: Job) -> Self | None:
+        """The bounds in a job's record; None where it is its owner's own."""
+        return cls(**job.request["bounds"]) if "bounds" in job.request else None
+
     def check_encoding(self, call: SwapCall) -> None:
         """Raises a ParameterError for a call that asks for a file without measure."""
         problems = []
@@ -79,9 +84,9 @@ class JobBounds:
         if problems:
             raise ParameterError(" ".join(problems))
 
-    def check_store(self, files: Path) -> None:
+    def check_store(self, store: JobStore) -> None:
         """Raises a QueueFull where the jobs' files fill their share of the disk."""
-        held = bytes_in(files)
+        held = store.held_bytes()
         if held > self.store_bytes:
             raise QueueFull(
                 f"The jobs that are kept hold {held:,} bytes, and {self.store_bytes:,} may be "
@@ -136,7 +141,7 @@ class Intake:
         if self.bounds is not None:
             self.bounds.check_encoding(call)
             self.store.expire()
-            self.bounds.check_store(self.store.files)
+            self.bounds.check_store(self.store)
         folder = self.store.new_folder()
         try:
             return self.store.add(self._request(call, folder), folder)
@@ -208,9 +213,8 @@ def performer(engine: Engine) -> Perform:
                 bounds.check_output(job, output)
 
         request = job.request
-        bounds = JobBounds(**request["bounds"]) if "bounds" in request else None
+        bounds = JobBounds.of(job)
         if bounds is not None:
-            bounds.check_store(job.folder.parent)
             bounds.check_inputs(request, tell)
         target = Path(request["target"])
         output = Path(request["output"]) if request["output"] else _own_output(job, target)
@@ -236,6 +240,18 @@ def performer(engine: Engine) -> Perform:
         return Made(output, metrics, made=made, overwrite=is_own or asked)
 
     return perform
+
+
+def bounded(perform: Perform, store: JobStore) -> Perform:
+    """The same, within what a job's record lets it take of the store."""
+
+    def perform_within(job: Job, tell: Tell) -> Made:
+        bounds = JobBounds.of(job)
+        if bounds is not None:
+            bounds.check_store(store)
+        return perform(job, tell)
+
+    return perform_within
 
 
 def performer_in(tasks: Tasks) -> Perform:

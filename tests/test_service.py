@@ -18,7 +18,7 @@ from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import run_worker
 from engine.media.header import Bounds, TooLarge
 from engine.pipeline.run import Progress
-from engine.service import Intake, JobBounds, checker_in, performer, performer_in
+from engine.service import Intake, JobBounds, bounded, checker_in, performer, performer_in
 from tests.footage import write_png
 from tests.media.test_header import lying
 from tests.synth import draw, make_clip
@@ -139,7 +139,7 @@ class Writer:
 
 def outcome(store: JobStore, job: Job, writer: Writer) -> str:
     """How a job ended that the stand-in did."""
-    run_worker(store, performer(cast("Engine", writer)), until_idle=True)
+    run_worker(store, bounded(performer(cast("Engine", writer)), store), until_idle=True)
     files = {path.name for path in job.folder.iterdir()}
     assert not [name for name in files if job.id in name]
     return str(store.get(job.id).error)
@@ -186,7 +186,9 @@ def test_a_job_waits_in_vain_for_a_disk_that_is_full(
 ) -> None:
     full = replace(BOUNDS, store_bytes=1000)
     job = Intake(store=store, bounds=full).submit(call)
-    (job.folder / "input").write_bytes(bytes(2000))
+    other = store.new_folder()
+    (other / "input").write_bytes(bytes(2000))
+    store.add({"source_image": "x", "target": "x", "output": None, "parameters": {}}, other)
     assert outcome(store, job, Writer(1)).startswith("The jobs that are kept hold 2,000 bytes")
 
 

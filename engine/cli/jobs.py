@@ -51,7 +51,7 @@ def worker(
         from engine.jobs.process import TaskProcess
         from engine.jobs.store import JobStore
         from engine.jobs.worker import run_worker
-        from engine.service import performer_in
+        from engine.service import bounded, performer_in
 
         with (
             unwound(),
@@ -60,7 +60,8 @@ def worker(
             _stop_asked() as stop,
         ):
             typer.echo(f"working at the jobs in {store.folder}", err=True)
-            done = run_worker(store, performer_in(process), stop=stop, until_idle=until_idle)
+            perform = bounded(performer_in(process), store)
+            done = run_worker(store, perform, stop=stop, until_idle=until_idle)
             typer.echo(f"{done} done", err=True)
 
 

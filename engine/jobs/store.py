@@ -4,6 +4,10 @@ A worker holds a job by a lease that it renews. A job whose lease has lapsed is 
 whoever held it can no longer write anything of it: each claim has a number (a fencing token), and
 every write names the claim that it is made under.
 
+Leases and ages are measured by the machine's steady clock, which no change of the date moves and
+which stands still while a laptop sleeps. It begins anew at a boot, so what it measured before then
+is told by values that lie ahead of it.
+
 The file is in WAL mode, whose readers and writers share memory: the folder must be on a disk of
 this machine, not on a network file system such as NFS or SMB.
 """
@@ -17,12 +21,12 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
 from platformdirs import user_data_path
 
@@ -59,30 +63,49 @@ CREATE TABLE IF NOT EXISTS jobs (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, number);
 """
+# What later versions added to the table. `lease` is when the lease was renewed and `term` for how
+# long it holds, `ended` is when the job finished, all by the steady clock. `bytes` is what the
+# job's folder holds, and `placing` what is about to be put in place as its output.
+_ADDED = {
+    "term": "REAL NOT NULL DEFAULT 0",
+    "ended": "REAL",
+    "bytes": "INTEGER NOT NULL DEFAULT 0",
+    "placing": "TEXT",
+}
+
+_LAPSED = "(state = 'PROCESSING' AND NOT :steady BETWEEN lease AND lease + term)"
+# After a boot, the date alone says how long ago a job finished.
+_OLD = """(state IN ('COMPLETED', 'FAILED')
+    AND CASE WHEN ended <= :steady THEN :steady - ended ELSE :now - finished END > kept)"""
+_SELECT = f"SELECT *, {_LAPSED} AS lapsed, {_OLD} AS old FROM jobs"  # noqa: S608 - constants
 
 # The oldest job that nobody works on becomes this worker's.
-_CLAIM = """
-UPDATE jobs SET state = 'PROCESSING', worker = :worker, claim = claim + 1, lease = :lease,
-    started = :now, done = 0, total = NULL, deaths = deaths + (state = 'PROCESSING')
+_CLAIM = f"""
+UPDATE jobs SET state = 'PROCESSING', worker = :worker, claim = claim + 1, lease = :steady,
+    term = :term, started = :now, done = 0, total = NULL, placing = NULL,
+    deaths = deaths + (state = 'PROCESSING')
 WHERE number = (
     SELECT number FROM jobs
-    WHERE (state = 'QUEUED' OR (state = 'PROCESSING' AND lease < :now))
+    WHERE (state = 'QUEUED' OR {_LAPSED})
         AND (:only IS NULL OR id IN (SELECT value FROM json_each(:only)))
     ORDER BY number LIMIT 1
 )
 RETURNING *
-"""
+"""  # noqa: S608 - constants
+_FAIL = "UPDATE jobs SET state = 'FAILED', finished = :now, ended = :steady, error = :error"
 # A job that takes its worker with it each time would do so for ever.
-_GIVE_UP = """
-UPDATE jobs SET state = 'FAILED', finished = :now, error = :error
-WHERE state = 'PROCESSING' AND lease < :now AND deaths >= :most
-RETURNING *
+_GIVE_UP = f"{_FAIL} WHERE {_LAPSED} AND deaths >= :most RETURNING *"
+_CANCEL_LAPSED = f"{_FAIL} WHERE {_LAPSED} AND cancelled RETURNING *"
+_COMPLETE = """
+UPDATE jobs SET state = 'COMPLETED', finished = :now, ended = :steady, output = :output,
+    metrics = :metrics, bytes = :bytes, error = NULL, done = coalesce(total, done)
+WHERE number = :number
 """
-_CANCEL_LAPSED = """
-UPDATE jobs SET state = 'FAILED', finished = :now, error = :error
-WHERE state = 'PROCESSING' AND lease < :now AND cancelled
-RETURNING *
-"""
+_DIED = (
+    f"The job's worker was killed {MOST_DEATHS} times in the middle of it, or the machine went "
+    "down; submit it again when that is over."
+)
+_DAMAGED = "The record of this job in jobs.sqlite3 is damaged ({}); submit the job again."
 CANCELLED: Final = "The job was cancelled."
 
 
@@ -142,7 +165,8 @@ class JobStore:
         folder: where the jobs lie; None takes `home()`. It is made where it is missing.
         retention: seconds that a job added here and its files are kept once it is finished.
         queue_limit: how many jobs may wait; None for as many as there are.
-        clock: seconds since the epoch, the same for all who share the store.
+        clock: seconds since the epoch (Unix time), for people to read.
+        steady: seconds since some moment, the same for all who share the store; never set back.
 
     Raises:
         JobError: The folder cannot be used.
@@ -156,6 +180,7 @@ class JobStore:
         retention: float = HOUR,
         queue_limit: int | None = None,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         # A NaN is not above anything.
         if not _is_number(retention) or not retention >= 0:
@@ -170,6 +195,7 @@ class JobStore:
         self.retention = retention
         self.queue_limit = queue_limit
         self._clock = clock
+        self._steady = steady
         self._lock = threading.RLock()
         self.files = self.folder / "jobs"
         try:
@@ -202,6 +228,11 @@ class JobStore:
         """Seconds since the epoch, by the store's clock."""
         return self._clock()
 
+    def held_bytes(self) -> int:
+        """How much the files of all jobs hold, without what those in work have written."""
+        with self._using() as database:
+            return _number(database, "SELECT coalesce(sum(bytes), 0) FROM jobs")
+
     def new_folder(self) -> Path:
         """An empty folder for a job that is about to be added; its name will be the job's id."""
         folder = self.files / str(uuid.uuid4())
@@ -229,8 +260,9 @@ class JobStore:
                     f"{waiting} jobs are waiting, and {self.queue_limit} may; try again later."
                 )
             row = database.execute(
-                "INSERT INTO jobs (id, request, created, kept) VALUES (?, ?, ?, ?) RETURNING *",
-                (folder.name, text, self.now(), self.retention),
+                "INSERT INTO jobs (id, request, created, kept, bytes) VALUES (?, ?, ?, ?, ?) "
+                "RETURNING *",
+                (folder.name, text, self.now(), self.retention, bytes_in(folder)),
             ).fetchone()
             return self._job(row)
 
@@ -240,8 +272,8 @@ class JobStore:
         Raises:
             JobNotFound: There is none, or it finished longer ago than jobs are kept.
         """
-        row = self._one("SELECT * FROM jobs WHERE id = ?", request_id)
-        if row is not None and self._is_old(row):
+        row = self._one(f"{_SELECT} WHERE id = :id", {**self._times(), "id": request_id})
+        if row is not None and row["old"]:
             self.expire()
             row = None
         if row is None:
@@ -249,13 +281,13 @@ class JobStore:
                 f"There is no job {request_id[:80]!r}: its time is over and it was removed, or "
                 "there never was one."
             )
-        return self._job(row)
+        return self._job(row, lapsed=row["lapsed"])
 
     def list(self) -> tuple[Job, ...]:
         """All jobs, in the order they came."""
         with self._using() as database:
-            rows = database.execute("SELECT * FROM jobs ORDER BY number").fetchall()
-        return tuple(self._job(row) for row in rows if not self._is_old(row))
+            rows = database.execute(f"{_SELECT} ORDER BY number", self._times()).fetchall()
+        return tuple(self._job(row, lapsed=row["lapsed"]) for row in rows if not row["old"])
 
     def claim(
         self, worker: str, lease_seconds: float, only: Collection[str] | None = None
@@ -264,28 +296,25 @@ class JobStore:
 
         `only` are the ids of the jobs that the worker would do; None is for all.
         """
-        now = self.now()
-        died = (
-            f"The job's worker died {MOST_DEATHS} times in the middle of it; "
-            "the target may be too large for this machine's memory."
-        )
+        times = self._times()
         with self._writing() as database:
-            ended = database.execute(_CANCEL_LAPSED, {"now": now, "error": CANCELLED}).fetchall()
+            self._settle(database)
+            ended = database.execute(_CANCEL_LAPSED, {**times, "error": CANCELLED}).fetchall()
             ended += database.execute(
-                _GIVE_UP, {"now": now, "error": died, "most": MOST_DEATHS - 1}
+                _GIVE_UP, {**times, "error": _DIED, "most": MOST_DEATHS - 1}
             ).fetchall()
-            row = database.execute(
-                _CLAIM,
-                {
-                    "worker": worker,
-                    "lease": now + lease_seconds,
-                    "now": now,
-                    "only": None if only is None else json.dumps([*only]),
-                },
-            ).fetchone()
+            wanted = None if only is None else json.dumps([*only])
+            claim = {**times, "worker": worker, "term": lease_seconds, "only": wanted}
+            while (row := database.execute(_CLAIM, claim).fetchone()) is not None:
+                job = self._job(row)
+                if not job.is_finished:
+                    break
+                # Its record is damaged, which must not keep the worker from the other jobs.
+                failed = {**times, "error": job.error, "id": job.id}
+                database.execute(f"{_FAIL} WHERE id = :id", failed)
         for one in ended:
             self._job(one).sweep()
-        return None if row is None else self._job(row)
+        return None if row is None else job
 
     def heartbeat(self, job: Job, lease_seconds: float) -> bool:
         """Renews the lease from now on; returns whether the job is to be cancelled.
@@ -294,9 +323,10 @@ class JobStore:
             LeaseLost: The job is no longer this claim's.
         """
         row = self._held(
-            "UPDATE jobs SET lease = ? WHERE {held} RETURNING cancelled",
+            "UPDATE jobs SET lease = ?, term = ? WHERE {held} RETURNING cancelled",
             job,
-            self.now() + lease_seconds,
+            self._steady(),
+            lease_seconds,
         )
         return bool(row["cancelled"])
 
@@ -329,39 +359,41 @@ class JobStore:
     ) -> None:
         """Moves the file `made` to `output`, on the same disk, and records the job as COMPLETED.
 
-        Both happen or neither: no worker that lost the job can replace what another one made.
+        No worker that lost the job can replace what another one made. What is about to be placed
+        is recorded first: where the second record fails, or the process is killed before it, the
+        job is found to be COMPLETED by the file itself.
 
         Raises:
             LeaseLost: The job is no longer this claim's.
             OutputExists: The output is there and is not to be overwritten.
         """
-        text = json.dumps(metrics)
-        with self._writing():
-            self._held(
-                "UPDATE jobs SET state = 'COMPLETED', finished = ?, output = ?, metrics = ?, "
-                "done = coalesce(total, done) WHERE {held} RETURNING id",
-                job,
-                self.now(),
-                str(output),
-                text,
-            )
+        placing = {
+            "output": str(output),
+            "metrics": json.dumps(metrics),
+            "file": None if made is None else _identity(made),
+        }
+        self._held(
+            "UPDATE jobs SET placing = ? WHERE {held} RETURNING id", job, json.dumps(placing)
+        )
+        with self._writing() as database:
+            row = self._held("SELECT * FROM jobs WHERE {held}", job)
             if made is not None:
                 if output.exists() and not overwrite:
                     raise OutputExists(f"{output} exists; choose another name or ask to overwrite.")
                 made.replace(output)
+            self._completed(database, row, placing)
 
     def fail(self, job: Job, error: str) -> None:
-        """Records the job as FAILED, and why.
+        """Records the job as FAILED, and why; as COMPLETED, where its output is in place.
 
         Raises:
             LeaseLost: The job is no longer this claim's.
         """
-        self._held(
-            "UPDATE jobs SET state = 'FAILED', finished = ?, error = ? WHERE {held} RETURNING id",
-            job,
-            self.now(),
-            error,
-        )
+        with self._writing() as database:
+            row = self._held("SELECT * FROM jobs WHERE {held}", job)
+            if not self._settled(database, row):
+                failed = {**self._times(), "error": error, "id": job.id}
+                database.execute(f"{_FAIL} WHERE id = :id", failed)
 
     def release(self, job: Job) -> None:
         """Gives the job back unfinished: the next worker begins it anew.
@@ -384,13 +416,11 @@ class JobStore:
             JobNotFound: There is none of that id.
         """
         with self._writing() as database:
+            self._settle(database)
             job = self.get(request_id)
             if job.state == "QUEUED":
-                database.execute(
-                    "UPDATE jobs SET state = 'FAILED', finished = ?, error = ?, cancelled = 1 "
-                    "WHERE id = ?",
-                    (self.now(), CANCELLED, job.id),
-                )
+                cancel = {**self._times(), "error": CANCELLED, "id": job.id}
+                database.execute(f"{_FAIL}, cancelled = 1 WHERE id = :id", cancel)
             elif job.state == "PROCESSING":
                 database.execute("UPDATE jobs SET cancelled = 1 WHERE id = ?", (job.id,))
             cancelled = self.get(request_id)
@@ -398,20 +428,48 @@ class JobStore:
             job.sweep()
         return cancelled
 
-    def expire(self, now: float | None = None) -> int:
+    def expire(self) -> int:
         """Removes the jobs whose time is over, and their folders; returns how many.
 
         A file that a caller named as the output stays.
         """
         with self._using() as database:
             rows = database.execute(
-                "DELETE FROM jobs WHERE state IN ('COMPLETED', 'FAILED') AND finished + kept < ? "
-                "RETURNING id",
-                (self.now() if now is None else now,),
+                f"DELETE FROM jobs WHERE {_OLD} RETURNING id",  # noqa: S608 - constants
+                self._times(),
             ).fetchall()
         for row in rows:
             self.discard(self.files / row["id"])
         return len(rows)
+
+    def _times(self) -> dict[str, float]:
+        return {"now": self._clock(), "steady": self._steady()}
+
+    def _settle(self, database: sqlite3.Connection) -> None:
+        """Completes the jobs whose output is in place, but whose record was not written."""
+        waiting = f"placing IS NOT NULL AND (state = 'QUEUED' OR {_LAPSED})"
+        query = f"SELECT * FROM jobs WHERE {waiting}"  # noqa: S608 - constants
+        for row in database.execute(query, self._times()).fetchall():
+            self._settled(database, row)
+
+    def _settled(self, database: sqlite3.Connection, row: sqlite3.Row) -> bool:
+        """Whether the output that a claim was about to place is there; then completes the job."""
+        try:
+            placing = json.loads(row["placing"] or "{}")
+            there: bool = placing["file"] == _identity(Path(placing["output"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
+        if there:
+            self._completed(database, row, placing)
+        return there
+
+    def _completed(
+        self, database: sqlite3.Connection, row: sqlite3.Row, placing: Mapping[str, Any]
+    ) -> None:
+        output, metrics = placing["output"], placing["metrics"]
+        held = bytes_in(self.files / row["id"])
+        values = {"number": row["number"], "output": output, "metrics": metrics, "bytes": held}
+        database.execute(_COMPLETE, {**self._times(), **values})
 
     def _remove_orphans(self) -> None:
         """Removes the old folders of jobs whose submitter died before it could add them."""
@@ -439,12 +497,15 @@ class JobStore:
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
+                database.execute("COMMIT")
             except BaseException:
-                database.execute("ROLLBACK")
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
                 raise
-            database.execute("COMMIT")
 
-    def _one(self, statement: str, *values: object) -> sqlite3.Row | None:
+    def _one(
+        self, statement: str, values: Sequence[object] | Mapping[str, object]
+    ) -> sqlite3.Row | None:
         with self._using() as database:
             row: sqlite3.Row | None = database.execute(statement, values).fetchone()
             return row
@@ -452,7 +513,7 @@ class JobStore:
     def _held(self, statement: str, job: Job, *values: object) -> sqlite3.Row:
         """The row that a statement returns for a job that the claim still holds."""
         held = "id = ? AND claim = ? AND state = 'PROCESSING'"
-        row = self._one(statement.format(held=held), *values, job.id, job.claim)
+        row = self._one(statement.format(held=held), (*values, job.id, job.claim))
         if row is None:
             raise LeaseLost(
                 f"The job {job.id} is no longer held by {job.worker}: its lease lapsed, and "
@@ -460,16 +521,19 @@ class JobStore:
             )
         return row
 
-    def _is_old(self, row: sqlite3.Row) -> bool:
-        finished: float | None = row["finished"]
-        return finished is not None and finished + row["kept"] < self.now()
-
-    def _job(self, row: sqlite3.Row) -> Job:
-        lapsed = row["state"] == "PROCESSING" and row["lease"] < self.now()
+    def _job(self, row: sqlite3.Row, *, lapsed: bool = False) -> Job:
+        """A row as a job; one whose record cannot be read is FAILED and says so."""
+        state, error = row["state"], row["error"]
+        try:
+            request, metrics = _object(row["request"]), _object(row["metrics"])
+            _check_state(state)
+        except ValueError as damage:
+            request, metrics, lapsed = {}, {}, False
+            state, error = "FAILED", _DAMAGED.format(damage)
         return Job(
             id=row["id"],
-            request=json.loads(row["request"]),
-            state="QUEUED" if lapsed else row["state"],
+            request=request,
+            state="QUEUED" if lapsed else state,
             folder=self.files / row["id"],
             created=row["created"],
             started=row["started"],
@@ -479,9 +543,27 @@ class JobStore:
             done=row["done"],
             total=row["total"],
             output=None if row["output"] is None else Path(row["output"]),
-            metrics=json.loads(row["metrics"]),
-            error=row["error"],
+            metrics=metrics,
+            error=error,
         )
+
+
+def _check_state(state: str) -> None:
+    if state not in get_args(State):
+        raise ValueError(f"its state is {state[:40]!r}")
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"{text[:40]!r} is no JSON object")  # noqa: TRY004 - as bad JSON is
+    return value
+
+
+def _identity(path: Path) -> list[int]:
+    """What tells a file from others, also when it was moved on its disk."""
+    found = path.stat()
+    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
 
 
 def _unusable(folder: Path, error: Exception) -> JobError:
@@ -494,9 +576,11 @@ def _unusable(folder: Path, error: Exception) -> JobError:
 def bytes_in(folder: Path) -> int:
     """How much the files in a folder hold; one that goes away meanwhile counts as nothing."""
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            total += path.stat().st_size if path.is_file() else 0
+    # Unlike Path.rglob, this passes over folders that go away meanwhile.
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118
     return total
 
 
@@ -514,10 +598,21 @@ def _opened(path: Path) -> sqlite3.Connection:
         # With WAL a power cut may lose the last writes, and cannot corrupt the file.
         database.execute("PRAGMA synchronous = NORMAL")
         database.executescript(_SCHEMA)
+        _extend(database)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _extend(database: sqlite3.Connection) -> None:
+    """Adds the columns that an older version's table has not."""
+    database.execute("BEGIN IMMEDIATE")
+    known = {row["name"] for row in database.execute("PRAGMA table_info(jobs)")}
+    for name, kind in _ADDED.items():
+        if name not in known:
+            database.execute(f"ALTER TABLE jobs ADD COLUMN {name} {kind}")
+    database.execute("COMMIT")
 
 
 def _log_ahead(database: sqlite3.Connection) -> None:

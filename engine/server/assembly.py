@@ -23,7 +23,7 @@ from engine.server.limits import Limits
 from engine.server.listen import Workshop, lifespan_of
 from engine.server.openapi import document
 from engine.server.roots import MediaRoots
-from engine.service import SLUG, Intake, JobBounds, checker_in
+from engine.service import SLUG, Intake, JobBounds, bounded, checker_in
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Server:
 
     def application(self) -> ASGIApp:
         """The server as an ASGI application, whose lifespan is its worker's."""
-        workshop = Workshop(self.store, discreet(self.perform))
+        workshop = Workshop(self.store, discreet(bounded(self.perform, self.store)))
         api = Api(
             store=self.store,
             submit=self.intake().submit,

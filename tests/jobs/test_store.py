@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +14,8 @@ from typing import Any, cast
 import pytest
 
 from engine.errors import JobError, JobNotFound, LeaseLost, OutputExists, ParameterError, QueueFull
-from engine.jobs.store import MOST_DEATHS, JobStore, home
+from engine.jobs import store as store_module
+from engine.jobs.store import MOST_DEATHS, JobStore, bytes_in, home
 
 
 class Clock:
@@ -32,7 +35,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(tmp_path: Path, clock: Clock) -> Iterator[JobStore]:
-    with JobStore(tmp_path / "home", clock=clock) as one:
+    with JobStore(tmp_path / "home", clock=clock, steady=clock) as one:
         yield one
 
 
@@ -71,7 +74,7 @@ def test_jobs_are_taken_in_the_order_they_came(store: JobStore) -> None:
 
 def test_another_store_on_the_folder_sees_the_same_jobs(store: JobStore) -> None:
     job = store.add({"n": 1})
-    with JobStore(store.folder) as other:
+    with JobStore(store.folder, steady=store._steady) as other:
         assert other.get(job.id).request == {"n": 1}
         assert other.claim("other", 30)
     assert store.get(job.id).state == "PROCESSING"
@@ -126,7 +129,8 @@ def test_a_job_that_takes_its_workers_along_is_given_up(store: JobStore, clock: 
         clock.now += 31
     assert store.claim("next", 30) is None
     assert store.get(job.id).state == "FAILED"
-    assert "died 3 times" in str(store.get(job.id).error)
+    assert "was killed 3 times" in str(store.get(job.id).error)
+    assert "memory" not in str(store.get(job.id).error)
 
 
 def test_a_job_given_back_is_begun_anew_however_often(store: JobStore) -> None:
@@ -192,7 +196,7 @@ def test_results_expire_with_their_files(store: JobStore, clock: Clock, tmp_path
 
 
 def test_each_job_is_kept_as_long_as_its_submitter_said(store: JobStore, clock: Clock) -> None:
-    with JobStore(store.folder, retention=10_000, clock=clock) as patient:
+    with JobStore(store.folder, retention=10_000, clock=clock, steady=clock) as patient:
         long = patient.add({})
         job = patient.claim("one", 30)
         assert job
@@ -305,7 +309,7 @@ def test_a_store_that_is_opened_removes_what_expired(store: JobStore, clock: Clo
         store.get(folders[0].name)
     assert [folder.exists() for folder in folders] == [False, True]
     clock.now += 10
-    with JobStore(store.folder, clock=clock):
+    with JobStore(store.folder, clock=clock, steady=clock):
         assert not folders[1].exists()
 
 
@@ -379,3 +383,204 @@ def test_a_retention_that_is_no_time_is_refused(tmp_path: Path, value: Any) -> N
         JobStore(tmp_path, retention=value)
     with pytest.raises(ParameterError, match="queue_limit is 'x'"):
         JobStore(tmp_path, queue_limit=cast("int", "x"))
+
+
+@pytest.fixture
+def dated(tmp_path: Path) -> Iterator[tuple[JobStore, Clock, Clock]]:
+    """A store, its date, and its steady clock."""
+    date, steady = Clock(), Clock()
+    date.now = 1_700_000_000.0
+    with JobStore(tmp_path / "home", clock=date, steady=steady) as one:
+        yield one, date, steady
+
+
+@pytest.mark.parametrize("jump", [60, 86_400, -3_600, -1_700_000_000])
+def test_a_clock_that_is_set_takes_no_job_from_its_worker(
+    dated: tuple[JobStore, Clock, Clock], jump: float
+) -> None:
+    store, date, steady = dated
+    store.add({})
+    job = store.claim("one", 30)
+    assert job
+    for _ in range(MOST_DEATHS):
+        date.now += jump
+        steady.now += 10
+        store.heartbeat(job, 30)
+        assert store.claim("two", 30) is None
+        assert store.get(job.id).state == "PROCESSING"
+    # Its worker dies: the job is free when the lease is over, whatever the date says.
+    steady.now += 31
+    assert store.get(job.id).state == "QUEUED"
+    assert store.claim("two", 30)
+
+
+@pytest.mark.parametrize(("jump", "passed"), [(86_400, 10), (-86_400, 3_601)])
+def test_a_clock_that_is_set_neither_removes_results_nor_keeps_them(
+    dated: tuple[JobStore, Clock, Clock], jump: float, passed: float
+) -> None:
+    store, date, steady = dated
+    store.add({})
+    job = store.claim("one", 30)
+    assert job
+    store.fail(job, "no")
+    date.now += jump
+    steady.now += passed
+    is_over = passed > store.retention
+    assert store.list() == () if is_over else store.get(job.id).error == "no"
+    assert store.expire() == is_over
+
+
+def test_a_boot_ends_leases_and_the_date_tells_ages(tmp_path: Path) -> None:
+    date, steady = Clock(), Clock()
+    with JobStore(tmp_path, clock=date, steady=steady) as store:
+        done, worked = store.add({"n": 1}), store.add({"n": 2})
+        first = store.claim("one", 30)
+        assert first
+        store.fail(first, "no")
+        assert store.claim("one", 30)
+    steady.now = 5.0
+    date.now += 3_000
+    with JobStore(tmp_path, clock=date, steady=steady) as store:
+        assert store.get(worked.id).state == "QUEUED"
+        assert store.claim("two", 30)
+        assert store.get(done.id).error == "no"
+        date.now += 601
+        with pytest.raises(JobNotFound):
+            store.get(done.id)
+
+
+class Failing:
+    """A database whose commits fail, from the given one on, for so many times."""
+
+    def __init__(self, database: sqlite3.Connection, first: int, times: int = 1) -> None:
+        self._database, self._left, self._times = database, first, times
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        if statement == "COMMIT":
+            self._left -= 1
+            if self._left < 0 and self._times > 0:
+                self._times -= 1
+                raise sqlite3.OperationalError("disk I/O error")
+        return self._database.execute(statement, *values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_record_that_fails_after_the_output_was_placed_is_made_good(
+    store: JobStore, clock: Clock, tmp_path: Path, times: int
+) -> None:
+    store.add({"output": str(tmp_path / "film.mp4")})
+    job = store.claim("one", 30)
+    assert job
+    output, made = tmp_path / "film.mp4", job.partial(tmp_path / "film.mp4")
+    made.write_bytes(b"result")
+    database = store._database
+    store._database = cast("sqlite3.Connection", Failing(database, 0, times))
+    with pytest.raises(JobError, match="disk I/O error"):
+        store.complete(job, output, {"n": 1}, made=made)
+    if times == 1:
+        # The worker records the failure, and the store knows better.
+        store.fail(job, "disk I/O error")
+    else:
+        with pytest.raises(JobError, match="disk I/O error"):
+            store.fail(job, "disk I/O error")
+        assert store.get(job.id).state == "PROCESSING"
+        clock.now += 31
+        assert store.claim("two", 30) is None
+    done = store.get(job.id)
+    assert (done.state, done.output, done.metrics) == ("COMPLETED", output, {"n": 1})
+    assert (done.error, output.read_bytes()) == (None, b"result")
+
+
+def test_another_file_in_the_place_is_not_taken_for_the_output(
+    store: JobStore, clock: Clock, tmp_path: Path
+) -> None:
+    store.add({})
+    job = store.claim("one", 30)
+    assert job
+    output, made = tmp_path / "film.mp4", tmp_path / "made"
+    made.write_bytes(b"result")
+    output.write_bytes(b"theirs")
+    with pytest.raises(OutputExists):
+        store.complete(job, output, {}, made=made)
+    clock.now += 31
+    again = store.claim("two", 30)
+    assert again
+    assert again.id == job.id
+    store.fail(again, "no")
+    assert store.get(job.id).state == "FAILED"
+
+
+@pytest.mark.parametrize(
+    "damage", ["request = '{'", "request = '[]'", "metrics = 'x'", "state = 'LOST'"]
+)
+def test_a_record_damaged_by_hand_stops_its_own_job_alone(store: JobStore, damage: str) -> None:
+    bad, good = store.add({"n": 1}), store.add({"n": 2})
+    with sqlite3.connect(store.folder / "jobs.sqlite3") as database:
+        database.execute(f"UPDATE jobs SET {damage} WHERE id = ?", (bad.id,))
+    database.close()
+    for job in (store.list()[0], store.get(bad.id)):
+        assert (job.state, job.request) == ("FAILED", {})
+        assert "is damaged" in str(job.error)
+    claimed = store.claim("one", 30)
+    assert claimed
+    assert claimed.id == good.id
+    assert store.claim("one", 30) is None
+
+
+def test_a_store_of_an_older_version_is_extended(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "jobs.sqlite3") as database:
+        database.executescript(store_module._SCHEMA)
+        database.execute(
+            "INSERT INTO jobs (id, request, state, created, kept, lease) "
+            "VALUES ('old', '{\"n\": 1}', 'PROCESSING', 1, 3600, 1700000000)"
+        )
+    database.close()
+    with ThreadPoolExecutor(8) as crowd:
+        for store in crowd.map(JobStore, [tmp_path] * 8):
+            store.close()
+    with JobStore(tmp_path) as one:
+        claimed = one.claim("one", 30)
+        assert claimed
+        assert (claimed.id, claimed.request) == ("old", {"n": 1})
+
+
+def test_the_store_knows_what_its_jobs_hold(store: JobStore, clock: Clock) -> None:
+    folder = store.new_folder()
+    (folder / "input").write_bytes(bytes(300))
+    job = store.add({}, folder)
+    store.add({})
+    assert store.held_bytes() == 300
+    claimed = store.claim("one", 30)
+    assert claimed
+    (folder / "made").write_bytes(bytes(50))
+    store.complete(claimed, folder / "output", {}, made=folder / "made")
+    assert store.held_bytes() == 350
+    clock.now += 3_601
+    store.expire()
+    assert not job.folder.exists()
+    assert store.held_bytes() == 0
+
+
+def test_folders_that_come_and_go_are_counted_as_far_as_they_are(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def churn() -> None:
+        n = 0
+        while not over.is_set():
+            n += 1
+            folder = tmp_path / str(n % 50)
+            shutil.rmtree(folder, ignore_errors=True)
+            (folder / "below").mkdir(parents=True)
+            (folder / "below" / "file").write_bytes(bytes(10))
+
+    with ThreadPoolExecutor(1) as other:
+        churning = other.submit(churn)
+        try:
+            for _ in range(300):
+                assert 0 <= bytes_in(tmp_path) <= 500
+        finally:
+            over.set()
+        churning.result()
