@@ -28,8 +28,9 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 OUT = ROOT / "benchmarks" / "out"
 MEDIA = ROOT.parent / "shared" / "media"
-# The synthetic people and the demo's film are read by the modules that the demo uses.
-sys.path.insert(0, str(ROOT / "scripts"))
+# The synthetic people and the demo's film are read by the modules that the demo uses, and the
+# networks that stand in for imported ones are the tests'.
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT)]
 
 
 def machine() -> dict[str, str]:

@@ -11,11 +11,13 @@ benchmarks/results/swapper.{json,md}.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import cv2
@@ -114,21 +116,24 @@ class Graph:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def replica() -> tuple[Any, int, int]:
-    """inswapper_128's architecture: the model, its parameters, and its arithmetic for a face."""
+def replica(narrow: int = 1) -> tuple[Any, int, int]:
+    """inswapper_128's architecture: the model, its parameters, and its arithmetic for a face.
+
+    Each layer has its channels divided by `narrow`; more than 1 is for rehearsals.
+    """
     graph = Graph()
-    x = graph.add("LeakyRelu", graph.conv("target", (3, 128), 7, 128), alpha=0.2)
-    for channels, side, step in (((128, 256), 128, 1), ((256, 512), 64, 2), ((512, 1024), 32, 2)):
+    a, b, c, d = (channels // narrow for channels in (128, 256, 512, 1024))
+    x = graph.add("LeakyRelu", graph.conv("target", (3, a), 7, 128), alpha=0.2)
+    for channels, side, step in (((a, b), 128, 1), ((b, c), 64, 2), ((c, d), 32, 2)):
         x = graph.add("LeakyRelu", graph.conv(x, channels, 3, side, step), alpha=0.2)
     for _ in range(6):
-        inner = graph.adain(graph.conv(x, (1024, 1024), 3, 32), "source", 1024)
-        inner = graph.conv(graph.add("Relu", inner), (1024, 1024), 3, 32)
-        x = graph.add("Add", x, graph.adain(inner, "source", 1024))
-    x = graph.add("LeakyRelu", graph.conv(graph.larger(x), (1024, 512), 3, 64), alpha=0.2)
-    for channels in ((512, 256), (256, 128)):
-        x = graph.larger(x) if channels[0] == 512 else x
-        x = graph.add("LeakyRelu", graph.conv(x, channels, 3, 128), alpha=0.2)
-    x = graph.add("Tanh", graph.conv(x, (128, 3), 7, 128))
+        inner = graph.adain(graph.conv(x, (d, d), 3, 32), "source", d)
+        inner = graph.conv(graph.add("Relu", inner), (d, d), 3, 32)
+        x = graph.add("Add", x, graph.adain(inner, "source", d))
+    x = graph.add("LeakyRelu", graph.conv(graph.larger(x), (d, c), 3, 64), alpha=0.2)
+    x = graph.add("LeakyRelu", graph.conv(graph.larger(x), (c, b), 3, 128), alpha=0.2)
+    x = graph.add("LeakyRelu", graph.conv(x, (b, a), 3, 128), alpha=0.2)
+    x = graph.add("Tanh", graph.conv(x, (a, 3), 7, 128))
     one, half = (graph.constant(np.array(v, np.float32)) for v in (1, 0.5))
     graph.nodes.append(helper.make_node("Mul", [graph.add("Add", x, one), half], ["output"]))
     picture = ["N", 3, 128, 128]
@@ -164,7 +169,7 @@ def network_rates(choices: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Faces a second and GFLOP/s by precision and batch, beside those of matrix products."""
     chosen = providers.choose(Compute(choices.device))
     on_card = chosen[0].name != providers.CPU_NAME
-    model, parameters, flops = replica()
+    model, parameters, flops = replica(choices.narrow)
     chain, chain_flops = products(8192 if on_card else 1024)
     OUT.mkdir(parents=True, exist_ok=True)
     for precision in (one for one in choices.precision if one != "int8"):
@@ -360,6 +365,8 @@ def markdown(result: Mapping[str, Any]) -> str:
             f"are {row['psnr']:.1f} dB from fp32's. Making it took {row['seconds_to_make']:.0f} s; "
             f"it has {row['megabytes']:.0f} MB.\n"
         )
+    if not result["around"]:
+        return "\n".join(lines) + "\n"
     lines += [
         "Around a network that answers at once, for one face in a 1080p frame:",
         "",
@@ -408,16 +415,21 @@ def main() -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 2, 4])
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--samples", type=int, default=16, help="to calibrate int8 on")
+    parser.add_argument("--narrow", type=int, default=1, help="divide the network's channels")
     parser.add_argument("--no-network", action="store_true", help="only what is around it")
+    parser.add_argument("--no-around", action="store_true", help="only the network")
     parser.add_argument("--no-write", action="store_true", help="print only")
+    parser.add_argument("--json", type=Path, help="write the numbers to this file, too")
     choices = parser.parse_args()
     result = {
         "machine": kit.machine(),
-        "around": list(around(choices)),
-        "binding": list(binding(choices)),
+        "around": [] if choices.no_around else list(around(choices)),
+        "binding": [] if choices.no_around else list(binding(choices)),
         "network": [] if choices.no_network else list(network_rates(choices)),
         "int8": whole_numbers(choices) if "int8" in choices.precision else None,
     }
+    if choices.json:
+        choices.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     text = markdown(result)
     print(text)
     if not choices.no_write:

@@ -8,6 +8,8 @@ slows down slows both. Writes benchmarks/results/throughput.{json,md}.
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import statistics
 import tempfile
 import time
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import kit
+import numpy as np
 from kit import OUT
 
 from engine import Engine
@@ -23,6 +26,7 @@ from engine.media.decode import read_frames
 from engine.media.encode import write_video
 from engine.media.probe import probe
 from engine.options import EncodeOptions
+from engine.runtime.weights import WeightStore
 
 SOURCE = "P008"
 
@@ -117,7 +121,10 @@ def summary(measured: list[Pair]) -> dict[str, Any]:
 def markdown(result: dict[str, Any]) -> str:
     clip, found = result["clip"], result["summary"]
     width, height = clip["size"]
-    described = f"{clip['name']}: {clip['frames']} frames of {width}x{height}, {clip['codec']}."
+    described = (
+        f"{clip['name']}: {clip['frames']} frames of {width}x{height}, {clip['codec']}. "
+        f"Swapper {result['swapper']} at {result['precision']}, device {result['device']}."
+    )
     spread = f"{found['ratio_min']:.2f} to {found['ratio_max']:.2f}"
     lines = [
         "# Throughput",
@@ -146,16 +153,39 @@ def markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def demo_clip() -> Path:
-    """The demo's film, made once: 720p, one face."""
+def demo_clip(frames: int | None = None) -> Path:
+    """The demo's film or its first frames, made once: 720p, one face."""
     import demo  # noqa: PLC0415 - found through kit's path
     import people  # noqa: PLC0415
 
-    clip = OUT / "throughput.mp4"
+    clip = OUT / f"throughput{'' if frames is None else f'-{frames}'}.mp4"
     if not clip.is_file():
         OUT.mkdir(parents=True, exist_ok=True)
-        demo.make_target(people.person(demo.ACTOR), clip)
+        demo.make_target(people.person(demo.ACTOR), clip, frames=frames)
     return clip
+
+
+def replica_store(narrow: int) -> WeightStore:
+    """The embedded weights, and `swapper.py`'s replica in inswapper_128's place.
+
+    Its embedder is a stand-in that costs nothing: it reads the source alone.
+    """
+    # onnx and the tests' stand-ins are needed by this alone.
+    import onnx  # noqa: PLC0415
+    import swapper  # noqa: PLC0415
+
+    from tests.swappers import stand_ins  # noqa: PLC0415
+
+    def write(path: Path) -> None:
+        model, _, _ = swapper.replica(narrow)
+        emap = np.eye(512, dtype=np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(emap, "emap"))
+        onnx.save(model, path)
+
+    folder = OUT / f"replica-{narrow}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return stand_ins.inswapper(folder, write)
 
 
 def main() -> None:
@@ -169,14 +199,33 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--pixel-boost", default="384x384")
     parser.add_argument("--mode", default="reference", help="face_selector_mode")
+    parser.add_argument("--frames", type=int, help="of the demo's film (default: all)")
+    parser.add_argument("--device", default="auto", help="as the engine's (default: auto)")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "fp16"])
+    parser.add_argument(
+        "--swapper",
+        default="mesh",
+        choices=["mesh", "replica"],
+        help="mesh, or a network of inswapper_128's architecture with random weights,\n"
+        "which takes (pixel boost / 128)^2 samples of a face in one batch",
+    )
+    parser.add_argument("--narrow", type=int, default=1, help="divide the replica's channels")
     parser.add_argument("--no-write", action="store_true", help="print only")
+    parser.add_argument("--json", type=Path, help="write the numbers to this file, too")
     choices = parser.parse_args()
     import people  # noqa: PLC0415 - found through kit's path
 
-    clip = choices.clip or demo_clip()
+    clip = choices.clip or demo_clip(choices.frames)
     source = choices.source or people.person(SOURCE).portrait
-    parameters = {"pixel_boost": choices.pixel_boost, "face_selector_mode": choices.mode}
-    with Engine() as engine:
+    drawn = choices.swapper == "replica"
+    parameters = {
+        "pixel_boost": choices.pixel_boost,
+        "face_selector_mode": choices.mode,
+        "precision": choices.precision,
+        "swapper": "inswapper_128" if drawn else "mesh",
+    }
+    store = replica_store(choices.narrow) if drawn else WeightStore()
+    with Engine(device=choices.device, weights=store) as engine:
         measured = pairs(engine, source, clip, choices.pairs, parameters)
     info = probe(clip)
     result = {
@@ -189,9 +238,14 @@ def main() -> None:
             "format": info.format.name,
         },
         "parameters": parameters,
+        "device": choices.device,
+        "precision": choices.precision,
+        "swapper": choices.swapper,
         "summary": summary(measured),
         "pairs": [asdict(pair) for pair in measured],
     }
+    if choices.json:
+        choices.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     text = markdown(result)
     print(text)
     if not choices.no_write:

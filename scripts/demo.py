@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -91,8 +93,8 @@ def meshes(pictures: dict[str, Bytes]) -> dict[str, Points]:
     return found
 
 
-def make_target(actor: Person, output: Path) -> None:
-    """The film of the actor's expressions: H.264 with AAC sound."""
+def make_target(actor: Person, output: Path, *, frames: int | None = None) -> None:
+    """Write the film of the actor's expressions, or its first frames: H.264 with AAC sound."""
     cells = actor.expressions()
     wanted = {beat.expression: cells[beat.expression] for beat in SCRIPT}
     height, width = wanted["neutral"].shape[:2]
@@ -100,12 +102,11 @@ def make_target(actor: Person, output: Path) -> None:
         name: cv2.resize(cell, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
         for name, cell in wanted.items()
     }
-    seconds = sum(round(part * FRAME_RATE) for b in SCRIPT for part in (b.travel, b.stay))
-    write(
-        output,
-        film(poses(pictures, meshes(pictures)), SCRIPT, FRAME_RATE),
-        melody(seconds / FRAME_RATE),
-    )
+    whole = sum(round(part * FRAME_RATE) for b in SCRIPT for part in (b.travel, b.stay))
+    count = whole if frames is None else min(frames, whole)
+    made = film(poses(pictures, meshes(pictures)), SCRIPT, FRAME_RATE)
+    with closing(made):
+        write(output, islice(made, count), melody(count / FRAME_RATE))
 
 
 def write(output: Path, pictures: Iterable[Bytes], sound: NDArray[np.float32]) -> None:

@@ -8,7 +8,7 @@ camera looks on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -84,7 +84,7 @@ def border(width: int, height: int) -> NDArray[np.float64]:
 
 def film(
     posed: Mapping[str, Pose], script: Sequence[Beat], rate: int, workers: int = 2
-) -> Iterator[Bytes]:
+) -> Generator[Bytes]:
     """The film's pictures, (720, 1280, 3) RGB, beginning at the first beat's expression."""
     base = posed[script[0].expression]
     height, width = base.picture.shape[:2]

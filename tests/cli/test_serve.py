@@ -60,4 +60,6 @@ def test_without_the_extra_it_says_what_to_install(
     monkeypatch.delitem(sys.modules, "engine.server.access", raising=False)
     monkeypatch.setitem(sys.modules, "starlette.datastructures", None)
     assert main(["serve"]) == 6
-    assert "pip install 'starlette<2,>=1' 'uvicorn<1,>=0.50'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "pip install 'starlette" in said
+    assert "'uvicorn" in said

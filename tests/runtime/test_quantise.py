@@ -295,7 +295,7 @@ def test_it_says_what_to_install(
 ) -> None:
     surgery.prepared(store, NAME)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(RuntimeUnavailable, match=r"faceswap-engine\[packs\]"):
+    with pytest.raises(RuntimeUnavailable, match="pip install 'onnx"):
         surgery.calibrate(store, NAME, samples(8), held_out)
 
 

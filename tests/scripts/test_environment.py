@@ -31,7 +31,7 @@ def installed(folder: Path, *, here: str, wanted: str, **variables: str) -> list
         ["bash", "-c", f". '{SCRIPT}'; environment test"],
         check=True,
         env={
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "CONSTRAINTS"},
             "VENV": str(folder),
             "RUNTIME": wanted,
             "HERE": here,
