@@ -7,18 +7,20 @@ job, `performer` does it with an `Engine`, and `performer_in` in another process
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
-from engine.errors import MediaError, ParameterError, ProcessDied, QueueFull
+from engine.errors import EngineError, MediaError, ParameterError, ProcessDied, QueueFull
+from engine.jobs.beneath import pinned
 from engine.jobs.inputs import Inputs
 from engine.jobs.outputs import beside, named_output
 from engine.jobs.process import Tasks, Tell
 from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import Made, Perform
-from engine.media.header import Bounds, TooLarge, check_pictures
+from engine.media.header import Bounds, TooLarge, check_header, check_pictures
 from engine.media.output import IMAGE_SUFFIXES, VIDEO_FORMATS, check_output
 from engine.media.probe import probe
 from engine.parameters import SwapCall, parse_call
@@ -45,8 +47,13 @@ _LISTS: Final = ("reference_image", "extra_source_image")
 
 _CHECK_SECONDS = 30.0
 
-# Looks at the file that a field names; it may refuse it by raising.
-Check: TypeAlias = Callable[[str, Path], None]
+# The slowest presets of the encoders take many times as long for hardly smaller files. AV1's and
+# VP9's are numbers, of which the least are the slowest.
+SLOWEST_PRESETS: Final = frozenset({"placebo", "veryslow", "0", "1"})
+
+# Looks at the file that a field names, with the folder of the job that is to be; it may refuse it
+# by raising.
+Check: TypeAlias = Callable[[str, Path, Path], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +61,9 @@ class JobBounds:
     """How much a stranger's job may take; its record holds them, so that any worker keeps them.
 
     `pixels` bounds each picture and `seconds` a video of the inputs, `crf` is the least that may
-    be asked for, `output_bytes` bounds what is written, and `store_bytes` all that the store's
-    jobs hold when another begins.
+    be asked for, `output_bytes` bounds what is written, `job_seconds` how long it is worked at, and
+    `store_bytes` all that the store's jobs hold when another begins. `folders` are those that the
+    inputs may come from, beside the job's own; no link in them is followed.
     """
 
     pixels: int
@@ -63,6 +71,8 @@ class JobBounds:
     crf: float
     output_bytes: int
     store_bytes: int
+    job_seconds: float
+    folders: Sequence[str] = ()
 
     @classmethod
     def of(cls, job: Job) -> Self | None:
@@ -81,6 +91,11 @@ class JobBounds:
             problems.append(
                 f"crf is {call.crf:g}; allowed on this server: from {self.crf:g}, or null."
             )
+        if call.preset in SLOWEST_PRESETS:
+            problems.append(
+                f"preset is {call.preset!r}, which takes too long for this server; allowed: a "
+                "faster one, or null."
+            )
         if problems:
             raise ParameterError(" ".join(problems))
 
@@ -93,15 +108,53 @@ class JobBounds:
                 "held; try again when some have expired."
             )
 
-    def check_inputs(self, request: Mapping[str, Any], tell: Tell) -> None:
-        """Decodes a job's inputs, whose headers may have lied. Raises as `check_pictures` does."""
+    def timed(self, tell: Tell) -> Tell:
+        """The same, but it raises an EngineError once the job's time is over."""
+        end = time.monotonic() + self.job_seconds
+
+        def tell_in_time(done: int, total: int | None) -> None:
+            if time.monotonic() > end:
+                raise EngineError(
+                    f"The job took longer than {self.job_seconds:g} seconds, which are the most "
+                    "that this server gives to one; ask for a part by start and end, or for a "
+                    "faster preset."
+                )
+            tell(done, total)
+
+        return tell_in_time
+
+    @contextmanager
+    def pinned(self, field: str, path: Path, folder: Path) -> Iterator[Path]:
+        """An input that nobody can exchange any more; `folder` is the job's own.
+
+        Raises:
+            ParameterError: It is no longer a file of the folders that may be read.
+        """
+        if path.parent == folder:
+            yield path
+            return
+        place = folder / f"{field}{path.suffix}"
+        with pinned(field, path, [Path(one) for one in self.folders], place) as held:
+            yield held
+
+    @contextmanager
+    def inputs(self, job: Job, tell: Tell) -> Iterator[Mapping[str, Any]]:
+        """The request of a job with its inputs pinned, and looked through by `check_pictures`."""
         bounds = Bounds(pixels=self.pixels, seconds=self.seconds)
-        given = {"source_image": request["source_image"], "target": request["target"]}
-        for name in _LISTS:
-            pictures = request["parameters"].get(name, ())
-            given |= {f"{name}-{n}": one for n, one in enumerate(pictures)}
-        for name, path in given.items():
-            check_pictures(Path(path), name, bounds, lambda: tell(0, None))
+        with ExitStack() as held:
+
+            def hold(field: str, path: str) -> str:
+                file = held.enter_context(self.pinned(field, Path(path), job.folder))
+                # Its header may have lied.
+                check_pictures(file, field, bounds, lambda: tell(0, None))
+                return str(file)
+
+            request, how = dict(job.request), dict(job.request["parameters"])
+            for field in ("source_image", "target"):
+                request[field] = hold(field, request[field])
+            for name in how.keys() & set(_LISTS):
+                how[name] = [hold(f"{name}-{n}", one) for n, one in enumerate(how[name])]
+            yield {**request, "parameters": how}
 
     def check_output(self, job: Job, output: Path) -> None:
         """Raises a TooLarge where what a job has written of its output is over the bound."""
@@ -199,7 +252,7 @@ class Intake:
     def _file(self, name: str, value: str, folder: Path) -> Path:
         path = self.inputs.take(name, value, folder)
         for check in self.checks:
-            check(name, path)
+            check(name, path, folder)
         return path
 
 
@@ -207,15 +260,16 @@ def performer(engine: Engine) -> Perform:
     """What does a job of an `Intake` with an engine, whose networks stay loaded."""
 
     def perform(job: Job, tell: Tell) -> Made:
+        bounds = JobBounds.of(job)
+        with nullcontext(job.request) if bounds is None else bounds.inputs(job, tell) as request:
+            return swap(job, request, tell, bounds)
+
+    def swap(job: Job, request: Mapping[str, Any], tell: Tell, bounds: JobBounds | None) -> Made:
         def observe(progress: Progress) -> None:
             tell(progress.done, progress.total)
             if bounds is not None:
                 bounds.check_output(job, output)
 
-        request = job.request
-        bounds = JobBounds.of(job)
-        if bounds is not None:
-            bounds.check_inputs(request, tell)
         target = Path(request["target"])
         output = Path(request["output"]) if request["output"] else _own_output(job, target)
         made = beside(output, job)
@@ -243,12 +297,13 @@ def performer(engine: Engine) -> Perform:
 
 
 def bounded(perform: Perform, store: JobStore) -> Perform:
-    """The same, within what a job's record lets it take of the store."""
+    """The same, within what a job's record lets it take of time and of the store."""
 
     def perform_within(job: Job, tell: Tell) -> Made:
         bounds = JobBounds.of(job)
         if bounds is not None:
             bounds.check_store(store)
+            tell = bounds.timed(tell)
         return perform(job, tell)
 
     return perform_within
@@ -276,10 +331,10 @@ def performer_in(tasks: Tasks) -> Perform:
     return perform
 
 
-def checker_in(tasks: Tasks, bounds: Bounds) -> Check:
-    """Returns what reads a file's header in another process, as `check_header` does here."""
+def checker_in(tasks: Tasks, bounds: JobBounds) -> Check:
+    """Returns what has `check_given` look at a file in another process."""
 
-    def check(field: str, path: Path) -> None:
+    def check(field: str, path: Path, folder: Path) -> None:
         began = time.monotonic()
 
         def tell(_done: int, _total: int | None) -> None:
@@ -289,13 +344,24 @@ def checker_in(tasks: Tasks, bounds: Bounds) -> Check:
                     "one whose header tells its length, such as MP4."
                 )
 
-        given = {"path": str(path), "name": field, "bounds": asdict(bounds)}
+        given = {
+            "field": field,
+            "path": str(path),
+            "folder": str(folder),
+            "bounds": asdict(bounds),
+        }
         try:
             tasks.call("engine.tasks:check", given, tell)
         except ProcessDied as death:
             raise MediaError(f"{field} cannot be read. {death}") from death
 
     return check
+
+
+def check_given(field: str, path: Path, folder: Path, bounds: JobBounds) -> None:
+    """Looks at a file that a caller elsewhere gave. Raises as `check_header` does."""
+    with bounds.pinned(field, path, folder) as file:
+        check_header(file, field, Bounds(pixels=bounds.pixels, seconds=bounds.seconds))
 
 
 def _own_output(job: Job, target: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 from engine.jobs.process import Tell
 from engine.jobs.store import Job
 from engine.jobs.worker import Perform
-from engine.media.header import Bounds, check_header
+from engine.service import JobBounds, check_given, performer
 
 
 def perform(given: dict[str, Any], tell: Tell) -> dict[str, Any]:
@@ -28,14 +28,14 @@ def perform(given: dict[str, Any], tell: Tell) -> dict[str, Any]:
 
 
 def check(given: dict[str, Any], _tell: Tell) -> None:
-    """Reads a file's header, as `checker_in` sends it."""
-    check_header(Path(given["path"]), given["name"], Bounds(**given["bounds"]))
+    """Looks at a file that was given, as `checker_in` sends it."""
+    bounds = JobBounds(**given["bounds"])
+    check_given(given["field"], Path(given["path"]), Path(given["folder"]), bounds)
 
 
 @cache
 def _performer() -> Perform:
     # Loaded for jobs alone, as a check needs no networks.
     from engine.app import Engine  # noqa: PLC0415
-    from engine.service import performer  # noqa: PLC0415
 
     return performer(Engine())

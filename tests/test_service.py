@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,10 +15,11 @@ import pytest
 
 from engine.app import Engine
 from engine.errors import MediaError, ParameterError
+from engine.jobs.beneath import pinned
 from engine.jobs.process import TaskProcess, Tasks, Tell
 from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import run_worker
-from engine.media.header import Bounds, TooLarge
+from engine.media.header import TooLarge
 from engine.pipeline.run import Progress
 from engine.service import Intake, JobBounds, bounded, checker_in, performer, performer_in
 from tests.footage import write_png
@@ -95,7 +98,7 @@ def test_a_picture_of_a_list_that_cannot_be_had_is_named(
 def test_checks_look_at_every_file(store: JobStore, call: dict[str, object], name: str) -> None:
     seen: list[str] = []
 
-    def refuse(field: str, _: Path) -> None:
+    def refuse(field: str, _path: Path, _folder: Path) -> None:
         seen.append(field)
         raise ParameterError(f"{field} is too large.")
 
@@ -112,8 +115,15 @@ def test_an_output_over_an_input_is_refused(store: JobStore, call: dict[str, obj
     assert store.list() == ()
 
 
-BOUNDS_OF_FILES = Bounds(pixels=10_000, seconds=5)
-BOUNDS = JobBounds(pixels=10_000, seconds=5, crf=10, output_bytes=1000, store_bytes=1 << 30)
+BOUNDS = JobBounds(
+    pixels=10_000,
+    seconds=5,
+    crf=10,
+    output_bytes=1000,
+    store_bytes=1 << 30,
+    job_seconds=60,
+    folders=("/",),
+)
 
 
 class Writer:
@@ -226,12 +236,13 @@ def test_a_crash_fails_its_own_job_alone(store: JobStore, child: TaskProcess, na
 
 def test_a_header_is_read_in_another_process(child: TaskProcess, tmp_path: Path) -> None:
     still = write_png(tmp_path / "still.png", draw(0, (64, 48)))
-    checker_in(child, Bounds(pixels=64 * 48, seconds=1))("target", still)
+    (folder := tmp_path / "job").mkdir()
+    checker_in(child, replace(BOUNDS, pixels=64 * 48))("target", still, folder)
     with pytest.raises(TooLarge, match="target has 64 x 48 pixels"):
-        checker_in(child, Bounds(pixels=100, seconds=1))("target", still)
+        checker_in(child, replace(BOUNDS, pixels=100))("target", still, folder)
     (tmp_path / "text.mp4").write_text("no picture")
     with pytest.raises(MediaError, match="target is not a video or an image"):
-        checker_in(child, Bounds(pixels=100, seconds=1))("target", tmp_path / "text.mp4")
+        checker_in(child, BOUNDS)("target", tmp_path / "text.mp4", folder)
 
 
 def test_a_file_that_crashes_its_reader_is_refused(child: TaskProcess, tmp_path: Path) -> None:
@@ -240,7 +251,7 @@ def test_a_file_that_crashes_its_reader_is_refused(child: TaskProcess, tmp_path:
             return child.call("tests.jobs.deeds:die", "SIGSEGV", tell)
 
     with pytest.raises(MediaError, match=r"target cannot be read\. The process .*SIGSEGV"):
-        checker_in(Crashing(), BOUNDS_OF_FILES)("target", tmp_path / "a.png")
+        checker_in(Crashing(), BOUNDS)("target", tmp_path / "a.png", tmp_path)
 
 
 def test_a_file_that_takes_for_ever_to_look_through_is_refused(
@@ -253,4 +264,115 @@ def test_a_file_that_takes_for_ever_to_look_through_is_refused(
             return child.call("tests.jobs.deeds:steps", f"{given['path']}.log", tell)
 
     with pytest.raises(MediaError, match=r"target could not be looked through within 0\.1 s"):
-        checker_in(Slow(), BOUNDS_OF_FILES)("target", tmp_path / "a.png")
+        checker_in(Slow(), BOUNDS)("target", tmp_path / "a.png", tmp_path)
+
+
+class Copier:
+    """Stands in for an engine: it writes what it reads at the target's path."""
+
+    def __init__(self, before: Callable[[], object] = lambda: None) -> None:
+        self.before = before
+
+    def swap(self, _source: str, target: Path, output: Path, **_: Any) -> Any:
+        self.before()
+        output.write_bytes(target.read_bytes())
+        raise ParameterError(f"copied {output.stat().st_size} bytes")
+
+
+@pytest.fixture
+def exchanged(tmp_path: Path) -> Path:
+    """A folder of media, with a secret beside it."""
+    media = tmp_path / "media"
+    (media / "folder").mkdir(parents=True)
+    write_png(media / "still.png", draw(0, (64, 48)))
+    write_png(media / "folder" / "still.png", draw(0, (64, 48)))
+    (tmp_path / "secrets").mkdir()
+    write_png(tmp_path / "secrets" / "still.png", draw(1, (32, 32)))
+    return media
+
+
+def linked(path: Path, to: Path) -> None:
+    """Puts a link in the place of a file or folder."""
+    path.rename(path.with_name("moved"))
+    path.symlink_to(to)
+
+
+def piped(path: Path, _to: Path) -> None:
+    """Puts a pipe in the place of a file."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("field", ["source_image", "target", "extra_source_image"])
+@pytest.mark.parametrize(
+    ("given", "what", "exchange", "to"),
+    [
+        ("still.png", "still.png", linked, "secrets/still.png"),
+        ("still.png", "still.png", linked, "media/folder/still.png"),
+        ("folder/still.png", "folder", linked, "secrets"),
+        ("still.png", "still.png", piped, ""),
+    ],
+)
+def test_a_file_that_is_exchanged_for_a_link_while_it_waits_is_not_read(
+    store: JobStore,
+    exchanged: Path,
+    field: str,
+    given: str,
+    what: str,
+    exchange: Callable[[Path, Path], None],
+    to: str,
+) -> None:
+    bounds = replace(BOUNDS, output_bytes=1 << 20, folders=(str(exchanged),))
+    (other,) = {"still.png", "folder/still.png"} - {given}
+    fine = str(exchanged / other)
+    call = {"source_image": fine, "target": fine, field: str(exchanged / given)}
+    job = Intake(store=store, bounds=bounds).submit(call)
+    exchange(exchanged / what, exchanged.parent / to)
+    run_worker(store, bounded(performer(cast("Engine", Copier())), store), until_idle=True)
+    error = str(store.get(job.id).error)
+    assert error.startswith(field)
+    assert f"is {exchanged / given}, which is no longer a file of the folders" in error
+    assert list(job.folder.iterdir()) == []
+
+
+def test_a_file_that_is_exchanged_in_the_middle_of_the_work_is_the_one_that_was_checked(
+    store: JobStore, exchanged: Path
+) -> None:
+    target = exchanged / "still.png"
+    size, secret = target.stat().st_size, exchanged.parent / "secrets" / "still.png"
+    assert size != secret.stat().st_size
+    bounds = replace(BOUNDS, output_bytes=1 << 20, folders=(str(exchanged),))
+    job = Intake(store=store, bounds=bounds).submit(
+        {"source_image": str(exchanged / "folder" / "still.png"), "target": str(target)}
+    )
+    engine = Copier(lambda: linked(target, secret))
+    run_worker(store, bounded(performer(cast("Engine", engine)), store), until_idle=True)
+    assert store.get(job.id).error == f"copied {size} bytes"
+    assert list(job.folder.iterdir()) == []
+
+
+def test_where_files_have_no_names_by_number_a_copy_is_read(
+    exchanged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: "/proc/" not in str(path) and exists(path))
+    still, place = exchanged / "still.png", tmp_path / "target.png"
+    with pinned("target", still, [exchanged], place) as file:
+        content = still.read_bytes()
+        still.unlink()
+        assert not file.is_symlink()
+        assert file.read_bytes() == content
+    assert not place.exists()
+
+
+def test_a_job_has_so_much_time(store: JobStore, call: dict[str, object]) -> None:
+    class Endless:
+        def swap(self, *_: Any, observe: Callable[..., None], **__: Any) -> Any:
+            while True:
+                observe(Progress(1, 2))
+                time.sleep(0.01)
+
+    bounds = replace(BOUNDS, job_seconds=0.2)
+    job = Intake(store=store, bounds=bounds).submit(call)
+    run_worker(store, bounded(performer(cast("Engine", Endless())), store), until_idle=True)
+    assert "took longer than 0.2 seconds" in str(store.get(job.id).error)

@@ -123,6 +123,14 @@ def serve(
             rich_help_panel=HOW_MUCH,
         ),
     ] = 20480,
+    max_job_time: Annotated[
+        float,
+        typer.Option(
+            help="Seconds that a job may be worked at.",
+            metavar="SECONDS",
+            rich_help_panel=HOW_MUCH,
+        ),
+    ] = 7200,
     max_queue: Annotated[
         int,
         typer.Option(help="Jobs that may wait.", metavar="NUMBER", rich_help_panel=HOW_MUCH),
@@ -179,6 +187,7 @@ def serve(
             crf=min_crf,
             output_bytes=_whole("--max-output", max_output, 2**20),
             store_bytes=_whole("--max-store", max_store, 2**20),
+            job_seconds=max_job_time,
             queue=max_queue,
             connections=max_connections,
             wait_seconds=wait_timeout,

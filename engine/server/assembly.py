@@ -14,7 +14,6 @@ from engine.jobs.inputs import Inputs
 from engine.jobs.process import Tasks, Tell
 from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import Made, Perform
-from engine.media.header import Bounds
 from engine.parameters import SwapCall
 from engine.server.access import Access, Guarded
 from engine.server.api import Api
@@ -65,20 +64,22 @@ class Server:
 
     def intake(self) -> Intake:
         """Takes calls of strangers: only files of the media roots, and nothing of the owner's."""
-        bounds = Bounds(pixels=self.limits.pixels, seconds=self.limits.seconds)
+        bounds = JobBounds(
+            pixels=self.limits.pixels,
+            seconds=self.limits.seconds,
+            crf=self.limits.crf,
+            output_bytes=self.limits.output_bytes,
+            store_bytes=self.limits.store_bytes,
+            job_seconds=self.limits.job_seconds,
+            folders=tuple(map(str, self.roots.folders)),
+        )
         return Intake(
             store=self.store,
             inputs=Inputs(admit=self.roots.admit, most_bytes=self.limits.body_bytes),
             checks=(checker_in(self.readers, bounds),),
             may_write=False,
             may_uncheck=False,
-            bounds=JobBounds(
-                pixels=self.limits.pixels,
-                seconds=self.limits.seconds,
-                crf=self.limits.crf,
-                output_bytes=self.limits.output_bytes,
-                store_bytes=self.limits.store_bytes,
-            ),
+            bounds=bounds,
         )
 
 

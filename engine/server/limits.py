@@ -15,8 +15,8 @@ class Limits:
     `body_bytes` and `body_seconds` bound a request's body, `held_bytes` what all bodies that are
     being read hold in memory at once, `pixels` a picture and `seconds` a video of either input,
     `crf` is the least that may be asked for, `output_bytes` bounds an output and `store_bytes` all
-    that is kept, `queue` the jobs that wait, `connections` those open at once, `wait_seconds` the
-    answer of a blocking call.
+    that is kept, `job_seconds` is how long a job is worked at, `queue` the jobs that wait,
+    `connections` those open at once, `wait_seconds` the answer of a blocking call.
     """
 
     body_bytes: int = 256 << 20
@@ -27,6 +27,7 @@ class Limits:
     crf: float = 10.0
     output_bytes: int = 2 << 30
     store_bytes: int = 20 << 30
+    job_seconds: float = 7200.0
     queue: int = 100
     connections: int = 200
     wait_seconds: float = 600.0

@@ -26,6 +26,7 @@ from engine.server.listen import listen
         (["--max-duration", "inf"], 2, "seconds is inf; allowed: a number above 0"),
         (["--body-timeout", "nan"], 2, "body_seconds is nan; allowed: a number above 0"),
         (["--wait-timeout", "inf"], 2, "wait_seconds is inf; allowed: a number above 0"),
+        (["--max-job-time", "inf"], 2, "job_seconds is inf; allowed: a number above 0"),
         (["--min-crf", "nan"], 2, "crf is nan; allowed: a number above 0"),
         (["--retention", "nan"], 2, "retention is nan; allowed: seconds from 0"),
         (["--api-key", "schlüssel"], 2, "api_key holds characters beyond ASCII"),
