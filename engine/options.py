@@ -26,6 +26,10 @@ Device: TypeAlias = str
 DEVICES: Final = "auto, cpu, cuda, cuda:N, tensorrt"
 DEVICE_PATTERN: Final = r"^(auto|cpu|cuda(:\d{1,2})?|tensorrt)$"
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
+# What becomes of sound that the output's container cannot hold: encoded anew, or left out. "drop"
+# leaves all sound out.
+AudioMode: TypeAlias = Literal["transcode", "copy", "drop"]
+MetadataMode: TypeAlias = Literal["keep", "none"]
 
 # What a face parser tells apart and a swap can be limited to.
 FaceRegion: TypeAlias = Literal[
@@ -78,11 +82,14 @@ class AnalysisOptions:
 
 @dataclass(frozen=True, slots=True)
 class EncodeOptions:
-    """How the output video is encoded; None means what fits the target."""
+    """How the output is encoded, and what it takes of the target; None means what fits it."""
 
     codec: str | None = None
     crf: float | None = None
     preset: str | None = None
+    pixel_format: str | None = None  # by FFmpeg's name, or "keep" for the nearest to the target's
+    audio: AudioMode = "transcode"
+    metadata: MetadataMode = "keep"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,14 @@ from engine.options import (
     DEVICE_PATTERN,
     DEVICES,
     AnalysisOptions,
+    AudioMode,
     Compute,
     Device,
     EncodeOptions,
     EnhanceOptions,
     FaceRegion,
     LimitOptions,
+    MetadataMode,
     Precision,
     SelectionRule,
     SelectorMode,
@@ -70,6 +72,7 @@ _ANALYSIS = AnalysisOptions()
 _COMPUTE = Compute()
 _LIMITS = LimitOptions()
 _ENHANCE = EnhanceOptions()
+_ENCODE = EncodeOptions()
 _SWAP = SwapOptions()
 _MOST_PICTURES = 16  # in a list of pictures of one person
 _MOUTH: Final[frozenset[FaceRegion]] = frozenset({"mouth", "upper-lip", "lower-lip"})
@@ -297,6 +300,25 @@ class SwapParameters(BaseModel):
     preset: Annotated[
         str | None, Field(min_length=1), Allowed("one of the encoder's presets, or left out")
     ] = Field(None, description="The encoder's trade of speed for size.")
+    pixel_format: Annotated[
+        str | None,
+        Field(pattern=r"^[a-z0-9]{1,32}$"),
+        Allowed('"keep", the name of a pixel format such as yuv420p, or left out'),
+    ] = Field(
+        _ENCODE.pixel_format,
+        description="Pixel format of an output video: null takes one that players of its container "
+        "can show, keep the one nearest to the target's.",
+    )
+    audio: AudioMode = Field(
+        _ENCODE.audio,
+        description="Sound and text subtitles that the output's container cannot hold: transcode "
+        "converts them, copy leaves them out, drop leaves out all sound.",
+    )
+    metadata: MetadataMode = Field(
+        _ENCODE.metadata,
+        description="The target's tags, EXIF and location: keep copies them, none leaves them out. "
+        "The mark that the output is synthetic always stays.",
+    )
     start: Seconds | None = Field(None, description="Where in the target to begin.")
     end: Seconds | None = Field(None, description="Where in the target to stop, exclusive.")
     overwrite: bool = Field(default=False, description="Replace an output that exists.")
@@ -363,7 +385,14 @@ class SwapParameters(BaseModel):
                 embedder=self.embedder,
                 landmarker=self.landmarker,
             ),
-            encode=EncodeOptions(codec=self.video_codec, crf=self.crf, preset=self.preset),
+            encode=EncodeOptions(
+                codec=self.video_codec,
+                crf=self.crf,
+                preset=self.preset,
+                pixel_format=self.pixel_format,
+                audio=self.audio,
+                metadata=self.metadata,
+            ),
             trim=Trim(start=self.start, end=self.end),
             limits=LimitOptions(
                 occluder=self.occluder,

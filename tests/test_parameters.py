@@ -66,6 +66,11 @@ def test_defaults_are_those_of_the_options() -> None:
         ("crf", 18),
         ("crf", 18.5),
         ("preset", "slow"),
+        ("pixel_format", "keep"),
+        ("pixel_format", "yuv420p10le"),
+        ("pixel_format", None),
+        *(("audio", mode) for mode in ("transcode", "copy", "drop")),
+        *(("metadata", mode) for mode in ("keep", "none")),
         ("start", 0),
         ("end", "00:01:00.5"),
         ("overwrite", True),
@@ -120,6 +125,12 @@ def test_what_is_documented_is_taken(name: str, value: object) -> None:
         ("detect_every", 0),
         ("detect_every", 31),
         ("crf", 64),
+        ("pixel_format", ""),
+        ("pixel_format", "yuv420p:x"),
+        ("pixel_format", "a" * 33),
+        ("audio", "aac"),
+        ("audio", None),
+        ("metadata", "strip"),
         ("crf", float("inf")),
         ("source_weight", 1.6),
         ("enhance_blend", 80),
@@ -295,6 +306,9 @@ def test_options_carry_every_choice() -> None:
             "pixel_boost": "1024x1024",
             "video_codec": "libx265",
             "crf": 20,
+            "pixel_format": "keep",
+            "audio": "drop",
+            "metadata": "none",
             "start": "0:01",
             "end": 3,
             "detect_every": 2,
@@ -309,6 +323,8 @@ def test_options_carry_every_choice() -> None:
         20.0,
         None,
     )
+    encode = options.encode
+    assert (encode.pixel_format, encode.audio, encode.metadata) == ("keep", "drop", "none")
     assert (options.trim.start, options.trim.end) == (1.0, 3.0)
     assert options.analysis.detect_every == 2
     assert (options.overwrite, options.content_check) == (True, False)

@@ -22,6 +22,7 @@ from engine.errors import EngineError, MediaError, ParameterError, WeightsError
 from engine.options import (
     DEVICES,
     AnalysisOptions,
+    EncodeOptions,
     EnhanceOptions,
     FaceRegion,
     LimitOptions,
@@ -40,6 +41,7 @@ _RULE = SelectionRule()
 _ANALYSIS = AnalysisOptions()
 _LIMITS = LimitOptions()
 _ENHANCE = EnhanceOptions()
+_ENCODE = EncodeOptions()
 _SIDES = ("128x128", "256x256", "384x384", "512x512", "768x768", "1024x1024", "auto")
 
 EPILOG = """Exit codes:
@@ -511,6 +513,34 @@ def swap(
             rich_help_panel=FILES,
         ),
     ] = None,
+    pixel_format: Annotated[
+        str | None,
+        typer.Option(
+            help="Pixel format such as yuv420p, or keep for the nearest to the target's "
+            "(default: what players of the output's container can show).",
+            show_default=False,
+            metavar="NAME",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    audio: Annotated[
+        str,
+        typer.Option(
+            help="Sound and text subtitles that the output's container cannot hold: transcode "
+            "converts them, copy leaves them out, drop leaves out all sound.",
+            metavar="HOW",
+            rich_help_panel=FILES,
+        ),
+    ] = _ENCODE.audio,
+    metadata: Annotated[
+        str,
+        typer.Option(
+            help="The target's tags, EXIF and location: keep or none. The mark that the output is "
+            "synthetic always stays.",
+            metavar="KEEP",
+            rich_help_panel=FILES,
+        ),
+    ] = _ENCODE.metadata,
     start: Annotated[
         str | None,
         typer.Option(
@@ -581,6 +611,9 @@ def swap(
                 video_codec=video_codec,
                 crf=None if crf is None else _number(crf),
                 preset=preset,
+                pixel_format=pixel_format,
+                audio=audio,
+                metadata=metadata,
                 start=start,
                 end=end,
                 overwrite=overwrite,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Literal, TypeAlias, get_args
 
 import av
-from av.codec.codec import UnknownCodecError
 
-from engine.media.encoders import Encoder, encoder_named, silence
+from engine.media.encoders import encoder_named
+from engine.media.trials import encoder_problem
 
 Codec: TypeAlias = Literal["h264", "hevc", "av1", "vp9"]
 
@@ -20,7 +19,7 @@ _OTHERS: dict[Codec, tuple[str, ...]] = {
     "av1": ("libaom-av1", "av1_nvenc"),
 }
 # Hardware encoders refuse pictures much smaller than this.
-_SIZE = 256
+_SIZE = (256, 256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +46,10 @@ def versions() -> dict[str, str]:
 
 def encoder_trials() -> tuple[EncoderTrial, ...]:
     """A try of each encoder that suits, the preferred one of each codec first."""
-    silence()
     return tuple(
-        EncoderTrial(codec, encoder.name, _problem(encoder))
+        EncoderTrial(
+            codec, encoder.name, encoder_problem(encoder.name, "yuv420p", _SIZE, encoder.options)
+        )
         for codec in get_args(Codec)
         for encoder in map(encoder_named, (codec, *_OTHERS.get(codec, ())))
     )
-
-
-def _problem(encoder: Encoder) -> str:
-    """Why an encoder does not encode; empty where it does."""
-    try:
-        context = av.CodecContext.create(encoder.name, "w")
-        if not isinstance(context, av.VideoCodecContext):
-            return "it encodes no video"
-        context.width = context.height = _SIZE
-        context.pix_fmt = "yuv420p"
-        context.time_base = Fraction(1, 25)
-        context.options = dict(encoder.options)
-        packets = 0
-        for pts in range(3):
-            picture = av.VideoFrame(_SIZE, _SIZE, "yuv420p")
-            picture.pts = pts
-            packets += len(context.encode(picture))
-        packets += len(context.encode(None))
-    except UnknownCodecError:
-        return "it is not built in"
-    except (av.FFmpegError, OSError, ValueError) as error:
-        return str(error) or type(error).__name__
-    return "" if packets == 3 else f"it gave {packets} packets for 3 pictures"

@@ -14,26 +14,21 @@ from typing import Any
 import av
 from av.container import OutputContainer
 from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
 from engine.media.copies import Window, add_copies, copied_packets, moved_chapters
 from engine.media.decode import exact_seconds
-from engine.media.encoders import (
-    choose_encoder,
-    encoder_format,
-    encoder_options,
-    encoders_for,
-    silence,
-)
+from engine.media.encoders import encoders_for
+from engine.media.encoding import Encoding, Original, choose_encoding
 from engine.media.files import of_the_disk, unwritable
-from engine.media.formats import full_range, picture_of, with_full_chroma
+from engine.media.fit import colour_tags, fitted
 from engine.media.marks import marked_metadata
 from engine.media.output import VIDEO_FORMATS, WrittenInfo, check_output, written_aside
 from engine.media.probe import Source, describe, main_video, open_media
 from engine.media.pyav import as_fraction, open_output
+from engine.media.trials import silence
 from engine.options import EncodeOptions, Trim
 from engine.values import Frame
 
@@ -62,7 +57,6 @@ _CLOCKS = {
 _TURNING = frozenset({"mp4", "mov", "matroska", "webm"})
 _FROM_ZERO = frozenset({"avi", "flv", "mpegts", "nut"})
 _DEFAULT, _WHOLE = EncodeOptions(), Trim()
-_BT709, _LIMITED, _FULL = 1, 1, 2  # FFmpeg's numbers
 
 
 def write_video(
@@ -103,24 +97,25 @@ def write_video(
             written_aside(output, overwrite=overwrite) as aside,
             _opened(aside, output, first) as container,
         ):
-            stream, warnings = _add_picture(container, output, first, source, options)
             shown = main_video(target, like)
+            original = Original(source.info.codec, shown.codec_context.profile)
+            encoding = choose_encoding(first, container.format.name, original, options)
+            stream, warnings = _add_picture(container, output, first, source, encoding)
             stream.metadata.update(_kept(shown.metadata))
             stream.disposition = shown.disposition
             copies, left_out = add_copies(target, container, shown)
             container.set_chapters(moved_chapters(target, window))
             container.metadata.update(marked_metadata(_kept(target.metadata), marks or {}))
             _start(container, output, stream)
-            written = _Count()
-            packets = _encoded(
-                stream, itertools.chain((first,), remaining), window, written, observe
-            )
+            written = _Count(observe)
+            frames = itertools.chain((first,), remaining)
+            packets = _encoded(stream, encoding, frames, window, written)
             _mux(container, output, packets, copied_packets(target, copies, window))
     except av.FFmpegError as error:
         raise unwritable(output, error) from error
     return WrittenInfo(
         frames=written.frames,
-        size=first.coded_size,
+        size=encoding.size,
         codec=stream.codec_context.codec.canonical_name,
         pixel_format=stream.pix_fmt or "",
         warnings=(*warnings, *left_out),
@@ -129,7 +124,15 @@ def write_video(
 
 @dataclass
 class _Count:
+    """The frames that were encoded, told to an observer after each."""
+
+    observe: Observe | None
     frames: int = 0
+
+    def add(self) -> None:
+        self.frames += 1
+        if self.observe is not None:
+            self.observe(self.frames)
 
 
 @contextmanager
@@ -194,14 +197,11 @@ def _refused(stream: VideoStream, encoder: str, error: OSError | av.FFmpegError)
 
 
 def _add_picture(
-    container: OutputContainer, output: Path, first: Frame, source: Source, options: EncodeOptions
+    container: OutputContainer, output: Path, first: Frame, source: Source, encoding: Encoding
 ) -> tuple[VideoStream, list[str]]:
     """The video stream with everything that must be known before the first frame."""
-    name = container.format.name
-    encoder = choose_encoder(options.codec, first, name)
-    pixel_format, changed = encoder_format(encoder, first)
-    warnings = [changed] if changed else []
-    chosen = encoder_options(encoder, options)
+    name, encoder = container.format.name, encoding.encoder
+    warnings, chosen = list(encoding.warnings), dict(encoding.options)
     hdr = _hdr_parameters(source)
     if hdr and encoder.name == "libx265":
         chosen["x265-params"] = ":".join((chosen["x265-params"], *hdr))
@@ -220,13 +220,14 @@ def _add_picture(
         ) from error
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
-    context.width, context.height = first.coded_size
-    context.pix_fmt = pixel_format
+    context.width, context.height = encoding.size
+    context.pix_fmt = encoding.pixel_format
     context.thread_count = 0
     context.time_base = stream.time_base = _clock(name, first, rate, warnings)
     if source.sample_aspect_ratio:
         context.sample_aspect_ratio = source.sample_aspect_ratio
-    _tag_colours(context, first, pixel_format)
+    context.color_primaries, context.color_trc = first.colour.primaries, first.colour.transfer
+    context.colorspace, context.color_range = colour_tags(first, encoding.pixel_format)
     if name in _ISO_FORMATS and encoder.name == "libx265":
         context.codec_tag = "hvc1"  # the one that Apple's players accept
     if name in _FROM_ZERO and first.pts * first.time_base < 1:
@@ -250,16 +251,6 @@ def _clock(name: str, first: Frame, rate: Fraction, warnings: list[str]) -> Frac
     if clock and (first.time_base / clock).denominator != 1:
         warnings.append(f"{name} counts time in units of {clock} s; times are rounded to them.")
     return first.time_base
-
-
-def _tag_colours(context: VideoCodecContext, first: Frame, pixel_format: str) -> None:
-    colour = first.colour
-    context.color_primaries, context.color_trc = colour.primaries, colour.transfer
-    if first.format.family == "rgb" and not pixel_format.startswith(("gbr", "rgb", "bgr")):
-        context.colorspace, context.color_range = _BT709, _LIMITED
-    else:
-        context.colorspace = colour.space
-        context.color_range = _FULL if full_range(first) else _LIMITED
 
 
 def _hdr_parameters(source: Source) -> list[str]:
@@ -301,24 +292,24 @@ def _window(source: Source, first: Frame, trim: Trim) -> Window:
 
 def _encoded(
     stream: VideoStream,
+    encoding: Encoding,
     frames: Iterable[Frame],
     window: Window,
     written: _Count,
-    observe: Observe | None,
 ) -> Iterator[Packet[VideoStream]]:
     """Packets of the encoded frames, each with its frame's duration."""
-    context = stream.codec_context
-    base = as_fraction(context.time_base)
+    base = as_fraction(stream.codec_context.time_base)
+    size: tuple[int, int] | None = None
     durations: dict[int, int] = {}
     latest = 0
     for frame in frames:
-        # The encoder would rescale a frame of another size without a word.
-        if frame.coded_size != (context.width, context.height):
+        size = size or frame.coded_size
+        if frame.coded_size != size:
             raise MediaError(
                 f"Frame {frame.index + 1} is {frame.coded_size[0]}x{frame.coded_size[1]} and the "
-                f"first was {context.width}x{context.height}; cut the video where its size changes."
+                f"first was {size[0]}x{size[1]}; cut the video where its size changes."
             )
-        picture = _converted(frame, context.pix_fmt or frame.format.name)
+        picture = fitted(frame, encoding.pixel_format, encoding.size)
         ratio = frame.time_base / base
         picture.pts = max(latest, round((frame.pts - window.shift / frame.time_base) * ratio))
         latest = picture.pts + 1  # a coarser clock must not bring two frames to one time
@@ -327,27 +318,10 @@ def _encoded(
         for packet in _encode(stream, picture):
             packet.duration = durations.pop(packet.pts or 0, 0)
             yield packet
-        written.frames += 1
-        if observe is not None:
-            observe(written.frames)
+        written.add()
     for packet in _encode(stream, None):
         packet.duration = durations.pop(packet.pts or 0, 0)
         yield packet
-
-
-def _converted(frame: Frame, pixel_format: str) -> VideoFrame:
-    """A picture for the encoder; the frame's own samples wherever the formats are the same."""
-    if frame.format.name == pixel_format:
-        return picture_of(frame)
-    depth = "" if frame.format.bits == 8 else f"{frame.format.bits}le"
-    if frame.format.family == "yuv" and pixel_format == f"yuv444p{depth}":
-        return picture_of(with_full_chroma(frame, alpha=False))
-    picture = picture_of(frame)
-    if frame.format.family == "rgb" and not pixel_format.startswith(("gbr", "rgb", "bgr")):
-        return picture.reformat(
-            format=pixel_format, dst_colorspace=_BT709, dst_color_range=_LIMITED
-        )
-    return picture.reformat(format=pixel_format)
 
 
 def _mux(

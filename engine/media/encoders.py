@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from av.codec.codec import Codec, UnknownCodecError, find_best_pix_fmt_of_list
+from av.codec.codec import Codec, UnknownCodecError
 
 from engine.errors import ParameterError
 from engine.options import EncodeOptions
-from engine.values import Frame
 
 _X26_PRESETS = (
     "ultrafast",
@@ -74,7 +72,8 @@ _ENCODERS = {
             presets=tuple(str(n) for n in range(17)),
             options={"b": "20M", "deadline": "good"},
         ),
-        Encoder("prores_ks"),
+        Encoder("prores_ks", options={"vendor": "apl0"}),
+        Encoder("dnxhd"),
         Encoder("ffv1", options={"level": "3", "slicecrc": "1"}),
         Encoder("mpeg4", options={"qmin": "2", "qmax": "4"}),
     )
@@ -90,16 +89,9 @@ _ALIASES = {
     "vp8": "libvpx",
     "vp9": "libvpx-vp9",
     "prores": "prores_ks",
+    "dnxhr": "dnxhd",
 }
-_CANONICAL = frozenset({"h264", "hevc", "av1", "vp8", "vp9", "prores"})
-
-
-def silence() -> None:
-    """Keeps SVT-AV1, which writes to the terminal past every logger, to its errors.
-
-    It listens to this variable of the environment alone; what the user set there stays.
-    """
-    os.environ.setdefault("SVT_LOG", "1")
+_CANONICAL = frozenset({"h264", "hevc", "av1", "vp8", "vp9", "prores", "dnxhr"})
 
 
 def encoder_named(name: str) -> Encoder:
@@ -108,24 +100,19 @@ def encoder_named(name: str) -> Encoder:
     return _ENCODERS.get(own, Encoder(own))
 
 
-def choose_encoder(asked: str | None, frame: Frame, container: str) -> Encoder:
-    """The encoder asked for, or the one that fits the frames and the container.
+def encoder_asked(name: str) -> Encoder:
+    """The encoder that a user named.
 
     Raises:
-        ParameterError: no encoder has that name.
+        ParameterError: no video encoder has that name.
     """
-    if asked is None:
-        if container == "webm":
-            return _ENCODERS["libvpx-vp9"]
-        return _ENCODERS["libx265" if frame.format.bits > 8 else "libx264"]
-    name = _ALIASES.get(asked.lower(), asked)
     try:
-        codec = Codec(name, "w")
+        codec = Codec(_ALIASES.get(name.lower(), name), "w")
     except UnknownCodecError:
         codec = None
     if codec is None or codec.type != "video":
         known = ", ".join(sorted(set(_ALIASES) | set(_ENCODERS)))
-        raise ParameterError(f"There is no video encoder named {asked}; possible are {known}.")
+        raise ParameterError(f"There is no video encoder named {name}; possible are {known}.")
     return encoder_named(codec.name)
 
 
@@ -163,27 +150,3 @@ def encoder_options(encoder: Encoder, options: EncodeOptions) -> dict[str, str]:
             )
         chosen[encoder.preset_option] = preset
     return chosen
-
-
-def encoder_format(encoder: Encoder, frame: Frame) -> tuple[str, str | None]:
-    """The pixel format to encode in, and a sentence on what changes where it is not the frame's."""
-    accepted = [described.name for described in Codec(encoder.name, "w").video_formats or ()]
-    own = frame.format.name
-    width, height = frame.coded_size
-    odd = (width % (1 << frame.format.chroma_shift_x)) or (
-        height % (1 << frame.format.chroma_shift_y)
-    )
-    if odd and encoder.name in ("libx264", "libx265"):
-        deep = "" if frame.format.bits == 8 else f"{frame.format.bits}le"
-        if f"yuv444p{deep}" in accepted:
-            return f"yuv444p{deep}", (
-                f"The picture is {width}x{height} and {encoder.name} needs even sizes for {own}; "
-                f"it is encoded as yuv444p{deep}, each chroma sample repeated."
-            )
-    if not accepted or own in accepted:
-        return own, None
-    best, loss = find_best_pix_fmt_of_list(accepted, own, has_alpha=frame.format.alpha)
-    if best is None:
-        raise ParameterError(f"{encoder.name} cannot encode {own}; choose another codec.")
-    changed = f"{encoder.name} cannot encode {own}; it is encoded as {best.name}."
-    return best.name, changed if loss else None

@@ -41,6 +41,8 @@ def _notes(options: SwapOptions, kind: Literal["video", "image"]) -> Iterator[st
             "video_codec": options.encode.codec is not None,
             "crf": options.encode.crf is not None,
             "preset": options.encode.preset is not None,
+            "pixel_format": options.encode.pixel_format is not None,
+            "audio": options.encode.audio != _USUAL.encode.audio,
             "start": options.trim.start is not None,
             "end": options.trim.end is not None,
         }

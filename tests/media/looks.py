@@ -42,6 +42,12 @@ def seconds(path: Path) -> list[Fraction]:
     return [count * base for count in counts]
 
 
+def profile(path: Path) -> str | None:
+    """The profile of the video's codec, as FFmpeg names it."""
+    with av.open(str(path)) as container:
+        return container.streams.video[0].codec_context.profile
+
+
 def packets(path: Path, kind: str, number: int = 0) -> list[tuple[Fraction, bytes]]:
     """Seconds and payload of every packet of the n-th stream of a kind."""
     with av.open(str(path)) as container:

@@ -134,7 +134,7 @@ def test_odd_sizes_stay_and_keep_every_sample(
     lossless = EncodeOptions(crf=0, preset="ultrafast")
     info = pass_through(target, output, lossless)
     assert info.size == probe(output).size == size
-    assert any("even sizes" in warning for warning in info.warnings)
+    assert any("chroma sample repeated" in warning for warning in info.warnings)
     if not deep:  # crf 0 is lossless for 8 bits alone
         for one, other in zip(read_frames(target), read_frames(output), strict=True):
             assert np.array_equal(one.planes[0], other.planes[0])
@@ -491,7 +491,10 @@ def test_a_failing_source_leaves_nothing_behind(tmp_path: Path) -> None:
         (EncodeOptions(crf=99), ".mp4", ParameterError, "0 to 51"),
         (EncodeOptions(codec="ffv1", crf=9), ".mkv", ParameterError, "no crf"),
         (EncodeOptions(codec="h264"), ".webm", MediaError, "av1, vp8, vp9"),
-        (EncodeOptions(codec="mjpeg"), ".mkv", MediaError, r"encoder mjpeg .* 64x48 .*; choose"),
+        (EncodeOptions(codec="dnxhr"), ".mkv", MediaError, r"encoder dnxhd .* 64x48 .*; choose"),
+        (EncodeOptions(pixel_format="yuv42p"), ".mp4", ParameterError, "keep, yuv420p"),
+        (EncodeOptions(pixel_format="pal8"), ".mkv", ParameterError, "libx264 cannot .* yuv444p"),
+        (EncodeOptions("hevc", pixel_format="yuva420p"), ".mkv", ParameterError, "keep, yuv420p,"),
     ],
 )
 def test_impossible_encodings_are_explained(

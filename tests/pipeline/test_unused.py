@@ -37,11 +37,11 @@ def test_references_that_nobody_asks_are_told(
 
 
 def test_a_picture_has_no_use_for_what_is_about_videos() -> None:
-    options = parse({"reference_frame_number": 2, "crf": 20, "start": 0, "end": 3}).options()
+    options = parse({"reference_frame_number": 2, "crf": 20, "audio": "copy", "end": 3}).options()
     assert unused(options, "video", averages=True) == ()
     assert unused(options, "image", averages=True) == (
         "reference_frame_number has no effect: the target is a picture.",
-        "crf, start, end have no effect: the target is a picture.",
+        "crf, audio, end have no effect: the target is a picture.",
     )
 
 

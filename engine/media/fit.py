@@ -1,0 +1,92 @@
+"""Frames as the pictures that an encoder takes: its pixel format and its size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from av.video.frame import VideoFrame
+
+from engine.media.formats import full_range, picture_of, pixel_format, with_full_chroma
+from engine.values import Frame, Plane
+
+_RGB, _BT709 = 0, 1  # FFmpeg's numbers
+_LIMITED, _FULL = 1, 2
+_MATRICES = {"bt601": 5, "bt709": _BT709, "bt2020": 9, "rgb": _RGB}
+
+
+def fitted(frame: Frame, name: str, size: tuple[int, int]) -> VideoFrame:
+    """A picture of a pixel format and size; the frame's own samples wherever they can stay.
+
+    A larger size repeats the last column and line. RGB becomes BT.709 of limited range.
+    """
+    frame = _padded(frame, size)
+    wanted = pixel_format(name)
+    if frame.format.family == "gray" and wanted.family == "yuv":
+        frame = _with_neutral_chroma(frame, wanted.chroma_shift_x, wanted.chroma_shift_y)
+    own = frame.format
+    if name.startswith("yuvj"):
+        # An older name of full range, under which alone some encoders take it.
+        range_now = _FULL if full_range(frame) else _LIMITED
+        return picture_of(frame).reformat(
+            format=name, src_color_range=range_now, dst_color_range=_FULL
+        )
+    if own == wanted:
+        return picture_of(frame)
+    if own.family == "yuv" and name == f"yuv444p{_depth(own.bits)}":
+        return picture_of(with_full_chroma(frame, alpha=False))
+    picture = picture_of(frame)
+    if own.family == "rgb" and wanted.family == "yuv":
+        # RGB has all of its samples' codes in use; players expect video without.
+        return picture.reformat(format=name, dst_colorspace=_BT709, dst_color_range=_LIMITED)
+    if own.family == "yuv" and wanted.family == "rgb":
+        return picture.reformat(
+            format=name,
+            src_colorspace=_MATRICES[frame.colour.matrix],
+            src_color_range=_FULL if full_range(frame) else _LIMITED,
+            dst_color_range=_FULL,
+        )
+    return picture.reformat(format=name)
+
+
+def colour_tags(frame: Frame, name: str) -> tuple[int, int]:
+    """The matrix and the range, by FFmpeg's numbers, of what `fitted` makes of a frame."""
+    own, wanted = frame.format.family, pixel_format(name).family
+    if own == "rgb" and wanted == "yuv":
+        return _BT709, _LIMITED
+    if wanted == "rgb" and own != "rgb":
+        return _RGB, _FULL
+    if name.startswith("yuvj"):
+        return frame.colour.space, _FULL
+    return frame.colour.space, _FULL if full_range(frame) else _LIMITED
+
+
+def _depth(bits: int) -> str:
+    return "" if bits == 8 else f"{bits}le"
+
+
+def _padded(frame: Frame, size: tuple[int, int]) -> Frame:
+    """A frame whose planes' last columns and lines are repeated up to a size."""
+    if frame.coded_size == size:
+        return frame
+    planes: list[Plane] = []
+    for number, plane in enumerate(frame.planes):
+        chroma = number in (1, 2) and frame.format.family == "yuv"
+        shift_x = frame.format.chroma_shift_x if chroma else 0
+        shift_y = frame.format.chroma_shift_y if chroma else 0
+        lines = np.arange(-(-size[1] >> shift_y)).clip(max=plane.shape[0] - 1)
+        columns = np.arange(-(-size[0] >> shift_x)).clip(max=plane.shape[1] - 1)
+        planes.append(plane[lines[:, None], columns])
+    return replace(frame, planes=tuple(planes))
+
+
+def _with_neutral_chroma(frame: Frame, shift_x: int, shift_y: int) -> Frame:
+    """A grey frame as YUV without colour, its samples untouched."""
+    luma, bits = frame.planes[0], frame.format.bits
+    height, width = luma.shape
+    shape = -(-height >> shift_y), -(-width >> shift_x)
+    chroma = np.full(shape, 1 << (bits - 1), luma.dtype)
+    sampling = {(1, 1): "420", (1, 0): "422", (0, 0): "444"}[shift_x, shift_y]
+    name = f"yuv{'a' if frame.format.alpha else ''}{sampling}p{_depth(bits)}"
+    planes = (luma, chroma, chroma, *frame.planes[1:])
+    return replace(frame, planes=planes, format=pixel_format(name))
