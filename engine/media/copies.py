@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,16 +30,20 @@ class Window:
 
 
 def add_copies(
-    source: InputContainer, output: OutputContainer, picture: Stream
+    source: InputContainer,
+    output: OutputContainer,
+    picture: Stream,
+    unwanted: Callable[[Stream], bool],
 ) -> tuple[dict[int, Stream], list[str]]:
     """Adds a stream to `output` for each of `source` that it can hold, but not for `picture`.
 
-    Returns the output streams by the source's stream index, and a sentence for each left out.
+    Those that are `unwanted` are passed over without a word. Returns the output streams by the
+    source's stream index, and a sentence for each left out.
     """
     copies: dict[int, Stream] = {}
     left_out: list[str] = []
     for stream in source.streams:
-        if stream.index == picture.index:
+        if stream.index == picture.index or unwanted(stream):
             continue
         if stream.type == "data" and source.chapters():
             continue  # in MP4 the chapters' titles; they are written anew

@@ -14,6 +14,7 @@ from typing import Any
 import av
 from av.container import OutputContainer
 from av.packet import Packet
+from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -28,25 +29,12 @@ from engine.media.marks import marked_metadata
 from engine.media.output import VIDEO_FORMATS, WrittenInfo, check_output, written_aside
 from engine.media.probe import Source, describe, main_video, open_media
 from engine.media.pyav import as_fraction, open_output
+from engine.media.tags import is_metadata, kept_chapters, kept_tags, location_warnings
 from engine.media.trials import silence
 from engine.options import EncodeOptions, Trim
 from engine.values import Frame
 
 Observe = Callable[[int], None]
-# Tags that describe the old file itself; the muxer writes its own.
-_OWN_TAGS = frozenset(
-    {
-        "alpha_mode",
-        "bps",
-        "compatible_brands",
-        "duration",
-        "encoder",
-        "major_brand",
-        "minor_version",
-        "number_of_bytes",
-        "number_of_frames",
-    }
-)
 _ISO_FORMATS = frozenset({"mp4", "mov"})
 _CLOCKS = {
     "matroska": Fraction(1, 1000),
@@ -101,11 +89,19 @@ def write_video(
             original = Original(source.info.codec, shown.codec_context.profile)
             encoding = choose_encoding(first, container.format.name, original, options)
             stream, warnings = _add_picture(container, output, first, source, encoding)
-            stream.metadata.update(_kept(shown.metadata))
+            mode = options.metadata
+            stream.metadata.update(kept_tags(shown.metadata, mode))
             stream.disposition = shown.disposition
-            copies, left_out = add_copies(target, container, shown)
-            container.set_chapters(moved_chapters(target, window))
-            container.metadata.update(marked_metadata(_kept(target.metadata), marks or {}))
+            copies, left_out = add_copies(target, container, shown, _unwanted(options))
+            for copy in copies.values():
+                kept = kept_tags(copy.metadata, mode)
+                copy.metadata.clear()
+                copy.metadata.update(kept)
+            container.set_chapters(kept_chapters(moved_chapters(target, window), mode))
+            tags = kept_tags(target.metadata, mode)
+            container.metadata.update(marked_metadata(tags, marks or {}))
+            if mode == "keep":
+                warnings += location_warnings(target, copies)
             _start(container, output, stream)
             written = _Count(observe)
             frames = itertools.chain((first,), remaining)
@@ -120,6 +116,17 @@ def write_video(
         pixel_format=stream.pix_fmt or "",
         warnings=(*warnings, *left_out),
     )
+
+
+def _unwanted(options: EncodeOptions) -> Callable[[Stream], bool]:
+    """Which of the target's streams are to be left out."""
+
+    def unwanted(stream: Stream) -> bool:
+        if stream.type == "audio":
+            return options.audio == "drop"
+        return options.metadata == "none" and is_metadata(stream)
+
+    return unwanted
 
 
 @dataclass
@@ -250,6 +257,7 @@ def _clock(name: str, first: Frame, rate: Fraction, warnings: list[str]) -> Frac
     clock = _CLOCKS.get(name)
     if clock and (first.time_base / clock).denominator != 1:
         warnings.append(f"{name} counts time in units of {clock} s; times are rounded to them.")
+        return clock
     return first.time_base
 
 
@@ -349,7 +357,3 @@ def _side_by_side(
     while waiting is not None:
         yield waiting[1]
         waiting = next(others, None)
-
-
-def _kept(metadata: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in metadata.items() if key.lower() not in _OWN_TAGS}

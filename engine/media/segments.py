@@ -18,7 +18,8 @@ _PNG_XMP = b"XML:com.adobe.xmp"
 _STEP = 1 << 16  # bytes that are unpacked at a time
 _JPEG_MOST = 65_000  # a segment's length has 16 bits
 _ORIENTATION_TAG = 0x0112
-_EXIF_TAG, _MAKER_NOTE_TAG = 0x8769, 0x927C
+_EXIF_TAG, _GPS_TAG, _MAKER_NOTE_TAG = 0x8769, 0x8825, 0x927C
+_JFIF = b"JFIF\0"
 # Where a picture in a TIFF directory begins, and how long it is: one JPEG stream, or strips.
 _PICTURE_TAGS = ((0x0201, 0x0202), (0x0111, 0x0117))
 # EXIF 2.32, tag 0x0112, values 1 to 8: mirror left-right first, then turn anticlockwise.
@@ -108,6 +109,32 @@ def exif_of_upright(data: bytes) -> bytes | None:
     return bytes(block)
 
 
+def tells_place(data: bytes) -> bool:
+    """Whether the EXIF of a still image's file says where it was taken."""
+    tiff = _tiff(data)
+    order = None if tiff is None else _byte_order(tiff)
+    if tiff is None or order is None:
+        return False
+    try:
+        return _GPS_TAG in _entries(tiff, order, struct.unpack_from(f"{order}I", tiff, 4)[0])
+    except struct.error:
+        return False  # damaged, and so not copied
+
+
+def resolution(data: bytes) -> tuple[int, int] | None:
+    """Pixels per metre across and down, as a JPEG's JFIF or a PNG's pHYs segment has them."""
+    for name, body in _blocks(data):
+        if name == b"\xe0" and body.startswith(_JFIF) and len(body) >= 12:
+            unit, across, down = struct.unpack_from(">BHH", body, 7)
+            metre = {1: 10_000 / 254, 2: 100.0}.get(unit)
+            if metre is not None and across and down:
+                return round(across * metre), round(down * metre)
+        if name == b"pHYs" and len(body) == 9:
+            across, down, unit = struct.unpack(">IIB", body)
+            return (across, down) if unit == 1 and across and down else None
+    return None
+
+
 def icc_profile(data: bytes) -> bytes | None:
     """The colour profile in a still image's file."""
     parts: list[tuple[int, bytes]] = []
@@ -143,16 +170,18 @@ def with_metadata(
     size: tuple[int, int],
     alpha: bool,
     exif: bytes | None = None,
+    resolution: tuple[int, int] | None = None,
 ) -> bytes:
     """A JPEG, PNG or WebP file with an XMP packet, a colour profile and EXIF put in.
 
-    EXIF is a TIFF block; one too long for a JPEG's segment is left out of a JPEG.
+    EXIF is a TIFF block; one too long for a JPEG's segment is left out of a JPEG. `resolution` is
+    in pixels per metre; WebP knows none.
     """
     if data.startswith(_PNG):
-        return _png_with(data, xmp, icc, exif)
+        return _png_with(data, xmp, icc, exif, resolution)
     if data[:4] == b"RIFF":
         return _webp_with(data, xmp, icc, exif, size, alpha=alpha)
-    return _jpeg_with(data, xmp, icc, exif)
+    return _jpeg_with(data, xmp, icc, exif, resolution)
 
 
 def _blocks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -207,7 +236,13 @@ def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += 8 + length + length % 2
 
 
-def _jpeg_with(data: bytes, xmp: bytes | None, icc: bytes | None, exif: bytes | None) -> bytes:
+def _jpeg_with(
+    data: bytes,
+    xmp: bytes | None,
+    icc: bytes | None,
+    exif: bytes | None,
+    resolution: tuple[int, int] | None,
+) -> bytes:
     bodies: list[tuple[int, bytes]] = []
     if exif is not None and len(exif) <= _JPEG_MOST:
         bodies.append((0xE1, _EXIF + exif))
@@ -222,13 +257,24 @@ def _jpeg_with(data: bytes, xmp: bytes | None, icc: bytes | None, exif: bytes | 
         struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in bodies
     )
     # JFIF wants its own segment first.
-    position = 2
+    start, position = data[:2], 2
     if data[2:4] == b"\xff\xe0":
         position += 2 + struct.unpack_from(">H", data, 4)[0]
-    return data[:position] + added + data[position:]
+        start = data[:position]
+    if resolution is not None:
+        across, down = (min(round(side * 254 / 10_000), 0xFFFF) for side in resolution)
+        start = data[:2] + b"\xff\xe0" + struct.pack(">H", 16) + _JFIF
+        start += struct.pack(">HBHHBB", 0x0101, 1, across, down, 0, 0)
+    return start + added + data[position:]
 
 
-def _png_with(data: bytes, xmp: bytes | None, icc: bytes | None, exif: bytes | None) -> bytes:
+def _png_with(
+    data: bytes,
+    xmp: bytes | None,
+    icc: bytes | None,
+    exif: bytes | None,
+    resolution: tuple[int, int] | None,
+) -> bytes:
     added: list[tuple[bytes, bytes]] = []
     if icc is not None:
         added.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
@@ -236,8 +282,12 @@ def _png_with(data: bytes, xmp: bytes | None, icc: bytes | None, exif: bytes | N
         added.append((b"iTXt", _PNG_XMP + b"\0\0\0\0\0" + xmp))
     if exif is not None:
         added.append((b"eXIf", exif))
+    if resolution is not None:
+        added.append((b"pHYs", struct.pack(">IIB", *resolution, 1)))
     chunks = []
     for name, body in _png_chunks(data):
+        if resolution is not None and name == b"pHYs":
+            continue  # the encoder's own, which says nothing but that pixels are square
         if icc is not None and name in (b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP"):
             continue  # the profile says it, and says it better
         chunks.append((name, body))

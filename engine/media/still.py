@@ -18,7 +18,14 @@ from engine.media.files import read_bytes, unwritable
 from engine.media.formats import full_range, picture_of, with_full_chroma
 from engine.media.marks import marks_packet
 from engine.media.output import IMAGE_SUFFIXES, WrittenInfo, check_output, written_aside
-from engine.media.segments import exif_of_upright, icc_profile, with_metadata
+from engine.media.segments import (
+    exif_of_upright,
+    icc_profile,
+    resolution,
+    tells_place,
+    with_metadata,
+)
+from engine.options import MetadataMode
 from engine.values import Frame, Orientation, Plane
 
 _BT601, _LIMITED, _FULL = 5, 1, 2  # FFmpeg's numbers
@@ -39,11 +46,13 @@ def write_image(
     like: Path | None = None,
     overwrite: bool = False,
     marks: Mapping[str, str] | None = None,
+    metadata: MetadataMode = "keep",
 ) -> WrittenInfo:
     """Writes a frame as PNG, JPEG or WebP, upright, with the colour profile and EXIF of `like`.
 
     PNG keeps alpha and 16 bits; JPEG has the highest quality and the frame's own chroma
-    resolution; WebP is lossless for RGB frames. `marks` become an XMP packet.
+    resolution; WebP is lossless for RGB frames. `marks` become an XMP packet. Without `metadata`,
+    only the profile and the resolution in print are taken over.
 
     Raises:
         MediaError: `output` cannot be written or has no such extension.
@@ -66,24 +75,46 @@ def write_image(
     alpha = upright.format.alpha
     packet = marks_packet(marks) if marks else None
     old = b"" if like is None else read_bytes(like)
-    profile, exif = icc_profile(old), exif_of_upright(old)
-    if packet or profile or exif:
+    profile, exif = icc_profile(old), exif_of_upright(old) if metadata == "keep" else None
+    printed = resolution(old)
+    if printed and frame.orientation.quarter_turns % 2:
+        printed = printed[::-1]
+    if packet or profile or exif or printed:
         data = with_metadata(
-            data, xmp=packet, icc=profile, exif=exif, size=(width, height), alpha=alpha
+            data,
+            xmp=packet,
+            icc=profile,
+            exif=exif,
+            size=(width, height),
+            alpha=alpha,
+            resolution=printed,
         )
     with written_aside(output, overwrite=overwrite) as aside:
         try:
             aside.write_bytes(data)
         except OSError as error:
             raise unwritable(output, error) from error
-    lost = alpha and encoding.codec == "mjpeg"
+    warnings = []
+    if alpha and encoding.codec == "mjpeg" and _is_transparent(upright):
+        warnings.append("JPEG has no transparency; it was left out.")
+    if exif is not None and tells_place(old):
+        warnings.append(
+            "The target's EXIF says where it was taken (GPS), and the output takes it over; "
+            "metadata none leaves it out."
+        )
     return WrittenInfo(
         frames=1,
         size=(width, height),
         codec=encoding.codec,
         pixel_format=encoding.pixel_format,
-        warnings=("JPEG has no transparency; it was left out.",) if lost else (),
+        warnings=tuple(warnings),
     )
+
+
+def _is_transparent(frame: Frame) -> bool:
+    """Whether any of a frame's pixels is; its format may have alpha for another reason."""
+    alpha = frame.planes[-1]
+    return bool((alpha < (1 << frame.format.bits) - 1).any())
 
 
 def _encoding(suffix: str, frame: Frame) -> _Encoding:

@@ -345,6 +345,7 @@ class _Run:
                 like=request.target,
                 overwrite=request.options.overwrite,
                 marks=self.marks,
+                metadata=request.options.encode.metadata,
             )
         return written.warnings
 

@@ -532,3 +532,83 @@ def test_outputs_are_checked_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
     with pytest.raises(MediaError, match="directory"):
         check_output(tmp_path / "folder.mp4", overwrite=True)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm", ".flv", ".ts"])
+def test_frames_closer_than_the_containers_clock_stay_apart(tmp_path: Path, suffix: str) -> None:
+    # Two in a millisecond, and then two in a tick of MPEG-TS.
+    pts = (0, 300_000, 40_000_000, 40_000_004, 80_000_000, 120_000_000)
+    target = make_clip(
+        tmp_path / "target.nut", pts=pts, time_base=Fraction(1, 10**9), options={"bf": "0"}
+    )
+    assert stamps(target)[1] == list(pts)
+    output = tmp_path / f"output{suffix}"
+    info = pass_through(target, output, EncodeOptions())
+    base, counts = stamps(output)
+    assert info.frames == len(counts) == len(set(counts)) == 6
+    assert counts == sorted(counts)
+    for count, stamp in zip(counts, pts, strict=True):
+        assert abs(count * base - Fraction(stamp, 10**9)) <= 2 * base
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_hevc_has_the_tag_that_apples_players_take(tmp_path: Path, suffix: str) -> None:
+    target = make_clip(tmp_path / "target.mp4", frames=3)
+    output = tmp_path / f"output{suffix}"
+    pass_through(target, output, EncodeOptions("hevc", preset="ultrafast"))
+    with av.open(str(output)) as container:
+        assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+
+
+PLACE = {"location": "+48.8577+002.295/", "title": "Witness"}
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_metadata_and_places_are_kept_with_a_warning_or_left_out(
+    tmp_path: Path, suffix: str
+) -> None:
+    target = make_clip(
+        tmp_path / f"target{suffix}",
+        sounds=[Sound(language="fra")],
+        metadata=PLACE,
+        chapters=[(0.0, 0.2, "The witness speaks")],
+        frames=12,
+    )
+    marks = {"comment": "Faces were swapped."}
+    for mode, there in (("keep", True), ("none", False)):
+        output = tmp_path / f"{mode}{suffix}"
+        info = write_video(
+            read_frames(target),
+            output,
+            like=target,
+            options=EncodeOptions(preset="ultrafast", metadata=mode),  # type: ignore[arg-type]
+            marks=marks,
+        )
+        data = output.read_bytes()
+        for secret in (b"Witness", b"The witness speaks"):
+            assert (secret in data) == there
+        said = [w for w in info.warnings if "location" in w.lower() and "metadata none" in w]
+        assert bool(said) == there
+        assert read_mark(output) == "Faces were swapped."
+        with av.open(str(output)) as container:
+            assert container.streams.audio[0].language == "fra"
+            assert len(container.chapters()) == 1
+            tags = {tag.lower() for tag in container.metadata}
+            assert ("location" in tags, "title" in tags) == (there, there)
+
+
+def test_without_metadata_covers_and_telemetry_are_left_out_and_fonts_stay(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.mkv", attachment=b"a font", frames=3)
+    output = tmp_path / "output.mkv"
+    pass_through(target, output, EncodeOptions(metadata="none"))
+    with av.open(str(output)) as container:
+        (attachment,) = container.streams.attachments
+        assert (attachment.name, attachment.data) == ("note.txt", b"a font")
+
+
+def test_sound_is_dropped_when_asked(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.mp4", frames=3, sounds=[Sound()], lines=[Line(0, 1, "a")])
+    output = tmp_path / "output.mp4"
+    info = pass_through(target, output, EncodeOptions(audio="drop"))
+    assert kinds(output) == ["video", "subtitle"]
+    assert info.warnings == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from engine.media.segments import (
     exif_of_upright,
     exif_orientation,
     icc_profile,
+    resolution,
     with_metadata,
     xmp_packet,
 )
@@ -139,6 +141,68 @@ def test_jpeg_keeps_its_chroma_and_nearly_every_sample(tmp_path: Path) -> None:
 def test_transparency_lost_is_said(tmp_path: Path) -> None:
     info = write_image(rgb_frame("gbrap"), tmp_path / "output.jpg")
     assert any("transparency" in warning for warning in info.warnings)
+
+
+def test_transparency_that_is_not_there_is_not_missed(tmp_path: Path) -> None:
+    for name in ("gbrap", "gbrap16le", "ya8"):
+        frame = rgb_frame(name)
+        opaque = np.full_like(frame.planes[-1], (1 << frame.format.bits) - 1)
+        frame = replace(frame, planes=(*frame.planes[:-1], opaque))
+        assert write_image(frame, tmp_path / f"{name}.jpg").warnings == ()
+
+
+def place_exif(order: str) -> bytes:
+    """EXIF with a GPS directory that holds a place in words."""
+    head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8)
+    first = struct.pack(f"{order}HHHIII", 1, 0x8825, 4, 1, 26, 0)
+    gps = struct.pack(f"{order}HHHIII", 1, 0x1B, 7, 12, 44, 0)
+    return head + first + gps + b"Rue de Seine"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_place_is_kept_with_a_warning_or_left_out(
+    tmp_path: Path, suffix: str, order: str
+) -> None:
+    source = tmp_path / f"source{suffix}"
+    write_image(rgb_frame(), source)
+    data, exif = source.read_bytes(), place_exif(order)
+    source.write_bytes(
+        with_metadata(data, xmp=None, icc=b"profile", exif=exif, size=(43, 31), alpha=False)
+    )
+    marks = {"comment": "Faces were swapped."}
+    kept, bare = tmp_path / f"kept{suffix}", tmp_path / f"bare{suffix}"
+    info = write_image(rgb_frame(), kept, like=source, marks=marks)
+    assert b"Rue de Seine" in kept.read_bytes()
+    assert any("GPS" in warning and "metadata none" in warning for warning in info.warnings)
+    info = write_image(rgb_frame(), bare, like=source, marks=marks, metadata="none")
+    assert b"Rue de Seine" not in bare.read_bytes()
+    assert info.warnings == ()
+    assert icc_profile(bare.read_bytes()) == b"profile"
+    assert read_mark(bare) == marks["comment"]
+    assert read_image(bare).size == (43, 31)
+
+
+@pytest.mark.parametrize("before", [".png", ".jpg"])
+@pytest.mark.parametrize("after", [".png", ".jpg"])
+def test_the_resolution_in_print_is_kept(tmp_path: Path, before: str, after: str) -> None:
+    source, output = tmp_path / f"source{before}", tmp_path / f"output{after}"
+    write_image(rgb_frame(), source)
+    data = with_metadata(
+        source.read_bytes(),
+        xmp=None,
+        icc=None,
+        size=(43, 31),
+        alpha=False,
+        resolution=(11811, 5906),  # 300 and 150 dots per inch
+    )
+    source.write_bytes(data)
+    assert resolution(data) == (11811, 5906)
+    for turns in (0, 1):
+        frame = rgb_frame(orientation=Orientation(turns))
+        write_image(frame, output, like=source, metadata="none", overwrite=True)
+        assert resolution(output.read_bytes()) == ((11811, 5906), (5906, 11811))[turns]
+        assert read_image(output).size == frame.size
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
