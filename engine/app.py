@@ -29,8 +29,9 @@ from engine.pipeline.report import SwapReport
 from engine.pipeline.run import Threads
 from engine.runtime import providers
 from engine.runtime.batches import Batches
+from engine.runtime.quantise import Calibration
 from engine.runtime.session import Session, cores
-from engine.runtime.surgery import Prepared, prepared
+from engine.runtime.surgery import Prepared, calibration, prepared
 from engine.runtime.weights import WeightStore
 from engine.selection import Need, filtered, frame_needs, nearest, needs, ordered
 from engine.swappers.contract import Swapper
@@ -293,13 +294,19 @@ def swap(
 
 
 class _Networks:
-    """Sessions, each made when it is first asked for and kept."""
+    """Sessions, each made when it is first asked for and kept while its files are the same.
+
+    Another process may import another file under a network's name, or calibrate the network anew.
+    """
 
     def __init__(self, store: WeightStore, threads: int) -> None:
         self.store = store
         self._threads = threads
-        self._sessions: dict[tuple[str, _Providers], Session] = {}
-        self._graphs: dict[tuple[str, Precision, _Providers], Graph] = {}
+        # Each with what it was made of: the file's sha256, and the calibration at int8.
+        self._sessions: dict[tuple[str, _Providers], tuple[str, Session]] = {}
+        self._graphs: dict[
+            tuple[str, Precision, _Providers], tuple[tuple[str, Calibration | None], Graph]
+        ] = {}
         self._devices: dict[Compute, _DeviceNetworks] = {}
         self._lock = threading.RLock()
 
@@ -312,26 +319,31 @@ class _Networks:
 
     def session(self, name: str, on: _DeviceNetworks) -> Session:
         with self._lock:
-            key = (name, on.single)
-            if key not in self._sessions:
-                path = self.store.path(name)
-                self._sessions[key] = Session(path, on.single, threads=self._threads)
-            return self._sessions[key]
+            key, sha256 = (name, on.single), self.store.weight(name).sha256
+            made_of, session = self._sessions.get(key, (None, None))
+            if session is None or made_of != sha256:
+                session = Session(self.store.path(name), on.single, threads=self._threads)
+                self._sessions[key] = sha256, session
+            return session
 
     def graph(self, name: str, precision: Precision, on: _DeviceNetworks) -> Graph:
         """A prepared graph; whatever calls share it take turns."""
         with self._lock:
             chosen = on.single if precision == "fp32" else on.providers
             key = (name, precision, chosen)
-            if key not in self._graphs:
+            known = calibration(self.store, name) if precision == "int8" else None
+            sources = self.store.weight(name).sha256, known
+            made_of, graph = self._graphs.get(key, (None, None))
+            if graph is None or made_of != sources:
                 # A CPU has no use for batches, so at fp32 the file is fit for it as it came.
                 if precision == "fp32" and chosen[0] == providers.CPU:
                     made = Prepared(self.store.path(name))
                 else:
                     made = prepared(self.store, name, precision=precision, providers=chosen)
                 session = Session(made.path, chosen, threads=self._threads)
-                self._graphs[key] = Graph(Batches(session, (1,) if made.alone else None), made.note)
-            return self._graphs[key]
+                graph = Graph(Batches(session, (1,) if made.alone else None), made.note)
+                self._graphs[key] = sources, graph
+            return graph
 
     def sha256(self, names: Iterable[str]) -> dict[str, str]:
         """The sha256 of those of the names that are networks' and not a swapper without any."""

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine import app
 from engine.app import _DeviceNetworks, _Networks
+from engine.errors import WeightsCorrupt
 from engine.options import Compute, Precision
 from engine.runtime import providers, surgery, trials
 from engine.runtime.providers import Probe, Provider, choose
+from engine.runtime.quantise import Calibration
 from engine.runtime.session import Session
 from engine.runtime.surgery import Prepared
 from engine.runtime.weights import WeightStore
 from engine.swappers.sources import Converted
+from tests.runtime.tiny_models import Signature
 from tests.swappers import stand_ins
 
+GENDER_AGE = Signature({"data": ("N", 3, 96, 96)}, {"fc1": (1, 3)})
 SWAPPER, CONVERTER, DETECTOR = "ghost_1_256", "crossface_ghost", "yunet"
 
 
@@ -98,3 +104,88 @@ def test_what_mixes_its_pictures_is_given_one_at_a_time(
     graph = networks(store, "fp32").drawers.graph(SWAPPER)
     assert graph.note == "Why."
     assert (graph.batches.most == 1) == alone
+
+
+EVERY = (
+    Compute("cpu"),
+    Compute("cpu", "fp16"),
+    Compute("cpu", "int8"),
+    Compute("cuda"),
+    Compute("cuda", "fp16"),
+    Compute("cuda:1"),
+    Compute("cuda:1", "fp16"),
+    Compute("cuda", vram=2),
+    Compute("cuda", vram=4),
+    Compute("cuda", "fp16", vram=4),
+    Compute("tensorrt"),
+    Compute("tensorrt", "fp16"),
+)
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize("asked", [EVERY, EVERY[::-1]], ids=["up", "down"])
+def test_one_engine_gives_each_request_the_graph_of_its_own_settings(
+    store: WeightStore, monkeypatch: pytest.MonkeyPatch, asked: Sequence[Compute]
+) -> None:
+    def made(
+        _: WeightStore, name: str, *, precision: Precision, providers: Sequence[Provider]
+    ) -> Prepared:
+        return Prepared(store.path(name), f"{name} {precision} {providers}")
+
+    monkeypatch.setattr(app, "prepared", made)
+    shared = _Networks(store, 1)
+    first = [shared.on(compute).drawers.graph(SWAPPER) for compute in asked]
+    assert [shared.on(compute).drawers.graph(SWAPPER) for compute in asked] == first
+    assert len(set(map(id, first))) == len(EVERY)
+    other = [shared.on(compute).drawers.graph(CONVERTER) for compute in asked]
+    for name, graphs in ((SWAPPER, first), (CONVERTER, other)):
+        for compute, graph in zip(asked, graphs, strict=True):
+            chosen = providers.choose(compute)
+            where = providers.single(chosen) if compute.precision == "fp32" else chosen
+            if compute == Compute("cpu"):
+                assert graph.note == ""
+            else:
+                assert graph.note == f"{name} {compute.precision} {where}"
+            session = graph.batches.session
+            assert isinstance(session, OnCard)
+            assert session.path == store.path(name)
+            assert session.options == {key: value for one in where for key, value in one.options}
+    detectors = {id(shared.on(compute).session(DETECTOR)) for compute in asked}
+    assert len(detectors) == len({providers.single(providers.choose(one)) for one in asked})
+
+
+def test_a_file_that_another_process_imports_is_taken_from_then_on(tmp_path: Path) -> None:
+    old = GENDER_AGE.save(tmp_path / "genderage.onnx", value=1.0)
+    store = WeightStore(user_folder=tmp_path / "user")
+    store.import_path(old)
+    on = _Networks(store, 1).on(Compute("cpu"))
+    data = np.zeros((1, 3, 96, 96), np.float32)
+    before = on.session("genderage"), on.drawers.exact("genderage")
+    assert (on.session("genderage"), on.drawers.exact("genderage")) == before
+    assert before[1].batches.run(data).max() == 1
+    elsewhere = WeightStore(user_folder=tmp_path / "user")
+    elsewhere.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=2.0))
+    assert on.session("genderage").run(data)[0].max() == 2
+    assert on.drawers.exact("genderage").batches.run(data).max() == 2
+    # And what is damaged while it is in its place is not taken for the file on record.
+    elsewhere.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=3.0))
+    (tmp_path / "user" / "genderage.onnx").write_bytes(b"damaged")
+    with pytest.raises(WeightsCorrupt, match=r"genderage\.onnx has 7 bytes"):
+        on.session("genderage")
+
+
+def test_a_network_that_is_calibrated_anew_elsewhere_is_loaded_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = GENDER_AGE.save(tmp_path / "genderage.onnx")
+    store = WeightStore(user_folder=tmp_path / "user")
+    store.import_path(path)
+    monkeypatch.setattr(app, "prepared", lambda *_, **__: Prepared(path))
+    on = _Networks(store, 1).on(Compute("cpu", "int8"))
+    known = Calibration("ab" * 32, 40.0, 8, 4, reduced=False)
+    graphs = []
+    for psnr in (40.0, 40.0, 41.0):
+        monkeypatch.setattr(app, "calibration", lambda *_, one=psnr: replace(known, psnr=one))
+        graphs.append(on.drawers.graph("genderage"))
+    assert graphs[0] is graphs[1]
+    assert graphs[1] is not graphs[2]

@@ -134,7 +134,7 @@ class WeightStore:
         self.user_folder = user_folder or imported_folder()
         self._embedded = read_manifest(self.folder / MANIFEST)
         self._networks = read_packs(self.folder / PACKS)
-        self._verified: dict[str, Path] = {}
+        self._verified: dict[Weight, Path] = {}
         self._lock = threading.Lock()
 
     def weights(self) -> tuple[Weight, ...]:
@@ -209,9 +209,9 @@ class WeightStore:
         """
         weight = self.weight(name)
         with self._lock:
-            if name not in self._verified:
-                self._verified[name] = self._good_file(weight)
-            return self._verified[name]
+            if weight not in self._verified:
+                self._verified[weight] = self._good_file(weight)
+            return self._verified[weight]
 
     def verify(self) -> tuple[Status, ...]:
         """The state of every file, read anew."""
@@ -456,7 +456,7 @@ class WeightStore:
             record.replace(self.user_folder / RECORD)
             with self._lock:
                 for weight in scratches:
-                    self._verified.pop(weight.name, None)
+                    self._verified.pop(weight, None)
             calibrated = self._cleared(before.values(), after)
         replaced = {
             name for name in new if name in before and before[name].sha256 != new[name].sha256
