@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -167,3 +170,151 @@ def test_other_files_are_no_models(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(MalformedError):
         list(initializers(path))
+
+
+# The fields on the way from a model to each place where a tensor may be.
+PLACES = {
+    "initializer": (7, 5),
+    "value of a sparse initializer": (7, 15, 1),
+    "index of a sparse initializer": (7, 15, 2),
+    "attribute": (7, 1, 5, 5),
+    "attributes": (7, 1, 5, 10),
+    "sparse attribute": (7, 1, 5, 22, 1),
+    "sparse attributes": (7, 1, 5, 23, 2),
+    "graph": (7, 1, 5, 6, 5),
+    "graphs": (7, 1, 5, 11, 1, 5, 5),
+    "graphs within graphs": (7, 1, 5, 6, 1, 5, 6, 1, 5, 6, 15, 1),
+    "function": (25, 7, 5, 5),
+    "default of a function": (25, 11, 5),
+    "start of training": (20, 1, 5),
+    "step of training": (20, 2, 1, 5, 5),
+}
+LOCATION, ENTRIES = bytes([14 << 3]), bytes([13 << 3 | 2])
+# Ways to write that a tensor's numbers are in another file: field 14 is 1.
+WRITINGS = {
+    "plain": LOCATION + b"\x01",
+    "long": LOCATION + b"\x81\x80\x80\x00",
+    "ten bytes": LOCATION + b"\x81" + b"\x80" * 8 + b"\x00",
+    "2**32 + 1": LOCATION + b"\x81\x80\x80\x80\x10",
+    "2**63 + 1": LOCATION + b"\x81" + b"\x80" * 8 + b"\x01",
+    "past 64 bits": LOCATION + b"\x81" + b"\x80" * 8 + b"\x7e",
+    "long key": b"\xf0\x00" + b"\x01",
+    "five bytes of key": b"\xf0\x80\x80\x80\x00" + b"\x01",
+    "then no location": LOCATION + b"\x01" + LOCATION + b"\x07",
+    "then here": LOCATION + b"\x01" + LOCATION + b"\x00",
+    "here before": LOCATION + b"\x00" + LOCATION + b"\x01",
+    "in a group": b"\xa3\x06" + LOCATION + b"\x00" + b"\xa4\x06" + LOCATION + b"\x01",
+    "after a group": b"\xa3\x06\xa4\x06" + LOCATION + b"\x01",
+    "by its entries alone": ENTRIES + b"\x04\x0a\x02\x61\x62",
+    "as bytes": bytes([14 << 3 | 2]) + b"\x01\x01",
+    "as four bytes": bytes([14 << 3 | 5]) + b"\x01\x00\x00\x00",
+}
+
+
+def encoded(number: int, content: bytes) -> bytes:
+    """A length-delimited field of any length."""
+    sizes, size = bytearray(), len(content)
+    while size >= 0x80:
+        sizes.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([*_key(number), *sizes, size]) + content
+
+
+def _key(number: int) -> bytes:
+    key = number << 3 | 2
+    return bytes([key]) if key < 0x80 else bytes([key & 0x7F | 0x80, key >> 7])
+
+
+def model_with(place: tuple[int, ...], tensor: bytes) -> bytes:
+    """A model whose tensor lies in a place, with a graph whatever place it is."""
+    content = tensor
+    for number in reversed(place):
+        content = encoded(number, content)
+    return b"\x08\x08" + encoded(7, b"") + content
+
+
+def has_external_data(message: Any) -> bool:
+    """What the package onnx sees, by whatever fields its messages have."""
+    if message.DESCRIPTOR.name == "TensorProto":
+        return bool(message.data_location == onnx.TensorProto.EXTERNAL)
+    fields = (
+        value if field.is_repeated else [value]
+        for field, value in message.ListFields()
+        if field.message_type is not None
+    )
+    return any(has_external_data(inner) for values in fields for inner in values)
+
+
+def seen_by_onnx(content: bytes) -> bool:
+    """What cannot be read, ONNX Runtime does not load either."""
+    with suppress(Exception):
+        return has_external_data(onnx.load_model_from_string(content))
+    return False
+
+
+def seen_here(path: Path) -> bool | None:
+    """None where it is refused as malformed."""
+    try:
+        return keeps_numbers_outside(path)
+    except MalformedError:
+        return None
+
+
+FLOATS = b"\x08\x02\x10\x01\x42\x01m\x4a\x08" + bytes(8)
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_external_data_is_found_however_it_is_written(
+    tmp_path: Path, place: tuple[int, ...]
+) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_with(place, FLOATS))
+    assert seen_here(path) is False
+    assert not seen_by_onnx(path.read_bytes())
+    for content in (FLOATS + LOCATION + b"\x00", FLOATS + LOCATION + b"\x80\x00"):
+        path.write_bytes(model_with(place, content))
+        assert seen_here(path) is False
+    seen = 0
+    for writing in WRITINGS.values():
+        for tensor in (FLOATS + writing, writing + FLOATS):
+            path.write_bytes(model_with(place, tensor))
+            seen += seen_by_onnx(path.read_bytes())
+            assert seen_here(path) is not False
+    assert seen > len(WRITINGS)
+
+
+def test_no_change_of_bytes_hides_external_data(tmp_path: Path) -> None:
+    """Whatever the package onnx takes for external data is found here, or refused."""
+    rng = random.Random(3)
+    path = tmp_path / "model.onnx"
+    seeds = [
+        model_with(place, FLOATS + writing)
+        for place in PLACES.values()
+        for writing in WRITINGS.values()
+    ]
+    seen = 0
+    for _ in range(2000):
+        content = bytearray(rng.choice(seeds))
+        for _ in range(rng.randint(1, 3)):
+            position = rng.randrange(len(content))
+            if rng.random() < 0.7:
+                content[position] = rng.choice((content[position] ^ 1 << rng.randrange(8), 0x70))
+            else:
+                content[position:position] = rng.choice((*WRITINGS.values(), b"\x80", b"\x00"))
+        path.write_bytes(content)
+        if seen_by_onnx(bytes(content)):
+            seen += 1
+            assert seen_here(path) is not False
+    assert seen > 100
+
+
+def test_a_tensor_of_very_many_dimensions_is_no_burden(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_with((7, 5), b"\x08\x02" * 200_000 + FLOATS))
+    began = time.perf_counter()
+    assert keeps_numbers_outside(path) is False
+    (tensor,) = initializers(path)
+    assert len(tensor.shape) == 200_001
+    with pytest.raises(MalformedError, match="has 2 numbers"):
+        tensor.numbers()
+    assert time.perf_counter() - began < 20

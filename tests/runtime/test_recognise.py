@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from engine.errors import WeightsCorrupt
+from engine.runtime.manifest import TensorPattern
+from engine.runtime.recognise import _fits
+from engine.runtime.session import TensorSpec
 from engine.runtime.weights import WeightStore
 from tests.runtime.tiny_models import Signature
 
@@ -37,3 +43,79 @@ def test_a_swapper_whose_mask_comes_first_is_none(tmp_path: Path) -> None:
         store.import_path(path)
     Signature(inputs, {"output": target, "mask": mask}).save(path)
     assert store.import_path(path).imported
+
+
+def fits_by_trial(
+    patterns: Sequence[TensorPattern], specs: Sequence[TensorSpec], *, given: bool, more: bool
+) -> bool:
+    """Tries all ways to give each pattern a tensor of its own."""
+    if not patterns:
+        return more or not specs
+    first, *rest = patterns
+    return any(
+        first.name in ("", spec.name)
+        and 0 <= len(spec.shape) - len(first.shape) <= (1 if given else 99)
+        and all(
+            size in (None, wanted) or wanted == 0
+            for wanted, size in zip(first.shape[::-1], spec.shape[::-1], strict=False)
+        )
+        and fits_by_trial(rest, [*specs[:at], *specs[at + 1 :]], given=given, more=more)
+        for at, spec in enumerate(specs)
+    )
+
+
+def as_specs(patterns: Sequence[TensorPattern]) -> list[TensorSpec]:
+    return [
+        TensorSpec(pattern.name or f"t{number}", tuple(size or None for size in pattern.shape))
+        for number, pattern in enumerate(patterns)
+    ]
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("more", [False, True])
+def test_every_known_network_fits_itself_and_those_that_a_trial_of_all_ways_finds(
+    *, given: bool, more: bool
+) -> None:
+    sides = [
+        side
+        for network in WeightStore().installable()
+        for side in (network.inputs, network.outputs)
+    ]
+    for side in sides:
+        assert _fits(side, as_specs(side), given=given, more=more)
+    for side in set(sides):
+        for other in set(sides):
+            specs = as_specs(other)
+            expected = fits_by_trial(side, specs, given=given, more=more)
+            assert _fits(side, specs, given=given, more=more) == expected
+
+
+def test_any_tensors_fit_as_a_trial_of_all_ways_finds() -> None:
+    rng = random.Random(0)
+    shapes = [(), (1,), (0,), (4,), (0, 4), (1, 4), (2, 1, 4)]
+    found = [0, 0]
+    for _ in range(3000):
+        patterns = [
+            TensorPattern(rng.choice(("", "", "a", "b")), rng.choice(shapes))
+            for _ in range(rng.randint(0, 4))
+        ]
+        specs = [
+            TensorSpec(rng.choice("abc"), tuple(size or None for size in rng.choice(shapes)))
+            for _ in range(rng.randint(0, 5))
+        ]
+        given, more = rng.random() < 0.5, rng.random() < 0.5
+        expected = fits_by_trial(patterns, specs, given=given, more=more)
+        assert _fits(patterns, specs, given=given, more=more) == expected
+        found[expected] += 1
+    assert min(found) > 300
+
+
+def test_a_graph_of_many_outputs_alike_is_told_at_once(tmp_path: Path) -> None:
+    """All of them are those of a detector, but none is where the points lie."""
+    outputs = {f"o{number}": (12800, (1, 4)[number % 2]) for number in range(28)}
+    path = Signature({"input.1": (1, 3, "height", "width")}, outputs).save(tmp_path / "many.onnx")
+    store = WeightStore(user_folder=tmp_path / "user")
+    began = time.perf_counter()
+    with pytest.raises(WeightsCorrupt, match=r"o11 \(12800, 4\), 16 more\. "):
+        store.import_path(path)
+    assert time.perf_counter() - began < 20
