@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from engine.compose.occlusion import behind, silhouette
+from engine.compose.occlusion import before, behind, silhouette
 from engine.geometry import affine
 from engine.values import Patch
+from tests import people
 from tests.hands import hand
 
 SIZE = 160
@@ -94,3 +97,41 @@ def test_hands_are_where_the_crop_shows_them() -> None:
     moved = behind(patch(motion), [shown]).mask
     direct = silhouette(affine.apply(motion, shown.points), SIZE)
     np.testing.assert_allclose(moved, patch().mask * (1 - direct), atol=1e-6)
+
+
+def test_the_larger_of_two_faces_that_overlap_is_nearer() -> None:
+    near, far = people.face(10, 10, 50), people.face(40, 30, 30)
+    assert before(far, (near, far)) == [near]
+    assert before(near, (near, far)) == []
+
+
+def test_faces_of_one_size_do_not_hide_each_other() -> None:
+    one, other = people.face(10, 10, 40), people.face(30, 10, 40)
+    assert before(one, (one, other)) == before(other, (one, other)) == []
+
+
+@pytest.mark.parametrize("left", [0, 60])
+def test_a_larger_face_elsewhere_hides_nothing(left: float) -> None:
+    """Boxes that only touch do not overlap."""
+    small, large = people.face(40, 0, 20), people.face(left, 30 if left else 0, 40)
+    assert before(small, (small, large)) == []
+
+
+def test_a_face_whose_mesh_is_poor_hides_nothing() -> None:
+    near, far = people.face(10, 10, 50), people.face(40, 30, 30)
+    for score, hides in ((0.5, True), (0.49, False)):
+        unsure = replace(near, mesh=replace(near.mesh, score=score))
+        assert (before(far, (unsure, far)) == [unsure]) is hides
+
+
+def test_a_nearer_face_stays_before_a_farther_one() -> None:
+    near = people.face(0, 0, 60)
+    square = np.array([(20, 10), (60, 10), (60, 50), (20, 50)], np.float32)
+    points = np.zeros((468, 3), np.float32)
+    points[:, :2] = np.resize(square, (468, 2))
+    near = replace(near, mesh=replace(near.mesh, points=points))
+    shown = behind(patch(), [], [near]).mask
+    assert shown[12:48, 22:58].max() == 0
+    away = np.ones_like(shown)
+    away[6:54, 16:64] = 0
+    np.testing.assert_allclose(shown * away, patch().mask * away, atol=0.01)

@@ -402,3 +402,25 @@ def test_only_drawing_networks_that_are_here_are_calibrated(
 ) -> None:
     with Engine(device="cpu", weights=store) as engine, pytest.raises(error, match=words):
         engine.calibrate(name, [asset(MAN)])
+
+
+@pytest.mark.parametrize("many", [20, 25])
+def test_each_face_is_given_another_one_that_is_far_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    kept = Kept(monkeypatch)
+    feed = Feed(
+        name="a network",
+        template=FIVE,
+        side=16,
+        needs_embedding=False,
+        source=lambda portrait: portrait.face.mesh.score,
+        sample=lambda target, source: (np.array(target.score), np.array(source)),
+    )
+    analyser = cast("FaceAnalyser", Crowds(repeat(1)))
+    folder = stills(tmp_path / "pictures", many)
+    calibration.calibrate_network(feed, [folder], WeightStore(), analyser)
+    for samples in (kept.samples, kept.held_out):
+        targets, sources = np.rint(1000 * np.array(samples)).astype(int).T
+        assert sorted(sources) == sorted(targets)
+        assert np.abs(targets - sources).min() >= len(samples) // 2

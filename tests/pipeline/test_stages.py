@@ -369,3 +369,29 @@ def test_threads_are_at_least_one_and_do_not_outnumber_the_cores(cores: int) -> 
     threads = Threads.of(cores)
     assert 1 <= threads.network <= cores
     assert 1 <= threads.workers <= cores
+
+
+@pytest.mark.parametrize(
+    ("cores", "network", "workers"),
+    [(1, 1, 1), (2, 2, 1), (3, 3, 1), (4, 4, 2), (8, 8, 4), (15, 8, 7), (16, 8, 8), (128, 8, 8)],
+)
+def test_workers_take_half_the_cores(cores: int, network: int, workers: int) -> None:
+    assert Threads.of(cores) == Threads(network, workers)
+
+
+@pytest.mark.parametrize(("size", "swapped"), [(80, 0), (20, 1)], ids=["nearer", "farther"])
+def test_a_face_behind_a_larger_one_is_not_pasted_over_it(size: float, swapped: int) -> None:
+    """The other face's mesh lies over all of the chosen one."""
+    _, chosen = two_faces()
+    over = np.array([(60, 20), (120, 20), (120, 80), (60, 80)], np.float32)
+    points = np.zeros((468, 3), np.float32)
+    points[:, :2] = np.resize(over, (468, 2))
+    other = people.face(65, 10, size)
+    other = replace(other, mesh=replace(other.mesh, points=points))
+    frame = frame_of(0)
+    (result,) = FaceSwap(TintedSwapper(), (1.0, 1.0, 1.0))(
+        [planned(frame, (other, chosen), (chosen,))]
+    )
+    assert result.faces == swapped
+    changed = result.frame.planes[0] != frame.planes[0]
+    assert changed[40:60, 80:100].any() == bool(swapped)
