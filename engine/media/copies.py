@@ -14,7 +14,11 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
-from engine.media.pyav import as_fraction, open_output, printable
+from engine.media.pyav import as_fraction, open_input, open_output, path_of, printable
+from engine.media.splices import Splices
+
+# Formats whose muxers write a track of time codes from the metadata.
+_TIME_CODED = frozenset({"mov", "mp4"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,11 @@ def add_copies(
             continue
         if stream.type == "data" and source.chapters():
             continue  # in MP4 the chapters' titles; they are written anew
+        if _is_time_code(stream) and output.format.name in _TIME_CODED:
+            continue  # their muxers write it anew, from the picture's metadata
+        if _is_cover(stream) and output.format.name == "matroska":
+            _attach_cover(source, output, stream)
+            continue
         if not _can_hold(output.format.name, stream):
             left_out.append(
                 f"The {_named(stream)} is left out: {output.format.name} cannot hold it."
@@ -64,18 +73,15 @@ def copied_packets(
     packets = [stream for stream in wanted if stream.type != "attachment"]
     if not packets:
         return
-    for stream in source.streams:
-        if stream not in packets:
-            stream.discard = Discard.all
+    latest: dict[int, int] = {}
     for packet in _demuxed(source, packets):
         # The demuxer ends with empty packets; a cover has no time, but it is not empty.
         if not packet.size or _is_filler(packet):
             continue
-        placed = _placed(packet, window)
-        if placed:
-            base = as_fraction(packet.time_base)
+        if _placed(packet, window):
             packet.stream = copies[packet.stream_index]
-            yield (packet.dts or 0) * base, packet
+            _put_in_order(packet, latest)
+            yield (packet.dts or 0) * as_fraction(packet.time_base), packet
 
 
 def _demuxed(source: InputContainer, streams: list[Stream]) -> Iterator[Packet[Any]]:
@@ -83,8 +89,35 @@ def _demuxed(source: InputContainer, streams: list[Stream]) -> Iterator[Packet[A
 
     What is missing then is missing from the picture, too, and its reader says so.
     """
+    splices = Splices(source)
+    for stream in source.streams:
+        if stream not in (splices.watched or streams):
+            stream.discard = Discard.all
     with suppress(av.FFmpegError):
-        yield from source.demux(streams)
+        for packet in source.demux(splices.watched or streams):
+            splices.follow(packet)
+            if packet.stream in streams:
+                yield packet
+
+
+def _put_in_order(packet: Packet[Any], latest: dict[int, int]) -> None:
+    """Brings a packet to its output's clock, later than the last of its stream.
+
+    Packets of one time, or that go back, occur in files on coarse clocks and where a sender
+    stumbled. Muxers refuse them. Several subtitles may begin together.
+    """
+    if packet.dts is None:
+        return
+    clock = as_fraction(packet.stream.time_base)
+    ratio = as_fraction(packet.time_base) / clock
+    dts = round(packet.dts * ratio)
+    pts = dts if packet.pts is None else round(packet.pts * ratio)
+    if packet.stream_index in latest:
+        step = 0 if packet.stream.type in ("subtitle", "data") else 1
+        dts = max(dts, latest[packet.stream_index] + step)
+    packet.duration = round((packet.duration or 0) * ratio)
+    packet.pts, packet.dts, packet.time_base = max(pts, dts), dts, clock
+    latest[packet.stream_index] = dts
 
 
 def moved_chapters(source: InputContainer, window: Window) -> list[Any]:
@@ -111,11 +144,10 @@ def moved_chapters(source: InputContainer, window: Window) -> list[Any]:
 
 def _placed(packet: Packet[Any], window: Window) -> bool:
     """Moves a packet's time into the output; False where it lies outside the window."""
-    base = as_fraction(packet.time_base)
     stamp = packet.pts if packet.pts is not None else packet.dts
-    attached = packet.stream.disposition & Disposition.attached_pic
-    if attached or stamp is None:
+    if _is_cover(packet.stream) or stamp is None:
         return True
+    base = as_fraction(packet.time_base)
     time = stamp * base
     if window.end is not None and time >= window.end:
         return False
@@ -135,20 +167,69 @@ def _placed(packet: Packet[Any], window: Window) -> bool:
 
 def _is_filler(packet: Packet[Any]) -> bool:
     """Whether a packet is MP4's empty text between two subtitles, which the muxer writes itself."""
-    return packet.stream.codec_context.codec.canonical_name == "mov_text" and packet.size <= 2
+    context = packet.stream.codec_context
+    return bool(context) and context.codec.canonical_name == "mov_text" and packet.size <= 2
+
+
+def _is_cover(stream: Stream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _is_time_code(stream: Stream) -> bool:
+    return stream.type == "data" and "timecode" in stream.metadata
+
+
+def _attach_cover(source: InputContainer, output: OutputContainer, stream: Stream) -> None:
+    """Adds a cover as Matroska has it: a file of its own."""
+    codec = stream.codec_context.codec.canonical_name
+    kind = "jpeg" if codec == "mjpeg" else codec
+    with open_input(path_of(source)) as again:
+        for packet in again.demux(again.streams[stream.index]):
+            if packet.size:
+                output.add_attachment(
+                    stream.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}"),
+                    stream.metadata.get("mimetype", f"image/{kind}"),
+                    bytes(packet),
+                )
+                return
 
 
 def _can_hold(format_name: str, stream: Stream) -> bool:
-    """Whether a muxer takes a stream: tried on a header in memory, as no table says it all."""
-    if stream.disposition & Disposition.attached_pic and format_name == "mov":
+    """Whether a muxer takes a stream: tried on a file in memory, as no table says it all."""
+    if _is_cover(stream) and format_name == "mov":
         return False  # its muxer takes a cover and does not write it
+    file = io.BytesIO()
     try:
-        with open_output(io.BytesIO(), format_name) as trial:
-            _add_copy(trial, stream)
+        with open_output(file, format_name) as trial:
+            copy = _add_copy(trial, stream)
             trial.start_encoding()
-    except (av.FFmpegError, ValueError, AttributeError):
+            if stream.type == "data":
+                trial.mux(_first_packet(copy))
+        return stream.type != "data" or _comes_back(file, stream)
+    except (OSError, av.FFmpegError, ValueError):
         return False
-    return True
+
+
+def _first_packet(stream: Stream) -> Packet[Any]:
+    packet = Packet(bytes(8))
+    packet.pts = packet.dts = 0
+    packet.duration, packet.stream = 1, stream
+    packet.time_base = as_fraction(stream.time_base)
+    return packet
+
+
+def _comes_back(file: io.BytesIO, stream: Stream) -> bool:
+    """Whether a file is read as one stream of the same kind: some muxers write what none knows."""
+    file.seek(0)
+    with open_input(file) as written:
+        return [_kind(other) for other in written.streams] == [_kind(stream)]
+
+
+def _kind(stream: Stream) -> tuple[str, str | None]:
+    context = stream.codec_context
+    # Only streams of data and attachments have a name of their own.
+    codec = context.codec.canonical_name if context else getattr(stream, "name", None)
+    return stream.type, codec
 
 
 def _add_copy(output: OutputContainer, stream: Stream) -> Stream:
@@ -160,7 +241,7 @@ def _add_copy(output: OutputContainer, stream: Stream) -> Stream:
 
 
 def _named(stream: Stream) -> str:
-    context = stream.codec_context
-    codec = context.codec.canonical_name if context else (stream.name or "unknown")
+    kind, codec = _kind(stream)
     title = printable(stream.metadata.get("title") or stream.metadata.get("language") or "")
-    return f"{stream.type} stream {stream.index} ({codec}{', ' + title if title else ''})"
+    codec = codec or "of an unknown codec"
+    return f"{kind} stream {stream.index} ({codec}{', ' + title if title else ''})"

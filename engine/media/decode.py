@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 from av.container import InputContainer
@@ -24,11 +26,13 @@ from engine.media.probe import (
     frame_rate,
     is_image,
     main_video,
+    only_decoding_times,
     open_media,
     without_picture,
 )
 from engine.media.pyav import as_fraction
 from engine.media.segments import exif_orientation
+from engine.media.splices import Splices, has_splices
 from engine.options import Trim
 from engine.values import Frame, Orientation
 
@@ -146,7 +150,7 @@ def _pictures(
         if picture is None:
             raise without_picture(path)
         origin = picture.pts or 0
-        if seek and start > 0:
+        if seek and start > 0 and not has_splices(path):
             wanted = origin + math.ceil(start / base)
             decoded = _decoded_from(container, stream, wanted, damage)
             picture = next(decoded, None)
@@ -204,14 +208,23 @@ def _decoded(
     last: int | None = None
     step = max(1, round(1 / (frame_rate(stream) * as_fraction(stream.time_base))))
     decoder = decoder_of(stream)
+    # In the order of display, pictures take the times that AVI has in the order of decoding.
+    reordered = only_decoding_times(container, stream)
+    times: deque[int] = deque()
     for packet in _packets(container, stream, damage):
+        if reordered and packet is not None and packet.size and packet.dts is not None:
+            times.append(packet.dts)
         try:
             pictures = decoder.decode(packet)
         except av.FFmpegError:
             damage.packets += packet is not None and packet.size > 0
+            if times:
+                times.pop()
             continue
         for picture in pictures:
             duration = picture.duration or step
+            if times:
+                picture.pts = times.popleft()
             if picture.pts is None:
                 picture.pts = 0 if last is None else last + duration
             elif last is not None and picture.pts <= last:
@@ -225,10 +238,12 @@ def _packets(
 ) -> Iterator[Packet[VideoStream] | None]:
     """Packets of a stream, then None, which lets the decoder hand out what it still holds."""
     try:
-        for packet in container.demux(stream):
-            if packet.dts is not None or packet.size:
+        splices = Splices(container)
+        for packet in container.demux(splices.watched or [stream]):
+            splices.follow(packet)
+            if packet.stream is stream and (packet.dts is not None or packet.size):
                 damage.hidden += packet.is_discard
-                yield packet
+                yield cast("Packet[VideoStream]", packet)
     except av.FFmpegError as error:
         damage.stopped = error.strerror
     yield None

@@ -149,6 +149,7 @@ def _opened(aside: Path, output: Path, first: Frame) -> Iterator[OutputContainer
     muxing: dict[str, str] = {}
     if name in _ISO_FORMATS:
         muxing["movflags"] = "+faststart"
+        muxing["write_tmcd"] = "1"  # a track of time codes, from the metadata
         if first.time_base.numerator == 1:
             # Without it the muxer doubles small time scales, and the time base is another.
             muxing["video_track_timescale"] = str(first.time_base.denominator)

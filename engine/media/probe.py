@@ -49,6 +49,7 @@ _UNREAD_MATRICES = {
     16: "YCgCo-Re",
     17: "YCgCo-Ro",
 }
+_SLOWEST = Fraction(1, 100_000)  # pictures per second; encoders count no finer
 _WEBP_ANIMATION = 0x02
 _HEAD_BYTES = 21  # as many as tell an animated WebP
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -106,7 +107,8 @@ def describe(path: Path) -> Source:
         return Source(
             info=info,
             time_base=as_fraction(stream.time_base),
-            first_pts=picture.pts or 0,
+            first_pts=(stream.start_time if only_decoding_times(container, stream) else picture.pts)
+            or 0,
             display_matrix=None if image else turns.matrix(picture),
             mastering_display=None if image else said("MASTERING_DISPLAY_METADATA"),
             light_level=None if image else said("CONTENT_LIGHT_LEVEL"),
@@ -196,6 +198,11 @@ def first_picture(container: InputContainer, stream: VideoStream, path: Path) ->
         if pictures:
             return pictures[0]
     raise without_picture(path)
+
+
+def only_decoding_times(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether the times of packets say when they are decoded, not when they are shown."""
+    return container.format.name == "avi" and stream.codec_context.has_b_frames
 
 
 def without_picture(path: Path) -> MediaError:
@@ -321,7 +328,7 @@ def _matrix(picture: VideoFrame) -> Matrix:
 def frame_rate(stream: VideoStream) -> Fraction:
     """The average rate, or the nearest that the container knows; 25 where it knows none."""
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-    return as_fraction(rate) if rate else Fraction(25)
+    return max(as_fraction(rate), _SLOWEST) if rate else Fraction(25)
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float | None:

@@ -30,15 +30,15 @@ _OF_STREAMS = {
 
 
 def open_input(
-    path: Path, *, options: Mapping[str, str] | None = None, **container_options: str
+    file: Path | BinaryIO, *, options: Mapping[str, str] | None = None, **container_options: str
 ) -> InputContainer:
-    """Opens a file for reading; no name, playlist or scene file reaches the network.
+    """Opens a file, or a file object, for reading; nothing in it reaches the network.
 
     Raises:
         av.FFmpegError, ValueError: it cannot be opened.
     """
     container: InputContainer = av.open(
-        media_url(path),
+        media_url(file) if isinstance(file, Path) else file,
         mode="r",
         options=dict(options or {}),
         container_options={"protocol_whitelist": "file", **container_options},
@@ -63,6 +63,11 @@ def open_output(
         **_ANY_TEXT,
     )
     return container
+
+
+def path_of(container: InputContainer) -> Path:
+    """The file that a container was opened from."""
+    return Path(container.name.removeprefix(media_url(Path()).removesuffix(".")))
 
 
 def printable(text: str) -> str:

@@ -335,9 +335,18 @@ def test_a_cover_is_copied_or_named(tmp_path: Path) -> None:
     assert pass_through(target, tmp_path / "output.mp4").warnings == ()
     before, after = (packets(tmp_path / f"{n}.mp4", "video", 1) for n in ("target", "output"))
     assert payloads(after) == payloads(before) != []
-    for suffix in (".mov", ".mkv"):
-        info = pass_through(target, tmp_path / f"output{suffix}")
-        assert any("png" in warning for warning in info.warnings)
+    info = pass_through(target, tmp_path / "output.mov")
+    assert any("png" in warning for warning in info.warnings)
+    for given, made in (("target.mp4", "output.mkv"), ("output.mkv", "again.mkv")):
+        output = tmp_path / made
+        info = pass_through(tmp_path / given, output)
+        assert not any("png" in warning for warning in info.warnings)
+        with av.open(str(output)) as container:
+            shown = container.streams[1]
+            assert shown.disposition & Disposition.attached_pic
+            assert shown.metadata["filename"] == "cover.png"
+            assert shown.metadata["mimetype"] == "image/png"
+        assert payloads(packets(output, "video", 1)) == payloads(before)
 
 
 def test_what_the_container_cannot_hold_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""Files whose clock restarts in the middle, such as joined transport streams: one time for all."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from engine.media.probe import open_media
+from engine.media.pyav import as_fraction
+
+# Formats that are joined by writing one file after the other.
+_JOINED = frozenset({"mpegts", "mpeg", "flv", "ogg"})
+# Seconds that a stream's decoding time goes back, or ahead of all streams, where a part begins.
+_BACK, _AHEAD = Fraction(3, 10), 10
+
+
+@dataclass
+class _Course:
+    """How far one stream has come."""
+
+    part: int  # the number of parts that began before this one
+    offset: Fraction  # what moves the part's times behind those before it
+    last: Fraction  # the last decoding time as the file has it
+    end: Fraction  # when the last packet ends, in the time of the whole
+    step: Fraction = Fraction(0)  # from packet to packet
+
+
+class Splices:
+    """Finds where a file's clock restarts, and moves all packets from there behind the last.
+
+    Whoever reads a file must show every packet of the streams in `watched` to `follow`, so that
+    all readers move the same packets by the same offset.
+    """
+
+    def __init__(self, container: InputContainer) -> None:
+        joined = container.format.name in _JOINED
+        self.watched = list(container.streams) if joined else []
+        self.parts = 0
+        self._offset = Fraction(0)
+        self._latest: Fraction | None = None
+        self._courses: dict[int, _Course] = {}
+
+    def follow(self, packet: Packet[Any]) -> None:
+        """Moves a packet's times in place."""
+        if not self.watched:
+            return
+        offset = self._offset_of(packet)
+        if offset:
+            moved = round(offset / as_fraction(packet.time_base))
+            packet.pts = None if packet.pts is None else packet.pts + moved
+            packet.dts = None if packet.dts is None else packet.dts + moved
+
+    def _offset_of(self, packet: Packet[Any]) -> Fraction:
+        stream: Stream = packet.stream
+        if packet.dts is None or not packet.size or stream.type not in ("audio", "video"):
+            return self._offset
+        base = as_fraction(packet.time_base)
+        time, length = packet.dts * base, (packet.duration or 0) * base
+        course = self._courses.get(stream.index)
+        if course is None:
+            course = _Course(self.parts, self._offset, time, time + self._offset)
+            self._courses[stream.index] = course
+        elif self._jumps(course, time):
+            if course.part == self.parts or self._is_ahead(time + self._offset):
+                self.parts += 1
+                self._offset = course.end - time
+            elif stream.type == "video":
+                # The sound came first and ended earlier: the pictures must not overlap.
+                self._offset = max(self._offset, course.end - time)
+            course.part, course.offset = self.parts, self._offset
+        else:
+            course.step = time - course.last
+        course.last = time
+        course.end = max(course.end, time + course.offset + (length or course.step))
+        self._latest = max(course.end, self._latest or course.end)
+        return course.offset
+
+    def _jumps(self, course: _Course, time: Fraction) -> bool:
+        if time < course.last - _BACK:
+            return True
+        return time > course.last + _AHEAD and self._is_ahead(time + course.offset)
+
+    def _is_ahead(self, time: Fraction) -> bool:
+        return self._latest is not None and time > self._latest + _AHEAD
+
+
+def has_splices(path: Path) -> bool:
+    """Whether a file's clock restarts somewhere; it cannot be searched by time then."""
+    with open_media(path) as container:
+        splices = Splices(container)
+        if splices.watched:
+            with suppress(av.FFmpegError):
+                for packet in container.demux(splices.watched):
+                    splices.follow(packet)
+                    if splices.parts:
+                        return True
+    return False

@@ -1,0 +1,150 @@
+"""Streams that are copied: those that nobody knows, and times that no muxer takes."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from av.packet import Packet
+
+from engine.media.decode import read_frames
+from engine.media.encode import write_video
+from engine.media.output import WrittenInfo
+from engine.media.probe import frame_rate
+from engine.media.pyav import as_fraction, open_input, open_output
+from engine.options import Trim
+from tests.media.looks import kinds, packets, payloads, seconds
+from tests.synth import Sound, make_clip
+
+
+def pass_through(target: Path, output: Path, trim: Trim | None = None) -> WrittenInfo:
+    trim = trim or Trim()
+    return write_video(read_frames(target, trim), output, like=target, trim=trim)
+
+
+def remuxed(source: Path, target: Path, edit: Any) -> Path:
+    """A file with the packets of another, each as `edit` leaves it."""
+    with open_input(source) as one, open_output(target, "matroska") as other:
+        copies = {s.index: other.add_stream_from_template(s, opaque=True) for s in one.streams}
+        counts = dict.fromkeys(copies, 0)
+        for packet in one.demux():
+            if packet.size:
+                counts[packet.stream_index] += 1
+                edit(packet, counts[packet.stream_index])
+                packet.stream = copies[packet.stream_index]
+                other.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4", ".mkv"])
+def test_sound_of_an_unknown_codec_is_named(tmp_path: Path, suffix: str) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=5, sounds=[Sound(), Sound()])
+    data = clip.read_bytes()
+    last = data.rindex(b"mp4a")
+    data = data[:last] + data[last:].replace(b"mp4a", b"apac", 1).replace(b"esds", b"dapa", 1)
+    target = tmp_path / "target.mov"
+    target.write_bytes(data)
+    with open_input(target) as container:
+        assert container.streams[2].codec_context is None
+    info = pass_through(target, tmp_path / f"output{suffix}")
+    assert any("audio stream 2 (of an unknown codec" in warning for warning in info.warnings)
+    assert kinds(tmp_path / f"output{suffix}") == ["video", "audio"]
+
+
+def test_private_data_is_copied_or_named(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.ts", frames=10)
+    target = tmp_path / "target.ts"
+    with open_input(clip) as source, open_output(target, "mpegts") as made:
+        copy = made.add_stream_from_template(source.streams.video[0], opaque=True)
+        private = made.add_data_stream("bin_data")
+        for n, packet in enumerate(source.demux(video=0)):
+            if not packet.size:
+                continue
+            extra: Packet[Any] = Packet(b"position %d" % n)
+            extra.pts = extra.dts = packet.dts
+            extra.time_base, extra.stream = as_fraction(packet.time_base), private
+            packet.stream = copy
+            made.mux(packet)
+            made.mux(extra)
+    sent = payloads(packets(target, "data"))
+    assert len(sent) == 10
+    info = pass_through(target, tmp_path / "output.ts")
+    assert not any("left out" in said for said in info.warnings)
+    assert payloads(packets(tmp_path / "output.ts", "data")) == sent
+    for suffix in (".mp4", ".mov", ".mkv"):
+        info = pass_through(target, tmp_path / f"output{suffix}")
+        assert any("data stream 1 (bin_data) is left out" in said for said in info.warnings)
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4"])
+def test_time_code_survives(tmp_path: Path, suffix: str) -> None:
+    target = make_clip(
+        tmp_path / "target.mov", frames=10, sounds=[Sound()], metadata={"timecode": "01:02:03:04"}
+    )
+    assert "data" in kinds(target)
+    output = tmp_path / f"output{suffix}"
+    assert pass_through(target, output).warnings == ()
+    assert kinds(output) == kinds(target)
+    with open_input(output) as container:
+        codes = [stream.metadata.get("timecode") for stream in container.streams]
+    assert codes == ["01:02:03:04", None, "01:02:03:04"]
+    assert len(packets(output, "data")) == 1
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_repeated_times_are_put_in_order(tmp_path: Path, suffix: str) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", frames=25, sounds=[Sound(seconds=1.0)])
+    times: list[int] = []
+
+    def edit(packet: Packet[Any], count: int) -> None:
+        if packet.stream.type != "audio":
+            return
+        times.append(packet.pts or 0)
+        if count == 12:
+            packet.pts = packet.dts = times[-2]
+
+    target = remuxed(clip, tmp_path / "target.mkv", edit)
+    output = tmp_path / f"output{suffix}"
+    pass_through(target, output)
+    heard = packets(output, "audio")
+    assert len(heard) == len(times)
+    assert all(a < b for (a, _), (b, _) in pairwise(heard))
+
+
+def test_the_end_is_exclusive_for_sound(tmp_path: Path) -> None:
+    target = tmp_path / "target.mkv"
+    clip = make_clip(tmp_path / "clip.mkv", frames=50, sounds=[Sound("pcm_s16le", seconds=2.0)])
+
+    def edit(packet: Packet[Any], count: int) -> None:
+        if packet.stream.type == "audio":
+            packet.pts = packet.dts = 20 * (count - 1)
+            packet.duration = 20
+
+    remuxed(clip, target, edit)
+    pass_through(target, tmp_path / "output.mkv", Trim(None, 1.0))
+    heard = [time for time, _ in packets(tmp_path / "output.mkv", "audio")]
+    begun = [time for time, _ in packets(target, "audio")]
+    assert Fraction(1) in begun
+    assert heard == [time for time in begun if time < 1]
+    assert seconds(tmp_path / "output.mkv")[-1] == Fraction(24, 25)
+
+
+def test_pictures_of_avi_with_b_frames_lie_evenly(tmp_path: Path) -> None:
+    target = make_clip(
+        tmp_path / "target.avi", frames=20, options={"x264-params": "bframes=2:b-adapt=0"}
+    )
+    with open_input(target) as container:
+        assert container.streams.video[0].codec_context.has_b_frames
+    times = [frame.pts * frame.time_base for frame in read_frames(target)]
+    assert times == [Fraction(n, 25) for n in range(20)]
+
+
+def test_a_rate_near_zero_is_no_rate_of_zero(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.mkv", pts=[0, 400_000_000], time_base=Fraction(1, 1000))
+    with open_input(target) as container:
+        rate = frame_rate(container.streams.video[0])
+    assert rate.limit_denominator(100_000) > 0
+    assert pass_through(target, tmp_path / "output.mkv").frames == 2

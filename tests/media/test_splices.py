@@ -1,0 +1,60 @@
+"""Files that were joined by writing one after the other: their clock goes on."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from engine.media.decode import read_frames
+from engine.media.encode import write_video
+from engine.media.splices import has_splices
+from engine.options import Trim
+from tests.media.looks import packets, seconds
+from tests.synth import Sound, make_clip
+
+CODECS = {".ts": ("libx264", Fraction(1, 12800)), ".mpg": ("mpeg2video", Fraction(1, 25))}
+
+
+@pytest.fixture(params=CODECS)
+def joined(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    suffix: str = request.param
+    sounds = [Sound(codec="mp2", seconds=1.0)]
+    codec, base = CODECS[suffix]
+    stamps = [round(n / (25 * base)) for n in range(25)]
+    part = make_clip(
+        tmp_path / f"part{suffix}", codec=codec, pts=stamps, time_base=base, sounds=sounds
+    )
+    assert not has_splices(part)
+    path = tmp_path / f"joined{suffix}"
+    path.write_bytes(part.read_bytes() * 3)
+    return path
+
+
+def test_pictures_and_sound_go_on_where_the_clock_restarts(tmp_path: Path, joined: Path) -> None:
+    assert has_splices(joined)
+    output = tmp_path / "output.mp4"
+    said: list[str] = []
+    write_video(read_frames(joined, warn=said.append), output, like=joined)
+    assert said == []
+    times = seconds(output)
+    assert len(times) == 75
+    # Sound that ends later than its picture may hold the next part back for a moment.
+    assert all(Fraction(39, 1000) < b - a < Fraction(120, 1000) for a, b in pairwise(times))
+    heard = [time for time, _ in packets(output, "audio")]
+    whole = heard[1] - heard[0]
+    assert all(0 < b - a < 4 * whole for a, b in pairwise(heard))
+    assert abs(heard[-1] - times[-1]) < Fraction(1, 5)
+
+
+def test_a_part_begins_at_its_time_in_the_whole(joined: Path) -> None:
+    whole = list(read_frames(joined))
+    origin = whole[0].pts
+    begun = [(f.pts - origin) * f.time_base for f in whole]
+    kept = [f.pts for f in read_frames(joined, Trim(1.5, 2.5))]
+    assert kept == [
+        f.pts for f, at in zip(whole, begun, strict=True) if Fraction(3, 2) <= at < Fraction(5, 2)
+    ]
+    assert len(kept) > 20
