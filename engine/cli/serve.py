@@ -139,6 +139,15 @@ def serve(
         int,
         typer.Option(help="Connections at once.", metavar="NUMBER", rich_help_panel=HOW_MUCH),
     ] = 200,
+    max_client_connections: Annotated[
+        int,
+        typer.Option(
+            help="Connections at once from one client (an IPv4 address, or an IPv6 network of "
+            "/64); raise it where all clients come through one proxy.",
+            metavar="NUMBER",
+            rich_help_panel=HOW_MUCH,
+        ),
+    ] = 50,
     wait_timeout: Annotated[
         float,
         typer.Option(
@@ -190,6 +199,7 @@ def serve(
             job_seconds=max_job_time,
             queue=max_queue,
             connections=max_connections,
+            client_connections=max_client_connections,
             wait_seconds=wait_timeout,
         )
         access = access_for(host, api_key, allowed_host or ())
@@ -212,7 +222,8 @@ def serve(
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"listening on http://{shown}:{listener.getsockname()[1]}/v1", err=True)
             app = server.application()
-            server_of(app, limits.connections, server.draining).run([listener])
+            most, each = limits.connections, limits.client_connections
+            server_of(app, most, each, server.draining).run([listener])
 
 
 def _whole(option: str, value: float, unit: int) -> int:

@@ -42,8 +42,16 @@ class Access:
         """Lets a request through.
 
         Raises:
-            Refusal: 403 for a foreign Host or Origin, 401 for a missing or wrong key.
+            Refusal: 403 for a foreign Host or Origin, 401 for a missing or wrong key, 400 for a
+                body of two lengths.
         """
+        if "content-length" in headers and "transfer-encoding" in headers:
+            # A proxy may go by the other, and take the end of the body for a request (RFC 9112).
+            raise Refusal(
+                400,
+                "Content-Length and Transfer-Encoding are both given; send one of them.",
+                {"connection": "close"},
+            )
         host = headers.get("host", "")
         if not self._knows(host):
             raise Refusal(
@@ -64,7 +72,12 @@ class Access:
     def _knows(self, host: str) -> bool:
         # A rebound name can be any name, but never an address: so addresses need no list.
         name = _name_of(host)
-        return name is not None and (name == "localhost" or name in self.hosts or is_address(name))
+        # A zone (RFC 6874) is a word of the client's own choice.
+        return (
+            name is not None
+            and "%" not in name
+            and (name == "localhost" or name in self.hosts or is_address(name))
+        )
 
     def _check_key(self, given: str | None) -> None:
         if self.api_key is None:

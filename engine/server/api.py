@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
@@ -20,10 +21,9 @@ from starlette.types import HTTPExceptionHandler, Lifespan
 
 from engine.errors import JobNotFound, MediaError, ParameterError, QueueFull
 from engine.jobs.answers import addresses, media_type, status
-from engine.jobs.outputs import in_base64
 from engine.jobs.store import Job, JobStore
 from engine.media.header import TooLarge
-from engine.server.answers import RETRY_SECONDS, Json, Refusal
+from engine.server.answers import RETRY_SECONDS, Json, Refusal, with_base64
 from engine.server.body import Bodies
 from engine.server.roots import MediaRoots
 from engine.version import VERSION
@@ -42,6 +42,7 @@ class Api:
         slug: the name of the one model.
         document: what /openapi.json answers.
         bodies: reads what clients send.
+        most_base64: how many bytes of an output are answered in base64.
         wait_seconds: how long a blocking call may take.
         works: whether somebody does the jobs.
         draining: whether the server is shutting down.
@@ -53,6 +54,7 @@ class Api:
     slug: str
     document: Mapping[str, Any]
     bodies: Bodies
+    most_base64: int
     wait_seconds: float
     works: Callable[[], bool]
     draining: Callable[[], bool]
@@ -163,9 +165,19 @@ class Api:
 
     async def _told(self, request: Request, job: Job) -> Response:
         body = self._status(request, job)
-        if job.output is not None:
-            body["output"] = await asyncio.to_thread(_output, request, job)
-        return Json(body, _code(job))
+        if job.output is None:
+            return Json(body, _code(job))
+        url = f"{_here(request)}/outputs/{job.id}/{quote(job.output.name)}"
+        if not job.request.get("base64"):
+            return Json({**body, "output": url}, _code(job))
+        size = await asyncio.to_thread(_size, job, job.output)
+        if size > self.most_base64:
+            raise Refusal(
+                413,
+                f"The output holds {size:,} bytes, and {self.most_base64:,} are the most that are "
+                f"answered in base64; download it from {url}.",
+            )
+        return with_base64(body, "output", job.output, _code(job))
 
 
 def _here(request: Request) -> str:
@@ -173,12 +185,15 @@ def _here(request: Request) -> str:
     return f"{request.url.scheme}://{request.headers['host']}"
 
 
-def _output(request: Request, job: Job) -> str:
-    """Where the output is, or its bytes in base64 where the job asks for them."""
-    assert job.output is not None
-    if job.request.get("base64"):
-        return in_base64(job.output.read_bytes())
-    return f"{_here(request)}/outputs/{job.id}/{quote(job.output.name)}"
+def _size(job: Job, output: Path) -> int:
+    try:
+        return output.stat().st_size
+    except FileNotFoundError:
+        raise _gone_from_disk(job) from None
+
+
+def _gone_from_disk(job: Job) -> Refusal:
+    return Refusal(404, f"The output of the request {job.id} is gone.")
 
 
 def _code(job: Job) -> int:
@@ -188,7 +203,7 @@ def _code(job: Job) -> int:
 def _file(job: Job) -> Response:
     """A job's output, or the range of it that the request names."""
     if job.output is None or not job.output.is_file():
-        raise Refusal(404, f"The output of the request {job.id} is gone.")
+        raise _gone_from_disk(job)
     return FileResponse(job.output, media_type=media_type(job.output))
 
 

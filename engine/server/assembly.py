@@ -55,6 +55,7 @@ class Server:
                 most_seconds=self.limits.body_seconds,
                 most_held=self.limits.held_bytes,
             ),
+            most_base64=self.limits.body_bytes,
             wait_seconds=self.limits.wait_seconds,
             works=workshop.works,
             draining=self.draining.is_set,

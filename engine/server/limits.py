@@ -12,11 +12,13 @@ from engine.errors import ParameterError
 class Limits:
     """The bounds of a server; each is a finite number above zero.
 
-    `body_bytes` and `body_seconds` bound a request's body, `held_bytes` what all bodies that are
-    being read hold in memory at once, `pixels` a picture and `seconds` a video of either input,
-    `crf` is the least that may be asked for, `output_bytes` bounds an output and `store_bytes` all
-    that is kept, `job_seconds` is how long a job is worked at, `queue` the jobs that wait,
-    `connections` those open at once, `wait_seconds` the answer of a blocking call.
+    `body_bytes` and `body_seconds` bound a request's body, and `body_bytes` an output that is
+    answered in base64. `held_bytes` bounds what all bodies that are being read hold in memory at
+    once, `pixels` a picture and `seconds` a video of either input, `crf` is the least that may be
+    asked for, `output_bytes` bounds an output and `store_bytes` all that is kept. `job_seconds` is
+    how long a job is worked at, `queue` how many jobs wait, `connections` how many are open at
+    once, `client_connections` how many of them to one client, and `wait_seconds` how long a
+    blocking call takes.
     """
 
     body_bytes: int = 256 << 20
@@ -30,6 +32,7 @@ class Limits:
     job_seconds: float = 7200.0
     queue: int = 100
     connections: int = 200
+    client_connections: int = 50
     wait_seconds: float = 600.0
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import signal
 import socket
@@ -20,12 +21,20 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from engine.errors import RuntimeUnavailable
 from engine.jobs.store import JobStore
 from engine.jobs.worker import Perform, run_worker
+from engine.server.answers import RETRY_SECONDS
 
 # How long the line and the headers of a request may take to come.
 _HEADER_SECONDS = 10
+# How long a client may leave what is sent to it unread.
+_STANDSTILL_SECONDS = 60
 _STOP_SECONDS = 30
 _POLL_SECONDS = 0.1
 _MEND_SECONDS = 1.0
+
+_CROWDED = (
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n"
+    b"retry-after: %d\r\n\r\n"
+) % RETRY_SECONDS
 
 _log = logging.getLogger(__name__)
 
@@ -94,15 +103,19 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def server_of(app: ASGIApp, most: int, draining: threading.Event) -> uvicorn.Server:
+def server_of(app: ASGIApp, most: int, most_each: int, draining: threading.Event) -> uvicorn.Server:
     """What serves an application by `run([listener])`, until the process is told to stop.
 
-    At most `most` connections are open at once. `draining` is set when the process is told to
-    stop; requests under way have some seconds left then.
+    At most `most` connections are open at once, and `most_each` to one client. `draining` is set
+    when the process is told to stop; requests under way have some seconds left then.
     """
+
+    class Bounded(_Patient):
+        most = most_each
+
     config = uvicorn.Config(
         app,
-        http=_Patient,
+        http=Bounded,
         loop="asyncio",
         ws="none",
         lifespan="on",
@@ -133,13 +146,32 @@ class _Server(uvicorn.Server):
 
 
 class _Patient(H11Protocol):
-    """Closes a connection whose request line and headers do not come in time."""
+    """Closes connections that come too slowly, stand still, or are too many from one client."""
 
+    most: int
+    _peer: str | None = None
     _deadline: asyncio.TimerHandle | None = None
+    _standstill: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect_headers()
+        self._peer = None if self.client is None else network_of(self.client[0])
+        others = (getattr(one, "_peer", None) for one in self.connections)
+        if self._peer is not None and sum(one == self._peer for one in others) > self.most:
+            transport.write(_CROWDED)
+            transport.close()
+        else:
+            self._expect_headers()
+
+    def pause_writing(self) -> None:
+        """Waits for a client to read on, for some time."""
+        super().pause_writing()
+        self._standstill = self.loop.call_later(_STANDSTILL_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Goes on, as the client has read."""
+        self._drop_standstill()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -150,6 +182,7 @@ class _Patient(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._drop_deadline()
+        self._drop_standstill()
         super().connection_lost(exc)
 
     def _expect_headers(self) -> None:
@@ -160,3 +193,20 @@ class _Patient(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _drop_standstill(self) -> None:
+        if self._standstill is not None:
+            self._standstill.cancel()
+            self._standstill = None
+
+
+def network_of(host: str) -> str:
+    """What one client has for itself: an IPv4 address, or the /64 network of an IPv6 address."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if address.version == 4:
+        return host
+    mapped = address.ipv4_mapped
+    return str(mapped) if mapped else str(ipaddress.ip_network((int(address), 64), strict=False))

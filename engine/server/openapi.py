@@ -18,7 +18,7 @@ _REFUSALS: Final = {
     403: "The Host, the Origin or a path is not allowed",
     404: "There is no such model, request or path",
     408: "The body did not come in time",
-    413: "The body, a picture or a video is larger than the server takes",
+    413: "The body, a picture, a video or an output in base64 is larger than the server allows",
     415: "The body is no application/json",
     416: "The range is not within the output",
     422: "The request failed",
@@ -46,7 +46,7 @@ def document(parameters: Mapping[str, Any], slug: str) -> dict[str, Any]:
             f"/v1/{slug}": {"post": _blocking()},
             f"/v2/{slug}": {"post": _submitting()},
             "/v2/requests/{request_id}/status": {"get": _reading("How far a request is")},
-            "/v2/requests/{request_id}": {"get": _reading("What became of a request")},
+            "/v2/requests/{request_id}": {"get": _reading("What became of a request", 413)},
             "/outputs/{request_id}/{name}": {"get": _downloading()},
             "/healthz": {"get": _healthy()},
             "/openapi.json": {
@@ -127,7 +127,7 @@ def _call(summary: str, answers: dict[str, Any], codes: Iterable[int]) -> dict[s
     }
 
 
-def _reading(summary: str) -> dict[str, Any]:
+def _reading(summary: str, *codes: int) -> dict[str, Any]:
     schema = {"$ref": f"{_SCHEMAS}Request"}
     return {
         "summary": summary,
@@ -135,7 +135,7 @@ def _reading(summary: str) -> dict[str, Any]:
         "responses": {
             "200": _json("The request", schema),
             "422": _json(_REFUSALS[422], schema),
-            **_refusals((401, 404)),
+            **_refusals((401, 404, *codes)),
         },
     }
 

@@ -157,7 +157,9 @@ def listening(
         server = Server(
             store=store, perform=stand_in, readers=READERS, limits=limits, access=access
         )
-        running = server_of(server.application(), limits.connections, server.draining)
+        running = server_of(
+            server.application(), limits.connections, limits.client_connections, server.draining
+        )
         thread = threading.Thread(target=running.run, args=([listener],))
         thread.start()
         try:

@@ -44,6 +44,8 @@ def test_an_address_and_localhost_are_always_names_of_the_server(host: str) -> N
         "127.0.0.1:notaport",
         "127.0.0.1#",
         "[::1",
+        "[::1%evil.example]",
+        "[fe80::1%25evil.example]:8760",
         "127.1",
         "2130706433",
     ],

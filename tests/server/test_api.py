@@ -79,6 +79,39 @@ def test_base64_is_the_file_itself(house: House, media: Media) -> None:
     assert base64.b64decode(output) == (media.folder / "clip.mp4").read_bytes()
 
 
+def test_base64_comes_in_pieces_of_a_body_whose_length_is_known(
+    house: House, media: Media, tmp_path: Path
+) -> None:
+    for size in (0, 1, 2, 3, (3 << 16) - 1, 3 << 16, (9 << 16) + 1):
+        (tmp_path / "output.bin").write_bytes(bytes(n % 251 for n in range(size)))
+        job = house.store.add({"base64": True, "parameters": {}})
+        while (claimed := house.store.claim("test", 30, {job.id})) is None:
+            house.store.release(house.store.get(job.id))
+        house.store.complete(claimed, tmp_path / "output.bin", {"n": "é\n"})
+        answer = house.client.get(f"/v2/requests/{job.id}")
+        assert int(answer.headers["content-length"]) == len(answer.content)
+        body = answer.json()
+        assert body["metrics"] == {"n": "é\n"}
+        assert base64.b64decode(body["output"]) == (tmp_path / "output.bin").read_bytes()
+    (tmp_path / "output.bin").unlink()
+    assert house.client.get(f"/v2/requests/{job.id}").status_code == 404
+
+
+def test_too_large_an_output_is_not_answered_in_base64(opened: Open, media: Media) -> None:
+    size = len(media.picture) + len(media.clip) + 1000
+    with opened(limits=Limits(body_bytes=size)) as house:
+        job = house.store.add({"base64": True, "parameters": {}, "target": "x"})
+        while (claimed := house.store.claim("test", 30, {job.id})) is None:
+            pass
+        (job.folder / "output.bin").write_bytes(bytes(size + 1))
+        house.store.complete(claimed, job.folder / "output.bin", {})
+        answer = house.client.get(f"/v2/requests/{job.id}")
+        assert answer.status_code == 413
+        url = f"{HOST}/outputs/{job.id}/output.bin"
+        assert answer.json()["error"].endswith(f"download it from {url}.")
+        assert len(house.client.get(url).content) == size + 1
+
+
 def test_one_blocking_call(house: House, media: Media) -> None:
     answer = house.call("v1", **media.call)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
+import tracemalloc
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx2
@@ -14,7 +16,7 @@ from engine.errors import RuntimeUnavailable
 from engine.server import listen as listening_module
 from engine.server.access import Access
 from engine.server.limits import Limits
-from engine.server.listen import listen
+from engine.server.listen import listen, network_of
 from tests.server.conftest import Address, Media, listening
 
 
@@ -115,6 +117,94 @@ def test_only_so_many_connections(tmp_path: Path) -> None:
             assert httpx2.get(f"{address.url}/healthz").status_code == 503
         time.sleep(0.1)
         assert httpx2.get(f"{address.url}/healthz").status_code == 200
+
+
+def get(port: int, source: str) -> bytes:
+    """What one client hears of the server's health."""
+    line = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), 20, (source, 0)) as caller:
+        caller.sendall(line)
+        heard = b""
+        while chunk := caller.recv(1 << 16):
+            heard += chunk
+        return heard
+
+
+def test_idle_connections_of_one_client_are_in_nobody_elses_way(tmp_path: Path) -> None:
+    limits = Limits(connections=40, client_connections=10)
+    with listening(tmp_path, limits, Access()) as address, ExitStack() as idle:
+        for _ in range(60):
+            idle.enter_context(socket.create_connection(("127.0.0.1", address.port)))
+        time.sleep(0.2)
+        assert get(address.port, "127.0.0.1").startswith(b"HTTP/1.1 503")
+        assert get(address.port, "127.0.0.2").startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    ("host", "network"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:1", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("/socket", "/socket"),
+    ],
+)
+def test_what_one_client_has_for_itself(host: str, network: str) -> None:
+    assert network_of(host) == network
+
+
+def test_a_client_that_reads_nothing_costs_little_and_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening_module, "_STANDSTILL_SECONDS", 0.5)
+    with listening(tmp_path, Limits(), Access()) as address, ExitStack() as deaf:
+        store = address.server.store
+        job = store.add({"base64": True, "parameters": {}, "target": "x"})
+        while (claimed := store.claim("test", 30, {job.id})) is None:
+            pass
+        (job.folder / "output.bin").write_bytes(bytes(40 << 20))
+        store.complete(claimed, job.folder / "output.bin", {})
+        tracemalloc.start()
+        try:
+            for _ in range(5):
+                caller = socket.create_connection(("127.0.0.1", address.port))
+                deaf.enter_context(caller)
+                caller.sendall(head(address.port, 0, "GET", f"/v2/requests/{job.id}"))
+            began = time.monotonic()
+            assert get(address.port, "127.0.0.1").startswith(b"HTTP/1.1 200")
+            assert time.monotonic() - began < 5
+            assert tracemalloc.get_traced_memory()[1] < 20 << 20
+        finally:
+            tracemalloc.stop()
+        time.sleep(1.5)
+        heard = 0
+        with suppress(ConnectionResetError):
+            while chunk := caller.recv(1 << 20):
+                heard += len(chunk)
+        assert heard < 40 << 20
+
+
+def test_a_body_of_two_lengths_is_refused_and_hung_up_on(served: Address) -> None:
+    lines = (
+        b"POST /v2/ai-face-swap HTTP/1.1",
+        b"Host: 127.0.0.1",
+        b"Content-Type: application/json",
+        b"Content-Length: 4",
+        b"Transfer-Encoding: chunked",
+        b"",
+        b"0",
+        b"",
+        b"GET /healthz HTTP/1.1",
+        b"Host: 127.0.0.1",
+        b"",
+        b"",
+    )
+    answer = say(served.port, b"\r\n".join(lines))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"HTTP/1.1") == 1
 
 
 def test_a_port_in_use() -> None:
