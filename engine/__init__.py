@@ -7,8 +7,6 @@ first asked for, so `import engine` is quick, and the command can heed signals a
 
 from __future__ import annotations
 
-from engine.version import VERSION
-
 TYPE_CHECKING = False  # as type checkers know it; the module typing would take longer than all else
 if TYPE_CHECKING:
     from typing import Any, Final
@@ -37,6 +35,8 @@ if TYPE_CHECKING:
     from engine.parameters import SwapParameters
     from engine.pipeline.report import SwapReport
 
+    __version__: str
+
 __all__ = [
     "AsyncJob",
     "Cancelled",
@@ -59,8 +59,6 @@ __all__ = [
     "submit_async",
     "swap",
 ]
-
-__version__: Final = VERSION
 
 _HOMES: Final = {
     "AsyncJob": "engine.client",
@@ -87,9 +85,11 @@ _HOMES: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        from importlib import import_module  # noqa: PLC0415 - as all else
+    from importlib import import_module  # noqa: PLC0415 - as all else
 
+    if name == "__version__":
+        return import_module("engine.version").VERSION
+    if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

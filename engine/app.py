@@ -26,7 +26,7 @@ from engine.parameters import SwapParameters, parse
 from engine.pipeline.calibration import Calibrated, calibrate_network
 from engine.pipeline.job import Observe, Request, Tools, embedding_of, largest_face, run_swap
 from engine.pipeline.report import SwapReport
-from engine.pipeline.run import Threads
+from engine.pipeline.run import Progress, Threads
 from engine.runtime import providers
 from engine.runtime.batches import Batches
 from engine.runtime.quantise import Calibration
@@ -124,9 +124,9 @@ class Engine:
     ) -> SwapReport:
         """Puts the largest face of a picture onto faces of a video or picture.
 
-        `parameters` are those of `SwapParameters`. `observe` is called in this thread before the
-        first frame of a video and after each; what it raises ends the run. No error leaves a file
-        behind.
+        `parameters` are those of `SwapParameters`. `observe` is called in this thread at the
+        beginning of each stage and after each frame of a video; what it raises ends the run. No
+        error leaves a file behind.
 
         Raises:
             ParameterError: A parameter is unknown, of the wrong type or out of range.
@@ -149,6 +149,8 @@ class Engine:
             options=options,
             parameters=parsed.model_dump(mode="json"),
         )
+        if observe is not None:
+            observe(Progress(0, None, "loading networks"))
         return run_swap(request, self._tools(request, parsed, own), observe)
 
     def faces(

@@ -7,7 +7,6 @@ refuse, they refuse with one sentence for each problem.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -43,6 +42,7 @@ from engine.options import (
     SwapOptions,
     Trim,
 )
+from engine.suggestions import closest
 from engine.values import Gender, Race
 
 PixelBoost: TypeAlias = Literal[
@@ -449,12 +449,16 @@ ModelT = TypeVar("ModelT", bound=SwapParameters)
 
 
 def parse(parameters: Mapping[str, Any]) -> SwapParameters:
-    """Parameters of a mapping, as it comes from keyword arguments or from JSON.
+    """Parameters of a mapping, as it comes from keyword arguments; `pixel_boost` may be one side.
 
     Raises:
         ParameterError: A name is unknown, or a value has the wrong type or is out of range; every
             problem is named, with the field, the value and what is allowed.
     """
+    boost = parameters.get("pixel_boost")
+    square = f"{boost}x{boost}"
+    if not isinstance(boost, bool) and square in get_args(PixelBoost):
+        parameters = {**parameters, "pixel_boost": square}
     return _parsed(SwapParameters, parameters)
 
 
@@ -513,9 +517,9 @@ def _shown(value: object) -> str:
 
 
 def _unknown(name: str, model: type[SwapParameters]) -> str:
-    close = difflib.get_close_matches(name, model.model_fields, n=1)
+    close = closest(name, model.model_fields)
     if close:
-        return f"{_shown_name(name)} is no parameter; did you mean {close[0]}?"
+        return f"{_shown_name(name)} is no parameter; did you mean {' or '.join(close)}?"
     return f"{_shown_name(name)} is no parameter; allowed: {', '.join(model.model_fields)}."
 
 

@@ -18,6 +18,7 @@ ROWS = {
     "errors": 0,
     "options": 0,
     "version": 0,
+    "suggestions": 0,
     "geometry": 1,
     "pixels": 2,
     "media": 2,

@@ -31,6 +31,7 @@ from engine.options import (
     SelectorMode,
     SelectorOrder,
 )
+from engine.suggestions import closest
 from engine.values import Gender, Race
 from engine.version import VERSION
 
@@ -206,10 +207,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         context = getattr(error, "ctx", None)
         line = sys.argv[1:] if arguments is None else arguments
         path = context.command_path if context else _command_path(line)
-        message = error.format_message().rstrip(".")
-        typer.echo(f"error: {message}. See {path} --help.", err=True)
+        typer.echo(f"error: {_said(error, context)} See {path} --help.", err=True)
         return error.exit_code
     return (code if isinstance(code, int) else 0) or _unprinted()
+
+
+def _said(error: typer.TyperException, context: typer.Context | None) -> str:
+    """What is wrong with a command line, and for an unknown option which may be meant."""
+    option = getattr(error, "option_name", None) if hasattr(error, "possibilities") else None
+    if option is None or context is None:
+        message = error.format_message().rstrip(".")
+        return message if message.endswith("?") else f"{message}."
+    names = (
+        name
+        for parameter in context.command.params
+        if parameter.param_type_name == "option"
+        for name in (*parameter.opts, *parameter.secondary_opts)
+        if name.startswith("--")
+    )
+    close = closest(option, names)
+    message = f"There is no option {option}."
+    return f"{message} Did you mean {' or '.join(close)}?" if close else message
 
 
 def _unprinted() -> int:
@@ -375,7 +393,8 @@ def swap(
         str | None,
         typer.Option(
             help=f"Resolution the face is swapped at: {_words(_SIDES)} (what its size is worth). "
-            "By default 384x384, or the next larger one that the swapper can do.",
+            "512 stands for 512x512. By default 384x384, or the next larger one that the swapper "
+            "can do.",
             show_default=False,
             metavar="SIZE",
             rich_help_panel=HOW,
@@ -560,6 +579,12 @@ def swap(
         ),
     ] = None,
     overwrite: Overwrite = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="Print no progress, notes or closing line; warnings remain."
+        ),
+    ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -576,7 +601,7 @@ def swap(
                 source,
                 target,
                 output,
-                observe=observe,
+                observe=None if quiet else observe,
                 face_selector_mode=face_selector_mode,
                 face_selector_order=face_selector_order,
                 face_selector_gender=face_selector_gender,
@@ -618,10 +643,10 @@ def swap(
                 end=end,
                 overwrite=overwrite,
             )
-        show.remarks(report)
+        show.remarks(report, notes=not quiet)
         if as_json:
             show.as_json(report.to_dict())
-        else:
+        elif not quiet:
             with streams.dispensable():
                 show.report(report)
 

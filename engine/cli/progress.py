@@ -1,27 +1,77 @@
-"""How far the work is: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""What the work is at: a bar on a terminal, a plain line every few seconds elsewhere."""
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TextIO, TypeAlias
+from typing import Final, TextIO, TypeAlias
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from engine.pipeline.run import Progress
+from engine.pipeline.run import Progress, Stage
 
 Observe: TypeAlias = Callable[[Progress], None]
 
-_EVERY = 5.0  # seconds between two plain lines
+_EVERY: Final = 5.0  # seconds between two plain lines
+_WINDOW: Final = 30.0  # seconds that the speed is measured over
+_ENOUGH: Final = 2.0  # seconds of work, from which its speed is told
+_COUNTED: Final[frozenset[Stage]] = frozenset({"swapping", "calibrating"})
+
+
+class Meter:
+    """How fast the counted stage goes: from the first frame that is done, over the last seconds.
+
+    What comes before that frame, loading and filling the stages, says nothing of the rest.
+    """
+
+    def __init__(self, unit: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._unit = unit
+        self._clock = clock
+        self._seen: deque[tuple[float, int]] = deque()
+        self.stage = ""
+        self.words = ""
+
+    def observe(self, progress: Progress) -> None:
+        """Takes a measure."""
+        self.stage = progress.stage
+        if progress.stage not in _COUNTED:
+            self.words = ""
+            return
+        now = self._clock()
+        if progress.done:
+            self._seen.append((now, progress.done))
+        while self._seen and now - self._seen[0][0] > _WINDOW and len(self._seen) > 2:
+            self._seen.popleft()
+        self.words = self._words(progress)
+
+    def line(self) -> str:
+        """Stage and count in words; empty before the first measure."""
+        return f"{self.stage}: {self.words}" if self.words else self.stage
+
+    def _words(self, progress: Progress) -> str:
+        of = "" if progress.total is None else f" of {progress.total}"
+        words = f"{progress.done}{of} {self._unit}"
+        rate = self._rate()
+        if rate is None:
+            return words
+        words = f"{words}, {rate:.1f} {self._unit}/s"
+        if progress.total is None:
+            return words
+        left = timedelta(seconds=round(max(progress.total - progress.done, 0) / rate))
+        return f"{words}, {left} left"
+
+    def _rate(self) -> float | None:
+        """So many a second; None where that is not known yet."""
+        if not self._seen:
+            return None
+        (began, first), (now, last) = self._seen[0], self._seen[-1]
+        return (last - first) / (now - began) if now - began >= _ENOUGH and last > first else None
 
 
 @contextmanager
@@ -34,57 +84,45 @@ def shown(stream: TextIO, unit: str = "frames") -> Generator[Observe]:
 @contextmanager
 def _bar(stream: TextIO, unit: str) -> Generator[Observe]:
     bar = Bar(
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
+        TextColumn("{task.fields[words]}", markup=False),
         console=Console(file=stream),
         transient=True,
     )
+    meter = Meter(unit)
     with bar:
-        task = bar.add_task(unit, total=None, rate="")
-        start = time.monotonic()
+        task = bar.add_task("", total=None, words="")
 
         def observe(progress: Progress) -> None:
-            nonlocal start
-            start = start if progress.done else time.monotonic()
-            rate = rate_of(progress.done, time.monotonic() - start, unit)
-            bar.update(task, completed=progress.done, total=progress.total, rate=rate)
+            meter.observe(progress)
+            bar.update(
+                task,
+                description=meter.stage,
+                completed=progress.done,
+                total=progress.total,
+                words=meter.words,
+            )
 
         yield observe
 
 
 @contextmanager
-def plain(
-    stream: TextIO, unit: str = "frames", clock: Callable[[], float] = time.monotonic
-) -> Generator[Observe]:
-    """An observer that writes a line every few seconds."""
-    start = said = clock()
+def plain(stream: TextIO, unit: str = "frames", every: float = _EVERY) -> Generator[Observe]:
+    """An observer whose state is written as a line every few seconds, also while nothing moves."""
+    meter = Meter(unit)
+    ended = threading.Event()
 
-    def observe(progress: Progress) -> None:
-        nonlocal start, said
-        now = clock()
-        # What went before the first is not counted.
-        start = start if progress.done else now
-        if now - said >= _EVERY:
-            said = now
-            stream.write(f"{line(progress.done, progress.total, now - start, unit)}\n")
-            stream.flush()
+    def write() -> None:
+        while not ended.wait(every):
+            if line := meter.line():
+                stream.write(f"{line}\n")
+                stream.flush()
 
-    yield observe
-
-
-def line(done: int, total: int | None, elapsed: float, unit: str = "frames") -> str:
-    """Progress in words: how many are done, how many a second, and the time left where known."""
-    if total is None:
-        return f"{done} {unit}, {rate_of(done, elapsed, unit)}"
-    left = timedelta(seconds=round(elapsed / done * (total - done))) if done else None
-    words = f"{done} of {total} {unit}, {rate_of(done, elapsed, unit)}"
-    return words if left is None else f"{words}, {left} left"
-
-
-def rate_of(done: int, elapsed: float, unit: str = "frames") -> str:
-    """How many a second, in words."""
-    return f"{done / elapsed:.1f} {unit}/s" if elapsed > 0 else f"- {unit}/s"
+    writer = threading.Thread(target=write, name="progress", daemon=True)
+    writer.start()
+    try:
+        yield meter.observe
+    finally:
+        ended.set()
+        writer.join()

@@ -48,9 +48,9 @@ def report(done: SwapReport) -> None:
     )
 
 
-def remarks(done: SwapReport) -> None:
-    """Says on stderr what was chosen and what asks for a look at the output."""
-    for note in done.notes:
+def remarks(done: SwapReport, *, notes: bool = True) -> None:
+    """Says on stderr what was chosen, if wanted, and what asks for a look at the output."""
+    for note in done.notes if notes else ():
         typer.echo(f"note: {note}", err=True)
     for warning in done.warnings:
         typer.echo(f"warning: {warning}", err=True)

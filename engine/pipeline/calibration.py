@@ -270,7 +270,7 @@ def _samples(feed: Feed, seen: Sequence[_Seen]) -> Iterator[Sample]:
 def _told(samples: Iterable[Sample], total: int, observe: Observe | None) -> Iterator[Sample]:
     for number, sample in enumerate(samples):
         if observe is not None:
-            observe(Progress(number, total))
+            observe(Progress(number, total, "calibrating"))
         yield sample
     if observe is not None:
-        observe(Progress(total, total))
+        observe(Progress(total, total, "calibrating"))

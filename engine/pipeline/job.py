@@ -25,7 +25,7 @@ from engine.media.still import write_image
 from engine.options import SwapOptions, Trim
 from engine.pipeline.flow import Stopwatch
 from engine.pipeline.report import Content, Reference, Selection, StageSeconds, SwapReport
-from engine.pipeline.run import Progress, Tally, Threads, swapped_frames
+from engine.pipeline.run import Progress, Stage, Tally, Threads, swapped_frames
 from engine.pipeline.sizes import Sizes
 from engine.pipeline.stages import FaceSwap, assign
 from engine.pipeline.unused import unused
@@ -129,9 +129,12 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         ),
     )
     _check_kind(request, info)
+    begin = partial(_begin, observe)
+    begin("reading the source")
     portraits, sources = read_sources(request, tools)
     target_check = _check(tools.classifier, request.target)
     if target_check is not None and info.kind == "video":
+        begin("checking content")
         target_check.preview(
             sampled_frames(
                 request.target,
@@ -141,6 +144,8 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
                 most=PREVIEWED,
             )
         )
+    if rule.mode == "reference":
+        begin("finding the reference")
     known = known_faces(request, tools.references)
     source = tools.swapper.prepare(portraits)
     del portraits  # pictures, which are not to be held while all frames go by
@@ -170,7 +175,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
             content_checked=target_check is not None,
         ),
     )
-    warnings = run.picture() if info.kind == "image" else run.video(info, observe)
+    warnings = run.picture(begin) if info.kind == "image" else run.video(info, observe)
     warnings = (*sources.warnings, *warnings)
     tally = run.tally
     if not tally.faces_chosen:
@@ -223,6 +228,11 @@ class Sources:
     score: float | None  # the content check's highest, if it ran
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+
+
+def _begin(observe: Observe | None, stage: Stage, done: int = 0, total: int | None = None) -> None:
+    if observe is not None:
+        observe(Progress(done, total, stage))
 
 
 def read_sources(request: Request, tools: Tools) -> tuple[list[Portrait], Sources]:
@@ -302,6 +312,11 @@ class _Run:
             if observe is not None:
                 observe(Progress(done, total))
 
+        def told_at_the_end(frames: Iterable[Frame]) -> Iterator[Frame]:
+            yield from frames
+            _begin(observe, "writing", self.tally.frames, total)
+
+        tell(0)
         frames = swapped_frames(
             read_frames(request.target, options.trim, warn=warnings.append),
             self._analyse,
@@ -314,7 +329,7 @@ class _Run:
         )
         with self.watch.stage("encode"), closing(frames):
             written = write_video(
-                self.watch.timed(None, frames),
+                told_at_the_end(self.watch.timed(None, frames)),
                 request.output,
                 like=request.target,
                 options=options.encode,
@@ -325,9 +340,10 @@ class _Run:
             )
         return (*warnings, *written.warnings)
 
-    def picture(self) -> tuple[str, ...]:
+    def picture(self, begin: Callable[[Stage], None]) -> tuple[str, ...]:
         """Swap a still picture; returns what to warn of."""
         request = self.request
+        begin("swapping")
         with self.watch.stage("decode"):
             frame = read_image(request.target)
         with self.watch.stage("analyse"):
@@ -338,6 +354,7 @@ class _Run:
         planned = [self.tally.count(shot) for shot in self.plan([Analysed(frame, faces, hands)])]
         with self.watch.stage("swap"):
             (result,) = map(self.tally.count_swapped, self.swap(planned))
+        begin("writing")
         with self.watch.stage("encode"):
             written = write_image(
                 result,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from engine.pipeline.flow import Stopwatch, ordered_map, prefetch
 from engine.pipeline.stages import Swapped
@@ -20,12 +20,25 @@ Swap: TypeAlias = Callable[[Sequence[Planned]], list[Swapped]]
 DEPTH = 8
 
 
+# What a run is at, in the order of a swap; the last one is calibration's.
+Stage: TypeAlias = Literal[
+    "loading networks",
+    "reading the source",
+    "checking content",
+    "finding the reference",
+    "swapping",
+    "writing",
+    "calibrating",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Frames written so far; `total` is None where the target does not say."""
+    """Frames written so far, and what the run is at; `total` is None where it is not known."""
 
     done: int
     total: int | None
+    stage: Stage = "swapping"
 
 
 @dataclass(frozen=True, slots=True)

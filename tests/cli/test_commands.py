@@ -68,7 +68,14 @@ def test_a_bare_command_shows_its_help(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["swop"], "No such command 'swop'. Did you mean 'swap'?"),
+        (["swop"], "No such command 'swop'. Did you mean 'swap'? See faceswap-engine --help."),
+        (
+            ["swap", "a", "b", "-o", "c", "--mode", "many"],
+            "no option --mode. Did you mean --face-selector-mode? See faceswap-engine swap --help.",
+        ),
+        (["faces", "a", "--age", "3"], "--face-selector-age-start or --face-selector-age-end?"),
+        (["swap", "a", "b", "--fps", "3"], "error: There is no option --fps. See faceswap-engine"),
+        (["jobs", "list", "--hom", "x"], "There is no option --hom. Did you mean --home? See"),
         (["swap", "a.png"], "Missing argument 'target'. See faceswap-engine swap --help."),
         (["swap", "a.png", "b.mp4"], "Missing option '--output'"),
         (["swap", "a", "b", "-o", "c", "--pixel-bost", "1"], "--pixel-boost"),

@@ -64,6 +64,18 @@ def test_a_source_of_several_people_is_noted(
     assert "2 faces" in said
 
 
+@pytest.mark.parametrize("quiet", ["-q", "--quiet"])
+def test_a_quiet_swap_prints_nothing_but_what_was_asked_for(
+    quiet: str, still: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = str(tmp_path / "out.png")
+    assert main(["swap", still, still, "-o", output, "--pixel-boost", "128", quiet]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(["swap", still, still, "-o", output, "--overwrite", "--json", quiet]) == 0
+    said = capsys.readouterr()
+    assert (json.loads(said.out)["output"], said.err) == (output, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

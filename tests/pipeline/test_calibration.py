@@ -85,7 +85,7 @@ def test_a_calibrated_swapper_swaps_as_at_fp32_but_for_rounding(
         done = engine.calibrate(NAME, [album], observe=heard.append)
         assert (done.name, done.files, done.faces, done.skipped) == (NAME, 9, 18, ())
         assert (done.result.samples, done.result.held_out) == (14, 4)
-        assert heard == [Progress(number, 14) for number in range(15)]
+        assert heard == [Progress(number, 14, "calibrating") for number in range(15)]
         report = engine.swap(
             asset(STRANGER), still, tmp_path / "int8.png", precision="int8", **settings
         )
