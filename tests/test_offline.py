@@ -42,7 +42,10 @@ NETWORK = {
 # Whoever runs `serve` asks for a listener: these wait for callers, and call nobody.
 PERMITTED = {
     # Downloads that the user allowed; loaded when one is asked for.
-    "jobs/download.py": {"http.client", "http.client.HTTPException", "urllib.request"},
+    "jobs/download.py": {
+        *("http.client", "http.client.HTTPConnection", "http.client.HTTPException"),
+        *("http.client.HTTPResponse", "socket", "ssl"),
+    },
     "server/answers.py": {"asyncio"},
     "server/api.py": {"asyncio"},
     "server/body.py": {"asyncio"},

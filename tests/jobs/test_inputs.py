@@ -8,12 +8,14 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from engine.errors import ParameterError
+from engine.jobs.download import is_public
 from engine.jobs.inputs import Inputs, downloads_allowed
 from engine.jobs.outputs import beside, in_base64, named_output
 from engine.jobs.store import Job
@@ -198,6 +200,23 @@ class _Site(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(PNG)))
             self.end_headers()
             self.wfile.write(PNG)
+        elif self.path == "/short.png":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(PNG) + 1))
+            self.end_headers()
+            self.wfile.write(PNG)
+        elif self.path == "/long.png":
+            self.send_response(200)
+            self.send_header("Content-Length", str(1 << 40))
+            self.end_headers()
+        elif self.path in ("/drip.png", "/slow-headers"):
+            with suppress(OSError):
+                self.wfile.write(b"HTTP/1.0 200 OK\r\n")
+                if self.path == "/drip.png":
+                    self.wfile.write(b"\r\n")
+                for _ in range(100):
+                    self.wfile.write(b"x")
+                    time.sleep(0.05)
         else:
             self.send_error(404)
 
@@ -207,7 +226,7 @@ class _Site(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr("engine.jobs.download.is_public", lambda address: address == "127.0.0.1")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Site) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -229,6 +248,60 @@ def test_a_download_that_fails_is_refused(site: str, folder: Path, picture: Path
             permitted.take("target", f"{site}{path}", folder)
     with pytest.raises(ParameterError, match="longer than 100 bytes"):
         Inputs(downloads=True, most_bytes=100).take("target", f"{site}/a.png", folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/short.png", "ended 1 bytes before the end of the file"),
+        ("/to/http://127.0.0.2/a.png", r"127\.0\.0\.2 is 127\.0\.0\.2, which is no public address"),
+        ("/to//to//to//to//to//to//a.png", "redirected more than 5 times"),
+        ("/c.png", "the server answered 404"),
+    ],
+)
+def test_a_download_is_whole_and_public_or_refused(
+    site: str, folder: Path, path: str, words: str
+) -> None:
+    with pytest.raises(ParameterError, match=f"cannot be downloaded: .*{words}"):
+        Inputs(downloads=True).take("target", f"{site}{path}", folder)
+
+
+def test_a_download_that_says_it_is_too_long_is_not_begun(site: str, folder: Path) -> None:
+    with pytest.raises(ParameterError, match="longer than 2,147,483,648 bytes"):
+        Inputs(downloads=True).take("target", f"{site}/long.png", folder)
+
+
+@pytest.mark.parametrize("path", ["/drip.png", "/slow-headers"])
+def test_a_download_has_so_much_time(
+    site: str, folder: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.jobs.download.MOST_SECONDS", 0.3)
+    began = time.monotonic()
+    with pytest.raises(ParameterError, match=r"it took longer than 0\.3 seconds"):
+        Inputs(downloads=True).take("target", f"{site}{path}", folder)
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0"),
+        *("100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1%eth0", "fc00::1"),
+        *("::ffff:127.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "ff02::1"),
+    ],
+)
+def test_an_address_of_this_machine_or_network_is_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+def test_a_public_address_is_public() -> None:
+    assert all(map(is_public, ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]))
+
+
+def test_nothing_of_this_machine_is_downloaded(folder: Path) -> None:
+    for host in ("127.0.0.1", "localhost", "[::1]", "0.0.0.0"):
+        with pytest.raises(ParameterError, match="which is no public address"):
+            Inputs(downloads=True).take("target", f"http://{host}:9/a.png", folder)
 
 
 def test_an_output_is_a_path_or_a_file_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
