@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -376,3 +377,36 @@ def test_a_job_has_so_much_time(store: JobStore, call: dict[str, object]) -> Non
     job = Intake(store=store, bounds=bounds).submit(call)
     run_worker(store, bounded(performer(cast("Engine", Endless())), store), until_idle=True)
     assert "took longer than 0.2 seconds" in str(store.get(job.id).error)
+
+
+def last_look_at_size(store: JobStore, job: Job, writes: Callable[[Path], object]) -> str:
+    """How a job ended whose engine writes its output at once, and tells of no frame."""
+
+    class Quick:
+        def swap(self, _source: str, _target: Path, output: Path, **_: Any) -> Any:
+            writes(output)
+            return SimpleNamespace(frames=1)
+
+    run_worker(store, bounded(performer(cast("Engine", Quick())), store), until_idle=True)
+    return str(store.get(job.id).error)
+
+
+def test_a_picture_that_is_too_large_is_not_kept(store: JobStore, call: dict[str, object]) -> None:
+    job = Intake(store=store, bounds=BOUNDS).submit(call)
+    error = last_look_at_size(store, job, lambda output: output.write_bytes(bytes(1001)))
+    assert error.startswith("The output grew over 1,000 bytes")
+    assert list(job.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("bounds", [None, BOUNDS])
+def test_what_was_made_goes_with_a_job_that_is_cancelled_at_its_end(
+    store: JobStore, call: dict[str, object], bounds: JobBounds | None
+) -> None:
+    job = Intake(store=store, bounds=bounds).submit(call)
+
+    def write(output: Path) -> None:
+        output.write_bytes(b"made")
+        store.cancel(job.id)
+
+    assert last_look_at_size(store, job, write) == "The job was cancelled."
+    assert list(job.folder.iterdir()) == []
