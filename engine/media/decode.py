@@ -31,7 +31,7 @@ from engine.media.probe import (
     without_picture,
 )
 from engine.media.pyav import as_fraction
-from engine.media.segments import exif_orientation
+from engine.media.segments import exif_orientation, is_cut
 from engine.media.splices import Splices, has_splices
 from engine.options import Trim
 from engine.values import Frame, Orientation
@@ -56,18 +56,32 @@ def read_frames(path: Path, trim: Trim = _WHOLE, *, warn: Warn = silent) -> Gene
         ParameterError: no picture lies in the part that `trim` names.
     """
     if is_image(path):
-        yield read_image(path)
+        yield read_image(path, warn=warn)
         return
     start, end = exact_seconds(trim.start), exact_seconds(trim.end)
     if start is not None and end is not None and end <= start:
         raise ParameterError(f"The end, {trim.end} s, must lie after the start, {trim.start} s.")
     count = 0
     turns: Turns | None = None
+    size: tuple[int, int] | None = None
+    scaled = False
     for picture, stream, since in _pictures(path, start or Fraction(0), warn):
         if end is not None and since >= end:
             break
         turns = turns or Turns(stream)
-        yield frame_of(picture, stream, count, turns.of(picture))
+        orientation = turns.of(picture)
+        size = size or (picture.width, picture.height)
+        if (picture.width, picture.height) == size:
+            yield frame_of(picture, stream, count, orientation)
+        else:
+            if not scaled:
+                warn(
+                    f"{path} changes its size at frame {count + 1}, from {size[0]}x{size[1]} to "
+                    f"{picture.width}x{picture.height}; pictures of another size are scaled to the "
+                    "first."
+                )
+            scaled = True
+            yield frame_of(_scaled(picture, size), stream, count, orientation)
         count += 1
     if not count:
         until = "its end" if trim.end is None else f"{trim.end:g} s"
@@ -96,8 +110,10 @@ def read_frame(path: Path, number: int) -> Frame:
     raise ParameterError(f"Frame {number} was asked for, but {path} has only {count} frames.")
 
 
-def read_image(path: Path) -> Frame:
+def read_image(path: Path, *, warn: Warn = silent) -> Frame:
     """A still picture with its alpha, bit depth and orientation; JPEG and WebP keep their YUV.
+
+    `warn` hears a sentence where a part of the picture is missing.
 
     Raises:
         MediaError: the file cannot be read.
@@ -109,7 +125,13 @@ def read_image(path: Path) -> Frame:
                 f"{path} is put together from {len(container.streams.video)} pictures, which is "
                 "not supported; save it as JPEG or PNG."
             )
-        for picture in _decoded(container, stream, _Damage()):
+        damage, data = _Damage(), read_bytes(path)
+        for picture in _decoded(container, stream, damage):
+            if is_cut(data) or picture.is_corrupt or damage.packets:
+                warn(
+                    f"{path} is damaged or cut off: a part of its picture is missing or wrong; "
+                    "copy it again."
+                )
             planes, described = planes_of(picture)
             return Frame(
                 index=0,
@@ -118,7 +140,7 @@ def read_image(path: Path) -> Frame:
                 planes=planes,
                 format=described,
                 colour=colour_of(picture, stream),
-                orientation=exif_orientation(read_bytes(path)),
+                orientation=exif_orientation(data),
                 duration=1,
             )
     raise without_picture(path)
@@ -247,6 +269,13 @@ def _packets(
     except av.FFmpegError as error:
         damage.stopped = error.strerror
     yield None
+
+
+def _scaled(picture: VideoFrame, size: tuple[int, int]) -> VideoFrame:
+    """A picture at another size, with its time."""
+    scaled = picture.reformat(*size)
+    scaled.pts, scaled.duration = picture.pts, picture.duration
+    return scaled
 
 
 def frame_of(

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import errno
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import MediaError
 
+# A pipe would also keep its reader waiting, perhaps for ever.
+_PIPED = "and what is read must be a file, as it is read more than once; save it to a file first"
+_KINDS = {
+    stat.S_IFDIR: "a directory; name a video or image file in it",
+    stat.S_IFIFO: f"a pipe, {_PIPED}",
+    stat.S_IFSOCK: f"a socket, {_PIPED}",
+    stat.S_IFCHR: f"a device, {_PIPED}",
+    stat.S_IFBLK: f"a device, {_PIPED}",
+}
 _SHOWN = 80  # characters of a name that is itself what is wrong
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
@@ -29,14 +39,22 @@ def reading(path: Path) -> Iterator[None]:
     """Turns what the file system says to a read of `path` into a sentence.
 
     Raises:
-        MediaError: the file is not there, may not be read, or has an impossible name.
+        MediaError: the file is not there, may not be read, has an impossible name, or is no file
+            but a directory, a pipe, a socket or a device.
     """
     try:
+        _check_kind(path)
         yield
     except MediaError:
         raise
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
+
+
+def _check_kind(path: Path) -> None:
+    kind = _KINDS.get(stat.S_IFMT(path.stat().st_mode))
+    if kind is not None:
+        raise MediaError(f"{path} is {kind}.")
 
 
 def read_bytes(path: Path) -> bytes:

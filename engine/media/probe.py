@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,11 +131,8 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     Raises:
         MediaError: it is not there, is a directory, is empty, is cut or is no media file.
     """
-    with reading(path):
-        if path.is_dir():
-            raise MediaError(f"{path} is a directory; name a video or image file in it.")
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+    with reading(path), path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
     if not head:
         raise MediaError(f"{path} is empty; nothing can be read from it.")
     try:
@@ -303,10 +301,27 @@ def _undecoded_animation(path: Path) -> str:
     )
 
 
+def _has_index(path: Path) -> bool:
+    """Whether an MP4 file has its index, whole, among its outermost boxes."""
+    with reading(path), path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        position = 0
+        while position + 8 <= end:
+            file.seek(position)
+            size, kind = struct.unpack(">I4s", file.read(8))
+            if size == 1:
+                size = int.from_bytes(file.read(8), "big")
+            size = max(8, size) if size else end - position
+            if kind == b"moov":
+                return position + size <= end
+            position += size
+    return False
+
+
 def _why_unreadable(path: Path, head: bytes, error: Exception) -> str:
     if _is_animated_webp(head):
         return _undecoded_animation(path)
-    if head[4:8] == b"ftyp":
+    if head[4:8] == b"ftyp" and head[8:12] not in _IMAGE_BRANDS and not _has_index(path):
         return (
             f"{path} is incomplete: its index (moov) is missing, as in a recording or a "
             "download that was cut off; fetch or record it again."

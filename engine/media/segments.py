@@ -56,6 +56,14 @@ def claimed_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
+def is_cut(data: bytes) -> bool:
+    """Whether a JPEG file lacks its end; decoders fill in what is missing without a word."""
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    pieces = 2 + sum(4 + len(body) for _, body in _jpeg_segments(data))
+    return b"\xff\xd9" not in data[pieces:]
+
+
 def hidden_bytes(data: bytes, most: int) -> int:
     """What the profile and texts in a PNG file unpack to, in bytes; counted to just over `most`."""
     count = 0

@@ -249,15 +249,16 @@ def read_sources(request: Request, tools: Tools) -> tuple[list[Portrait], Source
     scores: list[float] = []
     portraits: list[Portrait] = []
     notes: list[str] = []
+    damage: list[str] = []
     for field, path in given:
-        picture = read_image(path)
+        picture = read_image(path, warn=damage.append)
         check = _check(tools.classifier, path)
         if check is not None:
             scores.append(check.look(picture))
         face, several = largest_face(picture, tools.portraits, field, path)
         portraits.append(portrait_of(path.stem, picture, face))
         notes += (*_moving(path), *several)
-    warnings = tuple(_strangers(portraits, given))
+    warnings = (*damage, *_strangers(portraits, given))
     return portraits, Sources(max(scores, default=None), tuple(notes), warnings)
 
 
@@ -343,9 +344,10 @@ class _Run:
     def picture(self, begin: Callable[[Stage], None]) -> tuple[str, ...]:
         """Swap a still picture; returns what to warn of."""
         request = self.request
+        warnings: list[str] = []
         begin("swapping")
         with self.watch.stage("decode"):
-            frame = read_image(request.target)
+            frame = read_image(request.target, warn=warnings.append)
         with self.watch.stage("analyse"):
             if self.check is not None:
                 self.check.look(frame)
@@ -364,7 +366,7 @@ class _Run:
                 marks=self.marks,
                 metadata=request.options.encode.metadata,
             )
-        return written.warnings
+        return (*warnings, *written.warnings)
 
     def _analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
         guarded = frames if self.check is None else self.check.guard(frames)
@@ -409,7 +411,7 @@ def known_faces(request: Request, analyser: FaceAnalyser) -> Known:
     known: list[Face] = []
     notes: list[str] = []
     for path in rule.reference_images:
-        faces = analyser.analyse_picture(read_image(path))
+        faces = analyser.analyse_picture(read_image(path, warn=notes.append))
         face = reference_face(faces, rule, where=f"reference_image {path}")
         known.append(face)
         notes += (*_moving(path), *_several(path, face, faces, "the one taken is"))

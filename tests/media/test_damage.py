@@ -1,0 +1,117 @@
+"""Files that are cut off, no files at all, or change in their middle: told, and told truly."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.errors import MediaError
+from engine.media.decode import read_frame, read_frames, read_image
+from engine.media.encode import write_video
+from engine.media.header import Bounds, check_header
+from engine.media.probe import is_image, probe
+from tests.media.looks import seconds
+from tests.synth import draw, make_clip
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("part", [0.8, 0.97])
+def test_a_cut_jpeg_is_told(tmp_path: Path, progressive: int, part: float) -> None:
+    whole, cut = tmp_path / "whole.jpg", tmp_path / "cut.jpg"
+    cv2.imwrite(str(whole), draw(0, (256, 192)), [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])
+    data = whole.read_bytes()
+    cut.write_bytes(data[: int(len(data) * part)])
+    for path, told in ((whole, 0), (cut, 1)):
+        said: list[str] = []
+        read_image(path, warn=said.append)
+        assert len(said) == told
+        list(read_frames(path, warn=said.append))
+        assert len(said) == 2 * told
+    assert f"{cut} is damaged or cut off" in said[0]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff", ".bmp"])
+def test_other_pictures_that_are_cut_are_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"cut{suffix}"
+    cv2.imwrite(str(path), draw(0, (256, 192)))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 3 // 4])
+    said: list[str] = []
+    with pytest.raises(MediaError, match="damaged"):
+        read_image(path, warn=said.append)
+
+
+def test_only_a_missing_index_is_called_missing(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=20)
+    data = clip.read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(data[: len(data) // 2])
+    with pytest.raises(MediaError, match=r"index \(moov\) is missing"):
+        probe(cut)
+    broken = tmp_path / "broken.mp4"
+    place = data.index(b"moov")
+    broken.write_bytes(data[: place + 4] + bytes(len(data) - place - 4))
+    with pytest.raises(MediaError) as raised:
+        probe(broken)
+    assert "moov" not in str(raised.value)
+
+
+@pytest.fixture(params=["pipe", "socket", "device", "directory"])
+def no_file(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Path, str]]:
+    path = tmp_path / "in.mp4"
+    if request.param == "pipe":
+        os.mkfifo(path)
+    elif request.param == "directory":
+        path.mkdir()
+    elif request.param == "device":
+        path.symlink_to(os.devnull)
+    else:
+        monkeypatch.chdir(tmp_path)  # a socket's name must be short
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path.name)
+            yield path, "a socket, .* save it to a file first"
+        return
+    remedy = "name a video" if request.param == "directory" else "save it to a file first"
+    yield path, f"a {request.param}.* {remedy}"
+
+
+def test_what_is_no_file_is_refused_at_once(no_file: tuple[Path, str]) -> None:
+    path, said = no_file
+    bounds = Bounds(pixels=1 << 20, seconds=1)
+    for read in (
+        probe,
+        is_image,
+        read_image,
+        lambda path: list(read_frames(path)),
+        lambda path: read_frame(path, 1),
+        lambda path: check_header(path, "it", bounds),
+    ):
+        with pytest.raises(MediaError, match=said):
+            read(path)
+
+
+def test_a_size_that_changes_is_scaled_to_the_first(tmp_path: Path) -> None:
+    parts = [
+        make_clip(tmp_path / f"{n}.h264", size=size, frames=10)
+        for n, size in enumerate([(64, 48), (32, 48), (64, 48)])
+    ]
+    target = tmp_path / "target.h264"
+    target.write_bytes(b"".join(part.read_bytes() for part in parts))
+    said: list[str] = []
+    frames = list(read_frames(target, warn=said.append))
+    assert {frame.coded_size for frame in frames} == {(64, 48)}
+    (sentence,) = [one for one in said if "changes its size" in one]
+    assert "at frame 11, from 64x48 to 32x48" in sentence
+    shown, again = frames[3].planes[0], frames[13].planes[0]
+    assert np.abs(shown.astype(int) - again.astype(int)).mean() < 60
+    output = tmp_path / "output.mp4"
+    assert write_video(read_frames(target), output, like=target).frames == len(frames)
+    assert len(set(seconds(output))) == len(frames)
