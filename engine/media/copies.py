@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,62 +14,93 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
+from engine.media.conversions import Conversion, SoundConversion
 from engine.media.pyav import as_fraction, open_input, open_output, path_of, printable
 from engine.media.splices import Splices
+from engine.media.window import Window
 
+# What MPEG-TS has a name for; its muxer writes all else, too, as data that no reader knows.
+_TRANSPORTED = frozenset(
+    {
+        "aac",
+        "aac_latm",
+        "ac3",
+        "dts",
+        "dvb_subtitle",
+        "dvb_teletext",
+        "eac3",
+        "mp1",
+        "mp2",
+        "mp3",
+        "opus",
+        "s302m",
+        "truehd",
+    }
+)
 # Formats whose muxers write a track of time codes from the metadata.
 _TIME_CODED = frozenset({"mov", "mp4"})
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """The part of the source that is kept, in its own seconds, and how far it moves.
+class Carried:
+    """What goes with the picture: the output's streams, by the source's stream index.
 
-    A packet is kept if `start <= time < end`; its time then becomes `time - shift`.
+    `conversions` are of streams that the output could not hold as they were. `warnings` tell of
+    these, and of what is left out.
     """
 
-    start: Fraction | None = None
-    end: Fraction | None = None
-    shift: Fraction = Fraction(0)
+    copies: dict[int, Stream]
+    conversions: dict[int, Conversion]
+    warnings: list[str]
+
+    @property
+    def streams(self) -> dict[int, Stream]:
+        """All of the output's streams but that of the picture."""
+        return {**self.copies, **{n: one.stream for n, one in self.conversions.items()}}
 
 
 def add_copies(
     source: InputContainer,
     output: OutputContainer,
     picture: Stream,
+    *,
     unwanted: Callable[[Stream], bool],
-) -> tuple[dict[int, Stream], list[str]]:
+    convert: Callable[[Stream], Conversion | None],
+) -> Carried:
     """Adds a stream to `output` for each of `source` that it can hold, but not for `picture`.
 
-    Those that are `unwanted` are passed over without a word. Returns the output streams by the
-    source's stream index, and a sentence for each left out.
+    Those that are `unwanted` are passed over without a word. `convert` adds what holds anew a
+    stream that the output cannot hold, if it can.
     """
-    copies: dict[int, Stream] = {}
-    left_out: list[str] = []
+    carried = Carried({}, {}, [])
+    name = output.format.name
     for stream in source.streams:
         if stream.index == picture.index or unwanted(stream):
             continue
         if stream.type == "data" and source.chapters():
             continue  # in MP4 the chapters' titles; they are written anew
-        if _is_time_code(stream) and output.format.name in _TIME_CODED:
+        if _is_time_code(stream) and name in _TIME_CODED:
             continue  # their muxers write it anew, from the picture's metadata
-        if _is_cover(stream) and output.format.name == "matroska":
+        if _is_cover(stream) and name == "matroska":
             _attach_cover(source, output, stream)
-            continue
-        if not _can_hold(output.format.name, stream):
-            left_out.append(
-                f"The {_named(stream)} is left out: {output.format.name} cannot hold it."
+        elif _can_hold(name, stream):
+            carried.copies[stream.index] = _add_copy(output, stream)
+        elif conversion := convert(stream):
+            carried.conversions[stream.index] = conversion
+            carried.warnings.append(
+                f"The {_named(stream)} is encoded anew as {conversion.codec}: {name} cannot hold "
+                "it as it is."
             )
-            continue
-        copies[stream.index] = _add_copy(output, stream)
-    return copies, left_out
+        else:
+            carried.warnings.append(f"The {_named(stream)} is left out: {name} cannot hold it.")
+    return carried
 
 
 def copied_packets(
-    source: InputContainer, copies: Mapping[int, Stream], window: Window
+    source: InputContainer, carried: Carried, window: Window
 ) -> Iterator[tuple[Fraction, Packet[Any]]]:
     """Packets ready to be muxed, each with its time in the output's seconds."""
-    wanted = [stream for stream in source.streams if stream.index in copies]
+    wanted = [stream for stream in source.streams if stream.index in carried.streams]
     packets = [stream for stream in wanted if stream.type != "attachment"]
     if not packets:
         return
@@ -78,10 +109,19 @@ def copied_packets(
         # The demuxer ends with empty packets; a cover has no time, but it is not empty.
         if not packet.size or _is_filler(packet):
             continue
-        if _placed(packet, window):
-            packet.stream = copies[packet.stream_index]
-            _put_in_order(packet, latest)
-            yield (packet.dts or 0) * as_fraction(packet.time_base), packet
+        conversion = carried.conversions.get(packet.stream_index)
+        # Sound that is encoded anew is cut to the sample, and so not here.
+        if not isinstance(conversion, SoundConversion) and not _placed(packet, window):
+            continue
+        if conversion is None:
+            packet.stream = carried.copies[packet.stream_index]
+            yield _in_order(packet, latest)
+        else:
+            for made in conversion.packets(packet):
+                yield _in_order(made, latest)
+    for conversion in carried.conversions.values():
+        for made in conversion.rest():
+            yield _in_order(made, latest)
 
 
 def _demuxed(source: InputContainer, streams: list[Stream]) -> Iterator[Packet[Any]]:
@@ -100,24 +140,30 @@ def _demuxed(source: InputContainer, streams: list[Stream]) -> Iterator[Packet[A
                 yield packet
 
 
-def _put_in_order(packet: Packet[Any], latest: dict[int, int]) -> None:
-    """Brings a packet to its output's clock, later than the last of its stream.
+def _in_order(packet: Packet[Any], latest: dict[int, int]) -> tuple[Fraction, Packet[Any]]:
+    """A packet brought to its output's clock, later than the last of its stream, and its time.
 
     Packets of one time, or that go back, occur in files on coarse clocks and where a sender
     stumbled. Muxers refuse them. Several subtitles may begin together.
     """
     if packet.dts is None:
-        return
+        return Fraction(0), packet
     clock = as_fraction(packet.stream.time_base)
     ratio = as_fraction(packet.time_base) / clock
-    dts = round(packet.dts * ratio)
-    pts = dts if packet.pts is None else round(packet.pts * ratio)
+    dts = _rounded(packet.dts * ratio)
+    pts = dts if packet.pts is None else _rounded(packet.pts * ratio)
     if packet.stream_index in latest:
         step = 0 if packet.stream.type in ("subtitle", "data") else 1
         dts = max(dts, latest[packet.stream_index] + step)
     packet.duration = round((packet.duration or 0) * ratio)
     packet.pts, packet.dts, packet.time_base = max(pts, dts), dts, clock
     latest[packet.stream_index] = dts
+    return dts * clock, packet
+
+
+def _rounded(time: Fraction) -> int:
+    """The nearest whole number, halves away from zero, as FFmpeg rounds an encoder's delay."""
+    return int(time + Fraction(1, 2)) if time >= 0 else -int(Fraction(1, 2) - time)
 
 
 def moved_chapters(source: InputContainer, window: Window) -> list[Any]:
@@ -198,6 +244,9 @@ def _can_hold(format_name: str, stream: Stream) -> bool:
     """Whether a muxer takes a stream: tried on a file in memory, as no table says it all."""
     if _is_cover(stream) and format_name == "mov":
         return False  # its muxer takes a cover and does not write it
+    kind, codec = _kind(stream)
+    if format_name == "mpegts" and kind in ("audio", "subtitle") and codec not in _TRANSPORTED:
+        return False
     file = io.BytesIO()
     try:
         with open_output(file, format_name) as trial:

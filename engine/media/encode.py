@@ -19,7 +19,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.copies import Window, add_copies, copied_packets, moved_chapters
+from engine.media.conversions import Conversion, add_conversion
+from engine.media.copies import add_copies, copied_packets, moved_chapters
 from engine.media.decode import exact_seconds
 from engine.media.encoders import encoders_for
 from engine.media.encoding import Encoding, Original, choose_encoding
@@ -31,6 +32,7 @@ from engine.media.probe import Source, describe, main_video, open_media
 from engine.media.pyav import as_fraction, open_output
 from engine.media.tags import is_metadata, kept_chapters, kept_tags, location_warnings
 from engine.media.trials import silence
+from engine.media.window import Window
 from engine.options import EncodeOptions, Trim
 from engine.values import Frame
 
@@ -92,8 +94,14 @@ def write_video(
             mode = options.metadata
             stream.metadata.update(kept_tags(shown.metadata, mode))
             stream.disposition = shown.disposition
-            copies, left_out = add_copies(target, container, shown, _unwanted(options))
-            for copy in copies.values():
+            carried = add_copies(
+                target,
+                container,
+                shown,
+                unwanted=_unwanted(options),
+                convert=_converter(container, window, options),
+            )
+            for copy in carried.streams.values():
                 kept = kept_tags(copy.metadata, mode)
                 copy.metadata.clear()
                 copy.metadata.update(kept)
@@ -101,12 +109,12 @@ def write_video(
             tags = kept_tags(target.metadata, mode)
             container.metadata.update(marked_metadata(tags, marks or {}))
             if mode == "keep":
-                warnings += location_warnings(target, copies)
+                warnings += location_warnings(target, carried.copies)
             _start(container, output, stream)
             written = _Count(observe)
             frames = itertools.chain((first,), remaining)
             packets = _encoded(stream, encoding, frames, window, written)
-            _mux(container, output, packets, copied_packets(target, copies, window))
+            _mux(container, output, packets, copied_packets(target, carried, window))
     except av.FFmpegError as error:
         raise unwritable(output, error) from error
     return WrittenInfo(
@@ -114,7 +122,7 @@ def write_video(
         size=encoding.size,
         codec=stream.codec_context.codec.canonical_name,
         pixel_format=stream.pix_fmt or "",
-        warnings=(*warnings, *left_out),
+        warnings=(*warnings, *carried.warnings),
     )
 
 
@@ -127,6 +135,19 @@ def _unwanted(options: EncodeOptions) -> Callable[[Stream], bool]:
         return options.metadata == "none" and is_metadata(stream)
 
     return unwanted
+
+
+def _converter(
+    container: OutputContainer, window: Window, options: EncodeOptions
+) -> Callable[[Stream], Conversion | None]:
+    """What becomes of the target's streams that the output cannot hold."""
+
+    def convert(stream: Stream) -> Conversion | None:
+        if options.audio == "copy":
+            return None
+        return add_conversion(container, stream, window)
+
+    return convert
 
 
 @dataclass
@@ -218,7 +239,10 @@ def _add_picture(
     if source.interlaced:
         warnings.append("The target is interlaced; the output is encoded as progressive pictures.")
     silence()
-    rate = source.info.frame_rate.limit_denominator(100_000)
+    # Damaged files, and those with a single frame, claim rates that are none.
+    rate = source.info.frame_rate.limit_denominator(100_000) or Fraction(1, 100_000)
+    clock = _clock(name, first, rate, warnings)
+    rate = min(rate, 1 / clock)
     try:
         stream = container.add_stream(encoder.name, rate=rate, options=chosen)
     except ValueError as error:
@@ -231,7 +255,7 @@ def _add_picture(
     context.width, context.height = encoding.size
     context.pix_fmt = encoding.pixel_format
     context.thread_count = 0
-    context.time_base = stream.time_base = _clock(name, first, rate, warnings)
+    context.time_base = stream.time_base = clock
     if source.sample_aspect_ratio:
         context.sample_aspect_ratio = source.sample_aspect_ratio
     context.color_primaries, context.color_trc = first.colour.primaries, first.colour.transfer

@@ -359,8 +359,11 @@ def test_what_the_container_cannot_hold_is_named(tmp_path: Path) -> None:
     )
     output = tmp_path / "output.mp4"
     info = pass_through(target, output)
-    assert kinds(output) == ["video", "audio", "audio"]
-    assert any("subrip" in warning for warning in info.warnings)
+    assert kinds(output) == ["video", "audio", "audio", "subtitle"]
+    assert any("subrip" in w and "encoded anew as mov_text" in w for w in info.warnings)
+    copied = pass_through(target, tmp_path / "copied.mp4", EncodeOptions(audio="copy"))
+    assert any("subrip" in w and "left out" in w for w in copied.warnings)
+    assert kinds(tmp_path / "copied.mp4") == ["video", "audio", "audio"]
     assert any("attachment" in warning for warning in info.warnings)
 
 
