@@ -236,6 +236,10 @@ def _add_picture(
         chosen["x265-params"] = ":".join((chosen["x265-params"], *hdr))
     elif hdr:
         warnings.append(f"{encoder.name} does not carry the mastering display metadata.")
+    warnings += [
+        f"The target's {name} metadata is left out; its colours are those of its base layer."
+        for name in source.lost
+    ]
     if source.interlaced:
         warnings.append("The target is interlaced; the output is encoded as progressive pictures.")
     silence()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,9 +19,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
+from engine.media.boxes import dolby_vision, has_index
 from engine.media.files import read_bytes, reading
 from engine.media.formats import planes_of
-from engine.media.pyav import as_fraction, open_input, side_data
+from engine.media.pyav import as_fraction, open_input, path_of, side_data
 from engine.media.segments import exif_orientation
 from engine.values import Colour, Matrix, Orientation, PixelFormat, VideoInfo
 
@@ -50,6 +50,7 @@ _UNREAD_MATRICES = {
     16: "YCgCo-Re",
     17: "YCgCo-Ro",
 }
+_DOLBY_CODECS = frozenset({"h264", "hevc", "av1"})
 _SLOWEST = Fraction(1, 100_000)  # pictures per second; encoders count no finer
 _WEBP_ANIMATION = 0x02
 _HEAD_BYTES = 21  # as many as tell an animated WebP
@@ -71,6 +72,7 @@ class Source:
     light_level: bytes | None
     sample_aspect_ratio: Fraction | None
     interlaced: bool
+    lost: tuple[str, ...]  # metadata of its pictures that no output has
 
 
 def probe(path: Path) -> VideoInfo:
@@ -115,7 +117,19 @@ def describe(path: Path) -> Source:
             light_level=None if image else said("CONTENT_LIGHT_LEVEL"),
             sample_aspect_ratio=as_fraction(ratio) if ratio else None,
             interlaced=picture.interlaced_frame,
+            lost=() if image else tuple(_dynamic(container, stream, said)),
         )
+
+
+def _dynamic(
+    container: InputContainer, stream: VideoStream, said: Callable[[str], bytes | None]
+) -> Iterator[str]:
+    """Names the metadata that follow a film's scenes."""
+    codec = stream.codec_context.codec.canonical_name
+    if codec in _DOLBY_CODECS and dolby_vision(path_of(container)) is not None:
+        yield "Dolby Vision"
+    if said("DYNAMIC_HDR_PLUS"):
+        yield "HDR10+"
 
 
 def is_image(path: Path) -> bool:
@@ -167,8 +181,19 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
             f"{path} has its colours as {matrix}, which is not supported; convert it to BT.709 or "
             "BT.2020 first."
         )
+    if _is_dolby_vision_alone(container, chosen):
+        raise MediaError(
+            f"{path} is Dolby Vision without a base that others can show (profile 5, or 10.0); "
+            "convert it to HDR10 or SDR first, for instance with FFmpeg's libplacebo filter."
+        )
     chosen.thread_type = "AUTO"
     return chosen
+
+
+def _is_dolby_vision_alone(container: InputContainer, stream: VideoStream) -> bool:
+    codec = stream.codec_context.codec.canonical_name
+    said = dolby_vision(path_of(container)) if codec in _DOLBY_CODECS else None
+    return said is not None and (said[0] == 5 or said == (10, 0))
 
 
 def decoder_of(stream: VideoStream) -> VideoCodecContext:
@@ -301,27 +326,10 @@ def _undecoded_animation(path: Path) -> str:
     )
 
 
-def _has_index(path: Path) -> bool:
-    """Whether an MP4 file has its index, whole, among its outermost boxes."""
-    with reading(path), path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END)
-        position = 0
-        while position + 8 <= end:
-            file.seek(position)
-            size, kind = struct.unpack(">I4s", file.read(8))
-            if size == 1:
-                size = int.from_bytes(file.read(8), "big")
-            size = max(8, size) if size else end - position
-            if kind == b"moov":
-                return position + size <= end
-            position += size
-    return False
-
-
 def _why_unreadable(path: Path, head: bytes, error: Exception) -> str:
     if _is_animated_webp(head):
         return _undecoded_animation(path)
-    if head[4:8] == b"ftyp" and head[8:12] not in _IMAGE_BRANDS and not _has_index(path):
+    if head[4:8] == b"ftyp" and head[8:12] not in _IMAGE_BRANDS and not has_index(path):
         return (
             f"{path} is incomplete: its index (moov) is missing, as in a recording or a "
             "download that was cut off; fetch or record it again."

@@ -26,6 +26,7 @@ _OF_STREAMS = {
     "DISPLAYMATRIX": "display_matrix",
     "MASTERING_DISPLAY_METADATA": "mastering_display_metadata",
     "CONTENT_LIGHT_LEVEL": "content_light_level",
+    "DYNAMIC_HDR_PLUS": "dynamic_hdr10_plus",
 }
 
 
