@@ -272,7 +272,7 @@ class JobStore:
         Raises:
             JobNotFound: There is none, or it finished longer ago than jobs are kept.
         """
-        row = self._one(f"{_SELECT} WHERE id = :id", {**self._times(), "id": request_id})
+        row = self._one(f"{_SELECT} WHERE id = :id", {**self._times(), "id": _storable(request_id)})
         if row is not None and row["old"]:
             self.expire()
             row = None
@@ -392,7 +392,7 @@ class JobStore:
         with self._writing() as database:
             row = self._held("SELECT * FROM jobs WHERE {held}", job)
             if not self._settled(database, row):
-                failed = {**self._times(), "error": error, "id": job.id}
+                failed = {**self._times(), "error": _storable(error), "id": job.id}
                 database.execute(f"{_FAIL} WHERE id = :id", failed)
 
     def release(self, job: Job) -> None:
@@ -466,7 +466,7 @@ class JobStore:
     def _completed(
         self, database: sqlite3.Connection, row: sqlite3.Row, placing: Mapping[str, Any]
     ) -> None:
-        output, metrics = placing["output"], placing["metrics"]
+        output, metrics = _storable(placing["output"]), placing["metrics"]
         held = bytes_in(self.files / row["id"])
         values = {"number": row["number"], "output": output, "metrics": metrics, "bytes": held}
         database.execute(_COMPLETE, {**self._times(), **values})
@@ -526,9 +526,11 @@ class JobStore:
         state, error = row["state"], row["error"]
         try:
             request, metrics = _object(row["request"]), _object(row["metrics"])
+            # The name as it is; in `output` it may have escapes.
+            output = _object(row["placing"] or "{}").get("output", row["output"])
             _check_state(state)
         except ValueError as damage:
-            request, metrics, lapsed = {}, {}, False
+            request, metrics, output, lapsed = {}, {}, row["output"], False
             state, error = "FAILED", _DAMAGED.format(damage)
         return Job(
             id=row["id"],
@@ -542,7 +544,7 @@ class JobStore:
             claim=row["claim"],
             done=row["done"],
             total=row["total"],
-            output=None if row["output"] is None else Path(row["output"]),
+            output=None if row["output"] is None else Path(output),
             metrics=metrics,
             error=error,
         )
@@ -637,3 +639,8 @@ def _is_number(value: object) -> bool:
 def _number(database: sqlite3.Connection, statement: str) -> int:
     number: int = database.execute(statement).fetchone()[0]
     return number
+
+
+def _storable(text: str) -> str:
+    """The text with escapes for what is no UTF-8, as a name may have it: SQLite takes no other."""
+    return text.encode(errors="backslashreplace").decode()

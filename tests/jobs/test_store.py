@@ -584,3 +584,24 @@ def test_folders_that_come_and_go_are_counted_as_far_as_they_are(tmp_path: Path)
         finally:
             over.set()
         churning.result()
+
+
+def test_names_that_are_no_utf_8_are_kept_and_told(store: JobStore, tmp_path: Path) -> None:
+    target = str(tmp_path / "a\udcff.mp4")
+    first, second = store.add({"target": target}), store.add({"target": target})
+    claimed = store.claim("one", 30)
+    assert claimed is not None
+    assert claimed.request["target"] == target
+    store.complete(claimed, Path(target), {})
+    assert store.get(first.id).output == Path(target)
+    claimed = store.claim("one", 30)
+    assert claimed is not None
+    store.fail(claimed, f"{target} cannot be read.")
+    assert (store.get(second.id).error or "").endswith("a\\udcff.mp4 cannot be read.")
+
+
+@pytest.mark.parametrize("request_id", ["\udcff", "a\0b", ""])
+def test_an_id_that_no_job_can_have_is_not_found(store: JobStore, request_id: str) -> None:
+    for act in (store.get, store.cancel):
+        with pytest.raises(JobNotFound):
+            act(request_id)
