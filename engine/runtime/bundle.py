@@ -36,7 +36,7 @@ _COUNTED_ELSEWHERE = 0xFFFF  # in a record of zip64
 # Weights hardly compress. A zip may unpack to so many times its size, and some bytes more for
 # graphs of zeros; each member may be read twice.
 _MOST_TIMES = 32
-_MOST_BESIDES = 2**29
+_MOST_BESIDES = 2**26
 _MOST_ROWS = 2**24  # bytes of a bundle's manifest
 # Compressed bytes read at once. Of these methods alone, zipfile bounds what they unpack to.
 _STEP, _BOUNDED = 2**16, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

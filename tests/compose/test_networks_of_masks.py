@@ -214,3 +214,18 @@ def test_a_network_of_another_role_is_refused(graph: Path, parser: Batches) -> N
 def test_no_region_at_all_is_refused(parser: Batches) -> None:
     with pytest.raises(ParameterError, match=r"regions is empty.*skin.*lower-lip"):
         regions(parser)
+
+
+def test_an_occluder_that_is_more_than_sure_has_its_edge_in_the_same_place(
+    graph: Path, occluder: Occluder
+) -> None:
+    """Networks answer a little below 0 and above 1."""
+
+    class Loud(Session):
+        def run(self, *arrays: Tensor) -> list[Tensor]:
+            return [3 * answer - 1 for answer in super().run(*arrays)]
+
+    target = plain(256, YELLOW)
+    target[:, :128] = BLUE
+    loud = Occluder(network("xseg_1"), Batches(Loud(graph)))
+    np.testing.assert_array_equal(seen(loud, target), seen(occluder, target))

@@ -121,3 +121,13 @@ def test_a_face_that_nobody_followed_is_refused(face: Face) -> None:
     sighting = replace(clip(face, 1)[0], faces=(replace(face, track=None),))
     with pytest.raises(ValueError, match="follow the faces first"):
         list(identify([sighting], Reader(None, Ages([1])), 5, 10))
+
+
+def test_a_poor_sighting_of_somebody_else_splits_no_track(face: Face) -> None:
+    """As of a face in profile or blurred, whose embedding says little."""
+    poor = replace(face, mesh=Mesh(face.mesh.points, 0.1))
+    sightings = clip(face, 40)
+    sightings[15] = replace(sightings[15], faces=(poor,))
+    reader = Reader(Script([embedding(1), embedding(1), embedding(0, 1), embedding(1)]), None)
+    out = list(identify(sightings, reader, every=5, ahead=4))
+    assert {sighting.faces[0].track for sighting in out} == {0}

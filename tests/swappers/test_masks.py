@@ -37,3 +37,11 @@ def test_where_the_mesh_is_lost_the_box_is_left(stage: Stage) -> None:
     lost[0, 0] = 1
     half = face_mask(replace(target, score=0.07))
     assert ((face_mask(target) <= half + 1e-6) & (half <= box_mask(128) + 1e-6)).all()
+
+
+def test_a_mesh_that_is_half_trusted_has_half_a_say(stage: Stage) -> None:
+    target = aligned(MeshWarp(), stage.shot("P006"), 256)
+    off_the_face = (face_mask(target) == 0) & (box_mask(256) > 0.9)
+    assert off_the_face.any()
+    half = face_mask(replace(target, score=0.07))
+    np.testing.assert_allclose(half[off_the_face], 0.5, atol=0.02)

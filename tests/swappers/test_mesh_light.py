@@ -21,7 +21,7 @@ def ball() -> NDArray[np.float32]:
 
 
 def gain_of(target: Field, closeness: float = 1.0) -> Field:
-    """The gain for a grey source, in whole daylight and with skin all over."""
+    """The gain for a grey source, with skin all over."""
     source = np.full((SIDE, SIDE, 3), GREY, np.float32)
     whole = np.ones((SIDE, SIDE), np.float32)
     gain, _ = light_gain(target, source, light_basis(ball()), whole, whole * closeness, sigma=1.5)
@@ -51,6 +51,15 @@ def test_what_is_no_light_is_followed_a_little_way_only() -> None:
     gain = gain_of(target)[..., 0]
     assert gain[30:34, 30:34].mean() - gain[:16].mean() == pytest.approx(0.5, abs=0.06)
     assert abs(gain_of(target, closeness=0.0)[..., 0][spot].mean()) < 0.2
+
+
+def test_what_is_far_from_skin_in_its_light_is_not_followed_at_all() -> None:
+    """A pale hand before the face: its light is not the face's."""
+    target = lit(0.0)
+    hand = (slice(26, 38), slice(26, 38))
+    target[hand] = (GREY + FLOOR) * np.exp(1.0) - FLOOR
+    gain = gain_of(target)
+    assert abs(gain[30:34, 30:34].mean() - gain[:16].mean()) < 0.1
 
 
 @pytest.mark.parametrize(("factor", "share"), [(4.0, 2.0), (2.0, 2**0.5), (1.0, 1.0), (0.25, 0.25)])
