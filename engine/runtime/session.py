@@ -76,8 +76,7 @@ class Session:
             )
         if providers[0] != CPU:
             _check_places(path, self._session.get_provider_graph_assignment_info())
-        self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
-        self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
+        self.inputs, self.outputs = _signature(self._session, str(path))
 
     @property
     def batchable(self) -> bool:
@@ -133,8 +132,22 @@ def read_signature(
             f"ONNX Runtime {runtime.__version__} cannot load {called or path}: "
             f"{' '.join(str(error).split())} Bring a good copy of it, or update ONNX Runtime."
         ) from error
-    inputs = tuple(_spec(value) for value in session.get_inputs())
-    return inputs, tuple(_spec(value) for value in session.get_outputs())
+    return _signature(session, called or str(path))
+
+
+def _signature(session: Any, called: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Return the inputs and outputs of ONNX Runtime's session.
+
+    Raises:
+        WeightsCorrupt: A name in the file is no text.
+    """
+    try:
+        inputs = tuple(_spec(value) for value in session.get_inputs())
+        return inputs, tuple(_spec(value) for value in session.get_outputs())
+    except UnicodeDecodeError as error:
+        raise WeightsCorrupt(
+            f"{called} is damaged: a name in it is no UTF-8 ({error.reason}); copy it again."
+        ) from error
 
 
 def _loads_on_cpu(runtime: Any, path: Path) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from engine.errors import WeightsCorrupt
 from engine.runtime.manifest import TensorPattern
 from engine.runtime.recognise import _fits
-from engine.runtime.session import TensorSpec
+from engine.runtime.session import Session, TensorSpec
 from engine.runtime.weights import WeightStore
 from tests.runtime.tiny_models import Signature
 
@@ -119,3 +119,14 @@ def test_a_graph_of_many_outputs_alike_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(WeightsCorrupt, match=r"o11 \(12800, 4\), 16 more\. "):
         store.import_path(path)
     assert time.perf_counter() - began < 20
+
+
+@pytest.mark.parametrize("name", [b"height", b"input.1", b"answer"])
+def test_names_that_are_no_text_are_told(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / "genderage.onnx"
+    Signature({"input.1": (1, "height")}, {"answer": (1, 3)}).save(path)
+    path.write_bytes(path.read_bytes().replace(name, b"\xff" + name[1:]))
+    with pytest.raises(WeightsCorrupt, match=r"genderage\.onnx"):
+        WeightStore(user_folder=tmp_path / "user").import_path(path)
+    with pytest.raises(WeightsCorrupt, match=r"genderage\.onnx"):
+        Session(path)
