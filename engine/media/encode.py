@@ -174,9 +174,9 @@ def _opened(aside: Path, output: Path, first: Frame) -> Iterator[OutputContainer
         if first.time_base.numerator == 1:
             # Without it the muxer doubles small time scales, and the time base is another.
             muxing["video_track_timescale"] = str(first.time_base.denominator)
-    if name in ("matroska", "webm"):
+    if name in ("matroska", "webm", "avi"):
         # Sound may begin before zero, by what its encoder needs to start; the picture must not
-        # be moved for that. Matroska's blocks can say so.
+        # be moved for that. Matroska's blocks can say so, and AVI's sound has no times.
         muxing["avoid_negative_ts"] = "disabled"
     container = open_output(aside, name, muxing)
     try:
@@ -338,7 +338,7 @@ def _encoded(
     base = as_fraction(stream.codec_context.time_base)
     size: tuple[int, int] | None = None
     durations: dict[int, int] = {}
-    latest = 0
+    latest = end = 0
     for frame in frames:
         size = size or frame.coded_size
         if frame.coded_size != size:
@@ -352,13 +352,18 @@ def _encoded(
         latest = picture.pts + 1  # a coarser clock must not bring two frames to one time
         picture.time_base = base
         durations[picture.pts] = round(frame.duration * ratio)
+        end = max(end, picture.pts + durations[picture.pts])
         for packet in _encode(stream, picture):
             packet.duration = durations.pop(packet.pts or 0, 0)
             yield packet
         written.add()
-    for packet in _encode(stream, None):
+    packets = _encode(stream, None)
+    for packet in packets:
         packet.duration = durations.pop(packet.pts or 0, 0)
-        yield packet
+    if packets and packets[-1].dts is not None and stream.container.format.name in _ISO_FORMATS:
+        # MP4 lays the durations end to end in the order of decoding, up to the track's end.
+        packets[-1].duration = max(packets[-1].duration or 0, end - packets[-1].dts)
+    yield from packets
 
 
 def _mux(

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -19,6 +20,7 @@ from engine.media.encode import write_video
 from engine.media.marks import SOURCE_TYPE, read_mark
 from engine.media.output import WrittenInfo, check_output
 from engine.media.probe import describe, probe
+from engine.media.pyav import as_fraction
 from engine.options import EncodeOptions, Trim
 from engine.values import Frame
 from tests.media.looks import kinds, packets, payloads, pictures, same_samples, seconds, stamps
@@ -624,3 +626,26 @@ def test_sound_is_dropped_when_asked(tmp_path: Path) -> None:
     info = pass_through(target, output, EncodeOptions(audio="drop"))
     assert kinds(output) == ["video", "subtitle"]
     assert info.warnings == ()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_a_track_lasts_until_its_last_picture_ends(tmp_path: Path, suffix: str) -> None:
+    stamps = [n * 16 for n in range(10)] + [160 + n * 350 for n in range(10)]
+    target = make_clip(tmp_path / "target.mkv", pts=stamps, time_base=Fraction(1, 1000))
+    output = tmp_path / f"output{suffix}"
+    pass_through(target, output, EncodeOptions(preset="medium"))  # with B-frames
+    with av.open(str(output)) as container:
+        stream = container.streams.video[0]
+        assert stream.duration is not None
+        length = stream.duration * as_fraction(stream.time_base)
+    assert seconds(output)[-1] - seconds(output)[0] < length < Fraction(4)
+
+
+def test_sound_before_zero_leaves_no_gap_in_avi(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.mp4", frames=20, sounds=[Sound(start=-0.023)])
+    assert packets(target, "audio")[0][0] < 0
+    output = tmp_path / "output.avi"
+    pass_through(target, output)
+    times = [time for time, _ in packets(output, "video")]
+    assert times[0] < Fraction(1, 20)
+    assert [b - a for a, b in pairwise(times)] == [Fraction(1, 25)] * 19
