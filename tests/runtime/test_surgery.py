@@ -315,7 +315,12 @@ def test_the_map_of_latents_needs_no_onnx_and_no_file(
 def test_the_map_of_latents_is_the_originals_last_of_its_shape(
     store: WeightStore, tmp_path: Path
 ) -> None:
-    bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
+    path = tmp_path / f"{NAME}.onnx"
+    model = onnx.load(str(save_swapper(path)))
+    other = onnx.numpy_helper.from_array(np.ones((512, 512), np.float32), "other")
+    model.graph.initializer.insert(0, other)
+    onnx.save(model, str(path))
+    bring(store, path)
     matrix = surgery.emap(store, NAME)
     assert matrix.dtype == np.float32
     np.testing.assert_array_equal(matrix, 2 * np.eye(512))
