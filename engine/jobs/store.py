@@ -73,10 +73,12 @@ _ADDED = {
     "placing": "TEXT",
 }
 
-_LAPSED = "(state = 'PROCESSING' AND NOT :steady BETWEEN lease AND lease + term)"
+# A renewal may be a little ahead of a reader, who looked at the clock before it came to read; one
+# that is further ahead was made before a boot.
+_LAPSED = "(state = 'PROCESSING' AND NOT :steady BETWEEN lease - term AND lease + term)"
 # After a boot, the date alone says how long ago a job finished.
 _OLD = """(state IN ('COMPLETED', 'FAILED')
-    AND CASE WHEN ended <= :steady THEN :steady - ended ELSE :now - finished END > kept)"""
+    AND CASE WHEN ended <= :steady + 60 THEN :steady - ended ELSE :now - finished END > kept)"""
 _SELECT = f"SELECT *, {_LAPSED} AS lapsed, {_OLD} AS old FROM jobs"  # noqa: S608 - constants
 
 # The oldest job that nobody works on becomes this worker's.
@@ -296,8 +298,9 @@ class JobStore:
 
         `only` are the ids of the jobs that the worker would do; None is for all.
         """
-        times = self._times()
         with self._writing() as database:
+            # Now, and not before the wait for the others.
+            times = self._times()
             self._settle(database)
             ended = database.execute(_CANCEL_LAPSED, {**times, "error": CANCELLED}).fetchall()
             ended += database.execute(

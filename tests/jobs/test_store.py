@@ -449,6 +449,18 @@ def test_a_boot_ends_leases_and_the_date_tells_ages(tmp_path: Path) -> None:
             store.get(done.id)
 
 
+def test_who_looked_at_the_clock_before_a_lease_was_renewed_does_not_take_the_job(
+    store: JobStore, clock: Clock
+) -> None:
+    store.add({})
+    job = store.claim("one", 30)
+    assert job
+    # Another process read the clock, and waited for the database while the first one claimed.
+    clock.now -= 5
+    assert store.get(job.id).state == "PROCESSING"
+    assert store.claim("two", 30) is None
+
+
 class Failing:
     """A database whose commits fail, from the given one on, for so many times."""
 
