@@ -24,7 +24,8 @@ from engine.media.copies import add_copies, copied_packets, moved_chapters
 from engine.media.decode import exact_seconds
 from engine.media.encoders import encoders_for
 from engine.media.encoding import Encoding, Original, choose_encoding
-from engine.media.files import of_the_disk, unwritable
+from engine.media.files import of_the_disk, refusal_to_grow, unwritable
+from engine.media.finished import check_written, stuff_transport
 from engine.media.fit import colour_tags, fitted
 from engine.media.marks import marked_metadata
 from engine.media.output import VIDEO_FORMATS, WrittenInfo, check_output, written_aside
@@ -85,36 +86,50 @@ def write_video(
         with (
             open_media(like) as target,
             written_aside(output, overwrite=overwrite) as aside,
-            _opened(aside, output, first) as container,
         ):
-            shown = main_video(target, like)
-            original = Original(source.info.codec, shown.codec_context.profile)
-            encoding = choose_encoding(first, container.format.name, original, options)
-            stream, warnings = _add_picture(container, output, first, source, encoding)
-            mode = options.metadata
-            stream.metadata.update(kept_tags(shown.metadata, mode))
-            stream.disposition = shown.disposition
-            carried = add_copies(
-                target,
-                container,
-                shown,
-                unwanted=_unwanted(options),
-                convert=_converter(container, window, options),
+            with _opened(aside, output, first) as container:
+                name = container.format.name
+                shown = main_video(target, like)
+                original = Original(source.info.codec, shown.codec_context.profile)
+                encoding = choose_encoding(first, container.format.name, original, options)
+                stream, warnings = _add_picture(container, output, first, source, encoding)
+                mode = options.metadata
+                stream.metadata.update(kept_tags(shown.metadata, mode))
+                stream.disposition = shown.disposition
+                carried = add_copies(
+                    target,
+                    container,
+                    shown,
+                    unwanted=_unwanted(options),
+                    convert=_converter(container, window, options),
+                )
+                for copy in carried.streams.values():
+                    kept = kept_tags(copy.metadata, mode)
+                    copy.metadata.clear()
+                    copy.metadata.update(kept)
+                container.set_chapters(kept_chapters(moved_chapters(target, window), mode))
+                tags = kept_tags(target.metadata, mode)
+                container.metadata.update(marked_metadata(tags, marks or {}))
+                if mode == "keep":
+                    warnings += location_warnings(target, carried.copies)
+                _start(container, output, aside, stream)
+                written = _Count(observe)
+                frames = itertools.chain((first,), remaining)
+                packets = _encoded(stream, encoding, frames, window, written)
+                if name in _ISO_FORMATS:
+                    packets = _covering(packets, written)
+                others = copied_packets(target, carried, window)
+                sounds = _mux(container, output, aside, _side_by_side(packets, others))
+            if name == "mpegts":
+                stuff_transport(aside)
+            check_written(
+                aside,
+                output,
+                container=name,
+                frames=written.frames,
+                size=encoding.size,
+                sounds=sounds,
             )
-            for copy in carried.streams.values():
-                kept = kept_tags(copy.metadata, mode)
-                copy.metadata.clear()
-                copy.metadata.update(kept)
-            container.set_chapters(kept_chapters(moved_chapters(target, window), mode))
-            tags = kept_tags(target.metadata, mode)
-            container.metadata.update(marked_metadata(tags, marks or {}))
-            if mode == "keep":
-                warnings += location_warnings(target, carried.copies)
-            _start(container, output, stream)
-            written = _Count(observe)
-            frames = itertools.chain((first,), remaining)
-            packets = _encoded(stream, encoding, frames, window, written)
-            _mux(container, output, packets, copied_packets(target, carried, window))
     except av.FFmpegError as error:
         raise unwritable(output, error) from error
     return WrittenInfo(
@@ -152,12 +167,18 @@ def _converter(
 
 @dataclass
 class _Count:
-    """The frames that were encoded, told to an observer after each."""
+    """The frames that were encoded, told to an observer after each, and their seconds."""
 
     observe: Observe | None
     frames: int = 0
+    begin: Fraction = Fraction(0)
+    end: Fraction = Fraction(0)
 
-    def add(self) -> None:
+    def add(self, shown: Fraction, length: Fraction) -> None:
+        """Counts a frame by when it is shown, and for how long."""
+        if not self.frames:
+            self.begin = shown
+        self.end = max(self.end, shown + length)
         self.frames += 1
         if self.observe is not None:
             self.observe(self.frames)
@@ -185,28 +206,35 @@ def _opened(aside: Path, output: Path, first: Frame) -> Iterator[OutputContainer
         with suppress(OSError, ValueError, av.FFmpegError):
             container.close()
         raise
-    with _writing(output):
+    with _writing(output, aside):
         container.close()
 
 
 @contextmanager
-def _writing(output: Path) -> Iterator[None]:
-    """Turns what the file system says into a sentence; PyAV gives it as OSError, mostly."""
+def _writing(output: Path, aside: Path) -> Iterator[None]:
+    """Turns a failure to write into a sentence that tells a full disk from a muxer that refuses."""
     try:
         yield
     except (OSError, av.FFmpegError) as error:
-        raise unwritable(output, error) from error
+        # Some muxers answer a full disk with "Invalid argument".
+        cause = error if of_the_disk(error) else refusal_to_grow(aside)
+        if cause is not None:
+            raise unwritable(output, cause) from error
+        raise MediaError(
+            f"{output} could not be written: {VIDEO_FORMATS[aside.suffix.lower()]} cannot hold "
+            f"what it was given ({error.strerror}); choose another container, such as .mkv."
+        ) from error
 
 
-def _start(container: OutputContainer, output: Path, stream: VideoStream) -> None:
+def _start(container: OutputContainer, output: Path, aside: Path, stream: VideoStream) -> None:
     """Opens the encoder and writes the header."""
     encoder = stream.codec_context.codec.name  # PyAV 19 forgets it where opening fails
     try:
-        container.start_encoding()
+        stream.codec_context.open()
     except (OSError, av.FFmpegError) as error:
-        if of_the_disk(error):
-            raise unwritable(output, error) from error
         raise _refused(stream, encoder, error) from error
+    with _writing(output, aside):
+        container.start_encoding()
 
 
 def _encode(stream: VideoStream, picture: VideoFrame | None) -> list[Packet[VideoStream]]:
@@ -338,7 +366,7 @@ def _encoded(
     base = as_fraction(stream.codec_context.time_base)
     size: tuple[int, int] | None = None
     durations: dict[int, int] = {}
-    latest = end = 0
+    latest = 0
     for frame in frames:
         size = size or frame.coded_size
         if frame.coded_size != size:
@@ -352,35 +380,52 @@ def _encoded(
         latest = picture.pts + 1  # a coarser clock must not bring two frames to one time
         picture.time_base = base
         durations[picture.pts] = round(frame.duration * ratio)
-        end = max(end, picture.pts + durations[picture.pts])
         for packet in _encode(stream, picture):
             packet.duration = durations.pop(packet.pts or 0, 0)
             yield packet
-        written.add()
-    packets = _encode(stream, None)
-    for packet in packets:
+        written.add(picture.pts * base, frame.duration * frame.time_base)
+    for packet in _encode(stream, None):
         packet.duration = durations.pop(packet.pts or 0, 0)
-    if packets and packets[-1].dts is not None and stream.container.format.name in _ISO_FORMATS:
-        # MP4 lays the durations end to end in the order of decoding, up to the track's end.
-        packets[-1].duration = max(packets[-1].duration or 0, end - packets[-1].dts)
-    yield from packets
+        yield packet
+
+
+def _covering(
+    packets: Iterator[Packet[VideoStream]], written: _Count
+) -> Iterator[Packet[VideoStream]]:
+    """The same packets, the last one long enough for all frames to be shown.
+
+    MP4 and MOV count their length from decoding time to decoding time. Where frames are reordered
+    and the last ones are shown longer than those before, that would end before they do.
+    """
+    held = next(packets, None)
+    if held is None:
+        return
+    first = held.dts or 0
+    for packet in packets:
+        yield held
+        held = packet
+    length = (written.end - written.begin) / as_fraction(held.time_base)
+    held.duration = max(held.duration or 0, round(length - (held.dts or 0) + first))
+    yield held
 
 
 def _mux(
-    container: OutputContainer,
-    output: Path,
-    pictures: Iterator[Packet[VideoStream]],
-    others: Iterator[tuple[Fraction, Packet[Any]]],
-) -> None:
-    """Writes packets of all streams side by side, so that the muxer need not hold many back."""
-    for packet in _side_by_side(pictures, others):
-        with _writing(output):
+    container: OutputContainer, output: Path, aside: Path, packets: Iterator[Packet[Any]]
+) -> int:
+    """Writes the packets of all streams; returns how many streams of sound have any."""
+    sounds = set()
+    for packet in packets:
+        if packet.stream.type == "audio":
+            sounds.add(packet.stream_index)
+        with _writing(output, aside):
             container.mux(packet)
+    return len(sounds)
 
 
 def _side_by_side(
     pictures: Iterator[Packet[VideoStream]], others: Iterator[tuple[Fraction, Packet[Any]]]
 ) -> Iterator[Packet[Any]]:
+    """Packets in the order of their times, so that the muxer need not hold many back."""
     waiting = next(others, None)
     for packet in pictures:
         time = (packet.dts or 0) * as_fraction(packet.time_base)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,6 +100,18 @@ def unwritable(path: Path, error: Exception) -> MediaError:
 def of_the_disk(error: Exception) -> bool:
     """Whether it is the file system that speaks, and not an encoder or a muxer."""
     return getattr(error, "errno", None) in _DISK
+
+
+def refusal_to_grow(path: Path) -> OSError | None:
+    """What the file system says where a file, which is not to be kept, cannot grow any further."""
+    try:
+        with path.open("ab") as file:
+            file.write(bytes(1 << 16))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error
+    return None
 
 
 def _impossible_name(path: Path, error: Exception) -> str | None:

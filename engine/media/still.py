@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 
 from engine.errors import MediaError
 from engine.media.files import read_bytes, unwritable
+from engine.media.finished import check_picture
 from engine.media.formats import full_range, picture_of, with_full_chroma
 from engine.media.marks import marks_packet
 from engine.media.output import IMAGE_SUFFIXES, WrittenInfo, check_output, written_aside
@@ -94,6 +95,7 @@ def write_image(
             aside.write_bytes(data)
         except OSError as error:
             raise unwritable(output, error) from error
+        check_picture(aside, output, (width, height))
     warnings = []
     if alpha and encoding.codec == "mjpeg" and _is_transparent(upright):
         warnings.append("JPEG has no transparency; it was left out.")

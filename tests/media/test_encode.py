@@ -85,6 +85,36 @@ def test_durations_are_the_targets(tmp_path: Path) -> None:
         assert one.streams.video[0].duration == other.streams.video[0].duration
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_the_last_frames_are_covered_where_the_rate_varies(tmp_path: Path, suffix: str) -> None:
+    # Ten frames 16 ms apart and ten 350 ms apart, with B-frames.
+    pts = [*range(0, 160, 16), *range(160, 160 + 10 * 350, 350)]
+    target = make_clip(tmp_path / "target.mkv", pts=pts, time_base=Fraction(1, 1000))
+    output = tmp_path / f"output{suffix}"
+    pass_through(target, output, EncodeOptions())
+    last = list(read_frames(target))[-1]
+    end = float((last.pts + last.duration) * last.time_base)
+    with av.open(str(output)) as container:
+        stream = container.streams.video[0]
+        length = float((stream.duration or 0) * as_fraction(stream.time_base))
+        assert length == pytest.approx(end, abs=0.001)
+        # B-frames, which are what makes the order of decoding another.
+        assert any(packet.dts != packet.pts for packet in container.demux(stream) if packet.size)
+    assert seconds(output) == seconds(target)
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv"])
+@pytest.mark.parametrize("rate", [Fraction(1, 10**9), Fraction(10**6)])
+def test_rates_that_are_none_are_passed_over(
+    tmp_path: Path, suffix: str, rate: Fraction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = make_clip(tmp_path / "target.mp4", frames=3)
+    source = describe(target)
+    claimed = replace(source, info=replace(source.info, frame_rate=rate))
+    monkeypatch.setattr("engine.media.encode.describe", lambda _: claimed)
+    assert pass_through(target, tmp_path / f"output{suffix}").frames == 3
+
+
 @pytest.mark.parametrize(
     ("codec", "pix_fmt", "out_codec", "size"),
     [

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import MediaError, OutputExists
+from engine.media import encode as encode_module
 from engine.media import output as output_module
+from engine.media import still as still_module
 from engine.media.decode import read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.header import Bounds, check_header
@@ -24,6 +26,7 @@ from engine.media.marks import read_mark
 from engine.media.output import check_output, written_aside
 from engine.media.probe import probe
 from engine.media.still import write_image
+from engine.options import EncodeOptions
 from tests.synth import make_clip
 
 READERS: list[Callable[[Path], object]] = [
@@ -259,7 +262,7 @@ def full_disk(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".nut"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".nut", ".avi", ".ts", ".flv"])
 def test_a_full_disk_is_said_of_a_video(tmp_path: Path, clip: Path, suffix: str) -> None:
     output = tmp_path / f"output{suffix}"
     message = f"output{suffix} could not be written: .*Make room"
@@ -273,4 +276,65 @@ def test_a_full_disk_is_said_of_a_picture(tmp_path: Path, clip: Path) -> None:
     output = tmp_path / "output.png"
     with full_disk(100), pytest.raises(MediaError, match=r"output\.png could .*Make room"):
         write_image(frame, output)
+    assert names(tmp_path) == [clip.name]
+
+
+def test_a_disk_that_fills_later_is_said_of_a_video(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=60, size=(160, 128))
+    for suffix in (".avi", ".mp4", ".mkv"):
+        output = tmp_path / f"output{suffix}"
+        with full_disk(16_000), pytest.raises(MediaError, match="Make room"):
+            write_video(read_frames(clip), output, like=clip, options=EncodeOptions(crf=1))
+    assert names(tmp_path) == [clip.name]
+
+
+def test_what_a_muxer_refuses_is_not_laid_at_the_disks_door(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = encode_module._encode
+
+    def backwards(stream: object, picture: object) -> object:
+        packets = encode(stream, picture)  # type: ignore[arg-type]
+        for packet in packets:
+            packet.dts = -(packet.dts or 0)
+        return packets
+
+    monkeypatch.setattr(encode_module, "_encode", backwards)
+    with pytest.raises(MediaError, match=r"cannot hold what it was given \(.*another container"):
+        write_video(read_frames(clip), tmp_path / "output.mp4", like=clip)
+    assert names(tmp_path) == [clip.name]
+
+
+def test_an_output_that_cannot_be_read_again_takes_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=1, size=(32, 32))
+    output = tmp_path / "output.ts"
+    write_video(read_frames(clip), output, like=clip)
+    assert probe(output).size == (32, 32)
+    cut = lambda aside: os.truncate(aside, 100)  # noqa: E731 - as a muxer with a fault writes it
+    monkeypatch.setattr(encode_module, "stuff_transport", cut)
+    before = output.read_bytes()
+    with pytest.raises(MediaError, match=r"output\.ts could not .* so that it can be read"):
+        write_video(read_frames(clip), output, like=clip, overwrite=True)
+    assert output.read_bytes() == before
+    assert sorted(names(tmp_path)) == ["clip.mp4", "output.ts"]
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".m2ts", ".mts"])
+def test_the_shortest_transport_stream_is_readable(tmp_path: Path, suffix: str) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=1, size=(32, 32))
+    output = tmp_path / f"output{suffix}"
+    write_video(read_frames(clip), output, like=clip)
+    assert len(list(read_frames(output))) == 1
+
+
+def test_a_picture_that_cannot_be_read_again_takes_no_place(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = next(iter(read_frames(clip)))
+    encoded = still_module._encoded
+    monkeypatch.setattr(still_module, "_encoded", lambda *given: encoded(*given)[:60])
+    with pytest.raises(MediaError, match=r"output\.png could not .* so that it can be read"):
+        write_image(frame, tmp_path / "output.png")
     assert names(tmp_path) == [clip.name]
