@@ -157,9 +157,9 @@ def test_a_restorer_works_where_the_swap_shows_and_nowhere_else(
     restored = np.abs(samples(tinted) - samples(plain)).max(0) > 0
     assert restored.sum() > 500
     # The other person's face, and all around this one, are as they were; a mask that is sampled
-    # again may reach a pixel further.
+    # again may reach a pixel further, and at the seam the swap is the target's colour to a level.
     rows, columns = np.nonzero(swapped)
-    restored[rows.min() - 2 : rows.max() + 3, columns.min() - 2 : columns.max() + 3] = False
+    restored[rows.min() - 4 : rows.max() + 5, columns.min() - 4 : columns.max() + 5] = False
     assert not restored.any()
 
 

@@ -1,8 +1,9 @@
-"""Light: what must be done to a source's skin so that it lies in the target's light.
+"""Light: what of a face's look is light, and what is skin.
 
-The gain is a smooth field of factors on RGB. Most of it is a robust fit of few terms in position
-and surface normal (a head's side light, shadow and colour cast are that smooth), so the source's
-features keep their own contrast; a local rest follows the target more closely near the seam.
+Logarithms of RGB are a sum of light, tone and skin's own detail. The light is a smooth field: a
+robust fit of few terms in position and surface normal (a head's side light, shadow and colour cast
+are that smooth), and a blur of what that leaves. All fields lie in the canonical layout, in which
+the halves of a face are mirror images.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.pixels.tone import Field, weighted_blur
+from engine.pixels.tone import Field, luma, weighted_blur
 from engine.values import Mask
 
 FLOOR = 0.03  # keeps the logarithm of black finite
 # Light's terms may turn by this much: the source's own shading by shape is identity and stays.
 _RIDGE = (1e-6, 2e-2, 2e-2, *[1.0] * 5)
-_MOST = 2.5  # log units of the strongest gain
 _ROUNDS = 3
+# Log units of skin's own detail, above which it is drawn in.
+_GLARE, _SHADOW, _COLOUR = 0.22, 0.65, 0.1
 _OUTLIER = 0.25  # log units at which a pixel's say has halved
 
 
@@ -62,29 +64,83 @@ def fit_light(
     return fitted.reshape(*shape, 3), trust.reshape(shape).astype(np.float32)
 
 
-def light_gain(
-    target: Field,
-    source: Field,
-    basis: NDArray[np.float32],
-    weights: Mask,
-    closeness: Mask,
-    *,
-    sigma: float,
-) -> tuple[Field, Field]:
-    """Log factors (h, w, 3) that put `source` into the light of `target`, and what is left.
+def skin_light(
+    logs: Field, basis: NDArray[np.float32], weights: Mask, sigma: float
+) -> tuple[Field, Mask]:
+    """Return the light and tone of skin as a smooth field (h, w, 3), and each pixel's trust.
+
+    The field is the robust fit of `basis` and a blur of what the fit leaves. It goes on smoothly
+    under pixels without weight, such as eyes and lips.
 
     Args:
-        target: (h, w, 3) RGB 0..1 on a coarse grid.
-        source: the same for the warped source.
-        basis: `light_basis` of the target's normals.
-        weights: where both show skin.
-        closeness: how far the local rest is followed, 0..1.
-        sigma: scale of the local rest, in grid pixels.
+        logs: log RGB (h, w, 3).
+        basis: `light_basis` of the same grid.
+        weights: how surely each pixel shows skin, 0..1.
+        sigma: scale of the blur, in grid pixels.
     """
-    ratio = np.log(target + FLOOR) - np.log(source + FLOOR)
-    fitted, trust = fit_light(ratio, basis, weights)
-    rest = np.clip(ratio - fitted, -0.5, 0.5)
-    local, seen = weighted_blur(rest, weights * trust**2 + 1e-6, sigma)
-    local *= np.clip(seen * 4, 0, 1)[..., None]
-    gain = np.clip(fitted + local * closeness[..., None], -_MOST, _MOST)
-    return gain, ratio - fitted
+    fitted, trust = fit_light(logs, basis, weights)
+    return fitted + spread(logs - fitted, weights * trust, sigma), trust
+
+
+def spread(rest: Field, weights: Mask, sigma: float) -> Field:
+    """Return the weighted blur of `rest` (h, w, 3), 0 where there is hardly any weight near."""
+    blurred, seen = weighted_blur(rest, weights + np.float32(1e-6), sigma)
+    return np.asarray(blurred * np.clip(seen * 8, 0, 1)[..., None], np.float32)
+
+
+def one_sided(detail: Field, weights: Mask, least: float) -> Field:
+    """Return the part of a source's `detail` that one half of the face has alone, as light does.
+
+    A face is nearly symmetric and light from one side is not: what both halves have in common is
+    the face's own. Differences of up to `least` log units stay.
+
+    Args:
+        detail: log RGB (h, w, 3) in the canonical layout, where halves are mirror images.
+        weights: how surely each pixel shows skin, 0..1.
+        least: log units of luma.
+    """
+    twin = detail[:, ::-1]
+    size = np.minimum(np.abs(detail), np.abs(twin))
+    shared = np.sign(detail) * size * (detail * twin > 0)
+    alone = np.asarray(detail - shared, np.float32)
+    return _beyond(_on_both(alone, weights, 0.012), least)
+
+
+def odd_light(detail: Field, weights: Mask, least: float) -> Field:
+    """Return the antisymmetric part of a target's `detail`: shadows and light from one side.
+
+    Arguments as for `one_sided`; finer differences than a shadow's are left out, as they are the
+    target's own features.
+    """
+    return _beyond(_on_both(np.float32(0.5) * (detail - detail[:, ::-1]), weights, 0.03), least)
+
+
+def _on_both(field: Field, weights: Mask, scale: float) -> Field:
+    """Return `field` blurred by `scale` of its side, where both halves show skin."""
+    both = np.minimum(weights, weights[:, ::-1])
+    return spread(field, both, scale * field.shape[0])
+
+
+def _beyond(field: Field, least: float) -> Field:
+    """Return `field` with the size of its luma lessened by `least`, down to 0."""
+    size = np.abs(luma(field))[..., None] + np.float32(1e-6)
+    return np.asarray(field * np.maximum(size - least, 0) / size, np.float32)
+
+
+def calmed(detail: Field) -> Field:
+    """Return log detail of skin with what is too strong to be skin's own drawn in.
+
+    Glare, hard shadows and coloured light exceed what skin shows by itself. In other light and on
+    other skin they would become white, black and coloured blotches.
+    """
+    tone = luma(detail)[..., None]
+    colour = detail - tone
+    size = np.linalg.norm(colour, axis=-1, keepdims=True).astype(np.float32) + np.float32(1e-6)
+    even = np.where(tone > 0, _drawn_in(tone, _GLARE), -_drawn_in(-tone, _SHADOW))
+    return np.asarray(even + colour * _drawn_in(size, _COLOUR) / size, np.float32)
+
+
+def _drawn_in(values: Field, knee: float) -> Field:
+    """Return `values` as they are up to `knee`, and never more than 1.6 times that."""
+    rest = 0.6 * knee
+    return np.where(values < knee, values, knee + rest * np.tanh((values - knee) / rest))

@@ -14,7 +14,6 @@ from engine.geometry.face_mesh import (
     LEFT_ORBIT,
     NOSTRILS,
     OUTER_LIPS,
-    OVAL,
     RIGHT_BROW,
     RIGHT_EYE,
     RIGHT_EYE_CORNERS,
@@ -50,12 +49,6 @@ def eye_openings(points: Points) -> tuple[float, float]:
 def features(points: Points, grid: int, scale: float = 1.0) -> Mask:
     """1 on brows, lids, lips and nostrils, (grid, grid); `scale` takes the points to the grid."""
     return fill_polygons((convex_hull(points[list(ring)]) for ring in _FEATURES), grid, scale)
-
-
-def bare_skin(points: Points, grid: int, scale: float) -> Mask:
-    """1 on the face but for its features."""
-    face = fill_polygons([points[list(OVAL)]], grid, scale)
-    return np.asarray(face * (1 - features(points, grid, scale)), np.float32)
 
 
 def beardless(points: Points, grid: int, scale: float) -> Mask:

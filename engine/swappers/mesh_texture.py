@@ -19,6 +19,7 @@ from engine.geometry.face_mesh import (
     RIGHT_BROW,
     face_mesh,
     frontal_points,
+    signed_areas,
     vertex_normals,
 )
 from engine.geometry.shape import frontal
@@ -30,15 +31,17 @@ from engine.pixels.raster import (
     interpolate,
     sample_map,
 )
-from engine.pixels.tone import blur, enlarge, luma, shrink, smoothstep, weighted_blur
-from engine.swappers.mesh_light import FLOOR, fit_light, light_basis, light_gain
-from engine.swappers.mesh_masks import eye_openings, features
+from engine.pixels.tone import blur, enlarge, luma, shrink, smoothstep
+from engine.swappers.mesh_light import FLOOR, calmed, fit_light, light_basis, one_sided, skin_light
+from engine.swappers.mesh_masks import beardless, eye_openings, features
 from engine.values import Mask, Points, Portrait
 
 SIDE = 768
 LEVELS = 3
-_COARSE = 96
-_SEEN = (0.3, 0.75)  # the normal's component towards the camera
+COARSE = 96  # side of the grid that light is reckoned on
+LIGHT_SIGMA = 0.09 * COARSE
+_ONE_SIDED = 0.1  # log units by which halves of a face differ in even light
+_SEEN = (0.15, 0.4)  # texels' density, from hidden to seen
 # How wide the face fades along the oval, of the side: a forehead says little of who it is, and
 # its shine and hairline differ most.
 _SEAM, _BROAD_SEAM = 0.016, 0.045
@@ -48,6 +51,8 @@ _SEAM, _BROAD_SEAM = 0.016, 0.045
 class MeshSource:
     """A prepared portrait: textures fine to coarse, each (side, side, 4) RGB and opacity.
 
+    RGB has no light and no tone: plain skin is 1, and a log light added to its logarithm gives
+    pixels + `mesh_light.FLOOR`. `detail` is its logarithm at the side `COARSE`.
     `shape` is the face's own shape, turned to the front (`geometry.shape.frontal`);
     `eyes` are the left and the right eye's openness.
     """
@@ -55,6 +60,7 @@ class MeshSource:
     textures: tuple[NDArray[np.float32], ...]
     shape: Points
     eyes: tuple[float, float]
+    detail: NDArray[np.float32]
 
     def level(self, size: int) -> NDArray[np.float32]:
         """The texture that is nearest to one texel a pixel in a crop of `size`."""
@@ -67,7 +73,7 @@ class Layout:
 
     points: Points
     ids: NDArray[np.int16]
-    normals: NDArray[np.float32]
+    basis: NDArray[np.float32]  # `light_basis`
     skin: Mask
     centre: Mask  # cheeks, nose and chin, where skin is sure to show
     hairline: Mask  # where hair may hang in
@@ -75,6 +81,7 @@ class Layout:
     browless: Mask
     closed: Mask  # 0 between the lips, where an open mouth shows its inside
     seam: Mask  # the fade along the oval
+    beardless: Mask  # less on jaw and lip, where beards are
 
 
 @cache
@@ -107,7 +114,7 @@ def layout(side: int) -> Layout:
     return Layout(
         points=points,
         ids=ids,
-        normals=normals,
+        basis=light_basis(normals),
         skin=oval * (1 - marked),
         centre=smoothstep(0.42, 0.30, radius),
         hairline=upper,
@@ -115,20 +122,80 @@ def layout(side: int) -> Layout:
         browless=browless,
         closed=1 - np.clip(blur(lips, side * 0.003) * 1.5, 0, 1),
         seam=seam,
+        beardless=beardless(points, side, 1.0),
     )
 
 
-def unwrap(portrait: Portrait, side: int) -> tuple[NDArray[np.float32], Mask]:
-    """The portrait's face in the layout, RGB (side, side, 3), and how well each part is seen."""
-    mesh = face_mesh()
+def unwrap(
+    pixels: NDArray[np.float32], points: Points, side: int
+) -> tuple[NDArray[np.float32], Mask]:
+    """Return a face in the layout, RGB (side, side, 3), and how well each part is seen, 0..1.
+
+    Args:
+        pixels: RGB 0..1 (h, w, 3).
+        points: the face's mesh in these pixels, (468, 3).
+        side: the layout's side.
+    """
+    where = _spread(np.concatenate([points[:, :2], texel_density(points)], axis=1), side)
+    xs, ys = where[..., 0], where[..., 1]
+    height, width = pixels.shape[:2]
+    inside = (xs >= 0) & (xs <= width - 1) & (ys >= 0) & (ys <= height - 1)
+    seen = smoothstep(*_SEEN, where[..., 2]) * inside
+    return sample_map(pixels, xs, ys), smoothstep(0.5, 1.0, blur(seen, side * 0.008))
+
+
+def _spread(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Return vertex `values` (468, k) spread linearly over the layout, (side, side, k)."""
+    corners, shares = _corners(side)
+    spread = shares[..., :1] * values[corners[..., 0]]
+    for corner in (1, 2):
+        spread += shares[..., corner, None] * values[corners[..., corner]]
+    return spread
+
+
+@cache
+def _corners(side: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Return the three vertices around each pixel of the layout and their shares.
+
+    Both are (side, side, 3); shares are 0 where there is no face.
+    """
     plan = layout(side)
-    points = portrait.face.mesh.points
-    normals = vertex_normals(points, mesh)
-    spread = interpolate(
-        plan.ids, plan.points, mesh.triangles, np.concatenate([points[:, :2], normals[:, 2:]], 1)
+    triangles = face_mesh().triangles
+    # The shares are linear over each triangle: 1 at one corner and 0 at the others.
+    flat = triangles.reshape(-1)
+    shares = interpolate(
+        plan.ids,
+        plan.points[flat],
+        np.arange(flat.size).reshape(-1, 3),
+        np.tile(np.eye(3, dtype=np.float32), (len(triangles), 1)),
     )
-    own = sample_map(portrait.pixels, spread[..., 0], spread[..., 1])
-    return own, smoothstep(*_SEEN, spread[..., 2])
+    total = np.maximum(shares.sum(axis=2, keepdims=True), np.float32(1e-6))
+    return triangles[plan.ids], shares / total
+
+
+def texel_density(points: Points) -> NDArray[np.float32]:
+    """Return how much of the picture each vertex's surroundings take, (468, 1).
+
+    It is their area in the picture over that in the layout: about 1 where the face looks at the
+    camera, 0 where it is seen edge-on, less where it is turned away.
+    """
+    density = _areas(points) / _usual_areas()
+    usual = max(float(np.percentile(density, 80)), 1e-6)
+    return np.asarray(density / usual, np.float32)[:, None]
+
+
+def _areas(points: Points) -> NDArray[np.float64]:
+    """Return the signed area of the triangles around each vertex, (468,)."""
+    triangles = face_mesh().triangles
+    areas = np.repeat(signed_areas(points[triangles, :2]), 3)
+    sums = np.bincount(triangles.ravel(), weights=areas, minlength=len(points))
+    return np.asarray(sums, np.float64)
+
+
+@cache
+def _usual_areas() -> NDArray[np.float64]:
+    areas = _areas(frontal_points(face_mesh()))
+    return np.where(np.abs(areas) < 1e-9, 1e-9, areas)
 
 
 def strange(texture: NDArray[np.float32]) -> Mask:
@@ -139,17 +206,17 @@ def strange(texture: NDArray[np.float32]) -> Mask:
     beard within the face are its own.
     """
     side = texture.shape[0]
-    plan = layout(_COARSE)
-    coarse = shrink(texture, _COARSE)
+    plan = layout(COARSE)
+    coarse = shrink(texture, COARSE)
     logs = np.log(coarse + FLOOR)
     calm = plan.skin * plan.centre
-    fitted, _ = fit_light(logs, light_basis(plan.normals), calm)
+    fitted, _ = fit_light(logs, plan.basis, calm)
     off = logs - fitted
     tone = luma(off)
     hue = np.abs(off - tone[..., None]).mean(axis=-1, dtype=np.float32)
     fine = luma(texture)
-    fine = np.abs(fine - blur(fine, side / _COARSE))
-    rough = shrink(fine, _COARSE) / (luma(coarse) + FLOOR)
+    fine = np.abs(fine - blur(fine, side / COARSE))
+    rough = shrink(fine, COARSE) / (luma(coarse) + FLOOR)
     sure = calm > 0.5
     hair = np.maximum(
         _beyond(np.abs(tone), sure, 3.0, 0.12),
@@ -167,45 +234,47 @@ def _beyond(values: Mask, sure: NDArray[np.bool_], times: float, least: float) -
     return smoothstep(bound, 1.75 * bound, values)
 
 
-def mend(own: NDArray[np.float32], seen: Mask, odd: Mask) -> tuple[NDArray[np.float32], Mask]:
-    """The texture with what is hidden or strange taken from the face's other side, and opacity.
+def flattened(own: NDArray[np.float32], good: Mask) -> NDArray[np.float32]:
+    """Return a texture without its light and tone: log detail around 0, (side, side, 3).
 
-    The other side is brought into this side's light. What is strange on both sides becomes plain
-    skin, and transparent.
+    `good` tells how surely each part shows this face's skin, 0..1.
     """
     side = own.shape[0]
+    plan = layout(COARSE)
+    logs = np.log(shrink(own, COARSE) + FLOOR)
+    skin = plan.skin * shrink(good, COARSE)
+    weights = skin * plan.beardless
+    light, trust = skin_light(logs, plan.basis, weights, LIGHT_SIGMA)
+    light += one_sided(logs - light, weights * trust, _ONE_SIDED)
+    detail = logs - light
+    light += (skin * plan.browless)[..., None] * (detail - calmed(detail))
+    return np.asarray(np.log(own + FLOOR) - enlarge(light, side), np.float32)
+
+
+def mend(own: NDArray[np.float32], seen: Mask, odd: Mask) -> tuple[NDArray[np.float32], Mask]:
+    """Return the flattened texture, hidden or strange parts taken from its other side, and opacity.
+
+    What is hidden or strange on both sides becomes plain skin, and transparent.
+    """
     good = seen * (1 - odd)
-    other, other_good = np.ascontiguousarray(own[:, ::-1]), np.ascontiguousarray(good[:, ::-1])
-    plan = layout(_COARSE)
-    own_coarse, other_coarse = shrink(own, _COARSE), shrink(other, _COARSE)
-    both = shrink(good * other_good, _COARSE) * plan.skin
-    gain, _ = light_gain(
-        own_coarse,
-        other_coarse,
-        light_basis(plan.normals),
-        both,
-        np.ones_like(both),
-        sigma=_COARSE * 0.06,
-    )
-    mirrored = (other + FLOOR) * np.exp(enlarge(gain, side)) - FLOOR
+    detail = flattened(own, good)
+    other, other_good = detail[:, ::-1], good[:, ::-1]
     need = smoothstep(0.1, 0.5, other_good - good)
-    filled = own + need[..., None] * (mirrored - own)
-    lost = odd * (1 - other_good)
-    skin, _ = weighted_blur(
-        shrink(filled, _COARSE), plan.skin * shrink(1 - lost, _COARSE) + 1e-3, _COARSE * 0.05
-    )
-    return filled + lost[..., None] * (enlarge(skin, side) - filled), 1 - lost
+    filled = detail + need[..., None] * (other - detail)
+    lost = np.clip(odd * (1 - other_good) + (1 - seen) * (1 - seen[:, ::-1]), 0, 1)
+    return filled * (1 - lost[..., None]), 1 - lost
 
 
 def prepare_texture(portrait: Portrait) -> MeshSource:
     """The portrait's texture at every level, hidden parts mended and hair made transparent."""
-    own, seen = unwrap(portrait, SIDE)
+    points = portrait.face.mesh.points
+    own, seen = unwrap(portrait.pixels, points, SIDE)
     mended, opacity = mend(own, seen, strange(own))
     opacity = opacity * layout(SIDE).seam * layout(SIDE).closed
-    full = np.concatenate([mended, opacity[..., None]], axis=2).astype(np.float32)
+    full = np.concatenate([np.exp(mended), opacity[..., None]], axis=2).astype(np.float32)
     textures = [full]
     for _ in range(LEVELS - 1):
         textures.append(shrink(textures[-1], textures[-1].shape[0] // 2))
-    points = portrait.face.mesh.points
     shape, _ = frontal(points)
-    return MeshSource(tuple(textures), shape, eye_openings(points))
+    detail = np.log(shrink(full[..., :3], COARSE))
+    return MeshSource(tuple(textures), shape, eye_openings(points), detail)

@@ -17,15 +17,19 @@ from engine.geometry.face_mesh import face_mesh, mesh_template, vertex_normals
 from engine.geometry.shape import reshaped
 from engine.pixels.detail import match_detail
 from engine.pixels.raster import displace, draw_triangles, interpolate, sample_map
-from engine.pixels.tone import Field, blur, enlarge, shrink, smoothstep, weighted_blur
-from engine.swappers.mesh_light import FLOOR, light_basis, light_gain
-from engine.swappers.mesh_masks import bare_skin, beardless, foreign, kept
-from engine.swappers.mesh_texture import MeshSource, layout_points, prepare_texture
+from engine.pixels.tone import Field, blur, enlarge, luma, smoothstep, weighted_blur
+from engine.swappers.mesh_light import FLOOR
+from engine.swappers.mesh_masks import kept
+from engine.swappers.mesh_relight import target_light
+from engine.swappers.mesh_texture import (
+    COARSE,
+    MeshSource,
+    layout,
+    layout_points,
+    prepare_texture,
+)
 from engine.values import Aligned, Mask, Patch, Pixels, Points, Portrait
 
-_CLOSENESS = 0.5  # how far the target's local light is followed well inside the face
-_LOCAL = 0.06  # scale of that local light, of the crop's side
-_COARSE = 64  # side of the grid that light is reckoned on
 _GRID = 96  # the least side of the grid that the mesh is drawn on
 _MARGIN = 0.03  # of the crop's side, left around the mesh
 _TRUSTED = (0.04, 0.2)  # the mesh's score, from fading the swap out to none of that
@@ -88,28 +92,42 @@ def _swap_window(target: Aligned, source: MeshSource, crop_size: int) -> tuple[P
     grid = max(_GRID, size // 4)
     points = reshaped(target.mesh, source.shape)
     render = _render(points, target, source.level(crop_size), grid)
-    skin = bare_skin(points, _COARSE, _COARSE / size)
-    base, flesh = shrink(render.base, _COARSE), shrink(render.flesh, _COARSE)
-    opacity = shrink(render.opacity, _COARSE)
-    weights = skin * shrink(render.cover, _COARSE) * (opacity > 0.02)
-    weights *= beardless(points, _COARSE, _COARSE / size)
-    gain, rest = light_gain(
-        base,
-        flesh,
-        light_basis(shrink(render.normals, _COARSE)),
-        weights,
-        _CLOSENESS + (1 - _CLOSENESS) * np.clip(2 - 2 * blur(opacity, _COARSE * _LOCAL), 0, 1),
-        sigma=_COARSE * _LOCAL * crop_size / size,
-    )
-    lit = _relit(render.flesh, flesh, gain)
+    lit = target_light(target, source.detail)
+    light, other, skin = _on_grid(render, lit.light, lit.foreign, layout(COARSE).skin)
+    pixels = _relit(render.flesh, light, lit.colour)
     scale = max(affine.scale_of(target.to_crop), 1.0)
-    lit = match_detail(lit, target.pixels, enlarge(weights, size), scale)
+    pixels = match_detail(pixels, target.pixels, enlarge(skin[..., 0] * render.cover, size), scale)
     shown = render.cover * (1 - kept(points, target.mesh, source.eyes, grid, grid / size))
-    mask = render.opacity * enlarge(shown, size) * enlarge(1 - foreign(rest, skin), size)
-    lit -= render.base
-    lit *= mask[..., None]
-    lit += render.base
-    return np.clip(lit, 0, 1, out=lit), np.clip(enlarge(render.whole, size), 0, 1)
+    mask = render.opacity * enlarge(shown * (1 - other[..., 0]), size)
+    pixels -= render.base
+    pixels *= mask[..., None]
+    pixels += render.base
+    return np.clip(pixels, 0, 1, out=pixels), np.clip(enlarge(render.whole, size), 0, 1)
+
+
+def _on_grid(render: _Render, *fields: Field | Mask) -> list[Field]:
+    """Bring fields of the layout, all of one side, onto the grid that the mesh is drawn on."""
+    depths = [1 if field.ndim == 2 else field.shape[2] for field in fields]
+    packed = np.concatenate([np.atleast_3d(field) for field in fields], axis=2)
+    at = render.places * packed.shape[0] - np.float32(0.5)
+    spread = sample_map(packed, np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1]))
+    return np.split(spread, np.cumsum(depths)[:-1], axis=2)
+
+
+def _relit(flesh: Pixels, light: Field, colour: float) -> Pixels:
+    """Return flattened skin in a light.
+
+    Args:
+        flesh: RGB without light or tone (h, w, 3).
+        light: log RGB on a coarse grid.
+        colour: 0 takes the skin's own colours out, 1 keeps them.
+    """
+    if colour < 1:
+        grey = luma(flesh)[..., None]
+        flesh = grey + np.float32(colour) * (flesh - grey)
+    lit: Pixels = flesh * enlarge(np.exp(light), flesh.shape[0])
+    lit -= FLOOR
+    return lit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +136,7 @@ class _Render:
 
     flesh: Pixels
     opacity: Mask
+    places: NDArray[np.float32]  # where the layout has each point, (grid, grid, 2), 0..1
     base: Pixels  # the target's own pixels, moved with the mesh
     normals: NDArray[np.float32]
     cover: Mask  # 1 where the surface faces the camera
@@ -137,37 +156,17 @@ def _render(points: Points, target: Aligned, texture: NDArray[np.float32], grid:
     # Past the contour the map goes on as it ends: what is sampled half a cell outside is skin, too.
     near, _ = weighted_blur(spread, covered, grid / 85)
     inside = covered[..., None] > 0
-    where = enlarge(np.where(inside, spread, near)[..., :4], size)
+    inner = np.where(inside, spread, near)
+    where = enlarge(inner[..., :4], size)
     warped = sample_map(texture, where[..., 0], where[..., 1])
     normals = near[..., 4:]
     whole = smoothstep(0.55, 1.0, blur(covered, grid / 128))
     return _Render(
         flesh=np.ascontiguousarray(warped[..., :3]),
         opacity=np.ascontiguousarray(warped[..., 3]),
+        places=(inner[..., :2] + np.float32(0.5)) / np.float32(texture.shape[0]),
         base=displace(target.pixels, where[..., 2:]),
         normals=np.ascontiguousarray(normals),
         cover=smoothstep(*_FACING, normals[..., 2]) * whole,
         whole=whole,
     )
-
-
-def _relit(flesh: Pixels, coarse: Field, gain: Field) -> Pixels:
-    """The source's skin in the target's light.
-
-    A highlight on dark skin is brighter against its surroundings than one on light skin, so where
-    skin becomes lighter, highlights grow by the root of the gain only.
-
-    Args:
-        flesh: RGB 0..1.
-        coarse: the same on a coarse grid.
-        gain: log factors on that grid.
-    """
-    size = flesh.shape[0]
-    factor = np.exp(gain)
-    surplus = np.maximum(factor - np.sqrt(factor), 0)
-    lit: Pixels = (flesh + FLOOR) * enlarge(factor, size)
-    highlights = np.maximum(flesh - enlarge(blur(coarse, 1.0), size), 0)
-    highlights *= enlarge(surplus, size)
-    lit -= highlights
-    lit -= FLOOR
-    return lit

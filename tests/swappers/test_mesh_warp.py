@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from engine.faces.portraits import placed
 from engine.geometry import affine
 from engine.geometry.face_mesh import (
     INNER_LIPS,
@@ -200,6 +202,43 @@ def test_a_turned_portrait_gives_a_whole_face(swapper: MeshWarp, stage: Stage, w
     target = aligned(swapper, stage.shot("P006"))
     both = np.abs(cheeks(patch.pixels, target.mesh) - cheeks(target.pixels, target.mesh))
     assert both.max() < 0.13
+
+
+@pytest.mark.parametrize("who", ["P001", "P004"])
+def test_a_shadow_on_one_cheek_of_the_source_shows_half_at_most(
+    swapper: MeshWarp, stage: Stage, who: str
+) -> None:
+    shot = stage.shot(who)
+    cheek = (111, 118, 101, 205, 207, 187, 123, 116)
+    corners = np.rint(shot.face.mesh.points[list(cheek), :2]).astype(np.int32)
+    shadow = cv2.fillPoly(np.zeros(shot.picture.shape[:2], np.float32), [corners], 1.0)
+    dark = shot.portrait.pixels * (1 - 0.45 * shadow[..., None])
+    source = swapper.prepare([shot.repainted(dark).portrait])
+    target = stage.shot("P006")
+    mesh = aligned(swapper, target).mesh
+    shown = luma(cheeks(patch_of(swapper, source, target).pixels, mesh))
+    plain = luma(cheeks(swapped(swapper, stage, who, target), mesh))
+    assert np.abs(np.log(shown / plain)).max() < -np.log(1 - 0.45) / 2
+
+
+def test_what_the_source_s_picture_cuts_off_is_made_of_the_other_side(
+    swapper: MeshWarp, stage: Stage
+) -> None:
+    shot = stage.shot("P001")
+    points = shot.face.mesh.points
+    left = int(points[LEFT_CHEEK, 0])
+    cut = replace(
+        shot.portrait,
+        pixels=np.ascontiguousarray(shot.portrait.pixels[:, left:]),
+        face=placed(shot.face, affine.shift(-left, 0)),
+    )
+    target = stage.shot("P006")
+    patch = patch_of(swapper, swapper.prepare([cut]), target)
+    crop = aligned(swapper, target)
+    shown = luma(blended(crop, patch))
+    whole = luma(swapped(swapper, stage, "P001", target))
+    assert (shown - whole)[inside(crop.mesh, OVAL, 256, 8)].min() > -0.25
+    assert np.abs(shown - whole).mean() < 0.02
 
 
 def test_hair_over_the_source_s_forehead_does_not_show(swapper: MeshWarp, stage: Stage) -> None:

@@ -1,0 +1,61 @@
+"""The target's light on its own skin, in the canonical layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.pixels.tone import Field, luma, shrink, smoothstep
+from engine.swappers.mesh_light import FLOOR, odd_light, skin_light, spread
+from engine.swappers.mesh_masks import foreign
+from engine.swappers.mesh_texture import COARSE, LIGHT_SIGMA, layout, unwrap
+from engine.values import Aligned, Mask
+
+_SMALL = 160  # side that a crop is shrunk to before its face is unwrapped, against aliasing
+_TONE_SIGMA = 0.12 * COARSE  # scale at which the swapped skin meets the target's tone
+_MOST = 0.4  # log units by which it is moved for that
+_ONE_SIDED = 0.08  # log units by which halves of a face differ in even light
+_COLOURED = (0.01, 0.03)  # mean difference of RGB and luma, from a grey picture to a coloured one
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TargetLight:
+    """What a target says of its light; fields have the side `COARSE`.
+
+    `light` is added to the logarithm of a flattened texture, RGB. `foreign` is 1 where something
+    else than skin is in front, such as hair. `colour` is 0 for a black-and-white picture, else 1.
+    """
+
+    light: Field
+    foreign: Mask
+    colour: float
+
+
+def target_light(target: Aligned, detail: Field) -> TargetLight:
+    """Return the light on a target's face, for a source whose coarse log detail is `detail`.
+
+    The mean light of the swapped face over each part of some breadth is the target's, so the tone
+    of forehead, cheeks and chin goes on in what is around them.
+    """
+    size = target.pixels.shape[0]
+    plan = layout(COARSE)
+    scale = _SMALL / size
+    points = (target.mesh + 0.5) * np.float32(scale) - np.float32(0.5)
+    own, seen = unwrap(shrink(target.pixels, _SMALL), points, COARSE)
+    logs = np.log(own + FLOOR)
+    skin = plan.skin * seen
+    sure = skin * plan.beardless
+    light, _ = skin_light(logs, plan.basis, sure, LIGHT_SIGMA)
+    other = foreign(logs - light - detail, skin)
+    light += odd_light(logs - light, skin * (1 - other), _ONE_SIDED)
+    off = spread(logs - light - detail, sure * (1 - other), _TONE_SIGMA)
+    light += np.clip(off, -_MOST, _MOST)
+    return TargetLight(light, other, _colour_of(own, sure))
+
+
+def _colour_of(own: Field, weights: Mask) -> float:
+    """Return how surely a picture is in colour, by its skin, 0..1."""
+    apart = np.abs(own - luma(own)[..., None]).mean(axis=-1)
+    mean = float((apart * weights).sum() / max(float(weights.sum()), 1e-6))
+    return float(smoothstep(*_COLOURED, mean))
