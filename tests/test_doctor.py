@@ -12,7 +12,7 @@ import pytest
 from engine import doctor, trial
 from engine.doctor import Finding, encoders, healthy, one_build, python
 from engine.errors import WeightsCorrupt, WeightsError
-from engine.media import probe
+from engine.media import decode
 from engine.media.trial import write_clip
 from engine.runtime import processor, providers
 from engine.runtime.distributions import Distribution, installed
@@ -97,7 +97,8 @@ def test_a_library_that_is_called_in_a_way_it_does_not_know_is_found(
     def another(path: Path) -> None:
         raise TypeError("open() got an unexpected keyword argument 'metadata_errors'")
 
-    monkeypatch.setattr(probe, "open_input", another)
+    # What a swap reads its target by, and no step before it.
+    monkeypatch.setattr(decode, "open_media", another)
     (*before, last) = doctor.trial()
     assert [one.state for one in before] == ["ok"] * 3
     assert (last.subject, last.state) == ("Trial swap", "broken")

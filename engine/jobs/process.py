@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
@@ -166,6 +167,17 @@ class _Child:
     def do(self, task: str, given: Any, tell: Tell) -> Any:
         """Does one task; see `TaskProcess.call`."""
         self.has_begun = True
+        try:
+            return self._followed(task, given, tell)
+        except Exception:
+            raise
+        except BaseException:
+            # Whatever the interrupt fell on: a child at work would answer the next task with this
+            # one's result.
+            self.end()
+            raise
+
+    def _followed(self, task: str, given: Any, tell: Tell) -> Any:
         self._send({"task": task, "given": given})
         latest: tuple[int, int | None] = (0, None)
         while True:
@@ -178,9 +190,6 @@ class _Child:
                 tell(*latest)
             except Exception:
                 self._stop()
-                raise
-            except BaseException:
-                self.end()
                 raise
 
     def end(self) -> None:
@@ -196,12 +205,10 @@ class _Child:
         """Asks the child to end its task, and kills it where it does not."""
         try:
             self._send({"stop": True})
-            waited = 0.0
-            while waited < _GRACE_SECONDS:
+            end = time.monotonic() + _GRACE_SECONDS
+            while time.monotonic() < end:
                 message = self._received(TICK_SECONDS)
-                if message is None:
-                    waited += TICK_SECONDS
-                elif "told" not in message:
+                if message is not None and "told" not in message:
                     return
         except ProcessDied:
             pass
@@ -235,8 +242,9 @@ class _Child:
 
 def attend() -> None:
     """Does the parent's tasks until the parent closes the pipe or dies."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        # Whoever ends a whole group of processes ends the parent, which decides for its child.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGTTIN", "SIGTTOU"):
+        # Whoever ends a whole group of processes ends the parent, which decides for its child. A
+        # terminal would halt a group that is not in its foreground when it writes.
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if sys.stderr is not None:
@@ -253,7 +261,6 @@ def attend() -> None:
 
     while True:
         order = asked.get()
-        stop.clear()
         try:
             module, _, function = order["task"].partition(":")
             task: Task = getattr(import_module(module), function)
@@ -279,6 +286,8 @@ def _obey(commands: IO[bytes], asked: queue.SimpleQueue[_Message], stop: threadi
         if "stop" in message:
             stop.set()
         else:
+            # Here and not where the task begins: a stop may come before that.
+            stop.clear()
             asked.put(message)
     # Nobody waits for the task in work, and it may be deep in native code.
     os._exit(0)

@@ -208,10 +208,18 @@ class Helper:
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
-            work_at(
-                self._store, job, self._perform, stop=self._stop, lease_seconds=self._lease_seconds
-            )
-            self._store.expire()
+            try:
+                work_at(
+                    self._store,
+                    job,
+                    self._perform,
+                    stop=self._stop,
+                    lease_seconds=self._lease_seconds,
+                )
+                self._store.expire()
+            except JobError:
+                # A store that fails for a while must not leave the other jobs undone.
+                _log.exception("The job %s could not be recorded; its lease will lapse.", job.id)
 
     def _next(self) -> Job | None:
         """The next job, or None: then the thread ends, and this is said under the lock."""

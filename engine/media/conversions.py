@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, TypeAlias
 
@@ -34,6 +35,7 @@ _SOUND_CODECS = re.compile(
     r"aac|aac_latm|ac3|eac3|alac|amrnb|amrwb|amr_nb|amr_wb|dts|flac|gsm|gsm_ms|mlp|mp1|mp2|mp3|opus"
     r"|speex|truehd|vorbis|wavpack|wmapro|wmav1|wmav2|nellymoser|pcm_\w+|adpcm_\w+"
 )
+_SAMPLE_FORMATS = frozenset({"u8", "s16", "s32", "flt", "dbl"})  # those that arrays can hold
 _TEXT_CODECS = frozenset({"ass", "mov_text", "ssa", "subrip", "text", "webvtt"})
 # Containers that know no time before zero, where the first samples of an encoder's delay would lie.
 _FROM_ZERO = frozenset({"avi", "flv", "mpegts", "nut"})
@@ -51,8 +53,9 @@ class SoundConversion:
     Gaps become silence and overlaps are cut, so that sound and picture never drift apart.
     """
 
-    def __init__(self, target: AudioStream, window: Window) -> None:
-        self.stream, self._window = target, window
+    def __init__(self, stream: AudioStream, target: AudioStream, window: Window) -> None:
+        self.stream, self._source, self._window = target, stream, window
+        self.lost = 0  # pieces that the encoder refused
         # What comes before the output's beginning is not heard.
         self._due = window.shift if window.start is None else window.start
         self._shape: tuple[str, str, int] | None = None
@@ -78,9 +81,13 @@ class SoundConversion:
             yield from self._encoded(frame)
 
     def rest(self) -> Iterator[Packet[Any]]:
-        """What the encoder still holds."""
-        if self._count is not None:
-            yield from self._kept(self.stream.encode(None))
+        """Return what the decoder and the encoder still hold."""
+        if self._count is None:
+            return
+        with suppress(av.FFmpegError, EOFError):
+            for frame in self._source.codec_context.decode(None):
+                yield from self._encoded(frame)
+        yield from self._sent(None)
 
     def _is_outside(self, packet: Packet[Any]) -> bool:
         stamp = packet.pts if packet.pts is not None else packet.dts
@@ -94,7 +101,16 @@ class SoundConversion:
     def _encoded(self, frame: AudioFrame) -> Iterator[Packet[Any]]:
         for even in self._in_one_shape(frame):
             for piece in self._placed(even):
-                yield from self._kept(self.stream.encode(piece))
+                yield from self._sent(piece)
+
+    def _sent(self, piece: AudioFrame | None) -> Iterator[Packet[Any]]:
+        """Return the encoder's packets for a piece; what it refuses is counted and left out."""
+        try:
+            packets = self.stream.encode(piece)
+        except av.FFmpegError:
+            self.lost += 1
+            return
+        yield from self._kept(packets)
 
     def _in_one_shape(self, frame: AudioFrame) -> list[AudioFrame]:
         """The frame in the format, layout and rate of the first; broadcasts change theirs."""
@@ -112,6 +128,9 @@ class SoundConversion:
         rate, step = frame.sample_rate, len(frame.layout.channels)
         planar = frame.format.is_planar
         samples: NDArray[Any] = frame.to_ndarray()
+        if samples.dtype.kind == "f":
+            # Encoders refuse what is no number; a damaged sample must not end the run.
+            samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
         total = frame.samples
         time = self._due
         if frame.pts is not None:
@@ -164,6 +183,7 @@ class TextConversion:
 
     def __init__(self, stream: Stream, target: Stream) -> None:
         self.stream, self._source = target, stream
+        self.lost = 0  # lines that cannot be read or that the encoder refused
 
     @property
     def codec(self) -> str:
@@ -180,13 +200,18 @@ class TextConversion:
         try:
             decoded = decoder.decode2(packet)
         except av.FFmpegError:
-            return  # a line that cannot be read
+            self.lost += 1
+            return
         for line in decoded.rects if decoded is not None else ():
             if not isinstance(line, AssSubtitle) or not line.ass:
                 continue
             milliseconds = max(1, round(length * 1000))
             text = SubtitleSet.create(text=line.ass, start=0, end=milliseconds)
-            made = encoder.encode_subtitle(text)
+            try:
+                made = encoder.encode_subtitle(text)
+            except av.FFmpegError:
+                self.lost += 1
+                continue
             made.stream, made.time_base = self.stream, Fraction(1, 1000)
             made.pts = made.dts = round(begin * 1000)
             made.duration = milliseconds
@@ -222,6 +247,8 @@ def _add_sound(output: OutputContainer, stream: AudioStream, window: Window) -> 
     codec, context = Codec(name, "w"), stream.codec_context
     if not context.sample_rate or not context.layout.channels:
         return None
+    if context.format.name.removesuffix("p") not in _SAMPLE_FORMATS:
+        return None
     rate = _rate(codec, context.sample_rate)
     kind = _sample_format(codec, context.format.name)
     layout = _encodable(name, _layout(context), rate, kind)
@@ -235,7 +262,7 @@ def _add_sound(output: OutputContainer, stream: AudioStream, window: Window) -> 
         target.codec_context.bit_rate = _BITS_PER_CHANNEL[name] * channels
     target.codec_context.time_base = target.time_base = Fraction(1, rate)
     _take_over(target, stream)
-    return SoundConversion(target, window)
+    return SoundConversion(stream, target, window)
 
 
 def _add_text(output: OutputContainer, stream: Stream) -> Conversion:

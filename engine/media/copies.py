@@ -77,7 +77,7 @@ def add_copies(
     for stream in source.streams:
         if stream.index == picture.index or unwanted(stream):
             continue
-        if stream.type == "data" and source.chapters():
+        if _kind(stream) == ("data", "bin_data") and source.chapters():
             continue  # in MP4 the chapters' titles; they are written anew
         if _is_time_code(stream) and name in _TIME_CODED:
             continue  # their muxers write it anew, from the picture's metadata
@@ -119,9 +119,14 @@ def copied_packets(
         else:
             for made in conversion.packets(packet):
                 yield _in_order(made, latest)
-    for conversion in carried.conversions.values():
+    for index, conversion in carried.conversions.items():
         for made in conversion.rest():
             yield _in_order(made, latest)
+        if conversion.lost:
+            carried.warnings.append(
+                f"The {_named(source.streams[index])} has {conversion.lost} damaged or overlong "
+                f"parts that could not be encoded as {conversion.codec}; they are left out."
+            )
 
 
 def _demuxed(source: InputContainer, streams: list[Stream]) -> Iterator[Packet[Any]]:

@@ -42,7 +42,12 @@ def open_input(
         media_url(file) if isinstance(file, Path) else file,
         mode="r",
         options=dict(options or {}),
-        container_options={"protocol_whitelist": "file", **container_options},
+        container_options={
+            "protocol_whitelist": "file",
+            # A picture's name with a percent sign is a name, not a pattern of others.
+            "pattern_type": "none",
+            **container_options,
+        },
         **_ANY_TEXT,
     )
     return container

@@ -19,7 +19,8 @@ from engine.media.pyav import as_fraction
 # Formats that are joined by writing one file after the other.
 _JOINED = frozenset({"mpegts", "mpeg", "flv", "ogg"})
 # Seconds that a stream's decoding time goes back, or ahead of all streams, where a part begins.
-_BACK, _AHEAD = Fraction(3, 10), 10
+# In a file of one part, only a far jump is no pause.
+_BACK, _AHEAD, _FAR_AHEAD = Fraction(3, 10), 10, 3600
 
 
 @dataclass
@@ -71,10 +72,8 @@ class Splices:
         elif self._jumps(course, time):
             if course.part == self.parts or self._is_ahead(time + self._offset):
                 self.parts += 1
-                self._offset = course.end - time
-            elif stream.type == "video":
-                # The sound came first and ended earlier: the pictures must not overlap.
-                self._offset = max(self._offset, course.end - time)
+                # One offset for all streams of a part keeps its sound and picture together.
+                self._offset = max(one.end for one in self._courses.values()) - time
             course.part, course.offset = self.parts, self._offset
         else:
             course.step = time - course.last
@@ -86,10 +85,11 @@ class Splices:
     def _jumps(self, course: _Course, time: Fraction) -> bool:
         if time < course.last - _BACK:
             return True
-        return time > course.last + _AHEAD and self._is_ahead(time + course.offset)
+        return self._is_ahead(time + course.offset)
 
     def _is_ahead(self, time: Fraction) -> bool:
-        return self._latest is not None and time > self._latest + _AHEAD
+        ahead = _AHEAD if self.parts else _FAR_AHEAD
+        return self._latest is not None and time > self._latest + ahead
 
 
 def has_splices(path: Path) -> bool:

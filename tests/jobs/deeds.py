@@ -7,10 +7,11 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from engine.errors import NoFaceFound
+from engine.errors import Cancelled, NoFaceFound
 from engine.jobs.process import Tell
 from engine.media.header import TooLarge
 
@@ -27,6 +28,15 @@ def count(given: int, tell: Tell) -> int:
     for n in range(given):
         tell(n + 1, given)
     return given
+
+
+def babble(_given: Any, tell: Tell) -> None:
+    """Tells of steps for a minute, and does not heed a stop."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with suppress(Cancelled):
+            tell(1, None)
+        time.sleep(0.05)
 
 
 def die(given: str, _tell: Tell) -> None:

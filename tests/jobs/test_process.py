@@ -240,3 +240,51 @@ def test_a_parent_that_ends_takes_an_idle_child_along(tmp_path: Path) -> None:
     )
     assert ran.stderr == ""
     assert not lives(int(ran.stdout))
+
+
+def test_a_stop_that_comes_before_the_child_has_begun_is_heeded(
+    child: TaskProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The parent tells at once, and the child takes its time to start.
+    monkeypatch.setattr(process_module, "TICK_SECONDS", 0.001)
+
+    def refuse(_done: int, _total: int | None) -> None:
+        raise Cancelled("enough")
+
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        child.call(f"{DEEDS}:count", 2_000_000, refuse)
+    assert time.monotonic() - began < process_module._GRACE_SECONDS
+    assert child.call(f"{DEEDS}:echo", 1, unheard)["given"] == 1
+
+
+def test_a_task_that_talks_on_after_a_stop_is_ended(
+    child: TaskProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "_GRACE_SECONDS", 0.5)
+
+    def refuse(done: int, _total: int | None) -> None:
+        if done:
+            raise Cancelled("enough")
+
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        child.call(f"{DEEDS}:babble", None, refuse)
+    assert time.monotonic() - began < 30
+
+
+def test_an_interrupt_while_a_message_is_awaited_leaves_no_answer_for_the_next_task(
+    child: TaskProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = child.call(f"{DEEDS}:echo", "first", unheard)
+
+    def interrupted(_self: object, _seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(process_module._Child, "_received", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            child.call(f"{DEEDS}:echo", "second", unheard)
+    third = child.call(f"{DEEDS}:echo", "third", unheard)
+    assert third["given"] == "third"
+    assert third["pid"] != first["pid"]

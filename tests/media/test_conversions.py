@@ -11,6 +11,8 @@ import pytest
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.subtitles.subtitle import AssSubtitle
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from engine.media.decode import read_frames
@@ -266,3 +268,49 @@ def test_text_is_written_in_the_containers_own_way(
     for (begin, length, _), said in zip(shown, lines, strict=True):
         assert begin == pytest.approx(said.start, abs=0.002)
         assert length == pytest.approx(said.end - said.start, abs=0.002)
+
+
+@pytest.mark.parametrize("after", [".flv", ".ts"])
+def test_a_sample_that_is_no_number_does_not_end_the_run(tmp_path: Path, after: str) -> None:
+    target = tmp_path / "target.mkv"
+    wave = song(RATE, 1, 1.0)
+    wave[0, 20_000:20_010] = np.nan
+    wave[0, 30_000] = np.inf
+    add_wave(target, wave, "pcm_f32le", "flt")
+    output = tmp_path / f"output{after}"
+    passed(target, output)
+    assert kinds(output) == ["video", "audio"]
+
+
+def test_a_subtitle_too_long_for_the_output_is_left_out_and_told(tmp_path: Path) -> None:
+    lines = [Line(0.1, 0.2, "one"), Line(0.2, 0.3, "x" * 70_000), Line(0.3, 0.4, "three")]
+    target = make_clip(tmp_path / "target.mkv", lines=lines)
+    info = passed(target, tmp_path / "output.mp4")
+    assert any("1 damaged or overlong parts" in warning for warning in info.warnings)
+
+
+def test_sound_in_a_format_that_arrays_cannot_hold_is_left_out_by_name(tmp_path: Path) -> None:
+    target = tmp_path / "target.nut"
+    add_wave(target, song(RATE, 1, 1.0), "pcm_s64le", "s64")
+    info = passed(target, tmp_path / "output.flv")
+    assert any("pcm_s64le" in warning and "left out" in warning for warning in info.warnings)
+
+
+def add_wave(path: Path, wave: NDArray[np.float32], codec: str, kind: str) -> None:
+    """Writes a short clip with one channel of sound in a format that arrays may not hold."""
+    with av.open(str(path), "w") as made:
+        picture = made.add_stream("mpeg4", rate=25)
+        assert isinstance(picture, VideoStream)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        sound = made.add_stream(codec, rate=RATE)
+        assert isinstance(sound, AudioStream)
+        sound.codec_context.layout, sound.codec_context.format = "mono", kind
+        for _ in range(25):
+            made.mux(picture.encode(VideoFrame(64, 48, "yuv420p")))
+        frame = AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+        frame.sample_rate = RATE
+        resampler = av.AudioResampler(kind, "mono", RATE)
+        for one in resampler.resample(frame):
+            made.mux(sound.encode(one))
+        made.mux(picture.encode(None))
+        made.mux(sound.encode(None))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.errors import MediaError, OutputExists
@@ -27,6 +28,7 @@ from engine.media.output import check_output, written_aside
 from engine.media.probe import probe
 from engine.media.still import write_image
 from engine.options import EncodeOptions
+from tests.footage import write_png
 from tests.synth import make_clip
 
 READERS: list[Callable[[Path], object]] = [
@@ -338,3 +340,9 @@ def test_a_picture_that_cannot_be_read_again_takes_no_place(
     with pytest.raises(MediaError, match=r"output\.png could not .* so that it can be read"):
         write_image(frame, tmp_path / "output.png")
     assert names(tmp_path) == [clip.name]
+
+
+def test_a_name_with_a_percent_sign_is_no_pattern_of_other_pictures(tmp_path: Path) -> None:
+    for name, width in (("x%d.png", 64), ("x1.png", 128)):
+        write_png(tmp_path / name, np.zeros((48, width, 3), np.uint8))
+    assert read_image(tmp_path / "x%d.png").size == (64, 48)

@@ -58,3 +58,32 @@ def test_a_part_begins_at_its_time_in_the_whole(joined: Path) -> None:
         f.pts for f, at in zip(whole, begun, strict=True) if Fraction(3, 2) <= at < Fraction(5, 2)
     ]
     assert len(kept) > 20
+
+
+def test_sound_and_picture_of_each_part_stay_together(tmp_path: Path) -> None:
+    """Where a part's sound ends before its picture, the next part is not pulled apart."""
+    stamps = [512 * n for n in range(50)]
+    part = make_clip(
+        tmp_path / "part.ts",
+        codec="libx264",
+        pts=stamps,
+        time_base=Fraction(1, 12800),
+        sounds=[Sound(codec="mp2", seconds=1.5)],
+    )
+    joined, output = tmp_path / "joined.ts", tmp_path / "output.mkv"
+    joined.write_bytes(part.read_bytes() * 2)
+    write_video(read_frames(joined), output, like=joined)
+    shown, heard = seconds(output), [time for time, _ in packets(output, "audio")]
+    assert len(shown) == 100
+    half = len(heard) // 2
+    assert abs((heard[half] - shown[50]) - (heard[0] - shown[0])) < Fraction(1, 25)
+
+
+def test_a_pause_is_no_splice(tmp_path: Path) -> None:
+    stamps = [512 * n for n in (*range(5), *range(400, 405))]
+    clip = make_clip(
+        tmp_path / "pause.ts", codec="libx264", pts=stamps, time_base=Fraction(1, 12800)
+    )
+    assert not has_splices(clip)
+    times = [frame.pts * frame.time_base for frame in read_frames(clip)]
+    assert times[5] - times[4] == 396 * Fraction(512, 12800)

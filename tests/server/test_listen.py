@@ -82,11 +82,12 @@ def test_the_job_of_a_blocking_caller_who_hangs_up_is_cancelled(
     with listening(tmp_path, Limits(), Access(), gated=True) as address:
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.post(f"{address.url}/v1/ai-face-swap", json=media.call, timeout=0.5)
-        for _ in range(300):
-            (job,) = address.server.store.list()
-            if job.is_finished:
+        for _ in range(3000):
+            job = next(iter(address.server.store.list()), None)
+            if job is not None and job.is_finished:
                 break
             time.sleep(0.01)
+        assert job is not None
         assert (job.state, job.error) == ("FAILED", "The job was cancelled.")
 
 
@@ -125,8 +126,10 @@ def get(port: int, source: str) -> bytes:
     with socket.create_connection(("127.0.0.1", port), 20, (source, 0)) as caller:
         caller.sendall(line)
         heard = b""
-        while chunk := caller.recv(1 << 16):
-            heard += chunk
+        # A server that does not read the request resets the connection behind its answer.
+        with suppress(ConnectionResetError):
+            while chunk := caller.recv(1 << 16):
+                heard += chunk
         return heard
 
 
@@ -135,8 +138,9 @@ def test_idle_connections_of_one_client_are_in_nobody_elses_way(tmp_path: Path) 
     with listening(tmp_path, limits, Access()) as address, ExitStack() as idle:
         for _ in range(60):
             idle.enter_context(socket.create_connection(("127.0.0.1", address.port)))
-        time.sleep(0.2)
-        assert get(address.port, "127.0.0.1").startswith(b"HTTP/1.1 503")
+        # The server may still be taking the connections.
+        answers = (get(address.port, "127.0.0.1") for _ in range(200))
+        assert any(answer.startswith(b"HTTP/1.1 503") for answer in answers)
         assert get(address.port, "127.0.0.2").startswith(b"HTTP/1.1 200")
 
 
