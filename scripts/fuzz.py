@@ -37,7 +37,7 @@ from fuzz_mutations import mutate
 from fuzz_trial import STILLS, Case, Outcome, Role, Trials
 
 ROOT = Path(__file__).resolve().parents[1]
-_STARTING = 120.0  # seconds that a worker may take to load its networks
+_STARTING = 600.0  # seconds that a worker may take to load its networks
 _TICK = 0.1
 _FILMS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts")
 
