@@ -42,6 +42,9 @@ LOSSY_ENCODERS: Final = frozenset(
     }
 )  # fmt: skip
 
+# How long a job of a remote client may be worked at, unless the server says otherwise.
+JOB_SECONDS: Final = 7200.0
+
 # Parameters that name several pictures.
 _LISTS: Final = ("reference_image", "extra_source_image")
 
@@ -71,7 +74,7 @@ class JobBounds:
     crf: float
     output_bytes: int
     store_bytes: int
-    job_seconds: float
+    job_seconds: float = JOB_SECONDS  # also for jobs that an earlier version queued
     folders: Sequence[str] = ()
 
     @classmethod

@@ -532,7 +532,8 @@ class JobStore:
             # The name as it is; in `output` it may have escapes.
             output = _object(row["placing"] or "{}").get("output", row["output"])
             _check_state(state)
-        except ValueError as damage:
+            _check_output(output, request.get("output"))
+        except (ValueError, RecursionError) as damage:
             request, metrics, output, lapsed = {}, {}, row["output"], False
             state, error = "FAILED", _DAMAGED.format(damage)
         return Job(
@@ -556,6 +557,12 @@ class JobStore:
 def _check_state(state: str) -> None:
     if state not in get_args(State):
         raise ValueError(f"its state is {state[:40]!r}")
+
+
+def _check_output(*outputs: object) -> None:
+    for output in outputs:
+        if output is not None and not isinstance(output, str):
+            raise ValueError(f"its output is {str(output)[:40]!r}")
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -85,7 +85,8 @@ def _with_neutral_chroma(frame: Frame, shift_x: int, shift_y: int) -> Frame:
     luma, bits = frame.planes[0], frame.format.bits
     height, width = luma.shape
     shape = -(-height >> shift_y), -(-width >> shift_x)
-    chroma = np.full(shape, 1 << (bits - 1), luma.dtype)
+    chroma = luma[: shape[0], : shape[1]].copy()
+    chroma.fill(1 << (bits - 1))
     sampling = {(1, 1): "420", (1, 0): "422", (0, 0): "444"}[shift_x, shift_y]
     name = f"yuv{'a' if frame.format.alpha else ''}{sampling}p{_depth(bits)}"
     planes = (luma, chroma, chroma, *frame.planes[1:])

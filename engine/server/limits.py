@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, fields
 
 from engine.errors import ParameterError
+from engine.service import JOB_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class Limits:
     crf: float = 10.0
     output_bytes: int = 2 << 30
     store_bytes: int = 20 << 30
-    job_seconds: float = 7200.0
+    job_seconds: float = JOB_SECONDS
     queue: int = 100
     connections: int = 200
     client_connections: int = 50

@@ -111,7 +111,7 @@ def server_of(app: ASGIApp, most: int, most_each: int, draining: threading.Event
     """
 
     class Bounded(_Patient):
-        most = most_each
+        per_client, in_all = most_each, most
 
     config = uvicorn.Config(
         app,
@@ -148,7 +148,8 @@ class _Server(uvicorn.Server):
 class _Patient(H11Protocol):
     """Closes connections that come too slowly, stand still, or are too many from one client."""
 
-    most: int
+    per_client: int
+    in_all: int
     _peer: str | None = None
     _deadline: asyncio.TimerHandle | None = None
     _standstill: asyncio.TimerHandle | None = None
@@ -157,7 +158,10 @@ class _Patient(H11Protocol):
         super().connection_made(transport)
         self._peer = None if self.client is None else network_of(self.client[0])
         others = (getattr(one, "_peer", None) for one in self.connections)
-        if self._peer is not None and sum(one == self._peer for one in others) > self.most:
+        crowded = (
+            self._peer is not None and sum(one == self._peer for one in others) > self.per_client
+        )
+        if crowded or len(self.connections) > self.in_all:
             transport.write(_CROWDED)
             transport.close()
         else:

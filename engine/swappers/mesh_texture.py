@@ -170,7 +170,7 @@ def _corners(side: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         np.tile(np.eye(3, dtype=np.float32), (len(triangles), 1)),
     )
     total = np.maximum(shares.sum(axis=2, keepdims=True), np.float32(1e-6))
-    return triangles[plan.ids], shares / total
+    return triangles[plan.ids], np.asarray(shares / total, np.float32)
 
 
 def texel_density(points: Points) -> NDArray[np.float32]:

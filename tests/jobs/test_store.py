@@ -526,7 +526,15 @@ def test_another_file_in_the_place_is_not_taken_for_the_output(
 
 
 @pytest.mark.parametrize(
-    "damage", ["request = '{'", "request = '[]'", "metrics = 'x'", "state = 'LOST'"]
+    "damage",
+    [
+        "request = '{'",
+        "request = '[]'",
+        "request = '{\"output\": 5}'",
+        pytest.param("request = '" + '{"a":' * 100_000 + "'", id="deep"),
+        "metrics = 'x'",
+        "state = 'LOST'",
+    ],
 )
 def test_a_record_damaged_by_hand_stops_its_own_job_alone(store: JobStore, damage: str) -> None:
     bad, good = store.add({"n": 1}), store.add({"n": 2})

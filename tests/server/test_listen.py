@@ -217,3 +217,17 @@ def test_a_port_in_use() -> None:
         listen("127.0.0.1", taken.getsockname()[1])
     with pytest.raises(RuntimeUnavailable, match=r"192\.0\.2\.1"):
         listen("192.0.2.1", 0)
+
+
+def test_connections_over_the_bound_are_closed(tmp_path: Path) -> None:
+    limits = Limits(connections=5, client_connections=100)
+    with listening(tmp_path, limits, Access()) as address, ExitStack() as many:
+        callers = [
+            many.enter_context(socket.create_connection(("127.0.0.1", address.port), 20))
+            for _ in range(12)
+        ]
+        answered = 0
+        for caller in callers[5:]:
+            with suppress(ConnectionResetError):
+                answered += caller.recv(1 << 16).startswith(b"HTTP/1.1 503")
+        assert answered == 7
