@@ -20,7 +20,7 @@ from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 from numpy.typing import NDArray
 
-from engine.media.pyav import as_fraction
+from engine.media.pyav import DAMAGE, as_fraction
 from engine.media.window import Window
 
 # The sound and the text that each container, by FFmpeg's name, is given. What stands for all others
@@ -74,7 +74,7 @@ class SoundConversion:
             return
         try:
             frames = packet.decode()
-        except av.FFmpegError:
+        except DAMAGE:
             return
         for frame in frames:
             assert isinstance(frame, AudioFrame)
@@ -199,7 +199,7 @@ class TextConversion:
         begin, length = (packet.pts or 0) * base, (packet.duration or 0) * base
         try:
             decoded = decoder.decode2(packet)
-        except av.FFmpegError:
+        except DAMAGE:
             self.lost += 1
             return
         for line in decoded.rects if decoded is not None else ():
@@ -247,7 +247,8 @@ def _add_sound(output: OutputContainer, stream: AudioStream, window: Window) -> 
     codec, context = Codec(name, "w"), stream.codec_context
     if not context.sample_rate or not context.layout.channels:
         return None
-    if context.format.name.removesuffix("p") not in _SAMPLE_FORMATS:
+    # Damaged files name no format at all.
+    if context.format is None or context.format.name.removesuffix("p") not in _SAMPLE_FORMATS:
         return None
     rate = _rate(codec, context.sample_rate)
     kind = _sample_format(codec, context.format.name)

@@ -30,7 +30,7 @@ from engine.media.probe import (
     open_media,
     without_picture,
 )
-from engine.media.pyav import as_fraction
+from engine.media.pyav import DAMAGE, as_fraction
 from engine.media.segments import exif_orientation, is_cut
 from engine.media.splices import Splices, has_splices
 from engine.options import Trim
@@ -38,6 +38,9 @@ from engine.values import Frame, Orientation
 
 Warn = Callable[[str], None]
 _WHOLE = Trim()
+# Codecs with one picture in each packet. Decoders with threads pass over damage at the end of a
+# file without a word.
+_ONE_EACH = frozenset({"h264", "hevc", "vp9"})
 
 
 def silent(message: str) -> None:
@@ -156,6 +159,7 @@ class _Damage:
     """What was met on the way through a file."""
 
     packets: int = 0  # could not be decoded
+    pictures: int = 0  # were given to the decoder, where packets tell
     hidden: int = 0  # decoded, but an edit list hides them
     stopped: str | None = None  # why the file could not be read to its end
 
@@ -203,7 +207,7 @@ def _complaints(
         yield f"is damaged: {damage.packets} packets could not be decoded and were left out"
     if damage.stopped:
         yield f"could not be read to its end ({damage.stopped})"
-    expected = stream.frames - damage.hidden
+    expected = (stream.frames or damage.pictures) - damage.hidden
     if count is not None and count < expected:
         yield f"is incomplete: {count} of {expected} frames could be decoded"
     elif not stream.frames and container.duration is not None:
@@ -238,7 +242,7 @@ def _decoded(
             times.append(packet.dts)
         try:
             pictures = decoder.decode(packet)
-        except av.FFmpegError:
+        except DAMAGE:
             damage.packets += packet is not None and packet.size > 0
             if times:
                 times.pop()
@@ -261,10 +265,12 @@ def _packets(
     """Packets of a stream, then None, which lets the decoder hand out what it still holds."""
     try:
         splices = Splices(container)
+        counted = stream.codec_context.codec.canonical_name in _ONE_EACH
         for packet in container.demux(splices.watched or [stream]):
             splices.follow(packet)
             if packet.stream is stream and (packet.dts is not None or packet.size):
                 damage.hidden += packet.is_discard
+                damage.pictures += counted and packet.size > 0
                 yield cast("Packet[VideoStream]", packet)
     except av.FFmpegError as error:
         damage.stopped = error.strerror

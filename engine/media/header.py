@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from engine.errors import MediaError
 from engine.media.files import reading
 from engine.media.probe import frame_rate, main_video
-from engine.media.pyav import as_fraction, open_input
+from engine.media.pyav import DAMAGE, as_fraction, open_input
 from engine.media.segments import claimed_size, hidden_bytes
 
 # Formats that hold their media themselves: a playlist or a scene file names other files, and so
@@ -151,7 +151,7 @@ def _stamps(
     for packet in _packets(container, stream):
         try:
             pictures = packet.decode()
-        except av.FFmpegError as error:
+        except DAMAGE as error:
             # The decoder names a size it refuses, forgets it, or (dav1d) speaks of a range; all
             # else is damage, past which a video is read.
             pixels = context.width * context.height

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -22,7 +22,7 @@ from engine.errors import MediaError
 from engine.media.boxes import dolby_vision, has_index
 from engine.media.files import read_bytes, reading
 from engine.media.formats import planes_of
-from engine.media.pyav import as_fraction, open_input, path_of, side_data
+from engine.media.pyav import DAMAGE, as_fraction, open_input, path_of, side_data
 from engine.media.segments import exif_orientation
 from engine.values import Colour, Matrix, Orientation, PixelFormat, VideoInfo
 
@@ -213,13 +213,15 @@ def decoder_of(stream: VideoStream) -> VideoCodecContext:
 def first_picture(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
     """The first picture that decodes."""
     decoder = decoder_of(stream)
-    for packet in container.demux(stream):
-        try:
-            pictures = decoder.decode(packet if packet.size else None)
-        except av.FFmpegError:
-            continue
-        if pictures:
-            return pictures[0]
+    # What cannot be read any further may have shown a picture before.
+    with suppress(av.FFmpegError):
+        for packet in container.demux(stream):
+            try:
+                pictures = decoder.decode(packet if packet.size else None)
+            except DAMAGE:
+                continue
+            if pictures:
+                return pictures[0]
     raise without_picture(path)
 
 

@@ -19,6 +19,9 @@ from engine.media.files import media_url
 _ANY_TEXT: dict[str, Any] = (
     {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
+# What a decoder says of damage. PyAV 19 forgets a decoder that could not be opened: the next packet
+# is a ValueError.
+DAMAGE = (av.FFmpegError, ValueError)
 # Decoders that may name a colour profile in their pictures' side data: PyAV, up to 19.0, frees that
 # name twice, and the process dies.
 _NAMING_PROFILES = frozenset({"png", "apng", "mjpeg", "tiff", "webp", "webp_anim", "jpegxl"})

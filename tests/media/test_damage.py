@@ -6,18 +6,23 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
+import av
 import cv2
 import numpy as np
 import pytest
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
 
 from engine.errors import MediaError
 from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.header import Bounds, check_header
-from engine.media.probe import is_image, probe
-from tests.media.looks import seconds
-from tests.synth import draw, make_clip
+from engine.media.probe import first_picture, is_image, open_media, probe
+from tests.media.looks import kinds, seconds
+from tests.synth import Sound, draw, make_clip
 
 
 @pytest.mark.parametrize("progressive", [0, 1])
@@ -115,3 +120,56 @@ def test_a_size_that_changes_is_scaled_to_the_first(tmp_path: Path) -> None:
     output = tmp_path / "output.mp4"
     assert write_video(read_frames(target), output, like=target).frames == len(frames)
     assert len(set(seconds(output))) == len(frames)
+
+
+class Unreadable:
+    """A file whose first packet cannot be read."""
+
+    def demux(self, _: object) -> Iterator[Packet[VideoStream]]:
+        """Refuse to read."""
+        raise av.InvalidDataError(1, "Invalid data")
+        yield
+
+
+def test_a_file_without_a_packet_that_can_be_read_holds_no_picture(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", codec="ffv1", frames=3)
+    with open_media(clip) as container:
+        stream = container.streams.video[0]
+        with pytest.raises(MediaError, match="holds no picture that can be decoded"):
+            first_picture(cast("InputContainer", Unreadable()), stream, clip)
+
+
+def test_a_decoder_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    """PyAV 19 answers the second packet with a ValueError."""
+    clip = make_clip(tmp_path / "clip.mkv", codec="ffv1", frames=3)
+    with av.open(str(clip)) as container:
+        parameters = container.streams.video[0].codec_context.extradata
+    assert parameters
+    clip.write_bytes(clip.read_bytes().replace(parameters, bytes(len(parameters))))
+    with pytest.raises(MediaError, match="holds no picture that can be decoded"):
+        probe(clip)
+    with pytest.raises(MediaError, match="holds no picture that can be decoded"):
+        list(read_frames(clip))
+
+
+def test_damage_of_the_last_packet_is_told(tmp_path: Path) -> None:
+    """A decoder with threads meets it when there are no more packets, and says nothing."""
+    clip = make_clip(tmp_path / "clip.mkv", frames=8)
+    with av.open(str(clip)) as container:
+        last = [bytes(packet) for packet in container.demux(video=0) if packet.size][-1]
+    data = clip.read_bytes()
+    assert data.count(last) == 1
+    clip.write_bytes(data.replace(last, last[:4] + b"\xff" * (len(last) - 4)))
+    said: list[str] = []
+    read = len(list(read_frames(clip, warn=said.append)))
+    assert read < 8
+    assert any(f"{read} of 8 frames could be decoded" in sentence for sentence in said)
+
+
+def test_sound_of_no_known_format_is_left_out_by_name(tmp_path: Path) -> None:
+    target = make_clip(tmp_path / "target.mkv", sounds=[Sound("aac")])
+    target.write_bytes(target.read_bytes().replace(b"A_AAC", b"A_DTS"))
+    output = tmp_path / "output.webm"
+    info = write_video(read_frames(target), output, like=target)
+    assert kinds(output) == ["video"]
+    assert any("(dts, eng) is left out" in warning for warning in info.warnings)
