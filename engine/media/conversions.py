@@ -39,10 +39,12 @@ _SAMPLE_FORMATS = frozenset({"u8", "s16", "s32", "flt", "dbl"})  # those that ar
 _TEXT_CODECS = frozenset({"ass", "mov_text", "ssa", "subrip", "text", "webvtt"})
 # Containers that know no time before zero, where the first samples of an encoder's delay would lie.
 _FROM_ZERO = frozenset({"avi", "flv", "mpegts", "nut"})
+# Containers whose sound has no times: where there is none it must be silent from zero on.
+TIMELESS = frozenset({"avi"})
 # Layouts that an encoder writes in a form few players know, and the ones of the same channels.
 _SAME_CHANNELS = {"5.0(side)": "5.0", "5.1(side)": "5.1"}
 _BY_COUNT = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-_JITTER = Fraction(4, 100)  # seconds by which time stamps may stray before sound is moved
+JITTER = Fraction(4, 100)  # seconds by which time stamps may stray before sound is moved
 _LONGEST_SILENCE = 3600  # seconds; a longer gap is a damaged time stamp
 _LEAD_IN = 1  # seconds before a part that a decoder is given, to have its state right
 
@@ -55,13 +57,14 @@ class SoundConversion:
 
     def __init__(self, stream: AudioStream, target: AudioStream, window: Window) -> None:
         self.stream, self._source, self._window = target, stream, window
-        self.lost = 0  # pieces that the encoder refused
+        self.lost = 0  # pieces that are no sound, or that the encoder refused
         # What comes before the output's beginning is not heard.
-        self._due = window.shift if window.start is None else window.start
+        self._due = window.begin
         self._shape: tuple[str, str, int] | None = None
         self._count: int | None = None  # of samples since the output's zero, at the source's rate
         self._resamplers: dict[tuple[str, str, int], av.AudioResampler] = {}
         self._drops_delay = target.container.format.name in _FROM_ZERO
+        self._is_timeless = target.container.format.name in TIMELESS
 
     @property
     def codec(self) -> str:
@@ -81,12 +84,15 @@ class SoundConversion:
             yield from self._encoded(frame)
 
     def rest(self) -> Iterator[Packet[Any]]:
-        """Return what the decoder and the encoder still hold."""
-        if self._count is None:
+        """Return what the decoder, the resamplers and the encoder still hold."""
+        if self._shape is None:
             return
-        with suppress(av.FFmpegError, EOFError):
+        with suppress(*DAMAGE):
             for frame in self._source.codec_context.decode(None):
                 yield from self._encoded(frame)
+        for resampler in self._resamplers.values():
+            for even in self._resampled(resampler, None):
+                yield from self._fitted(even)
         yield from self._sent(None)
 
     def _is_outside(self, packet: Packet[Any]) -> bool:
@@ -96,12 +102,15 @@ class SoundConversion:
         time = stamp * as_fraction(packet.time_base)
         if self._window.end is not None and time >= self._window.end:
             return True
-        return self._count is None and time < self._due - _LEAD_IN
+        return self._shape is None and time < self._due - _LEAD_IN
 
     def _encoded(self, frame: AudioFrame) -> Iterator[Packet[Any]]:
         for even in self._in_one_shape(frame):
-            for piece in self._placed(even):
-                yield from self._sent(piece)
+            yield from self._fitted(even)
+
+    def _fitted(self, frame: AudioFrame) -> Iterator[Packet[Any]]:
+        for piece in self._placed(frame):
+            yield from self._sent(piece)
 
     def _sent(self, piece: AudioFrame | None) -> Iterator[Packet[Any]]:
         """Return the encoder's packets for a piece; what it refuses is counted and left out."""
@@ -121,16 +130,25 @@ class SoundConversion:
             return [frame]
         if shape not in self._resamplers:
             self._resamplers[shape] = av.AudioResampler(*self._shape)
-        return self._resamplers[shape].resample(frame)
+        return self._resampled(self._resamplers[shape], frame)
+
+    def _resampled(
+        self, resampler: av.AudioResampler, frame: AudioFrame | None
+    ) -> list[AudioFrame]:
+        try:
+            return resampler.resample(frame)
+        except DAMAGE:
+            self.lost += 1
+            return []
 
     def _placed(self, frame: AudioFrame) -> Iterator[AudioFrame]:
         """The part of a frame that is due, behind silence where some is missing before it."""
-        rate, step = frame.sample_rate, len(frame.layout.channels)
-        planar = frame.format.is_planar
+        rate = frame.sample_rate
         samples: NDArray[Any] = frame.to_ndarray()
         if samples.dtype.kind == "f":
-            # Encoders refuse what is no number; a damaged sample must not end the run.
-            samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
+            # Encoders refuse what is no number or far too loud.
+            self.lost += not np.isfinite(samples).all()
+            samples = np.nan_to_num(samples).clip(-1, 1)
         total = frame.samples
         time = self._due
         if frame.pts is not None:
@@ -141,22 +159,36 @@ class SoundConversion:
             skipped = max(0, round(-gap * rate))
             if skipped >= total:
                 return
-            self._due += max(gap, Fraction(0))
-            self._count = round((self._due - self._window.shift) * rate)
-        elif _JITTER < gap <= _LONGEST_SILENCE:
-            for length in _chunks(round(gap * rate), rate):
-                quiet = 128 if frame.format.name.startswith("u8") else 0
-                shape = (samples.shape[0], length * (1 if planar else step))
-                yield self._next(np.full(shape, quiet, samples.dtype), length)
-        elif gap < -_JITTER:
+            yield from self._lead(max(gap, Fraction(0)), samples)
+        elif JITTER < gap <= _LONGEST_SILENCE:
+            yield from self._silence(round(gap * rate), samples)
+        elif gap < -JITTER:
             skipped = min(total, round(-gap * rate))
         kept = total - skipped
         if self._window.end is not None:
             kept = min(kept, round((self._window.end - self._due) * rate))
         if kept > 0:
-            width = 1 if planar else step
+            width = 1 if frame.format.is_planar else len(frame.layout.channels)
             cut = samples[:, skipped * width : (skipped + kept) * width]
             yield self._next(np.ascontiguousarray(cut), kept)
+
+    def _lead(self, late: Fraction, like: NDArray[Any]) -> Iterator[AudioFrame]:
+        """Begin the sound that comes `late`, behind silence where its container has no times."""
+        assert self._shape is not None
+        rate = self._shape[2]
+        if not self._is_timeless:
+            self._due += late
+        self._count = round((self._due - self._window.shift) * rate)
+        if self._is_timeless and late <= _LONGEST_SILENCE:
+            yield from self._silence(round(late * rate), like)
+
+    def _silence(self, total: int, like: NDArray[Any]) -> Iterator[AudioFrame]:
+        assert self._shape is not None
+        name, layout, rate = self._shape
+        width = 1 if name.endswith("p") else len(av.AudioLayout(layout).channels)
+        for length in _chunks(total, rate):
+            quiet = 128 if name.startswith("u8") else 0
+            yield self._next(np.full((like.shape[0], length * width), quiet, like.dtype), length)
 
     def _next(self, samples: NDArray[Any], length: int) -> AudioFrame:
         """The next frame for the encoder, right behind the last one."""

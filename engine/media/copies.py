@@ -14,7 +14,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
-from engine.media.conversions import Conversion, SoundConversion
+from engine.media.conversions import JITTER, TIMELESS, Conversion, SoundConversion
 from engine.media.pyav import as_fraction, open_input, open_output, path_of, printable
 from engine.media.splices import Splices
 from engine.media.window import Window
@@ -64,6 +64,7 @@ def add_copies(
     output: OutputContainer,
     picture: Stream,
     *,
+    window: Window,
     unwanted: Callable[[Stream], bool],
     convert: Callable[[Stream], Conversion | None],
 ) -> Carried:
@@ -83,14 +84,18 @@ def add_copies(
             continue  # their muxers write it anew, from the picture's metadata
         if _is_cover(stream) and name == "matroska":
             _attach_cover(source, output, stream)
-        elif _can_hold(name, stream):
-            carried.copies[stream.index] = _add_copy(output, stream)
-        elif conversion := convert(stream):
+            continue
+        held = _can_hold(name, stream)
+        late = held and name in TIMELESS and _is_late(stream, window)
+        conversion = convert(stream) if late or not held else None
+        if conversion is not None:
             carried.conversions[stream.index] = conversion
+            why = "say that it begins late" if late else "hold it as it is"
             carried.warnings.append(
-                f"The {_named(stream)} is encoded anew as {conversion.codec}: {name} cannot hold "
-                "it as it is."
+                f"The {_named(stream)} is encoded anew as {conversion.codec}: {name} cannot {why}."
             )
+        elif held:
+            carried.copies[stream.index] = _add_copy(output, stream)
         else:
             carried.warnings.append(f"The {_named(stream)} is left out: {name} cannot hold it.")
     return carried
@@ -105,6 +110,7 @@ def copied_packets(
     if not packets:
         return
     latest: dict[int, int] = {}
+    gaps = _Gaps(window)
     for packet in _demuxed(source, packets):
         # The demuxer ends with empty packets; a cover has no time, but it is not empty.
         if not packet.size or _is_filler(packet):
@@ -114,11 +120,24 @@ def copied_packets(
         if not isinstance(conversion, SoundConversion) and not _placed(packet, window):
             continue
         if conversion is None:
-            packet.stream = carried.copies[packet.stream_index]
+            copy = carried.copies[packet.stream_index]
+            if gaps.close(packet, copy):
+                carried.warnings.append(
+                    f"The {_named(packet.stream)} has gaps, which {copy.container.format.name} "
+                    "cannot say: what follows is heard too early. Choose .mkv or .mp4."
+                )
+            packet.stream = copy
             yield _in_order(packet, latest)
         else:
             for made in conversion.packets(packet):
                 yield _in_order(made, latest)
+    yield from _rest(source, carried, latest)
+
+
+def _rest(
+    source: InputContainer, carried: Carried, latest: dict[int, int]
+) -> Iterator[tuple[Fraction, Packet[Any]]]:
+    """What conversions still hold at the end; tells of what they lost."""
     for index, conversion in carried.conversions.items():
         for made in conversion.rest():
             yield _in_order(made, latest)
@@ -127,6 +146,42 @@ def copied_packets(
                 f"The {_named(source.streams[index])} has {conversion.lost} damaged or overlong "
                 f"parts that could not be encoded as {conversion.codec}; they are left out."
             )
+
+
+class _Gaps:
+    """Closes gaps in copied sound for containers that write it without times."""
+
+    def __init__(self, window: Window) -> None:
+        self._begin = window.begin - window.shift
+        self._ends: dict[int, Fraction] = {}
+        self._closed: dict[int, Fraction] = {}
+
+    def close(self, packet: Packet[Any], copy: Stream) -> bool:
+        """Move a packet to the end of the one before; True at the first gap of a stream.
+
+        Some muxers would refuse a gap. The packet has the output's time.
+        """
+        if copy.type != "audio" or copy.container.format.name not in TIMELESS:
+            return False
+        if packet.pts is None or packet.dts is None or not packet.duration:
+            return False
+        index, base = packet.stream_index, as_fraction(packet.time_base)
+        time = packet.pts * base
+        gap = time - self._ends.get(index, self._begin)
+        self._ends[index] = time + packet.duration * base
+        is_first = gap > JITTER and index not in self._closed
+        if gap > JITTER:
+            self._closed[index] = self._closed.get(index, Fraction(0)) + gap
+        moved = round(self._closed.get(index, Fraction(0)) / base)
+        packet.pts, packet.dts = packet.pts - moved, packet.dts - moved
+        return is_first
+
+
+def _is_late(stream: Stream, window: Window) -> bool:
+    """Whether sound begins noticeably after the output does."""
+    if stream.type != "audio" or stream.start_time is None:
+        return False
+    return stream.start_time * as_fraction(stream.time_base) > window.begin + JITTER
 
 
 def _demuxed(source: InputContainer, streams: list[Stream]) -> Iterator[Packet[Any]]:

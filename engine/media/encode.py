@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.conversions import Conversion, add_conversion
+from engine.media.conversions import TIMELESS, Conversion, add_conversion
 from engine.media.copies import add_copies, copied_packets, moved_chapters
 from engine.media.decode import exact_seconds
 from engine.media.encoders import encoders_for
@@ -81,7 +81,7 @@ def write_video(
     if first is None:
         raise MediaError(f"There is no frame to write to {output}.")
     source = describe(like)
-    window = _window(source, first, trim)
+    window = _window(source, first, trim, VIDEO_FORMATS[output.suffix.lower()])
     try:
         with (
             open_media(like) as target,
@@ -92,7 +92,9 @@ def write_video(
                 shown = main_video(target, like)
                 original = Original(source.info.codec, shown.codec_context.profile)
                 encoding = choose_encoding(first, container.format.name, original, options)
-                stream, warnings = _add_picture(container, output, first, source, encoding)
+                stream, warnings = _add_picture(
+                    container, output, first, source, encoding, window=window
+                )
                 mode = options.metadata
                 stream.metadata.update(kept_tags(shown.metadata, mode))
                 stream.disposition = shown.disposition
@@ -100,6 +102,7 @@ def write_video(
                     target,
                     container,
                     shown,
+                    window=window,
                     unwanted=_unwanted(options),
                     convert=_converter(container, window, options),
                 )
@@ -254,7 +257,13 @@ def _refused(stream: VideoStream, encoder: str, error: OSError | av.FFmpegError)
 
 
 def _add_picture(
-    container: OutputContainer, output: Path, first: Frame, source: Source, encoding: Encoding
+    container: OutputContainer,
+    output: Path,
+    first: Frame,
+    source: Source,
+    encoding: Encoding,
+    *,
+    window: Window,
 ) -> tuple[VideoStream, list[str]]:
     """The video stream with everything that must be known before the first frame."""
     name, encoder = container.format.name, encoding.encoder
@@ -294,7 +303,7 @@ def _add_picture(
     context.colorspace, context.color_range = colour_tags(first, encoding.pixel_format)
     if name in _ISO_FORMATS and encoder.name == "libx265":
         context.codec_tag = "hvc1"  # the one that Apple's players accept
-    if name in _FROM_ZERO and first.pts * first.time_base < 1:
+    if name in _FROM_ZERO and first.pts * first.time_base - window.shift < 1:
         # A frame that waits for a later one is decoded before zero, and these containers would
         # move everything to avoid that.
         context.max_b_frames = 0
@@ -342,11 +351,18 @@ def _hdr_parameters(source: Source) -> list[str]:
     return parameters
 
 
-def _window(source: Source, first: Frame, trim: Trim) -> Window:
+def _window(source: Source, first: Frame, trim: Trim, container: str) -> Window:
     """What is kept of the target's other streams, and how far everything moves."""
     origin = source.first_pts * source.time_base
     begin = first.pts * first.time_base
     start, end = exact_seconds(trim.start), exact_seconds(trim.end)
+    if container in TIMELESS:
+        # Its first picture comes at zero, whenever the target's came.
+        return Window(
+            start=begin if start or begin > 0 else None,
+            end=None if end is None else origin + end,
+            shift=begin,
+        )
     # Containers cannot start before zero, so a target that does is moved as a whole.
     return Window(
         start=begin if start else None,

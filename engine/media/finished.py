@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from engine.errors import MediaError
-from engine.media.probe import first_picture, main_video, open_media
+from engine.media.probe import first_picture, main_video, open_media, without_picture
 
 _COUNTING = frozenset({"mov", "mp4"})  # muxers that write how many frames there are
 # A null packet (ISO/IEC 13818-1, 2.4.3.2).
@@ -25,16 +25,10 @@ def check_written(
     """
     try:
         with open_media(aside) as written:
-            shown = main_video(written, aside)
-            # Of several pictures, a reader may prefer one that was copied.
-            stream = next(
-                (
-                    one
-                    for one in written.streams.video
-                    if one.codec_context and (one.width, one.height) == size
-                ),
-                shown,
-            )
+            if not written.streams.video:
+                raise without_picture(aside)
+            # It was written before all copies; a reader may prefer one of these.
+            stream = written.streams.video[0]
             picture = first_picture(written, stream, aside)
             found = picture.width, picture.height
             counted = stream.frames if container in _COUNTING else frames

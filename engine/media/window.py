@@ -16,3 +16,8 @@ class Window:
     start: Fraction | None = None
     end: Fraction | None = None
     shift: Fraction = Fraction(0)
+
+    @property
+    def begin(self) -> Fraction:
+        """When the output begins, in the source's seconds."""
+        return self.shift if self.start is None else self.start

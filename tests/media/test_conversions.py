@@ -278,8 +278,95 @@ def test_a_sample_that_is_no_number_does_not_end_the_run(tmp_path: Path, after: 
     wave[0, 30_000] = np.inf
     add_wave(target, wave, "pcm_f32le", "flt")
     output = tmp_path / f"output{after}"
-    passed(target, output)
+    info = passed(target, output)
     assert kinds(output) == ["video", "audio"]
+    assert sum("damaged or overlong parts" in warning for warning in info.warnings) == 1
+
+
+def test_a_sample_that_is_far_too_loud_is_cut(tmp_path: Path) -> None:
+    target = tmp_path / "target.mkv"
+    wave = song(RATE, 1, 1.0)
+    wave[0, 20_000] = 1e30
+    add_wave(target, wave, "pcm_f32le", "flt")
+    output = tmp_path / "output.flv"
+    info = passed(target, output)
+    assert not any("damaged" in warning for warning in info.warnings)
+    sound, _, _ = heard(output)
+    assert np.abs(sound[24_000:40_000]).max() > 0.1
+
+
+def test_the_end_of_sound_is_not_lost_in_its_decoder(tmp_path: Path) -> None:
+    target = with_sound(tmp_path / "target.wmv", "wmav2", rate=44_100)
+    output = tmp_path / "output.webm"
+    passed(target, output)
+    sound, _, _ = heard(output)
+    with av.open(str(target)) as container:
+        frames = list(container.decode(audio=0))
+    begin = float((frames[0].pts or 0) * as_fraction(frames[0].time_base))
+    end = begin + sum(frame.samples for frame in frames) / 44_100
+    assert sound.size / RATE == pytest.approx(end, abs=0.022)
+
+
+@pytest.mark.parametrize("codec", ["aac", "flac", "pcm_s24le", "libopus"])
+@pytest.mark.parametrize("start", [None, 0.2])
+def test_sound_that_begins_late_does_so_in_avi(
+    tmp_path: Path, codec: str, start: float | None
+) -> None:
+    target = with_sound(tmp_path / "target.mkv", codec, begin=1.0)
+    output = tmp_path / "output.avi"
+    info = passed(target, output, Trim(start))
+    assert sum("encoded anew as pcm_s16le" in warning for warning in info.warnings) == 1
+    original, _, _ = heard(target)
+    sound, _, _ = heard(output)
+    off, likeness = lag(original[round((start or 0) * RATE) :], sound)
+    assert abs(off) <= MILLISECOND
+    assert likeness > 0.98
+
+
+def test_a_gap_in_converted_sound_is_silent_in_avi(tmp_path: Path) -> None:
+    target = with_sound(tmp_path / "target.mkv", "libopus", hole=(1.0, 2.0))
+    output = tmp_path / "output.avi"
+    passed(target, output)
+    original, _, _ = heard(target)
+    sound, _, _ = heard(output)
+    off, likeness = lag(original[2 * RATE :], sound[2 * RATE :])
+    assert abs(off) <= MILLISECOND
+    assert likeness > 0.98
+
+
+@pytest.mark.parametrize("codec", ["aac", "flac", "pcm_s16le"])
+def test_a_gap_in_copied_sound_is_told_in_avi(tmp_path: Path, codec: str) -> None:
+    target = with_sound(tmp_path / "target.mkv", codec, hole=(0.5, 2.5))
+    info = passed(target, tmp_path / "output.avi")
+    assert sum("has gaps, which avi cannot say" in warning for warning in info.warnings) == 1
+    again = passed(target, tmp_path / "output.mov")
+    assert not any("gaps" in warning for warning in again.warnings)
+
+
+def test_sound_stays_with_a_picture_that_begins_late_in_avi(tmp_path: Path) -> None:
+    stamps = [512 * n for n in range(12, 50)]
+    silent = make_clip(tmp_path / "late.mkv", pts=stamps, time_base=Fraction(1, 12_800))
+    target = tmp_path / "target.mkv"
+    sounding = with_sound(tmp_path / "sound.mkv", "pcm_s16le")
+    with (
+        av.open(str(silent)) as pictures,
+        av.open(str(sounding)) as sounds,
+        av.open(str(target), "w") as made,
+    ):
+        both = ((pictures, pictures.streams.video[0]), (sounds, sounds.streams.audio[0]))
+        copies = [made.add_stream_from_template(stream) for _, stream in both]
+        for (container, stream), copy in zip(both, copies, strict=True):
+            for packet in container.demux(stream):
+                if packet.size:
+                    packet.stream = copy
+                    made.mux(packet)
+    output = tmp_path / "output.avi"
+    passed(target, output)
+    original, _, _ = heard(target)
+    sound, _, _ = heard(output)
+    off, likeness = lag(original[round(0.48 * RATE) :], sound)
+    assert abs(off) <= RATE // 40
+    assert likeness > 0.98
 
 
 def test_a_subtitle_too_long_for_the_output_is_left_out_and_told(tmp_path: Path) -> None:

@@ -94,6 +94,18 @@ def test_time_code_survives(tmp_path: Path, suffix: str) -> None:
     assert len(packets(output, "data")) == 1
 
 
+def test_a_time_code_beside_chapters_is_not_left_out_silently(tmp_path: Path) -> None:
+    target = make_clip(
+        tmp_path / "target.mov",
+        frames=25,
+        metadata={"timecode": "01:02:03:04"},
+        chapters=[(0.0, 0.5, "one"), (0.5, 1.0, "two")],
+    )
+    told = pass_through(target, tmp_path / "output.avi").warnings
+    assert [said for said in told if "data stream" in said and "left out" in said]
+    assert not [said for said in told if "bin_data" in said]
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 def test_repeated_times_are_put_in_order(tmp_path: Path, suffix: str) -> None:
     clip = make_clip(tmp_path / "clip.mkv", frames=25, sounds=[Sound(seconds=1.0)])

@@ -11,10 +11,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from engine.errors import MediaError, OutputExists
 from engine.media import encode as encode_module
@@ -22,6 +27,7 @@ from engine.media import output as output_module
 from engine.media import still as still_module
 from engine.media.decode import read_frames, read_image
 from engine.media.encode import write_video
+from engine.media.finished import check_written
 from engine.media.header import Bounds, check_header
 from engine.media.marks import read_mark
 from engine.media.output import check_output, written_aside
@@ -29,7 +35,7 @@ from engine.media.probe import probe
 from engine.media.still import write_image
 from engine.options import EncodeOptions
 from tests.footage import write_png
-from tests.synth import make_clip
+from tests.synth import Sound, make_clip
 
 READERS: list[Callable[[Path], object]] = [
     probe,
@@ -325,10 +331,47 @@ def test_an_output_that_cannot_be_read_again_takes_no_place(
 
 @pytest.mark.parametrize("suffix", [".ts", ".m2ts", ".mts"])
 def test_the_shortest_transport_stream_is_readable(tmp_path: Path, suffix: str) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", frames=1, size=(32, 32))
+    sounds = [Sound("pcm_s16le", seconds=0.04)]
+    clip = make_clip(tmp_path / "clip.mkv", frames=1, size=(32, 32), sounds=sounds)
     output = tmp_path / f"output{suffix}"
     write_video(read_frames(clip), output, like=clip)
     assert len(list(read_frames(output))) == 1
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_an_output_is_judged_by_the_picture_that_was_encoded(tmp_path: Path, suffix: str) -> None:
+    """Of two pictures, a reader prefers the richer one, which may be one that was copied."""
+    clip = two_pictures(tmp_path / f"clip{suffix}")
+    output = tmp_path / f"output{suffix}"
+    options = EncodeOptions(crf=45)
+    write_video(read_frames(clip), output, like=clip, options=options)
+    with av.open(str(output)) as container:
+        assert [stream.width for stream in container.streams.video] == [192, 160]
+    # A picture of the right size elsewhere in the file does not stand for it.
+    with pytest.raises(MediaError, match="its first picture is 192x160"):
+        check_written(output, output, container=suffix[1:], frames=25, size=(160, 160), sounds=0)
+
+
+def two_pictures(path: Path) -> Path:
+    """Writes a clip with pictures of 192x160 and, beside them, poorer ones of 160x160."""
+    rng = np.random.default_rng(1)
+    with av.open(str(path), "w") as made:
+        streams = []
+        for width, quality in ((192, "2"), (160, "8")):
+            stream = made.add_stream("libx264", rate=25, options={"bf": "0", "qp": quality})
+            assert isinstance(stream, VideoStream)
+            stream.width, stream.height, stream.pix_fmt = width, 160, "yuv420p"
+            stream.disposition = Disposition.default
+            streams.append(stream)
+        for n in range(25):
+            for stream in streams:
+                noise = rng.integers(0, 256, (160, stream.width, 3), np.uint8)
+                picture = VideoFrame.from_ndarray(noise, format="rgb24")
+                picture.pts, picture.time_base = n, Fraction(1, 25)
+                made.mux(stream.encode(picture))
+        for stream in streams:
+            made.mux(stream.encode(None))
+    return path
 
 
 def test_a_picture_that_cannot_be_read_again_takes_no_place(
