@@ -39,6 +39,7 @@ _TRANSPORTED = frozenset(
 )
 # Formats whose muxers write a track of time codes from the metadata.
 _TIME_CODED = frozenset({"mov", "mp4"})
+_BEHIND = 10  # seconds by which one stream may come later in a file than another
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def copied_packets(
         return
     latest: dict[int, int] = {}
     gaps = _Gaps(window)
-    for packet in _demuxed(source, packets):
+    for packet in _demuxed(source, packets, window.end):
         # The demuxer ends with empty packets; a cover has no time, but it is not empty.
         if not packet.size or _is_filler(packet):
             continue
@@ -184,12 +185,16 @@ def _is_late(stream: Stream, window: Window) -> bool:
     return stream.start_time * as_fraction(stream.time_base) > window.begin + JITTER
 
 
-def _demuxed(source: InputContainer, streams: list[Stream]) -> Iterator[Packet[Any]]:
-    """Packets up to the file's end, or to where it cannot be read any further.
+def _demuxed(
+    source: InputContainer, streams: list[Stream], end: Fraction | None
+) -> Iterator[Packet[Any]]:
+    """Packets up to `end`, to the file's end, or to where it cannot be read any further.
 
     What is missing then is missing from the picture, too, and its reader says so.
     """
     splices = Splices(source)
+    # Some files have their subtitles at the end, so that each stream tells for itself.
+    waiting = {stream.index for stream in streams if not _is_cover(stream)}
     for stream in source.streams:
         if stream not in (splices.watched or streams):
             stream.discard = Discard.all
@@ -198,6 +203,15 @@ def _demuxed(source: InputContainer, streams: list[Stream]) -> Iterator[Packet[A
             splices.follow(packet)
             if packet.stream in streams:
                 yield packet
+            if end is not None and _is_behind(packet, end + _BEHIND):
+                waiting.discard(packet.stream_index)
+                if not waiting:
+                    return
+
+
+def _is_behind(packet: Packet[Any], end: Fraction) -> bool:
+    stamp = packet.pts if packet.dts is None else packet.dts
+    return stamp is not None and stamp * as_fraction(packet.time_base) > end
 
 
 def _in_order(packet: Packet[Any], latest: dict[int, int]) -> tuple[Fraction, Packet[Any]]:

@@ -41,6 +41,7 @@ _WHOLE = Trim()
 # Codecs with one picture in each packet. Decoders with threads pass over damage at the end of a
 # file without a word.
 _ONE_EACH = frozenset({"h264", "hevc", "vp9"})
+_CHUNK_HEAD = 8  # bytes before a packet in AVI, where its index points
 
 
 def silent(message: str) -> None:
@@ -161,6 +162,7 @@ class _Damage:
     packets: int = 0  # could not be decoded
     pictures: int = 0  # were given to the decoder, where packets tell
     hidden: int = 0  # decoded, but an edit list hides them
+    parts: int = 0  # after the first, each with a clock that begins anew
     stopped: str | None = None  # why the file could not be read to its end
 
 
@@ -203,6 +205,11 @@ def _complaints(
     count: int | None,
     end: Fraction,
 ) -> Iterator[str]:
+    if damage.parts:
+        yield (
+            f"is joined from {damage.parts + 1} parts, as its clock jumps; they follow one another "
+            "without a gap"
+        )
     if damage.packets:
         yield f"is damaged: {damage.packets} packets could not be decoded and were left out"
     if damage.stopped:
@@ -234,29 +241,68 @@ def _decoded(
     last: int | None = None
     step = max(1, round(1 / (frame_rate(stream) * as_fraction(stream.time_base))))
     decoder = decoder_of(stream)
-    # In the order of display, pictures take the times that AVI has in the order of decoding.
-    reordered = only_decoding_times(container, stream)
-    times: deque[int] = deque()
+    times = _DecodingTimes(stream) if only_decoding_times(container, stream) else None
+    if times is not None and not decoder.is_open:
+        # With a thread for each picture, a decoder tells of damage some packets later.
+        decoder.thread_type = "SLICE"
     for packet in _packets(container, stream, damage):
-        if reordered and packet is not None and packet.size and packet.dts is not None:
-            times.append(packet.dts)
+        if times is not None and packet is not None:
+            times.add(packet)
         try:
             pictures = decoder.decode(packet)
         except DAMAGE:
             damage.packets += packet is not None and packet.size > 0
-            if times:
-                times.pop()
+            if times is not None:
+                times.lose()
             continue
         for picture in pictures:
             duration = picture.duration or step
-            if times:
-                picture.pts = times.popleft()
+            if times is not None:
+                picture.pts = times.take(picture)
             if picture.pts is None:
                 picture.pts = 0 if last is None else last + duration
             elif last is not None and picture.pts <= last:
                 picture.pts = last + 1
             picture.duration, last = duration, picture.pts
             yield picture
+
+
+class _DecodingTimes:
+    """The times of a file that has them in the order of decoding, as AVI does.
+
+    In the order of display, pictures take them one after the other. Where some did not decode, the
+    count is right again from the next key frame on: all pictures decoded before it are shown
+    before it and before those that follow it.
+    """
+
+    def __init__(self, stream: VideoStream) -> None:
+        # What the demuxer counts is wrong behind a packet that it could not parse.
+        self._indexed = {entry.pos + _CHUNK_HEAD: entry.timestamp for entry in stream.index_entries}
+        self._times: deque[int] = deque()
+        self._keys: deque[int] = deque()  # times of key frames not passed yet
+
+    def add(self, packet: Packet[VideoStream]) -> None:
+        """Note a packet's time, and let its picture be known by it."""
+        if not packet.size or packet.dts is None:
+            return
+        packet.pts = time = self._indexed.get(packet.pos or 0, packet.dts)
+        self._times.append(time)
+        if packet.is_keyframe:
+            self._keys.append(time)
+
+    def lose(self) -> None:
+        """Forget the time of the last packet, which did not decode."""
+        if self._times:
+            self._times.pop()
+
+    def take(self, picture: VideoFrame) -> int | None:
+        """The time at which a picture is shown."""
+        own = picture.pts
+        while own is not None and self._keys and self._keys[0] <= own:
+            key = self._keys.popleft()
+            while self._times and self._times[0] < key:
+                self._times.popleft()
+        return self._times.popleft() if self._times else own
 
 
 def _packets(
@@ -268,6 +314,7 @@ def _packets(
         counted = stream.codec_context.codec.canonical_name in _ONE_EACH
         for packet in container.demux(splices.watched or [stream]):
             splices.follow(packet)
+            damage.parts = splices.parts
             if packet.stream is stream and (packet.dts is not None or packet.size):
                 damage.hidden += packet.is_discard
                 damage.pictures += counted and packet.size > 0

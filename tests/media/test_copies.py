@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from av.packet import Packet
 
+from engine.media import copies
 from engine.media.decode import read_frames
 from engine.media.encode import write_video
 from engine.media.output import WrittenInfo
@@ -17,7 +18,7 @@ from engine.media.probe import frame_rate
 from engine.media.pyav import as_fraction, open_input, open_output
 from engine.options import Trim
 from tests.media.looks import kinds, packets, payloads, seconds
-from tests.synth import Sound, make_clip
+from tests.synth import Line, Sound, make_clip
 
 
 def pass_through(target: Path, output: Path, trim: Trim | None = None) -> WrittenInfo:
@@ -160,3 +161,35 @@ def test_a_rate_near_zero_is_no_rate_of_zero(tmp_path: Path) -> None:
         rate = frame_rate(container.streams.video[0])
     assert rate.limit_denominator(100_000) > 0
     assert pass_through(target, tmp_path / "output.mkv").frames == 2
+
+
+def test_what_lies_behind_the_end_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sounds = [Sound("mp2", seconds=30.0)]
+    target = make_clip(tmp_path / "target.mkv", frames=30 * 25, size=(32, 32), sounds=sounds)
+    read: list[float] = []
+    original = copies._is_behind
+
+    def counted(packet: Packet[Any], end: Fraction) -> bool:
+        read.append(float((packet.dts or 0) * as_fraction(packet.time_base)))
+        return original(packet, end)
+
+    monkeypatch.setattr(copies, "_is_behind", counted)
+    whole, part = tmp_path / "whole.mkv", tmp_path / "part.mkv"
+    pass_through(target, whole)
+    assert read == []
+    pass_through(target, part, Trim(end=3.0))
+    assert 12 < max(read) < 16
+    assert packets(part, "audio") == [one for one in packets(whole, "audio") if one[0] < 3]
+
+
+def test_subtitles_at_the_end_of_a_file_are_found(tmp_path: Path) -> None:
+    lines = [Line(float(second), second + 0.5, str(second)) for second in range(30)]
+    sounds = [Sound("mp2", seconds=30.0)]
+    target = make_clip(
+        tmp_path / "target.mkv", frames=30 * 25, size=(32, 32), sounds=sounds, lines=lines
+    )
+    output = tmp_path / "output.mkv"
+    pass_through(target, output, Trim(end=3.0))
+    assert [text for _, text in packets(output, "subtitle")] == [b"0", b"1", b"2"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +16,7 @@ import pytest
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from engine.errors import MediaError
 from engine.media.decode import read_frame, read_frames, read_image
@@ -173,3 +175,50 @@ def test_sound_of_no_known_format_is_left_out_by_name(tmp_path: Path) -> None:
     info = write_video(read_frames(target), output, like=target)
     assert kinds(output) == ["video"]
     assert any("(dts, eng) is left out" in warning for warning in info.warnings)
+
+
+@pytest.mark.parametrize("lost", [(5,), (20, 21)])
+@pytest.mark.parametrize("late", [0, 8])  # with the head of the next packet
+def test_avi_is_in_time_again_at_the_key_frame_after_damage(
+    tmp_path: Path, lost: tuple[int, ...], late: int
+) -> None:
+    options = {"bf": "3", "b-adapt": "0", "g": "15", "sc_threshold": "0"}
+    clip = make_clip(
+        tmp_path / "clip.avi",
+        pts=range(60),
+        time_base=Fraction(1, 25),
+        options=options,
+        paint=shaded,
+    )
+    assert shades(clip) == [(n, n) for n in range(60)]
+    data = bytearray(clip.read_bytes())
+    with av.open(str(clip)) as container:
+        found = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    assert all(data.count(packet) == 1 for packet in found)
+    for number in lost:
+        place = clip.read_bytes().index(found[number]) + late
+        data[place : place + len(found[number])] = bytes(len(found[number]))
+    clip.write_bytes(data)
+    read = shades(clip)
+    assert len(read) < 60
+    after = 30 if lost[0] >= 15 else 15
+    assert [pair for pair in read if pair[0] >= after] == [(n, n) for n in range(after, 60)]
+
+
+def shaded(number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture of one shade below a strip of noise, which no two have alike."""
+    width, height = size
+    picture = np.full((height, width, 3), 4 * number, np.uint8)
+    picture[:8] = np.random.default_rng(number).integers(0, 256, (8, width, 3), np.uint8)
+    return picture
+
+
+def shades(clip: Path) -> list[tuple[int, int]]:
+    """The number by its time, and the one painted, of each picture of a clip."""
+    return [
+        (
+            round(frame.pts * frame.time_base * 25),
+            round((float(frame.planes[0][24:].mean()) - 16) / 3.44),
+        )
+        for frame in read_frames(clip)
+    ]
