@@ -21,6 +21,7 @@ from engine.jobs.process import TaskProcess, Tasks, Tell
 from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import run_worker
 from engine.media.header import TooLarge
+from engine.media.probe import probe
 from engine.pipeline.run import Progress
 from engine.service import Intake, JobBounds, bounded, checker_in, performer, performer_in
 from tests.footage import write_png
@@ -350,6 +351,34 @@ def test_a_file_that_is_exchanged_in_the_middle_of_the_work_is_the_one_that_was_
     run_worker(store, bounded(performer(cast("Engine", engine)), store), until_idle=True)
     assert store.get(job.id).error == f"copied {size} bytes"
     assert list(job.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "playlist"),
+    [
+        ("film.mp4", "ffconcat version 1.0\nfile film.ts\n"),
+        ("film.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"),
+    ],
+)
+def test_a_file_that_is_rewritten_as_a_playlist_after_its_check_is_not_followed(
+    store: JobStore, exchanged: Path, name: str, playlist: str
+) -> None:
+    clip = make_clip(exchanged / "clip.mp4")
+    target = clip.rename(exchanged / name)
+    secret = make_clip(exchanged.parent / "secrets" / "film.ts", frames=30)
+
+    class Reader:
+        def swap(self, _source: str, target: Path, *_: Any, **__: Any) -> Any:
+            (exchanged / name).write_text(playlist.format(secret))
+            target.with_name(secret.name).symlink_to(secret)
+            raise ParameterError(f"It shows {probe(target).size}.")
+
+    bounds = replace(BOUNDS, output_bytes=1 << 20, folders=(str(exchanged),))
+    job = Intake(store=store, bounds=bounds).submit(
+        {"source_image": str(exchanged / "still.png"), "target": str(target)}
+    )
+    run_worker(store, bounded(performer(cast("Engine", Reader())), store), until_idle=True)
+    assert "is not a video or an image that is read here" in str(store.get(job.id).error)
 
 
 def test_where_files_have_no_names_by_number_a_copy_is_read(

@@ -15,16 +15,9 @@ from av.video.stream import VideoStream
 from engine.errors import MediaError
 from engine.media.files import reading
 from engine.media.probe import frame_rate, main_video
-from engine.media.pyav import DAMAGE, as_fraction, open_input
+from engine.media.pyav import DAMAGE, USUAL_FORMATS, as_fraction, open_input
 from engine.media.segments import claimed_size, hidden_bytes
 
-# Formats that hold their media themselves: a playlist or a scene file names other files, and so
-# could bring a stranger to files that were never given to the engine.
-_SELF_CONTAINED = (
-    "apng,asf,av1,avi,bmp_pipe,dv,flv,gif,h264,hevc,image2,ivf,jpeg_pipe,jpegxl_pipe,m4v,"
-    "matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,png_pipe,rm,tiff_pipe,webm,"
-    "webp_anim,webp_pipe,yuv4mpegpipe"
-)
 # What cameras, phones and editing programs write; the hundreds of other decoders in FFmpeg are
 # for files that one trusts.
 # fmt: off
@@ -105,7 +98,7 @@ def _opened(path: Path, name: str, bounds: Bounds) -> Iterator[tuple[InputContai
     """A file that holds its media itself, and the stream of its pictures."""
     try:
         container = open_input(
-            path, options={"max_pixels": str(bounds.pixels)}, format_whitelist=_SELF_CONTAINED
+            path, options={"max_pixels": str(bounds.pixels)}, formats=USUAL_FORMATS
         )
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(

@@ -27,7 +27,6 @@ from engine.media.segments import exif_orientation
 from engine.values import Colour, Matrix, Orientation, PixelFormat, VideoInfo
 
 _IMAGE_FORMATS = frozenset({"image2", "webp"})
-_TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 _IMAGE_BRANDS = frozenset({b"avif", b"heic", b"heix", b"mif1", b"msf1"})
 _MATRICES: dict[int, Matrix] = {
     1: "bt709",
@@ -153,12 +152,8 @@ def open_media(path: Path) -> Iterator[InputContainer]:
         container = open_input(path)
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(_why_unreadable(path, head, error)) from error
-    try:
-        if container.format.name in _TEXT_FORMATS:
-            raise MediaError(f"{path} is a text file, not a video or an image.")
+    with container:
         yield container
-    finally:
-        container.close()
 
 
 def main_video(container: InputContainer, path: Path) -> VideoStream:
@@ -335,6 +330,12 @@ def _why_unreadable(path: Path, head: bytes, error: Exception) -> str:
         return (
             f"{path} is incomplete: its index (moov) is missing, as in a recording or a "
             "download that was cut off; fetch or record it again."
+        )
+    if isinstance(error, av.ArgumentError):
+        return (
+            f"{path} is not a video or an image that is read here: it is damaged, or of a format "
+            "that names other files, such as a playlist, or holds no pictures. Give the file that "
+            "holds the pictures, or convert it to MP4 or PNG."
         )
     reason = getattr(error, "strerror", None) or str(error)
     return f"{path} is not a video or an image that can be read ({reason})."

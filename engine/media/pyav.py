@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -25,6 +25,25 @@ DAMAGE = (av.FFmpegError, ValueError)
 # Decoders that may name a colour profile in their pictures' side data: PyAV, up to 19.0, frees that
 # name twice, and the process dies.
 _NAMING_PROFILES = frozenset({"png", "apng", "mjpeg", "tiff", "webp", "webp_anim", "jpegxl"})
+# Demuxers of the formats that are usual, each of which holds its media itself. Never add one that
+# opens other files (hls, dash, concat, imf, sdp, vobsub, mlv): a file may be rewritten as a
+# playlist after it was checked.
+USUAL_FORMATS: Final = (
+    "apng,asf,av1,avi,bmp_pipe,dv,flv,gif,h264,hevc,image2,ivf,jpeg_pipe,jpegxl_pipe,m4v,"
+    "matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,png_pipe,rm,tiff_pipe,webm,"
+    "webp_anim,webp_pipe,yuv4mpegpipe"
+)
+# All that are opened at all. Those of sound are here so that an error can say what the file is.
+_FORMATS = (
+    f"{USUAL_FORMATS},aac,ac3,aiff,alias_pix,anm,apv,asf_o,avs2,avs3,bink,brender_pix,caf,"
+    "cavsvideo,cdxl,cine,cri_pipe,dds_pipe,dhav,dirac,dnxhd,dpx_pipe,ea,evc,exr_pipe,film_cpk,"
+    "filmstrip,fits,flac,flic,gem_pipe,gif_pipe,gxf,h261,h263,hdr_pipe,hxvs,ico,iff,ipmovie,ipu,"
+    "ivr,j2k_pipe,jpegls_pipe,jpegxl_anim,jpegxs_pipe,kux,live_flv,lxf,mjpeg_2000,moflex,mp3,"
+    "mpjpeg,mtv,mv,mxg,nsv,nuv,pam_pipe,pbm_pipe,pcx_pipe,pfm_pipe,pgm_pipe,pgmyuv_pipe,pgx_pipe,"
+    "phm_pipe,photocd_pipe,pictor_pipe,pmp,ppm_pipe,psd_pipe,pva,qdraw_pipe,qoi_pipe,r3d,roq,rpl,"
+    "ser,sgi_pipe,smjpeg,smk,sunrast_pipe,swf,thp,ty,usm,vbn_pipe,vc1,vc1test,vivo,vvc,wav,wtv,"
+    "xbm_pipe,xpm_pipe,xwd_pipe"
+)
 _OF_STREAMS = {
     "DISPLAYMATRIX": "display_matrix",
     "MASTERING_DISPLAY_METADATA": "mastering_display_metadata",
@@ -34,12 +53,18 @@ _OF_STREAMS = {
 
 
 def open_input(
-    file: Path | BinaryIO, *, options: Mapping[str, str] | None = None, **container_options: str
+    file: Path | BinaryIO,
+    *,
+    options: Mapping[str, str] | None = None,
+    formats: str = _FORMATS,
 ) -> InputContainer:
-    """Opens a file, or a file object, for reading; nothing in it reaches the network.
+    """Opens a file, or a file object, for reading; nothing in it reaches another file or network.
+
+    Only the demuxers in `formats` may read it, whatever the file's name is.
 
     Raises:
         av.FFmpegError, ValueError: it cannot be opened.
+        av.ArgumentError: it is of another format, among other reasons.
     """
     container: InputContainer = av.open(
         media_url(file) if isinstance(file, Path) else file,
@@ -49,7 +74,7 @@ def open_input(
             "protocol_whitelist": "file",
             # A picture's name with a percent sign is a name, not a pattern of others.
             "pattern_type": "none",
-            **container_options,
+            "format_whitelist": formats,
         },
         **_ANY_TEXT,
     )

@@ -85,7 +85,7 @@ def zeroed(folder: Path) -> Path:
     [
         (sound_only, "sound but no picture"),
         (text, "not a video or an image"),
-        (real_text, "not a video|text file"),
+        (real_text, "not a video"),
         (empty, "empty"),
         (folder_itself, "directory"),
         (missing, "does not exist"),
