@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias, cast
 
 import av
 from av.container import InputContainer
@@ -32,15 +32,18 @@ from engine.media.probe import (
 )
 from engine.media.pyav import DAMAGE, as_fraction
 from engine.media.segments import exif_orientation, is_cut
-from engine.media.splices import Splices, has_splices
+from engine.media.splices import Splices, may_be_joined
 from engine.options import Trim
 from engine.values import Frame, Orientation
 
 Warn = Callable[[str], None]
+# A packet of the picture's stream, or None behind the last.
+_Picture: TypeAlias = "Packet[VideoStream] | None"
 _WHOLE = Trim()
 # Codecs with one picture in each packet. Decoders with threads pass over damage at the end of a
 # file without a word.
 _ONE_EACH = frozenset({"h264", "hevc", "vp9"})
+_MOST_HELD = 1000  # packets
 _CHUNK_HEAD = 8  # bytes before a packet in AVI, where its index points
 
 
@@ -130,7 +133,8 @@ def read_image(path: Path, *, warn: Warn = silent) -> Frame:
                 "not supported; save it as JPEG or PNG."
             )
         damage, data = _Damage(), read_bytes(path)
-        for picture in _decoded(container, stream, damage):
+        packets = _packets(container, stream, damage)
+        for picture in _decoded(container, stream, packets, damage):
             if is_cut(data) or picture.is_corrupt or damage.packets:
                 warn(
                     f"{path} is damaged or cut off: a part of its picture is missing or wrong; "
@@ -173,14 +177,16 @@ def _pictures(
     with open_media(path) as container:
         stream = main_video(container, path)
         base, damage = as_fraction(stream.time_base), _Damage()
-        decoded = _decoded(container, stream, damage)
+        packets = _packets(container, stream, damage)
+        decoded = _decoded(container, stream, packets, damage)
         picture = next(decoded, None)
         if picture is None:
             raise without_picture(path)
         origin = picture.pts or 0
-        if seek and start > 0 and not has_splices(path):
+        if seek and start > 0:
             wanted = origin + math.ceil(start / base)
-            decoded = _decoded_from(container, stream, wanted, damage)
+            packets = _from_key_frame(container, stream, packets, wanted, damage)
+            decoded = _decoded(container, stream, packets, damage)
             picture = next(decoded, None)
             if picture is None or (picture.pts or 0) > wanted:
                 # This container seeks badly: decode from its beginning instead.
@@ -223,19 +229,58 @@ def _complaints(
             yield f"seems cut: its picture ends at {float(end):.2f} s of {float(declared):.2f} s"
 
 
-def _decoded_from(
-    container: InputContainer, stream: VideoStream, wanted: int, damage: _Damage
-) -> Iterator[VideoFrame]:
-    """Pictures from the last key frame at or before `wanted`; none where seeking fails."""
+def _from_key_frame(
+    container: InputContainer,
+    stream: VideoStream,
+    packets: Iterator[_Picture],
+    wanted: int,
+    damage: _Damage,
+) -> Iterator[_Picture]:
+    """Packets from the last key frame at or before `wanted`; none where seeking fails.
+
+    `packets` are those that were not read yet.
+    """
+    if may_be_joined(container):
+        yield from _read_up_to(stream, packets, wanted)
+        return
     try:
         container.seek(wanted, stream=stream, backward=True)
     except (av.FFmpegError, OverflowError):
         return
-    yield from _decoded(container, stream, damage)
+    yield from _packets(container, stream, damage)
+
+
+def _read_up_to(
+    stream: VideoStream, packets: Iterator[_Picture], wanted: int
+) -> Iterator[_Picture]:
+    """Packets from the last key frame at or before `wanted`, found by reading those before it.
+
+    Where the clock restarts somewhere, a file cannot be searched by time.
+    """
+    held: list[_Picture] = []
+    for packet in packets:
+        if _is_seek_point(packet, wanted):
+            stream.codec_context.flush_buffers()
+            held.clear()
+        held.append(packet)
+        if packet is None or (packet.dts or 0) > wanted or len(held) > _MOST_HELD:
+            break
+    yield from held
+    yield from packets
+
+
+def _is_seek_point(packet: _Picture, wanted: int) -> bool:
+    """Whether decoding may begin with a packet to reach the picture at `wanted`."""
+    if packet is None or not packet.is_keyframe:
+        return False
+    return packet.pts is not None and packet.pts <= wanted
 
 
 def _decoded(
-    container: InputContainer, stream: VideoStream, damage: _Damage
+    container: InputContainer,
+    stream: VideoStream,
+    packets: Iterable[_Picture],
+    damage: _Damage,
 ) -> Iterator[VideoFrame]:
     """Pictures in display order, past damaged packets; every pts is greater than the last."""
     last: int | None = None
@@ -245,7 +290,7 @@ def _decoded(
     if times is not None and not decoder.is_open:
         # With a thread for each picture, a decoder tells of damage some packets later.
         decoder.thread_type = "SLICE"
-    for packet in _packets(container, stream, damage):
+    for packet in packets:
         if times is not None and packet is not None:
             times.add(packet)
         try:
@@ -305,9 +350,7 @@ class _DecodingTimes:
         return self._times.popleft() if self._times else own
 
 
-def _packets(
-    container: InputContainer, stream: VideoStream, damage: _Damage
-) -> Iterator[Packet[VideoStream] | None]:
+def _packets(container: InputContainer, stream: VideoStream, damage: _Damage) -> Iterator[_Picture]:
     """Packets of a stream, then None, which lets the decoder hand out what it still holds."""
     try:
         splices = Splices(container)

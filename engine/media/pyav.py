@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.media.files import media_url
+from engine.media.joined import joined_flv
 
 # Texts that are no UTF-8 go from file to file byte by byte. PyAV 19 always reads them so, PyAV 18
 # on request.
@@ -66,8 +67,9 @@ def open_input(
         av.FFmpegError, ValueError: it cannot be opened.
         av.ArgumentError: it is of another format, among other reasons.
     """
+    joined = joined_flv(file) if isinstance(file, Path) else None
     container: InputContainer = av.open(
-        media_url(file) if isinstance(file, Path) else file,
+        joined or (media_url(file) if isinstance(file, Path) else file),
         mode="r",
         options=dict(options or {}),
         container_options={

@@ -1,22 +1,17 @@
-"""Files whose clock restarts in the middle, such as joined transport streams: one time for all."""
+"""Give one time to files whose clock restarts in the middle, such as joined transport streams."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
-import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from engine.media.probe import open_media
 from engine.media.pyav import as_fraction
 
-# Formats that are joined by writing one file after the other.
 _JOINED = frozenset({"mpegts", "mpeg", "flv", "ogg"})
 # Seconds that a stream's decoding time goes back, or ahead of all streams, where a part begins.
 # In a file of one part, only a far jump is no pause.
@@ -42,8 +37,7 @@ class Splices:
     """
 
     def __init__(self, container: InputContainer) -> None:
-        joined = container.format.name in _JOINED
-        self.watched = list(container.streams) if joined else []
+        self.watched = list(container.streams) if may_be_joined(container) else []
         self.parts = 0
         self._offset = Fraction(0)
         self._latest: Fraction | None = None
@@ -92,14 +86,6 @@ class Splices:
         return self._latest is not None and time > self._latest + ahead
 
 
-def has_splices(path: Path) -> bool:
-    """Whether a file's clock restarts somewhere; it cannot be searched by time then."""
-    with open_media(path) as container:
-        splices = Splices(container)
-        if splices.watched:
-            with suppress(av.FFmpegError):
-                for packet in container.demux(splices.watched):
-                    splices.follow(packet)
-                    if splices.parts:
-                        return True
-    return False
+def may_be_joined(container: InputContainer) -> bool:
+    """Whether a file is of a format that is joined by writing one file after the other."""
+    return container.format.name in _JOINED

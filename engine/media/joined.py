@@ -1,0 +1,52 @@
+"""Read FLV files that were joined by writing one after the other."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+# The header of an FLV file (Adobe Flash Video File Format 10.1, E.2), with the length of the tag
+# before the first.
+_HEAD = re.compile(rb"FLV\x01[\x00\x01\x04\x05]\x00\x00\x00\x09\x00\x00\x00\x00")
+_HEAD_BYTES = 13
+# FFmpeg takes the header of a later part for a tag, whose length is then "LV\x01". Where the file
+# goes on behind that tag, FFmpeg notices and searches for the next true one.
+_TAKEN_FOR = int.from_bytes(b"LV\x01", "big") + 2 * _HEAD_BYTES
+
+
+def joined_flv(path: Path) -> JoinedFlv | None:
+    """Open an FLV file of whose last parts FFmpeg would see nothing; None for all others."""
+    with suppress(OSError), path.open("rb") as file:  # which FFmpeg meets again, and tells
+        if not _HEAD.match(file.read(_HEAD_BYTES)):
+            return None
+        begin = max(_HEAD_BYTES, file.seek(0, os.SEEK_END) - _TAKEN_FOR)
+        file.seek(begin)
+        heads = [begin + found.start() for found in _HEAD.finditer(file.read())]
+        return JoinedFlv(path, heads) if heads else None
+    return None
+
+
+class JoinedFlv(io.FileIO):
+    """An FLV file in which the headers at `heads` are zeros, so that no tag seems to be there."""
+
+    def __init__(self, path: Path, heads: list[int]) -> None:
+        super().__init__(path)
+        self.name = str(path)
+        self._heads = heads
+
+    def __del__(self) -> None:
+        """Close the file, as PyAV does not close what it is given open."""
+        self.close()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return up to `size` bytes from where the file stands."""
+        begin = self.tell()
+        data = bytearray(super().read(size) or b"")
+        for head in self._heads:
+            first, last = max(head - begin, 0), min(head - begin + _HEAD_BYTES, len(data))
+            if first < last:
+                data[first:last] = bytes(last - first)
+        return bytes(data)
