@@ -6,7 +6,7 @@ import itertools
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,12 @@ from engine.media.fit import colour_tags, fitted
 from engine.media.marks import marked_metadata
 from engine.media.output import VIDEO_FORMATS, WrittenInfo, check_output, written_aside
 from engine.media.probe import Source, describe, main_video, open_media
-from engine.media.pyav import as_fraction, open_output
+from engine.media.pyav import as_fraction, open_output, printable
 from engine.media.tags import is_metadata, kept_chapters, kept_tags, location_warnings
+from engine.media.timecode import advanced
 from engine.media.trials import silence
 from engine.media.window import Window
-from engine.options import EncodeOptions, Trim
+from engine.options import EncodeOptions, MetadataMode, Trim
 from engine.values import Frame
 
 Observe = Callable[[int], None]
@@ -96,7 +97,8 @@ def write_video(
                     container, output, first, source, encoding, window=window
                 )
                 mode = options.metadata
-                stream.metadata.update(kept_tags(shown.metadata, mode))
+                tags = _Tags(mode, _skipped(source, first), source.info.frame_rate)
+                stream.metadata.update(tags.kept(shown.metadata))
                 stream.disposition = shown.disposition
                 carried = add_copies(
                     target,
@@ -107,12 +109,13 @@ def write_video(
                     convert=_converter(container, window, options),
                 )
                 for copy in carried.streams.values():
-                    kept = kept_tags(copy.metadata, mode)
+                    kept = tags.kept(copy.metadata)
                     copy.metadata.clear()
                     copy.metadata.update(kept)
                 container.set_chapters(kept_chapters(moved_chapters(target, window), mode))
-                tags = kept_tags(target.metadata, mode)
-                container.metadata.update(marked_metadata(tags, marks or {}))
+                own = tags.kept(target.metadata)
+                container.metadata.update(marked_metadata(own, marks or {}))
+                warnings += tags.warnings()
                 if mode == "keep":
                     warnings += location_warnings(target, carried.copies)
                 _start(container, output, aside, stream)
@@ -142,6 +145,40 @@ def write_video(
         pixel_format=stream.pix_fmt or "",
         warnings=(*warnings, *carried.warnings),
     )
+
+
+@dataclass
+class _Tags:
+    """Tags of the target as its output has them, with the time code of the first frame there."""
+
+    mode: MetadataMode
+    skipped: Fraction  # seconds of the target before its first frame that is kept
+    frame_rate: Fraction
+    unread: dict[str, None] = field(default_factory=dict)
+
+    def kept(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """Return the tags of a container or stream that its output takes over."""
+        kept = kept_tags(tags, self.mode)
+        for key in [key for key in kept if self.skipped and key.lower() == "timecode"]:
+            code = advanced(kept[key], self.skipped, self.frame_rate)
+            if code is None:
+                self.unread[kept.pop(key)] = None
+            else:
+                kept[key] = code
+        return kept
+
+    def warnings(self) -> Iterator[str]:
+        """A sentence for each time code that is left out."""
+        for code in self.unread:
+            yield (
+                f"The target's time code {printable(code)} is left out: at "
+                f"{float(self.frame_rate):g} frames per second it cannot be advanced to the "
+                "beginning of the part."
+            )
+
+
+def _skipped(source: Source, first: Frame) -> Fraction:
+    return max(first.pts * first.time_base - source.first_pts * source.time_base, Fraction(0))
 
 
 def _unwanted(options: EncodeOptions) -> Callable[[Stream], bool]:
