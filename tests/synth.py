@@ -18,6 +18,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from engine.media.scheduling import ordinary_scheduling
+
 _RATE = 48_000
 
 Paint: TypeAlias = Callable[[int, tuple[int, int]], NDArray[np.uint8]]
@@ -65,6 +67,7 @@ def draw(index: int, size: tuple[int, int]) -> NDArray[np.uint8]:
     return picture.astype(np.uint8)
 
 
+@ordinary_scheduling()
 def make_clip(
     path: Path,
     *,

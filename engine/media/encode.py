@@ -31,6 +31,7 @@ from engine.media.marks import marked_metadata
 from engine.media.output import VIDEO_FORMATS, WrittenInfo, check_output, written_aside
 from engine.media.probe import Source, describe, main_video, open_media
 from engine.media.pyav import as_fraction, open_output, printable
+from engine.media.scheduling import ordinary_scheduling
 from engine.media.tags import is_metadata, kept_chapters, kept_tags, location_warnings
 from engine.media.timecode import advanced
 from engine.media.trials import silence
@@ -270,7 +271,8 @@ def _start(container: OutputContainer, output: Path, aside: Path, stream: VideoS
     """Opens the encoder and writes the header."""
     encoder = stream.codec_context.codec.name  # PyAV 19 forgets it where opening fails
     try:
-        stream.codec_context.open()
+        with ordinary_scheduling():
+            stream.codec_context.open()
     except (OSError, av.FFmpegError) as error:
         raise _refused(stream, encoder, error) from error
     with _writing(output, aside):

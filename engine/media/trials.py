@@ -14,6 +14,8 @@ from functools import cache
 import av
 from av.codec.codec import UnknownCodecError
 
+from engine.media.scheduling import ordinary_scheduling
+
 # Sides from here on are tried at one that leaves the same remainder.
 _SIDE, _STEP = 256, 16
 _MUTE = "log-level=none"
@@ -55,6 +57,8 @@ def _problem(
         if name == "libx265":  # it writes to the terminal past every logger, too
             given["x265-params"] = ":".join(filter(None, (given.get("x265-params"), _MUTE)))
         context.options = given
+        with ordinary_scheduling():
+            context.open()
         packets = 0
         for pts in range(3):
             picture = av.VideoFrame(width, height, pixel_format)
