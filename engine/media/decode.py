@@ -31,7 +31,7 @@ from engine.media.probe import (
     without_picture,
 )
 from engine.media.pyav import DAMAGE, as_fraction
-from engine.media.segments import exif_orientation, is_cut
+from engine.media.segments import exif_orientation
 from engine.media.splices import Splices, may_be_joined
 from engine.options import Trim
 from engine.values import Frame, Orientation
@@ -120,10 +120,10 @@ def read_frame(path: Path, number: int) -> Frame:
 def read_image(path: Path, *, warn: Warn = silent) -> Frame:
     """A still picture with its alpha, bit depth and orientation; JPEG and WebP keep their YUV.
 
-    `warn` hears a sentence where a part of the picture is missing.
+    `warn` hears a sentence where a part of the picture is wrong.
 
     Raises:
-        MediaError: the file cannot be read.
+        MediaError: the file cannot be read, or is cut off.
     """
     with open_media(path) as container:
         stream = main_video(container, path)
@@ -135,11 +135,8 @@ def read_image(path: Path, *, warn: Warn = silent) -> Frame:
         damage, data = _Damage(), read_bytes(path)
         packets = _packets(container, stream, damage)
         for picture in _decoded(container, stream, packets, damage):
-            if is_cut(data) or picture.is_corrupt or damage.packets:
-                warn(
-                    f"{path} is damaged or cut off: a part of its picture is missing or wrong; "
-                    "copy it again."
-                )
+            if picture.is_corrupt or damage.packets:
+                warn(f"{path} is damaged: a part of its picture is wrong; copy it again.")
             planes, described = planes_of(picture)
             return Frame(
                 index=0,

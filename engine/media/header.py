@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from engine.errors import MediaError
 from engine.media.files import reading
-from engine.media.probe import frame_rate, main_video
+from engine.media.probe import frame_rate, main_video, without_picture
 from engine.media.pyav import DAMAGE, USUAL_FORMATS, as_fraction, open_input
 from engine.media.segments import claimed_size, hidden_bytes
 
@@ -87,10 +87,19 @@ def check_pictures(
 
     Raises:
         TooLarge: a picture, or all together, are over the bounds.
-        MediaError: as `check_header` does.
+        MediaError: as `check_header` does, or no picture decodes.
     """
+    pictures = 0
+
+    def seen() -> None:
+        nonlocal pictures
+        pictures += 1
+        each()
+
     with _opened(path, name, bounds) as (container, stream):
-        _check_length(_stamps(container, stream, name, bounds, each), stream, name, bounds)
+        _check_length(_stamps(container, stream, name, bounds, seen), stream, name, bounds)
+    if not pictures:
+        raise without_picture(path, name)
 
 
 @contextmanager
@@ -119,7 +128,7 @@ def _opened(path: Path, name: str, bounds: Bounds) -> Iterator[tuple[InputContai
         if not width or not height:
             raise MediaError(
                 f"{name} shows no picture of at most {bounds.pixels:,} pixels that can be decoded; "
-                "the file may be damaged, or the picture too large"
+                "the file may be cut off or damaged, or the picture too large"
             )
         _check_size((width, height), name, bounds)
         yield container, stream
@@ -140,7 +149,7 @@ def _stamps(
 ) -> Iterator[int | None]:
     """The time stamp of every picture that decodes within the bounds."""
     context = stream.codec_context
-    context.options = {"max_pixels": str(bounds.pixels)}
+    context.options = {**context.options, "max_pixels": str(bounds.pixels)}
     for packet in _packets(container, stream):
         try:
             pictures = packet.decode()

@@ -23,7 +23,7 @@ from engine.media.boxes import dolby_vision, has_index
 from engine.media.files import read_bytes, reading
 from engine.media.formats import planes_of
 from engine.media.pyav import DAMAGE, as_fraction, open_input, path_of, side_data
-from engine.media.segments import exif_orientation
+from engine.media.segments import exif_orientation, lacks_end
 from engine.values import Colour, Matrix, Orientation, PixelFormat, VideoInfo
 
 _IMAGE_FORMATS = frozenset({"image2", "webp"})
@@ -181,8 +181,19 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
             f"{path} is Dolby Vision without a base that others can show (profile 5, or 10.0); "
             "convert it to HDR10 or SDR first, for instance with FFmpeg's libplacebo filter."
         )
+    if _is_endless_jpeg(container, chosen):
+        # The decoder would else make up what is missing.
+        chosen.codec_context.options = {"err_detect": "explode"}
     chosen.thread_type = "AUTO"
     return chosen
+
+
+def _is_endless_jpeg(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether a file is one JPEG picture that is cut off, or that only lacks its last marker."""
+    if stream.codec_context.codec.canonical_name != "mjpeg":
+        return False
+    path = path_of(container)
+    return _is_image(container, path) and lacks_end(read_bytes(path))
 
 
 def _is_dolby_vision_alone(container: InputContainer, stream: VideoStream) -> bool:
@@ -225,13 +236,19 @@ def only_decoding_times(container: InputContainer, stream: VideoStream) -> bool:
     return container.format.name == "avi" and stream.codec_context.has_b_frames
 
 
-def without_picture(path: Path) -> MediaError:
-    """Why a file whose pictures cannot be decoded is of no use."""
+def without_picture(path: Path, name: str | None = None) -> MediaError:
+    """Say why a file whose pictures cannot be decoded is of no use; errors call it `name`."""
+    called = name or str(path)
     with reading(path), path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if _is_animated_webp(head):
-        return MediaError(_undecoded_animation(path))
-    return MediaError(f"{path} holds no picture that can be decoded; the file may be damaged.")
+        return MediaError(_undecoded_animation(called))
+    if lacks_end(read_bytes(path)):
+        return MediaError(f"{called} is cut off: a part of its picture is missing; copy it again.")
+    return MediaError(
+        f"{called} holds no picture that can be decoded; the file may be cut off or damaged; copy "
+        "it again."
+    )
 
 
 def format_of(picture: VideoFrame) -> PixelFormat:
@@ -316,16 +333,16 @@ def _is_animated_webp(head: bytes) -> bool:
     return head[8:16] == b"WEBPVP8X" and bool(flags & _WEBP_ANIMATION)
 
 
-def _undecoded_animation(path: Path) -> str:
+def _undecoded_animation(name: str) -> str:
     return (
-        f"{path} is an animated WebP, which cannot be decoded here; convert it to MP4, or save "
+        f"{name} is an animated WebP, which cannot be decoded here; convert it to MP4, or save "
         "one of its pictures as PNG."
     )
 
 
 def _why_unreadable(path: Path, head: bytes, error: Exception) -> str:
     if _is_animated_webp(head):
-        return _undecoded_animation(path)
+        return _undecoded_animation(str(path))
     if head[4:8] == b"ftyp" and head[8:12] not in _IMAGE_BRANDS and not has_index(path):
         return (
             f"{path} is incomplete: its index (moov) is missing, as in a recording or a "

@@ -69,7 +69,7 @@ def open_input(
     """
     joined = joined_flv(file) if isinstance(file, Path) else None
     container: InputContainer = av.open(
-        joined or (media_url(file) if isinstance(file, Path) else file),
+        media_url(file) if isinstance(file, Path) and joined is None else joined or file,
         mode="r",
         options=dict(options or {}),
         container_options={

@@ -56,8 +56,8 @@ def claimed_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def is_cut(data: bytes) -> bool:
-    """Whether a JPEG file lacks its end; decoders fill in what is missing without a word."""
+def lacks_end(data: bytes) -> bool:
+    """Whether a file is a JPEG without the marker of its end: cut off, or written without."""
     if not data.startswith(b"\xff\xd8"):
         return False
     pieces = 2 + sum(4 + len(body) for _, body in _jpeg_segments(data))

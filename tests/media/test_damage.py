@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -21,37 +21,59 @@ from numpy.typing import NDArray
 from engine.errors import MediaError
 from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
-from engine.media.header import Bounds, check_header
+from engine.media.header import Bounds, check_header, check_pictures
 from engine.media.probe import first_picture, is_image, open_media, probe
 from tests.media.looks import kinds, seconds
 from tests.synth import Sound, draw, make_clip
 
 
 @pytest.mark.parametrize("progressive", [0, 1])
-@pytest.mark.parametrize("part", [0.8, 0.97])
-def test_a_cut_jpeg_is_told(tmp_path: Path, progressive: int, part: float) -> None:
-    whole, cut = tmp_path / "whole.jpg", tmp_path / "cut.jpg"
+def test_a_jpeg_that_only_lacks_its_last_marker_is_whole(tmp_path: Path, progressive: int) -> None:
+    whole, bare = tmp_path / "whole.jpg", tmp_path / "bare.jpg"
     cv2.imwrite(str(whole), draw(0, (256, 192)), [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])
-    data = whole.read_bytes()
-    cut.write_bytes(data[: int(len(data) * part)])
-    for path, told in ((whole, 0), (cut, 1)):
-        said: list[str] = []
-        read_image(path, warn=said.append)
-        assert len(said) == told
-        list(read_frames(path, warn=said.append))
-        assert len(said) == 2 * told
-    assert f"{cut} is damaged or cut off" in said[0]
-
-
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff", ".bmp"])
-def test_other_pictures_that_are_cut_are_refused(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"cut{suffix}"
-    cv2.imwrite(str(path), draw(0, (256, 192)))
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) * 3 // 4])
+    bare.write_bytes(whole.read_bytes().removesuffix(b"\xff\xd9"))
+    assert bare.stat().st_size == whole.stat().st_size - 2
+    check_pictures(bare, "it", Bounds(10**6, 60))
     said: list[str] = []
-    with pytest.raises(MediaError, match="damaged"):
-        read_image(path, warn=said.append)
+    frame, same = read_image(bare, warn=said.append), read_image(whole, warn=said.append)
+    assert all(np.array_equal(*both) for both in zip(frame.planes, same.planes, strict=True))
+    assert said == []
+
+
+# Where a picture is read: as a source, as a target, by its number, and for strangers.
+READERS: tuple[Callable[[Path], object], ...] = (
+    read_image,
+    lambda path: list(read_frames(path)),
+    lambda path: read_frame(path, 1),
+    probe,
+    lambda path: check_pictures(path, str(path), Bounds(10**6, 60)),
+)
+
+
+@pytest.mark.parametrize("part", [0.4, 0.75, 0.97])
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (".jpg", [cv2.IMWRITE_JPEG_PROGRESSIVE, 0]),
+        (".jpg", [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]),
+        (".png", []),
+        (".webp", []),
+        (".tiff", []),
+        (".bmp", []),
+    ],
+)
+def test_a_cut_picture_is_refused_by_every_reader(
+    tmp_path: Path, suffix: str, options: list[int], part: float
+) -> None:
+    path = tmp_path / f"cut{suffix}"
+    cv2.imwrite(str(path), draw(0, (256, 192)), options)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    for read in READERS:
+        with pytest.raises(MediaError) as raised:
+            read(path)
+        assert str(raised.value).startswith(str(path))
+        assert "cut off" in str(raised.value)
 
 
 def test_only_a_missing_index_is_called_missing(tmp_path: Path) -> None:
