@@ -1,13 +1,15 @@
 """The demo: makes a film of one synthetic person, and swaps another one's face into it.
 
-Writes target.mp4, swapped.mp4 and before_after.png.
+Writes first.png, a single swapped picture, within seconds; then target.mp4, swapped.mp4 and
+before_after.png.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from fractions import Fraction
 from itertools import islice
@@ -106,7 +108,24 @@ def make_target(actor: Person, output: Path, *, frames: int | None = None) -> No
     count = whole if frames is None else min(frames, whole)
     made = film(poses(pictures, meshes(pictures)), SCRIPT, FRAME_RATE)
     with closing(made):
-        write(output, islice(made, count), melody(count / FRAME_RATE))
+        write(output, counted(islice(made, count), count), melody(count / FRAME_RATE))
+
+
+def counted(pictures: Iterable[Bytes], total: int) -> Iterator[Bytes]:
+    """Pass pictures on and show how many there were."""
+    for done, picture in enumerate(pictures, 1):
+        yield picture
+        show("making frames", done, total)
+
+
+def show(stage: str, done: int, total: int | None) -> None:
+    """Show a stage: on a terminal always on the same line, elsewhere every fiftieth frame."""
+    ended = done > 0 and done == total
+    words = f"  {stage}" + (f": {done} of {total}" if done else "")
+    if sys.stdout.isatty():
+        print(f"\r\033[K{words}", end="\n" if ended else "", flush=True)
+    elif ended or done % 50 == 0:
+        print(words, flush=True)
 
 
 def write(output: Path, pictures: Iterable[Bytes], sound: NDArray[np.float32]) -> None:
@@ -166,12 +185,24 @@ def main() -> None:
     target, swapped = folder / "target.mp4", folder / "swapped.mp4"
     source = person(choices.source).portrait
 
-    started = time.perf_counter()
-    print(f"Making a film of {choices.actor}, a synthetic person, from twelve expressions ...")
-    make_target(person(choices.actor), target)
-    print(f"  {target} ({time.perf_counter() - started:.0f} s)")
-    print(f"Swapping in the face of {choices.source}, another synthetic person ...")
-    report = engine.swap(str(source), str(target), str(swapped), overwrite=True)
+    first = folder / "first.png"
+    actor = person(choices.actor)
+    with engine.Engine() as swapper:
+        print(f"Swapping the face of {choices.source} into one picture of {choices.actor} ...")
+        report = swapper.swap(source, actor.portrait, first, overwrite=True)
+        print(f"  {first} ({report.seconds:.0f} s)")
+        started = time.perf_counter()
+        print(f"Making a film of {choices.actor}, a synthetic person, from twelve expressions ...")
+        make_target(actor, target)
+        print(f"  {target} ({time.perf_counter() - started:.0f} s)")
+        print(f"Swapping in the face of {choices.source}, another synthetic person ...")
+        report = swapper.swap(
+            source,
+            target,
+            swapped,
+            overwrite=True,
+            observe=lambda at: show(at.stage, at.done, at.total),
+        )
     print(f"  {swapped} ({report.seconds:.0f} s)")
     print(
         f"  {report.faces_swapped} faces in {report.frames} frames by the swapper "

@@ -153,6 +153,7 @@ class Worker:
         return outcome
 
     def _replace(self, kind: str, detail: str, seconds: float) -> Outcome:
+        self._process.kill()
         self.close()
         self._start()
         return Outcome(kind, detail, round(seconds, 1))
@@ -185,7 +186,8 @@ def kept(path: Path) -> tuple[Case, bytes]:
 class Run:
     """What came of many cases by several workers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, keeping: bool = True) -> None:
+        self._keeping = keeping
         self.kinds: Counter[str] = Counter()
         self.slowest = 0.0
         self.peak_mib = 0
@@ -200,12 +202,14 @@ class Run:
             with (self._folder / "results.jsonl").open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps({**asked.to_json(), **asdict(outcome)}) + "\n")
             if not outcome.right:
-                place = keep(self._folder, asked, damaged, outcome)
                 last = outcome.detail.strip().splitlines()[-1:] or [""]
                 print(
-                    f"{outcome.kind}: {asked.seed} as {asked.role}: {last[0][:200]}\n  {place}",
+                    f"{outcome.kind}: {asked.seed} as {asked.role}, case {asked.number}: "
+                    f"{last[0][:200]}",
                     flush=True,
                 )
+                if self._keeping:
+                    print(f"  {keep(self._folder, asked, damaged, outcome)}", flush=True)
             done = sum(self.kinds.values())
             if done % 500 == 0:
                 print(self, flush=True)
@@ -223,10 +227,16 @@ class Run:
 
 
 def perform_all(
-    bench: Bench, cases: Iterable[tuple[Case, bytes]], folder: Path, processes: int, limits: Limits
+    bench: Bench,
+    cases: Iterable[tuple[Case, bytes]],
+    folder: Path,
+    processes: int,
+    limits: Limits,
+    *,
+    keeping: bool = True,
 ) -> Run:
-    """Perform all cases, and print how much the workers held at first and last."""
-    run, lock, waiting = Run(folder), threading.Lock(), iter(cases)
+    """Perform all cases, and print how much memory the workers held from first to last."""
+    run, lock, waiting = Run(folder, keeping=keeping), threading.Lock(), iter(cases)
 
     def work(worker: Worker) -> None:
         while True:
@@ -278,7 +288,8 @@ def main() -> int:
             cases = (case(number, bench.seeds) for number in numbers)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-        run = perform_all(bench, cases, folder, processes, limits)
+        keeping = not choices.again
+        run = perform_all(bench, cases, folder, processes, limits, keeping=keeping)
     print(run)
     return 0 if run.right else 1
 

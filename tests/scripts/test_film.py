@@ -84,3 +84,27 @@ def test_the_tune_lasts_as_long_as_asked_and_never_clips() -> None:
     assert sound.shape == (2, round(2.3 * RATE))
     assert 0.05 < np.abs(sound).max() <= 0.5
     assert np.abs(sound[:, -10:]).max() < 0.01
+
+
+def test_frames_are_counted_as_they_are_made(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nobody watches, a line every fiftieth frame, and one at the end."""
+    pictures = [picture(8, 6)] * 120
+    assert len(list(demo.counted(pictures, 120))) == 120
+    assert capsys.readouterr().out.splitlines() == [
+        "  making frames: 50 of 120",
+        "  making frames: 100 of 120",
+        "  making frames: 120 of 120",
+    ]
+
+
+def test_a_terminal_sees_every_stage_on_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    demo.show("loading networks", 0, None)
+    demo.show("swapping", 1, 2)
+    demo.show("swapping", 2, 2)
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert said.endswith("swapping: 2 of 2\n")
+    assert "loading networks\r" in said

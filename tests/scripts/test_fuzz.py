@@ -13,6 +13,7 @@ from typing import Any
 
 import fuzz
 import fuzz_mutations
+import fuzz_seeds
 import fuzz_trial
 import numpy as np
 import pytest
@@ -21,6 +22,9 @@ from fuzz_trial import Case, Outcome, Trials
 from engine.errors import MediaError
 from tests.footage import write_png
 from tests.synth import make_clip
+
+# Damaged files of the corpus: as many as are done in a few seconds.
+CORPUS = 30
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +190,23 @@ def test_a_fault_is_kept_and_can_be_repeated(tmp_path: Path) -> None:
     assert fuzz.kept(place) == (asked, b"damaged")
     assert fuzz.kept(place / "in.mp4") == (asked, b"damaged")
     assert not run.right
+
+
+@pytest.mark.slow
+def test_the_corpus_breaks_nothing(bench: fuzz.Bench, tmp_path: Path) -> None:
+    """Every seed as it is, and some that are damaged; in a process that may crash."""
+    whole = [
+        (Case(-number, name, (), "target", _own_output(name)), data)
+        for number, (name, data) in enumerate(sorted(bench.seeds.items()), 1)
+    ]
+    damaged = [fuzz.case(number, bench.seeds) for number in range(CORPUS)]
+    run = fuzz.perform_all(bench, [*whole, *damaged], tmp_path, 1, fuzz.Limits())
+    assert run.right, run
+    assert run.kinds["swapped"] >= len(whole)
+    assert run.kinds["refused"] > 0
+
+
+def _own_output(seed: str) -> str:
+    if seed in fuzz_seeds.stills():
+        return "out.png"
+    return "out.mkv" if Path(seed).suffix in (".flv", ".mpg", ".gif") else f"out{Path(seed).suffix}"
