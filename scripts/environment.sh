@@ -16,8 +16,9 @@ VENV="${VENV:-$ROOT/.venv}"
 # The minor versions of Python 3 that are supported, newest first.
 MINORS=(14 13 12 11)
 
-# Every place where an interpreter of Python 3.$1 may be.
+# Every place where an interpreter of Python 3.$1 may be; the one that PYTHON names comes first.
 candidates() {
+  echo "${PYTHON:-}"
   type -aP "python3.$1" python3 python || true
   ls -d "${PYENV_ROOT:-$HOME/.pyenv}/versions/3.$1".*/bin/python 2>/dev/null | sort -rV || true
   ls -d "${UV_PYTHON_INSTALL_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/uv/python}/cpython-3.$1".*/bin/python3 \

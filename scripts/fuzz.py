@@ -36,10 +36,14 @@ import fuzz_seeds
 from fuzz_mutations import mutate
 from fuzz_trial import STILLS, Case, Outcome, Role, Trials
 
+from engine.cli import streams
+
 ROOT = Path(__file__).resolve().parents[1]
 _STARTING = 600.0  # seconds that a worker may take to load its networks
 _TICK = 0.1
 _FILMS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts")
+# What a run writes into its folder; the first of these marks the folder as one of ours.
+_MARK, _RESULTS, _FAILURES, _WORKER = ".made-by-fuzz", "results.jsonl", "failures", "worker-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +172,31 @@ class Worker:
 
 def keep(folder: Path, asked: Case, damaged: bytes, outcome: Outcome) -> Path:
     """Write a fault's case and its file into a folder of their own."""
-    place = folder / "failures" / f"{asked.number:05}-{outcome.kind}"
+    place = folder / _FAILURES / f"{asked.number:05}-{outcome.kind}"
     place.mkdir(parents=True, exist_ok=True)
     (place / f"in{Path(asked.seed).suffix}").write_bytes(damaged)
     told = {"case": asked.to_json(), "outcome": asdict(outcome)}
     (place / "case.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return place
+
+
+def make_room(folder: Path) -> None:
+    """Make the folder for a run; of an earlier run in it, remove what that run wrote.
+
+    Raises:
+        OSError: The folder holds files of somebody else, or cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / _MARK
+    if not mark.is_file() and any(folder.iterdir()):
+        raise FileExistsError(
+            f"{folder} is not empty and was not made by scripts/fuzz; name another folder"
+        )
+    mark.touch()
+    (folder / _RESULTS).unlink(missing_ok=True)
+    for made in (folder / _FAILURES, *folder.glob(f"{_WORKER}*")):
+        if made.exists():
+            shutil.rmtree(made)
 
 
 def kept(path: Path) -> tuple[Case, bytes]:
@@ -199,7 +222,7 @@ class Run:
             self.kinds[outcome.kind] += 1
             self.slowest = max(self.slowest, outcome.seconds)
             self.peak_mib = max(self.peak_mib, outcome.peak_mib)
-            with (self._folder / "results.jsonl").open("a", encoding="utf-8") as lines:
+            with (self._folder / _RESULTS).open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps({**asked.to_json(), **asdict(outcome)}) + "\n")
             if not outcome.right:
                 last = outcome.detail.strip().splitlines()[-1:] or [""]
@@ -247,7 +270,7 @@ def perform_all(
             run.note(*asked, worker.perform(*asked))
             held[worker].append(worker.resident_mib())
 
-    workers = [Worker(bench, folder / f"worker-{number}", limits) for number in range(processes)]
+    workers = [Worker(bench, folder / f"{_WORKER}{number}", limits) for number in range(processes)]
     held: dict[Worker, list[int]] = {worker: [] for worker in workers}
     try:
         with ThreadPoolExecutor(processes) as pool:
@@ -262,6 +285,8 @@ def perform_all(
 
 
 def main() -> int:
+    # All that is printed is in the folder, too: who stops reading it does not end the run.
+    streams.guard()
     usual = Limits()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -271,7 +296,12 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--seconds", type=float, default=usual.seconds, help="for one case")
     parser.add_argument("--memory", type=int, default=usual.mebibytes, help="MiB for one case")
-    parser.add_argument("--output", type=Path, default=ROOT / "fuzz-out", help="folder")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT / "fuzz-out",
+        help="an empty folder, or one of an earlier run",
+    )
     parser.add_argument("--again", type=Path, nargs="+", help="kept cases to repeat")
     choices = parser.parse_args()
     limits = Limits(choices.seconds, choices.memory)
@@ -286,8 +316,10 @@ def main() -> int:
             folder, processes = choices.output, choices.processes
             numbers = range(choices.start, choices.start + choices.count)
             cases = (case(number, bench.seeds) for number in numbers)
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+            try:
+                make_room(folder)
+            except OSError as error:
+                parser.error(f"--output: {error}")
         keeping = not choices.again
         run = perform_all(bench, cases, folder, processes, limits, keeping=keeping)
     print(run)

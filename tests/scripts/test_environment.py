@@ -59,6 +59,12 @@ def test_the_build_that_is_there_stays(tmp_path: Path) -> None:
     assert installed(tmp_path, here="onnxruntime", wanted="cpu") == []
 
 
+TOOLS = (
+    *("bash", "cat", "chmod", "dirname", "env", "grep", "head"),
+    *("ls", "mkdir", "mktemp", "paste", "rm", "sort"),
+)
+
+
 def executable(path: Path, *lines: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(["#!/bin/bash", *lines, ""]))
@@ -66,25 +72,30 @@ def executable(path: Path, *lines: str) -> Path:
     return path
 
 
+def tools(home: Path) -> Path:
+    """A folder of the programs that the scripts call, with no Python."""
+    folder = home / "tools"
+    folder.mkdir(exist_ok=True)
+    for name in TOOLS:
+        if not (folder / name).exists():
+            (folder / name).symlink_to(shutil.which(name) or name)
+    return folder
+
+
 def shell(command: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a function of the script where no Python is in PATH but those in `home / "bin"`."""
-    tools = home / "tools"
-    tools.mkdir(exist_ok=True)
-    for name in ("cat", "dirname", "head", "ls", "sort"):
-        if not (tools / name).exists():
-            (tools / name).symlink_to(shutil.which(name) or name)
     return subprocess.run(
         ["/bin/bash", "-c", f". '{SCRIPT}'; {command}"],
         check=False,
-        env={"HOME": str(home), "PATH": f"{home / 'bin'}:{tools}", **variables},
+        env={"HOME": str(home), "PATH": f"{home / 'bin'}:{tools(home)}", **variables},
         capture_output=True,
         text=True,
         timeout=60,
     )
 
 
-def supported(home: Path) -> list[str]:
-    return shell("supported_pythons", home).stdout.splitlines()
+def supported(home: Path, **variables: str) -> list[str]:
+    return shell("supported_pythons", home, **variables).stdout.splitlines()
 
 
 def test_the_newest_supported_python_is_taken_wherever_it_is(tmp_path: Path) -> None:
@@ -111,6 +122,62 @@ def test_a_shim_that_does_not_run_is_passed_over(tmp_path: Path) -> None:
     executable(tmp_path / f".pyenv/versions/{THIS}.0/bin/python", f'exec {sys.executable} "$@"')
     (found,) = supported(tmp_path)
     assert Path(found).resolve() == Path(sys.executable).resolve()
+
+
+def test_the_python_that_is_named_comes_first_among_those_of_its_version(tmp_path: Path) -> None:
+    other = executable(tmp_path / "bin/python3.11", '[ "$2" = 11 ] && echo "$0"')
+    named = executable(tmp_path / "elsewhere/python", '[ "$2" = 12 ] && echo "$0"')
+    same = executable(tmp_path / "elsewhere/oldest", '[ "$2" = 11 ] && echo "$0"')
+    assert supported(tmp_path, PYTHON=str(named)) == [str(named), str(other)]
+    assert supported(tmp_path, PYTHON=str(same)) == [str(same)]
+
+
+# It makes an environment of programs that only name a version.
+NOTED = (
+    'echo "${0##*/} with $PYTHON"',
+    'mkdir -p "$VENV/bin"',
+    "for tool in python mypy; do",
+    """printf '#!/bin/sh\\necho av==1\\n' >"$VENV/bin/$tool" """,
+    'chmod +x "$VENV/bin/$tool"',
+    "done",
+)
+
+
+def ci(folder: Path, minor: int) -> subprocess.CompletedProcess[str]:
+    """Run .ci/run, of scripts that only take notes, with PYTHON as the one Python there is."""
+    for name in (".ci/run", "scripts/environment.sh"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SCRIPT.parents[1] / name, folder / name)
+    executable(folder / "scripts/constraints")
+    for name in ("test", "check"):
+        executable(folder / "scripts" / name, *NOTED)
+    python = executable(
+        folder / "elsewhere/python", f'case "$2" in "" | {minor}) echo "$0" ;; *) false ;; esac'
+    )
+    return subprocess.run(
+        [folder / ".ci/run"],
+        check=False,
+        env={"HOME": str(folder), "PATH": str(tools(folder)), "PYTHON": str(python)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_continuous_integration_runs_on_the_python_that_is_named(tmp_path: Path) -> None:
+    ran = ci(tmp_path, 12)
+    assert ran.returncode == 0, ran.stderr
+    python = tmp_path / "elsewhere/python"
+    noted = [line for line in ran.stdout.splitlines() if " with /" in line]
+    assert noted == [f"{name} with {python}" for name in ("test", "check", "test")]
+
+
+def test_continuous_integration_refuses_a_python_that_is_not_supported_yet(tmp_path: Path) -> None:
+    ran = ci(tmp_path, 15)
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines() == [
+        f"PYTHON is {tmp_path / 'elsewhere/python'}, which is none of Python 3.11 to 3.14."
+    ]
 
 
 def test_a_python_that_cannot_make_environments_is_refused(tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
@@ -19,6 +23,7 @@ import numpy as np
 import pytest
 from fuzz_trial import Case, Outcome, Trials
 
+from engine.cli import streams
 from engine.errors import MediaError
 from tests.footage import write_png
 from tests.synth import make_clip
@@ -152,6 +157,9 @@ def test_descriptors_that_stay_open_are_noticed(trials: Trials) -> None:
         file.close()
 
 
+FILLED_MIB = 200
+
+
 def serve_badly(pipe: Connection, _: Path, __: Path, ___: Path, log: Path) -> None:
     """Crash at case 1, hang at case 2, fill the memory at case 3."""
     pipe.send(None)
@@ -165,21 +173,46 @@ def serve_badly(pipe: Connection, _: Path, __: Path, ___: Path, log: Path) -> No
             log.write_text("the last words", encoding="utf-8")
             os.kill(os.getpid(), signal.SIGSEGV)
         if asked.number == 2:
-            time.sleep(60)
+            time.sleep(600)
         if asked.number == 3:
-            filled.append(b"x" * (400 << 20))
-            time.sleep(60)
+            filled.append(b"x" * (FILLED_MIB << 20))
+            time.sleep(600)
         pipe.send(Outcome("swapped"))
 
 
-def test_a_worker_that_dies_or_hangs_is_replaced(bench: fuzz.Bench, tmp_path: Path) -> None:
-    worker = fuzz.Worker(bench, tmp_path, fuzz.Limits(seconds=2, mebibytes=400), serve_badly)
-    cases = [Case(number, "plain.png", (), "target", "out.png") for number in range(5)]
-    outcomes = [worker.perform(case, b"") for case in cases]
-    worker.close()
-    assert [each.kind for each in outcomes] == ["swapped", "crash", "hang", "memory", "swapped"]
-    assert "SIGSEGV" in outcomes[1].detail
-    assert "the last words" in outcomes[1].detail
+@pytest.fixture
+def worker(bench: fuzz.Bench, tmp_path: Path) -> Iterator[fuzz.Worker]:
+    """One with bounds that no case comes near, however slow the machine is."""
+    made = fuzz.Worker(bench, tmp_path, fuzz.Limits(seconds=300, mebibytes=1 << 20), serve_badly)
+    yield made
+    made.close()
+
+
+def bad(worker: fuzz.Worker, number: int) -> Outcome:
+    return worker.perform(Case(number, "plain.png", (), "target", "out.png"), b"")
+
+
+def test_a_worker_that_dies_is_replaced(worker: fuzz.Worker) -> None:
+    assert bad(worker, 0).kind == "swapped"
+    fault = bad(worker, 1)
+    assert fault.kind == "crash"
+    assert "SIGSEGV" in fault.detail
+    assert "the last words" in fault.detail
+    assert bad(worker, 0).kind == "swapped"
+
+
+def test_a_worker_that_hangs_is_replaced(worker: fuzz.Worker) -> None:
+    usual, worker._limits = worker._limits, fuzz.Limits(seconds=0.3)
+    assert bad(worker, 2).kind == "hang"
+    worker._limits = usual
+    assert bad(worker, 0).kind == "swapped"
+
+
+def test_a_worker_that_fills_the_memory_is_replaced(worker: fuzz.Worker) -> None:
+    worker._limits = fuzz.Limits(seconds=300, mebibytes=worker.resident_mib() + FILLED_MIB // 2)
+    assert bad(worker, 0).kind == "swapped"
+    assert bad(worker, 3).kind == "memory"
+    assert bad(worker, 0).kind == "swapped"
 
 
 def test_a_fault_is_kept_and_can_be_repeated(tmp_path: Path) -> None:
@@ -190,6 +223,59 @@ def test_a_fault_is_kept_and_can_be_repeated(tmp_path: Path) -> None:
     assert fuzz.kept(place) == (asked, b"damaged")
     assert fuzz.kept(place / "in.mp4") == (asked, b"damaged")
     assert not run.right
+
+
+def test_the_folder_of_an_earlier_run_is_emptied_of_that_run_only(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "out"
+    fuzz.make_room(folder)
+    run = fuzz.Run(folder)
+    run.note(Case(7, "plain.mp4", (), "target", "out.mp4"), b"", Outcome("traceback"))
+    (folder / "worker-0").mkdir()
+    (folder / "notes.txt").write_text("mine", encoding="utf-8")
+    fuzz.make_room(folder)
+    assert sorted(path.name for path in folder.iterdir()) == [".made-by-fuzz", "notes.txt"]
+
+
+def test_a_folder_of_somebody_else_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "failures").mkdir()
+    (tmp_path / "failures" / "mine.txt").write_text("mine", encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["fuzz", "--count", "1", "--output", str(tmp_path)])
+    monkeypatch.setattr(streams, "guard", lambda: None)
+    with pytest.raises(SystemExit, match="2"):
+        fuzz.main()
+    assert f"{tmp_path} is not empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob("*")] == ["failures", "mine.txt"]
+
+
+def test_a_run_that_nobody_reads_goes_on(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    script = (
+        "import sys; from pathlib import Path; import fuzz; from fuzz_trial import Case, Outcome\n"
+        "def perform_all(_, __, folder, *___, **____):\n"
+        "    run = fuzz.Run(folder)\n"
+        "    for number in range(2):\n"
+        "        run.note(Case(number, 'plain.png', (), 'target', 'out.png'), b'', "
+        "Outcome('traceback'))\n"
+        "    return run\n"
+        "fuzz.perform_all = perform_all\n"
+        "sys.exit(fuzz.main())\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script, "--output", str(tmp_path / "out")],
+        check=False,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    os.close(write)
+    assert (ran.returncode, ran.stderr) == (1, "")
+    lines = (tmp_path / "out" / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["number"] for line in lines] == [0, 1]
 
 
 @pytest.mark.slow
