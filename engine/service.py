@@ -48,14 +48,14 @@ JOB_SECONDS: Final = 7200.0
 # Parameters that name several pictures.
 _LISTS: Final = ("reference_image", "extra_source_image")
 
-_CHECK_SECONDS = 30.0
+_CHECK_SECONDS = 30.0  # for all files of a call
 
 # The slowest presets of the encoders take many times as long for hardly smaller files. AV1's and
 # VP9's are numbers, of which the least are the slowest.
 SLOWEST_PRESETS: Final = frozenset({"placebo", "veryslow", "0", "1"})
 
 # Looks at the file that a field names, with the folder of the job that is to be; it may refuse it
-# by raising.
+# by raising. Each call has one of its own.
 Check: TypeAlias = Callable[[str, Path, Path], None]
 
 
@@ -172,14 +172,15 @@ class JobBounds:
 class Intake:
     """Where calls become jobs.
 
-    `inputs` says what may be given for a file and `checks` look at each. `may_write` lets a caller
+    `inputs` says what may be given for a file and `checks` make what looks at a call's files.
+    `may_write` lets a caller
     name the output, `may_uncheck` turn the content check off: both are for callers on their own
     machine. `bounds` go with each job; None is for the same callers.
     """
 
     store: JobStore
     inputs: Inputs = field(default_factory=Inputs)
-    checks: tuple[Check, ...] = ()
+    checks: tuple[Callable[[], Check], ...] = ()
     may_write: bool = True
     may_uncheck: bool = True
     bounds: JobBounds | None = None
@@ -230,9 +231,12 @@ class Intake:
         for named in lists.values():
             given |= named
         paths, problems = {}, []
+        checks = [begin() for begin in self.checks]
         for name, value in given.items():
             try:
-                paths[name] = self._file(name, value, folder)
+                paths[name] = self.inputs.take(name, value, folder)
+                for check in checks:
+                    check(name, paths[name], folder)
             except ParameterError as error:
                 problems.append(str(error))
         if problems:
@@ -251,12 +255,6 @@ class Intake:
             "parameters": how,
         }
         return request if self.bounds is None else {**request, "bounds": asdict(self.bounds)}
-
-    def _file(self, name: str, value: str, folder: Path) -> Path:
-        path = self.inputs.take(name, value, folder)
-        for check in self.checks:
-            check(name, path, folder)
-        return path
 
 
 def performer(engine: Engine) -> Perform:
@@ -334,31 +332,50 @@ def performer_in(tasks: Tasks) -> Perform:
     return perform
 
 
-def checker_in(tasks: Tasks, bounds: JobBounds) -> Check:
-    """Returns what has `check_given` look at a file in another process."""
+def checker_in(tasks: Tasks, bounds: JobBounds) -> Callable[[], Check]:
+    """Returns what makes a check of one call, which has `check_given` look in another process.
 
-    def check(field: str, path: Path, folder: Path) -> None:
-        began = time.monotonic()
+    Time counts from when the other process begins to look: that it is busy or still starts is not
+    the file's fault.
+    """
 
-        def tell(_done: int, _total: int | None) -> None:
-            if time.monotonic() - began > _CHECK_SECONDS:
-                raise MediaError(
-                    f"{field} could not be looked through within {_CHECK_SECONDS:g} seconds; give "
-                    "one whose header tells its length, such as MP4."
-                )
+    def begin() -> Check:
+        left = _CHECK_SECONDS
 
-        given = {
-            "field": field,
-            "path": str(path),
-            "folder": str(folder),
-            "bounds": asdict(bounds),
-        }
-        try:
-            tasks.call("engine.tasks:check", given, tell)
-        except ProcessDied as death:
-            raise MediaError(f"{field} cannot be read. {death}") from death
+        def check(field: str, path: Path, folder: Path) -> None:
+            nonlocal left
+            began: float | None = None
 
-    return check
+            def tell(_done: int, total: int | None) -> None:
+                nonlocal began
+                if total is None:
+                    return
+                if began is None:
+                    began = time.monotonic()
+                if time.monotonic() - began > left:
+                    raise MediaError(
+                        f"{field} could not be looked through in time; all files of a request "
+                        f"have {_CHECK_SECONDS:g} seconds together. Give one whose header tells "
+                        "its length, such as MP4."
+                    )
+
+            given = {
+                "field": field,
+                "path": str(path),
+                "folder": str(folder),
+                "bounds": asdict(bounds),
+            }
+            try:
+                tasks.call("engine.tasks:check", given, tell)
+            except ProcessDied as death:
+                raise MediaError(f"{field} cannot be read. {death}") from death
+            finally:
+                if began is not None:
+                    left -= time.monotonic() - began
+
+        return check
+
+    return begin
 
 
 def check_given(field: str, path: Path, folder: Path, bounds: JobBounds) -> None:

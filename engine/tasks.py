@@ -27,8 +27,9 @@ def perform(given: dict[str, Any], tell: Tell) -> dict[str, Any]:
     }
 
 
-def check(given: dict[str, Any], _tell: Tell) -> None:
+def check(given: dict[str, Any], tell: Tell) -> None:
     """Looks at a file that was given, as `checker_in` sends it."""
+    tell(0, 1)  # from now on it counts as begun
     bounds = JobBounds(**given["bounds"])
     check_given(given["field"], Path(given["path"]), Path(given["folder"]), bounds)
 

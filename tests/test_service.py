@@ -105,7 +105,7 @@ def test_checks_look_at_every_file(store: JobStore, call: dict[str, object], nam
         raise ParameterError(f"{field} is too large.")
 
     with pytest.raises(ParameterError) as raised:
-        Intake(store=store, checks=(refuse,)).submit({**call, name: call["target"]})
+        Intake(store=store, checks=(lambda: refuse,)).submit({**call, name: call["target"]})
     assert seen == ["source_image", "target", f"{name}-0"]
     assert str(raised.value).count("too large") == 3
     assert list((store.folder / "jobs").iterdir()) == []
@@ -239,12 +239,12 @@ def test_a_crash_fails_its_own_job_alone(store: JobStore, child: TaskProcess, na
 def test_a_header_is_read_in_another_process(child: TaskProcess, tmp_path: Path) -> None:
     still = write_png(tmp_path / "still.png", draw(0, (64, 48)))
     (folder := tmp_path / "job").mkdir()
-    checker_in(child, replace(BOUNDS, pixels=64 * 48))("target", still, folder)
+    checker_in(child, replace(BOUNDS, pixels=64 * 48))()("target", still, folder)
     with pytest.raises(TooLarge, match="target has 64 x 48 pixels"):
-        checker_in(child, replace(BOUNDS, pixels=100))("target", still, folder)
+        checker_in(child, replace(BOUNDS, pixels=100))()("target", still, folder)
     (tmp_path / "text.mp4").write_text("no picture")
     with pytest.raises(MediaError, match="target is not a video or an image"):
-        checker_in(child, BOUNDS)("target", tmp_path / "text.mp4", folder)
+        checker_in(child, BOUNDS)()("target", tmp_path / "text.mp4", folder)
 
 
 def test_a_file_that_crashes_its_reader_is_refused(child: TaskProcess, tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_a_file_that_crashes_its_reader_is_refused(child: TaskProcess, tmp_path:
             return child.call("tests.jobs.deeds:die", "SIGSEGV", tell)
 
     with pytest.raises(MediaError, match=r"target cannot be read\. The process .*SIGSEGV"):
-        checker_in(Crashing(), BOUNDS)("target", tmp_path / "a.png", tmp_path)
+        checker_in(Crashing(), BOUNDS)()("target", tmp_path / "a.png", tmp_path)
 
 
 def test_a_file_that_takes_for_ever_to_look_through_is_refused(
@@ -265,8 +265,45 @@ def test_a_file_that_takes_for_ever_to_look_through_is_refused(
         def call(self, _task: str, given: Any, tell: Tell) -> Any:
             return child.call("tests.jobs.deeds:steps", f"{given['path']}.log", tell)
 
-    with pytest.raises(MediaError, match=r"target could not be looked through within 0\.1 s"):
-        checker_in(Slow(), BOUNDS)("target", tmp_path / "a.png", tmp_path)
+    with pytest.raises(MediaError, match=r"target could not be looked through in time.* 0\.1 s"):
+        checker_in(Slow(), BOUNDS)()("target", tmp_path / "a.png", tmp_path)
+
+
+def test_a_file_is_not_refused_as_its_reader_is_busy_or_starts(
+    child: TaskProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.service._CHECK_SECONDS", 0.4)
+    still = write_png(tmp_path / "still.png", draw(0, (64, 48)))
+    told: list[tuple[int, int | None]] = []
+
+    class Starting:
+        def call(self, task: str, given: Any, tell: Tell) -> Any:
+            child.call("tests.jobs.deeds:slow_to_begin", 1.0, tell)
+            return child.call(task, given, lambda *steps: told.append(steps))
+
+    checker_in(Starting(), BOUNDS)()("target", still, tmp_path)
+    assert told[-1] == (0, 1), "a real check says when it has begun"
+
+
+def test_the_files_of_a_call_have_their_time_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("engine.service.time", SimpleNamespace(monotonic=lambda: now))
+
+    class Slow:
+        def call(self, _task: str, _given: Any, tell: Tell) -> Any:
+            nonlocal now
+            tell(0, 1)
+            now += 20
+            tell(0, 1)
+
+    begin = checker_in(Slow(), BOUNDS)
+    check = begin()
+    check("source_image", tmp_path / "a.png", tmp_path)
+    with pytest.raises(MediaError, match="target could not be looked through in time"):
+        check("target", tmp_path / "a.png", tmp_path)
+    begin()("target", tmp_path / "a.png", tmp_path)
 
 
 class Copier:

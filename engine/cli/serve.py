@@ -17,7 +17,6 @@ from engine.errors import ParameterError, RuntimeUnavailable
 from engine.runtime.distributions import install
 
 KEY = "FACESWAP_ENGINE_API_KEY"
-READERS = 4  # processes that look at what clients send; each is started when all others are busy
 WHERE, WHO, HOW_MUCH = "Where it listens", "Who may use it", "How much it takes on"
 
 
@@ -148,6 +147,15 @@ def serve(
             rich_help_panel=HOW_MUCH,
         ),
     ] = 50,
+    max_client_checks: Annotated[
+        int,
+        typer.Option(
+            help="Requests of one client whose files are looked at at once, of 4 in all; its "
+            "others wait. Raise it where all clients come through one proxy.",
+            metavar="NUMBER",
+            rich_help_panel=HOW_MUCH,
+        ),
+    ] = 2,
     wait_timeout: Annotated[
         float,
         typer.Option(
@@ -201,6 +209,7 @@ def serve(
             connections=max_connections,
             client_connections=max_client_connections,
             wait_seconds=wait_timeout,
+            client_checks=max_client_checks,
         )
         access = access_for(host, api_key, allowed_host or ())
         roots = MediaRoots.of(media_root or ())
@@ -209,7 +218,7 @@ def serve(
             listen(host, port) as listener,
             JobStore(home, retention=retention, queue_limit=limits.queue) as store,
             TaskProcess() as process,
-            TaskPool(READERS) as readers,
+            TaskPool(limits.checks, grace=0) as readers,
         ):
             server = Server(
                 store=store,

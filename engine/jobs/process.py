@@ -29,7 +29,9 @@ from typing import IO, Any, Final, Protocol, Self, TypeAlias
 from engine.errors import Cancelled, EngineError, ProcessDied
 
 TICK_SECONDS: Final = 0.25  # between two calls of `tell` while the child is silent
-_GRACE_SECONDS = 10.0  # that a child has to end its task when it is asked to
+GRACE_SECONDS: Final = 10.0  # that a child has to end its task when it is asked to
+# What a task has no use for, and a crash in native code should not lay open.
+_SECRETS = frozenset({"FACESWAP_ENGINE_API_KEY", "SEGMIND_API_KEY"})
 _LONGEST = 64 << 20  # bytes of one answer
 
 # Called with the frames done and their number, if it is known; raises to end the task.
@@ -57,9 +59,14 @@ class Tasks(Protocol):
 
 
 class TaskProcess:
-    """One child. Threads take turns; a context manager, whose end is the child's."""
+    """One child. Threads take turns; a context manager, whose end is the child's.
 
-    def __init__(self) -> None:
+    A task that is to stop has `grace` seconds for it before its child is killed.
+    """
+
+    def __init__(self, *, grace: float = GRACE_SECONDS) -> None:
+        self._grace = grace
+        self._is_closed = False
         self._lock = threading.Lock()
         self._children: list[_Child] = []
         # Made here, and not with the child: it must run after the exit handlers of those who use
@@ -78,7 +85,8 @@ class TaskProcess:
         self.close()
 
     def close(self) -> None:
-        """Ends the child."""
+        """Ends the child, also in the middle of a task, which then raises a ProcessDied."""
+        self._is_closed = True
         self._end()
 
     def call(self, task: str, given: Any, tell: Tell) -> Any:
@@ -94,32 +102,44 @@ class TaskProcess:
             ProcessDied: The task brought a new child down.
             EngineError: The task raised it.
             Unexpected: The task raised another error.
+            RuntimeError: The process was closed before.
         """
         with self._lock:
             while True:
-                if self._children and not self._children[0].is_alive():
-                    self._drop()
-                if not self._children:
-                    self._children.append(_Child())
-                child = self._children[0]
+                child = self._child()
                 is_new = not child.has_begun
                 try:
                     return child.do(task, given, tell)
                 except ProcessDied:
                     self._drop()
-                    if is_new:
+                    if is_new or self._is_closed:
                         raise
 
+    def _child(self) -> _Child:
+        """The child that is alive, or a new one."""
+        children = [child for child in self._children if child.is_alive()]
+        if not children:
+            self._drop()
+            children = [_Child(self._grace)]
+            self._children.extend(children)
+        # Only now: `close` ends the children that it sees.
+        if self._is_closed:
+            self._drop()
+            raise RuntimeError("This TaskProcess is closed; use a new one.")
+        return children[0]
+
     def _drop(self) -> None:
-        while self._children:
-            self._children.pop().end()
+        _end_all(self._children, os.getpid())
 
 
 class TaskPool:
-    """Several children, of which as many are started as work at once; a context manager."""
+    """Several children, of which as many are started as work at once; a context manager.
 
-    def __init__(self, size: int) -> None:
-        self._processes = tuple(TaskProcess() for _ in range(size))
+    `grace` is as in `TaskProcess`.
+    """
+
+    def __init__(self, size: int, *, grace: float = GRACE_SECONDS) -> None:
+        self._processes = tuple(TaskProcess(grace=grace) for _ in range(size))
         self._idle: queue.LifoQueue[TaskProcess] = queue.LifoQueue()
         for process in self._processes:
             self._idle.put(process)
@@ -148,8 +168,9 @@ class TaskPool:
 class _Child:
     """The parent's side of one child."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace: float) -> None:
         self.has_begun = False
+        self._grace = grace
         self._process = _started()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -205,7 +226,7 @@ class _Child:
         """Asks the child to end its task, and kills it where it does not."""
         try:
             self._send({"stop": True})
-            end = time.monotonic() + _GRACE_SECONDS
+            end = time.monotonic() + self._grace
             while time.monotonic() < end:
                 message = self._received(TICK_SECONDS)
                 if message is not None and "told" not in message:
@@ -315,6 +336,7 @@ def _started() -> subprocess.Popen[bytes]:
         [sys.executable, "-P", "-c", _BOOT, json.dumps(paths)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if name not in _SECRETS},
         # A group of its own, so that Ctrl-C in a terminal is the parent's alone.
         process_group=0 if os.name == "posix" else None,
     )
@@ -331,8 +353,10 @@ def _read(stdout: IO[bytes], messages: queue.SimpleQueue[_Message | None]) -> No
 def _end_all(children: list[_Child], owner: int) -> None:
     # A process that was forked from the owner has the list, and the children are not its own.
     if os.getpid() == owner:
-        while children:
-            children.pop().end()
+        # Another thread may end some of them.
+        with suppress(IndexError):
+            while True:
+                children.pop().end()
 
 
 def _answer(message: _Message) -> Any:

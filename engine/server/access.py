@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.errors import ParameterError
@@ -127,6 +128,23 @@ def is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def network_of(host: str) -> str:
+    """What one client has for itself: an IPv4 address, or the /64 network of an IPv6 address."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if address.version == 4:
+        return host
+    mapped = address.ipv4_mapped
+    return str(mapped) if mapped else str(ipaddress.ip_network((int(address), 64), strict=False))
+
+
+def client_of(request: Request) -> str:
+    """The client that a request counts for: `network_of` its address."""
+    return "" if request.client is None else network_of(request.client.host)
 
 
 def _name_of(host: str) -> str | None:

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
@@ -23,9 +24,11 @@ from engine.errors import JobNotFound, MediaError, ParameterError, QueueFull
 from engine.jobs.answers import addresses, media_type, status
 from engine.jobs.store import Job, JobStore
 from engine.media.header import TooLarge
+from engine.server.access import client_of
 from engine.server.answers import RETRY_SECONDS, Json, Refusal, with_base64
 from engine.server.body import Bodies
 from engine.server.roots import MediaRoots
+from engine.server.turns import Turns
 from engine.version import VERSION
 
 _POLL_SECONDS: Final = 0.1
@@ -42,6 +45,7 @@ class Api:
         slug: the name of the one model.
         document: what /openapi.json answers.
         bodies: reads what clients send.
+        turns: in which `submit` is called.
         most_base64: how many bytes of an output are answered in base64.
         wait_seconds: how long a blocking call may take.
         works: whether somebody does the jobs.
@@ -54,6 +58,7 @@ class Api:
     slug: str
     document: Mapping[str, Any]
     bodies: Bodies
+    turns: Turns
     most_base64: int
     wait_seconds: float
     works: Callable[[], bool]
@@ -153,12 +158,21 @@ class Api:
         return {**body, **json.loads(self.roots.hide(text))}
 
     async def _submitted(self, request: Request) -> Job:
+        self._check_open()
+        async with (
+            self.bodies.parameters(request) as sent,
+            self.turns.turn(client_of(request)),
+        ):
+            self._check_open()
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            return await self.turns.run(partial(self.submit, sent))
+
+    def _check_open(self) -> None:
         if self.draining():
             raise Refusal(
                 503, "The server is shutting down; try again.", {"retry-after": str(RETRY_SECONDS)}
             )
-        async with self.bodies.parameters(request) as sent:
-            return await asyncio.to_thread(self.submit, sent)
 
     async def _asked_for(self, request: Request) -> Job:
         return await asyncio.to_thread(self.store.get, request.path_params["request_id"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from starlette.types import ASGIApp
@@ -22,6 +22,7 @@ from engine.server.limits import Limits
 from engine.server.listen import Workshop, lifespan_of
 from engine.server.openapi import document
 from engine.server.roots import MediaRoots
+from engine.server.turns import Turns
 from engine.service import SLUG, Intake, JobBounds, bounded, checker_in
 
 _log = logging.getLogger(__name__)
@@ -44,7 +45,13 @@ class Server:
 
     def application(self) -> ASGIApp:
         """The server as an ASGI application, whose lifespan is its worker's."""
-        workshop = Workshop(self.store, discreet(bounded(self.perform, self.store)))
+        perform = within(self.roots, discreet(bounded(self.perform, self.store)))
+        workshop = Workshop(self.store, perform)
+        turns = Turns(
+            at_once=self.limits.checks,
+            each=self.limits.client_checks,
+            in_line=self.limits.client_connections,
+        )
         api = Api(
             store=self.store,
             submit=self.intake().submit,
@@ -55,13 +62,14 @@ class Server:
                 most_seconds=self.limits.body_seconds,
                 most_held=self.limits.held_bytes,
             ),
+            turns=turns,
             most_base64=self.limits.body_bytes,
             wait_seconds=self.limits.wait_seconds,
             works=workshop.works,
             draining=self.draining.is_set,
             roots=self.roots,
         )
-        return Guarded(api.application(lifespan_of(workshop)), self.access)
+        return Guarded(api.application(lifespan_of(workshop, turns)), self.access)
 
     def intake(self) -> Intake:
         """Takes calls of strangers: only files of the media roots, and nothing of the owner's."""
@@ -82,6 +90,22 @@ class Server:
             may_uncheck=False,
             bounds=bounds,
         )
+
+
+def within(roots: MediaRoots, perform: Perform) -> Perform:
+    """The same, but jobs read files of these roots alone, not of those that their records name.
+
+    A server that was started with other roots may have queued them.
+    """
+
+    def perform_within(job: Job, tell: Tell) -> Made:
+        bounds = JobBounds.of(job)
+        if bounds is None:
+            return perform(job, tell)
+        record = asdict(replace(bounds, folders=[str(folder) for folder in roots.folders]))
+        return perform(replace(job, request={**job.request, "bounds": record}), tell)
+
+    return perform_within
 
 
 def discreet(perform: Perform) -> Perform:

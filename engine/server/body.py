@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from starlette.requests import Request
 
+from engine.server.access import client_of
 from engine.server.answers import RETRY_SECONDS, Refusal
 
 # A call has some thirty parameters; a body of millions of tiny values would fill the memory.
@@ -26,13 +28,14 @@ class Bodies:
     """Reads bodies, each of `most_bytes` at most, in `most_seconds` at most.
 
     Together they never hold more than `most_held` bytes of memory at once, beyond what strings of
-    rare characters take. One event loop alone may use it.
+    rare characters take; those of one client hold half of it, or one body. One event loop alone may
+    use it.
     """
 
     most_bytes: int
     most_seconds: float
     most_held: int
-    _held: int = 0
+    _held: Counter[str] = field(default_factory=Counter)  # by each client
 
     @asynccontextmanager
     async def parameters(self, request: Request) -> AsyncGenerator[dict[str, Any]]:
@@ -40,15 +43,17 @@ class Bodies:
 
         Raises:
             Refusal: 415 for another content type, 413 for too long a body, 408 for one that takes
-                too long to come, 503 where others hold too much, 400 for what is no JSON object.
+                too long to come, 503 where all hold too much, 429 where this client does, 400 for
+                what is no JSON object.
         """
         _check_kind(request)
+        client = client_of(request)
         body = bytearray()
         length = 0
         try:
             try:
                 async with asyncio.timeout(self.most_seconds):
-                    await self._read(request, body)
+                    await self._read(request, body, client)
             except TimeoutError:
                 raise Refusal(
                     408,
@@ -60,22 +65,25 @@ class Bodies:
             # A body may have hundreds of megabytes, and others are to be answered meanwhile.
             yield await asyncio.to_thread(_parsed, body)
         finally:
-            self._held -= _COPIES * (length or len(body))
+            self._held[client] -= _COPIES * (length or len(body))
+            if not self._held[client]:
+                del self._held[client]
 
-    async def _read(self, request: Request, body: bytearray) -> None:
+    async def _read(self, request: Request, body: bytearray, client: str) -> None:
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and (len(declared) > 18 or int(declared) > self.most_bytes):
             raise _too_long(self.most_bytes)
         async for chunk in request.stream():
             body += chunk
-            self._held += _COPIES * len(chunk)
+            self._held[client] += _COPIES * len(chunk)
             if len(body) > self.most_bytes:
                 raise _too_long(self.most_bytes)
-            if self._held > self.most_held:
+            again = {**_HANG_UP, "retry-after": str(RETRY_SECONDS)}
+            if self._held.total() > self.most_held:
+                raise Refusal(503, "Too many large requests are being read; try again.", again)
+            if self._held[client] > max(self.most_held // 2, _COPIES * self.most_bytes):
                 raise Refusal(
-                    503,
-                    "Too many large requests are being read; try again.",
-                    {**_HANG_UP, "retry-after": str(RETRY_SECONDS)},
+                    429, "Too many large requests of yours are being read; try again.", again
                 )
 
 

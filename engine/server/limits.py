@@ -19,7 +19,8 @@ class Limits:
     asked for, `output_bytes` bounds an output and `store_bytes` all that is kept. `job_seconds` is
     how long a job is worked at, `queue` how many jobs wait, `connections` how many are open at
     once, `client_connections` how many of them to one client, and `wait_seconds` how long a
-    blocking call takes.
+    blocking call takes. `checks` is of how many requests the files are looked at at once, and
+    `client_checks` of how many of one client.
     """
 
     body_bytes: int = 256 << 20
@@ -35,6 +36,8 @@ class Limits:
     connections: int = 200
     client_connections: int = 50
     wait_seconds: float = 600.0
+    checks: int = 4
+    client_checks: int = 2
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import signal
 import socket
@@ -21,7 +20,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from engine.errors import RuntimeUnavailable
 from engine.jobs.store import JobStore
 from engine.jobs.worker import Perform, run_worker
+from engine.server.access import network_of
 from engine.server.answers import RETRY_SECONDS
+from engine.server.turns import Turns
 
 # How long the line and the headers of a request may take to come.
 _HEADER_SECONDS = 10
@@ -74,8 +75,8 @@ class Workshop:
                 self.stop.wait(_MEND_SECONDS)
 
 
-def lifespan_of(workshop: Workshop) -> Lifespan[Starlette]:
-    """Opens the workshop with the application, and closes it with it."""
+def lifespan_of(workshop: Workshop, turns: Turns) -> Lifespan[Starlette]:
+    """Opens the workshop with the application, and closes both with it."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
@@ -83,6 +84,7 @@ def lifespan_of(workshop: Workshop) -> Lifespan[Starlette]:
         try:
             yield
         finally:
+            turns.close()
             await asyncio.to_thread(workshop.close)
 
     return lifespan
@@ -202,15 +204,3 @@ class _Patient(H11Protocol):
         if self._standstill is not None:
             self._standstill.cancel()
             self._standstill = None
-
-
-def network_of(host: str) -> str:
-    """What one client has for itself: an IPv4 address, or the /64 network of an IPv6 address."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if address.version == 4:
-        return host
-    mapped = address.ipv4_mapped
-    return str(mapped) if mapped else str(ipaddress.ip_network((int(address), 64), strict=False))

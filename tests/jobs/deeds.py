@@ -23,6 +23,17 @@ def echo(given: Any, _tell: Tell) -> dict[str, Any]:
     return {"given": given, "pid": os.getpid()}
 
 
+def environment(_given: Any, _tell: Tell) -> list[str]:
+    """Returns the names of the variables that this process was given."""
+    return [*os.environ]
+
+
+def slow_to_begin(given: float, tell: Tell) -> None:
+    """Takes its time before it says that it has begun, as a child that is starting."""
+    time.sleep(given)
+    tell(0, 1)
+
+
 def count(given: int, tell: Tell) -> int:
     """Tells of some steps."""
     for n in range(given):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.serve import KEY
 from engine.errors import Cancelled, NoFaceFound, ProcessDied
 from engine.jobs import process as process_module
 from engine.jobs.process import TaskPool, TaskProcess, Unexpected
@@ -136,20 +137,42 @@ def test_a_task_is_stopped_at_its_next_step(child: TaskProcess, tmp_path: Path) 
     assert child.call(f"{DEEDS}:echo", 1, unheard)["pid"] == int(log.read_text())
 
 
-def test_a_task_that_hangs_is_killed(
-    child: TaskProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process_module, "_GRACE_SECONDS", 0.3)
+@pytest.mark.parametrize("grace", [0, 0.3])
+def test_a_task_that_hangs_is_killed(tmp_path: Path, grace: float) -> None:
     log = tmp_path / "log"
 
     def tell(_done: int, _total: int | None) -> None:
-        if log.exists():
+        if log.exists() and log.read_text():
             raise Cancelled("enough")
 
-    with pytest.raises(Cancelled, match="enough"):
-        child.call(f"{DEEDS}:stubborn", str(log), tell)
+    with TaskProcess(grace=grace) as child:
+        with pytest.raises(Cancelled, match="enough"):
+            child.call(f"{DEEDS}:stubborn", str(log), tell)
+        assert not lives(int(log.read_text()))
+        assert child.call(f"{DEEDS}:echo", 1, unheard)["given"] == 1
+
+
+def test_what_is_closed_does_no_more(tmp_path: Path) -> None:
+    child, log = TaskProcess(), tmp_path / "log"
+
+    def tell(_done: int, _total: int | None) -> None:
+        if log.exists() and log.read_text():
+            child.close()
+
+    child.call(f"{DEEDS}:echo", 1, unheard)  # a child that is not new
+    with pytest.raises(ProcessDied):
+        child.call(f"{DEEDS}:steps", str(log), tell)
     assert not lives(int(log.read_text()))
-    assert child.call(f"{DEEDS}:echo", 1, unheard)["given"] == 1
+    with pytest.raises(RuntimeError, match="closed"):
+        child.call(f"{DEEDS}:echo", 1, unheard)
+
+
+def test_a_child_is_told_no_key(child: TaskProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (KEY, "SEGMIND_API_KEY", "FACESWAP_ENGINE_HOME"):
+        monkeypatch.setenv(name, "secret")
+    known = child.call(f"{DEEDS}:environment", None, unheard)
+    assert "FACESWAP_ENGINE_HOME" in known
+    assert not {KEY, "SEGMIND_API_KEY"} & {*known}
 
 
 def test_an_interrupt_ends_the_child_at_once(child: TaskProcess, tmp_path: Path) -> None:
@@ -243,7 +266,7 @@ def test_a_parent_that_ends_takes_an_idle_child_along(tmp_path: Path) -> None:
 
 
 def test_a_stop_that_comes_before_the_child_has_begun_is_heeded(
-    child: TaskProcess, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The parent tells at once, and the child takes its time to start.
     monkeypatch.setattr(process_module, "TICK_SECONDS", 0.001)
@@ -251,24 +274,19 @@ def test_a_stop_that_comes_before_the_child_has_begun_is_heeded(
     def refuse(_done: int, _total: int | None) -> None:
         raise Cancelled("enough")
 
-    began = time.monotonic()
-    with pytest.raises(Cancelled):
-        child.call(f"{DEEDS}:count", 2_000_000, refuse)
-    assert time.monotonic() - began < process_module._GRACE_SECONDS
-    assert child.call(f"{DEEDS}:echo", 1, unheard)["given"] == 1
+    # A child that had not heard of it would be killed, and not clean up.
+    with TaskProcess(grace=60) as child, pytest.raises(Cancelled):
+        child.call(f"{DEEDS}:steps", str(tmp_path / "log"), refuse)
+    assert (tmp_path / "log.cleaned").exists()
 
 
-def test_a_task_that_talks_on_after_a_stop_is_ended(
-    child: TaskProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process_module, "_GRACE_SECONDS", 0.5)
-
+def test_a_task_that_talks_on_after_a_stop_is_ended() -> None:
     def refuse(done: int, _total: int | None) -> None:
         if done:
             raise Cancelled("enough")
 
     began = time.monotonic()
-    with pytest.raises(Cancelled):
+    with TaskProcess(grace=0.5) as child, pytest.raises(Cancelled):
         child.call(f"{DEEDS}:babble", None, refuse)
     assert time.monotonic() - began < 30
 

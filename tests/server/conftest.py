@@ -15,7 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from engine.errors import NoFaceFound
-from engine.jobs.process import TaskPool, Tell
+from engine.jobs.process import TaskPool, Tasks, Tell
 from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import Made
 from engine.server.access import Access
@@ -144,7 +144,12 @@ class Address:
 
 @contextmanager
 def listening(
-    home: Path, limits: Limits, access: Access, *, gated: bool = False
+    home: Path,
+    limits: Limits,
+    access: Access,
+    *,
+    gated: bool = False,
+    readers: Tasks = READERS,
 ) -> Iterator[Address]:
     """A server that other programs can reach, in a thread of this process."""
     stand_in = StandIn()
@@ -155,7 +160,7 @@ def listening(
         listen("127.0.0.1", 0) as listener,
     ):
         server = Server(
-            store=store, perform=stand_in, readers=READERS, limits=limits, access=access
+            store=store, perform=stand_in, readers=readers, limits=limits, access=access
         )
         running = server_of(
             server.application(), limits.connections, limits.client_connections, server.draining

@@ -14,9 +14,9 @@ import pytest
 
 from engine.errors import RuntimeUnavailable
 from engine.server import listen as listening_module
-from engine.server.access import Access
+from engine.server.access import Access, network_of
 from engine.server.limits import Limits
-from engine.server.listen import listen, network_of
+from engine.server.listen import listen
 from tests.server.conftest import Address, Media, listening
 
 
