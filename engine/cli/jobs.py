@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.cli.commands import AsJson, Debug, app, told
-from engine.cli.signals import unwound
+from engine.cli.signals import heeded, unwound
 
 if TYPE_CHECKING:
     from engine.jobs.store import Job
@@ -45,7 +45,8 @@ def worker(
 ) -> None:
     """Do the jobs that were submitted, one after another, until it is told to stop.
 
-    Stopped by Ctrl-C or SIGTERM, it ends at the next frame; its job waits for another worker.
+    Stopped by Ctrl-C, SIGTERM or SIGHUP, it ends at the next frame and with exit code 0; its job
+    waits for another worker. A second one of these ends it at once.
     """
     with told(debug):
         from engine.jobs.process import TaskProcess
@@ -155,7 +156,7 @@ def as_dict(job: Job) -> dict[str, Any]:
 
 @contextmanager
 def _stop_asked() -> Generator[threading.Event]:
-    """An event that an interrupt or SIGTERM sets; a second one ends the process as ever."""
+    """An event that a signal to end sets; a second one of these ends the process as ever."""
     stop = threading.Event()
     before: dict[int, Any] = {}
 
@@ -163,7 +164,7 @@ def _stop_asked() -> Generator[threading.Event]:
         stop.set()
         signal.signal(number, before[number])
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in heeded():
         before[number] = signal.signal(number, ask)
     try:
         yield stop

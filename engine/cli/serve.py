@@ -174,8 +174,9 @@ def serve(
 ) -> None:
     """Answer the hosted API at http://127.0.0.1:8760/v1, until it is told to stop.
 
-    Nothing but this machine reaches it, unless --host says otherwise. Stopped by Ctrl-C or
-    SIGTERM, it ends at the next frame; the job in work waits for the next start.
+    Nothing but this machine reaches it, unless --host says otherwise. Stopped by Ctrl-C, SIGTERM
+    or SIGHUP, it ends at the next frame and with exit code 0; the job in work waits for the next
+    start.
     """
     with told(debug):
         try:

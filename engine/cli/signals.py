@@ -30,8 +30,8 @@ class Ended(BaseException):
         super().__init__(number)
         self.number = number
         self.code = 128 + number
-        done = "stopped" if number == signal.SIGINT else "ended"
-        self.words = f"error: {done}; nothing was left half-written."
+        self.done = "stopped" if number == signal.SIGINT else "ended"
+        self.words = f"error: {self.done}; nothing was left half-written."
 
 
 class _Process:
@@ -51,6 +51,11 @@ def take() -> None:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _end)
     sys.unraisablehook = _sent_again(sys.unraisablehook)
+
+
+def heeded() -> list[int]:
+    """The signals that end this process, without those that it was told to ignore."""
+    return [number for number in _numbers() if signal.getsignal(number) != signal.SIG_IGN]
 
 
 def let_finish() -> None:
@@ -81,21 +86,23 @@ def _numbers() -> list[int]:
 def _end(number: int, _: FrameType | None) -> None:
     if _Process.ended is not None:
         if time.monotonic() - _Process.since > _PATIENCE:
-            _leave(_Process.ended)
+            done = _Process.ended.done
+            words = f"error: {done} before all was cleaned up; partial files may be left."
+            _leave(words, _Process.ended.code)
         return
     _Process.ended, _Process.since = Ended(number), time.monotonic()
     if _Process.unwinding:
         raise _Process.ended
-    _leave(_Process.ended)
+    _leave(_Process.ended.words, _Process.ended.code)
 
 
-def _leave(ended: Ended) -> Never:
+def _leave(words: str, code: int) -> Never:
     """Ends the process here and now."""
     try:  # noqa: SIM105 - contextlib takes its time to import
-        os.write(2, f"{ended.words}\n".encode())
+        os.write(2, f"{words}\n".encode())
     except OSError:
         pass  # the terminal may be what went away
-    os._exit(ended.code)
+    os._exit(code)
 
 
 def _sent_again(

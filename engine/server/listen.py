@@ -7,8 +7,8 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -139,6 +139,24 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, draining: threading.Event) -> None:
         super().__init__(config)
         self._draining = draining
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Takes SIGHUP as SIGTERM is taken, unless it is ignored, as `nohup` has it."""
+        with super().capture_signals():
+            is_heeded = (
+                hasattr(signal, "SIGHUP")
+                and threading.current_thread() is threading.main_thread()
+                and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+            )
+            if not is_heeded:
+                yield
+                return
+            before = signal.signal(signal.SIGHUP, self.handle_exit)
+            try:
+                yield
+            finally:
+                signal.signal(signal.SIGHUP, before)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Stops in order at a first signal, and at once at a second interrupt."""
