@@ -13,7 +13,7 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.codec.codec import Codec
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
@@ -45,7 +45,8 @@ TIMELESS = frozenset({"avi"})
 _SAME_CHANNELS = {"5.0(side)": "5.0", "5.1(side)": "5.1"}
 _BY_COUNT = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 JITTER = Fraction(4, 100)  # seconds by which time stamps may stray before sound is moved
-_LONGEST_SILENCE = 3600  # seconds; a longer gap is a damaged time stamp
+# Seconds; a longer gap that ends behind the end of the file is a damaged time stamp.
+_LONGEST_SILENCE = 3600
 _LEAD_IN = 1  # seconds before a part that a decoder is given, to have its state right
 
 
@@ -65,6 +66,10 @@ class SoundConversion:
         self._resamplers: dict[tuple[str, str, int], av.AudioResampler] = {}
         self._drops_delay = target.container.format.name in _FROM_ZERO
         self._is_timeless = target.container.format.name in TIMELESS
+        source = stream.container
+        assert isinstance(source, InputContainer)
+        # In the source's seconds, as far as it tells.
+        self._end = Fraction((source.start_time or 0) + (source.duration or 0), 1_000_000)
 
     @property
     def codec(self) -> str:
@@ -159,8 +164,8 @@ class SoundConversion:
             skipped = max(0, round(-gap * rate))
             if skipped >= total:
                 return
-            yield from self._lead(max(gap, Fraction(0)), samples)
-        elif JITTER < gap <= _LONGEST_SILENCE:
+            yield from self._lead(max(gap, Fraction(0)), time, samples)
+        elif gap > JITTER and self._is_true(gap, time):
             yield from self._silence(round(gap * rate), samples)
         elif gap < -JITTER:
             skipped = min(total, round(-gap * rate))
@@ -172,14 +177,18 @@ class SoundConversion:
             cut = samples[:, skipped * width : (skipped + kept) * width]
             yield self._next(np.ascontiguousarray(cut), kept)
 
-    def _lead(self, late: Fraction, like: NDArray[Any]) -> Iterator[AudioFrame]:
+    def _is_true(self, gap: Fraction, time: Fraction) -> bool:
+        """Whether there is no sound for so long, and not a damaged time stamp."""
+        return gap <= _LONGEST_SILENCE or time <= self._end
+
+    def _lead(self, late: Fraction, time: Fraction, like: NDArray[Any]) -> Iterator[AudioFrame]:
         """Begin the sound that comes `late`, behind silence where its container has no times."""
         assert self._shape is not None
         rate = self._shape[2]
         if not self._is_timeless:
             self._due += late
         self._count = round((self._due - self._window.shift) * rate)
-        if self._is_timeless and late <= _LONGEST_SILENCE:
+        if self._is_timeless and self._is_true(late, time):
             yield from self._silence(round(late * rate), like)
 
     def _silence(self, total: int, like: NDArray[Any]) -> Iterator[AudioFrame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from engine.media import conversions
 from engine.media.decode import read_frames
 from engine.media.encode import write_video
 from engine.media.output import WrittenInfo
@@ -202,6 +204,52 @@ def test_gaps_and_late_beginnings_stay_silent(tmp_path: Path, after: str) -> Non
         assert abs(off) <= near(after)
         assert likeness > 0.9
     assert np.abs(sound[RATE * 3 // 2 + 4000 : RATE * 2 - 4000]).max() < 0.05
+
+
+@pytest.mark.parametrize(("codec", "after"), [("libopus", ".avi"), ("pcm_s24le", ".ts")])
+def test_a_gap_of_any_length_within_the_film_stays_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, after: str
+) -> None:
+    monkeypatch.setattr(conversions, "_LONGEST_SILENCE", Fraction(1, 10))
+    target = with_sound(tmp_path / "target.mkv", codec, begin=0.4, hole=(1.0, 2.0))
+    output = tmp_path / f"output{after}"
+    passed(target, output)
+    original, _, _ = heard(target)
+    sound, _, _ = heard(output)
+    for part in (slice(0, RATE), slice(2 * RATE + 4000, None)):
+        off, likeness = lag(original[part], sound[part])
+        assert abs(off) <= near(after)
+        assert likeness > 0.9
+
+
+def test_a_damaged_time_far_behind_the_end_makes_no_silence(tmp_path: Path) -> None:
+    clip = with_sound(tmp_path / "clip.mkv", "pcm_s24le")
+    target, output = tmp_path / "target.mkv", tmp_path / "output.flv"
+    late = 0
+    with av.open(str(clip)) as source, av.open(str(target), "w") as made:
+        copies = [made.add_stream_from_template(stream) for stream in source.streams]
+        for packet in source.demux():
+            if not packet.size:
+                continue
+            if packet.stream.type == "audio" and (packet.pts or 0) > 2000:
+                late = 5_000_000
+                packet.pts = packet.dts = (packet.pts or 0) + late
+            packet.stream = copies[packet.stream.index]
+            made.mux(packet)
+    assert late
+    # The header says what the film says.
+    content = target.read_bytes()
+    with av.open(str(target)) as container:
+        said = container.duration or 0
+    place = content.index(b"\x44\x89\x88") + 3
+    assert abs(struct.unpack(">d", content[place : place + 8])[0] * 1000 - said) < 1000
+    target.write_bytes(content[:place] + struct.pack(">d", 3000.0) + content[place + 8 :])
+    passed(target, output)
+    with av.open(str(output)) as container:
+        last = max(
+            (packet.pts or 0) * as_fraction(packet.time_base) for packet in container.demux(audio=0)
+        )
+    assert last < SECONDS + 1
 
 
 @pytest.mark.parametrize(
