@@ -19,7 +19,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.boxes import dolby_vision, has_index
+from engine.media.boxes import has_index
+from engine.media.dolby import dolby_vision
 from engine.media.files import read_bytes, reading
 from engine.media.formats import planes_of
 from engine.media.pyav import DAMAGE, as_fraction, open_input, path_of, side_data
