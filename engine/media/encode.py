@@ -128,7 +128,8 @@ def write_video(
                 others = copied_packets(target, carried, window)
                 sounds = _mux(container, output, aside, _side_by_side(packets, others))
             if name == "mpegts":
-                stuff_transport(aside)
+                with _writing(output, aside):
+                    stuff_transport(aside)
             check_written(
                 aside,
                 output,

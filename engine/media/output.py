@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import secrets
 import stat
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from engine.errors import MediaError, OutputExists
@@ -34,8 +37,11 @@ VIDEO_FORMATS = {
     ".webm": "webm",
 }
 _LONGEST_LABEL = 150  # bytes; most file systems take names of 255, some of 143
-# A name that `written_aside` gives: a label, eight hexadecimal digits, and the output's suffix.
-_ASIDE = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\.\w+)", re.DOTALL)
+# A name that `written_aside` gives: a label, eight hexadecimal digits for the host and eight by
+# chance, and the output's suffix.
+_ASIDE = re.compile(r"\..+\.([0-9a-f]{8})-[0-9a-f]{8}\.partial(\.\w+)", re.DOTALL)
+# Seconds without a change, after which nobody writes to a file any more.
+_LONG = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,8 @@ def _same(output: Path, source: Path) -> bool:
 def written_aside(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A path beside `output` to write to; moved onto it at the end, removed on any exception.
 
-    What killed writers left in the folder is removed first, whatever their outputs were named.
+    What killed writers left in the folder is removed first, whatever their outputs were named; but
+    what a lock does not tell of, as another host's writer on a share, only after a day.
 
     Raises:
         MediaError: there is no room, or no right to write there.
@@ -167,7 +174,8 @@ def _begun(output: Path) -> tuple[Path, int]:
     if len(os.fsencode(label)) > _LONGEST_LABEL:
         label = hashlib.sha256(os.fsencode(label)).hexdigest()[:16]
     while True:
-        aside = output.with_name(f".{label}.{secrets.token_hex(4)}.partial{output.suffix}")
+        token = f"{_host()}-{secrets.token_hex(4)}"
+        aside = output.with_name(f".{label}.{token}.partial{output.suffix}")
         held = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         _lock(held, wait=True)
         # Before it was locked, another writer may have taken it for abandoned and removed it.
@@ -183,33 +191,44 @@ def _leads_to(path: Path, held: int) -> bool:
         return False
 
 
+@cache
+def _host() -> str:
+    """This host's name as eight hexadecimal digits."""
+    return hashlib.sha256(os.fsencode(platform.node())).hexdigest()[:8]
+
+
 def _remove_abandoned(folder: Path) -> None:
     """Removes what no living writer holds; a lock ends with its process, however that ended."""
     with suppress(OSError):  # a folder that cannot be listed can still be written to
         for left in list(folder.iterdir()):
             match = _ASIDE.fullmatch(left.name)
-            if match and match[1].lower() in (*VIDEO_FORMATS, *IMAGE_SUFFIXES):
-                _remove_unless_held(left)
+            if match and match[2].lower() in (*VIDEO_FORMATS, *IMAGE_SUFFIXES):
+                _remove_if_abandoned(left, own=match[1] == _host())
 
 
-def _remove_unless_held(left: Path) -> None:
+def _remove_if_abandoned(left: Path, *, own: bool) -> None:
     with suppress(OSError):
         if not stat.S_ISREG(left.lstat().st_mode):
             return  # a pipe or a link of that name is none of ours
         held = os.open(left, os.O_RDWR)
         try:
-            if _lock(held):
+            unchanged = time.time() - os.fstat(held).st_mtime > _LONG
+            locked = _lock(held)
+            # Many shares keep the locks of each host to that host.
+            if unchanged if locked is None else locked and (own or unchanged):
                 left.unlink()
         finally:
             os.close(held)
 
 
-def _lock(held: int, *, wait: bool = False) -> bool:
-    """Takes a file's lock; False where another has it or the system knows no such locks."""
+def _lock(held: int, *, wait: bool = False) -> bool | None:
+    """Take a file's lock; False where another has it, None where the system has no such locks."""
     if sys.platform == "win32":
-        return False
+        return None
     try:
         fcntl.flock(held, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:
+        return None
     return True

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import errno
+import fcntl
 import os
 import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -155,11 +157,12 @@ def test_only_what_dead_writers_left_is_removed(tmp_path: Path, name: str) -> No
     assert left.exists()
     # None of these is named as what a writer leaves, or is no plain file.
     others = {
-        tmp_path / f for f in (".other.0123.partial.mp4", ".a.01234567.partial.txt", "film.mp4")
+        tmp_path / f
+        for f in (".other.0123.partial.mp4", ".a.01234567-89abcdef.partial.txt", "film.mp4")
     }
     for other in others:
         other.touch()
-    pipe = tmp_path / ".pipe.01234567.partial.mp4"
+    pipe = tmp_path / ".pipe.01234567-89abcdef.partial.mp4"
     os.mkfifo(pipe)
     output = tmp_path / "[film].mp4"
     with written_aside(output, overwrite=True) as first, written_aside(output) as second:
@@ -168,13 +171,41 @@ def test_only_what_dead_writers_left_is_removed(tmp_path: Path, name: str) -> No
     assert set(tmp_path.iterdir()) == {output, pipe, *others}
 
 
+def test_what_another_host_writes_is_removed_only_once_it_is_old(tmp_path: Path) -> None:
+    left = killed_writer(tmp_path / "film.mp4")
+    own = left.name.split(".")[2].split("-")[0]
+    other = left.rename(left.with_name(left.name.replace(f".{own}-", ".00000000-")))
+    with written_aside(tmp_path / "film.mp4"):
+        assert other.exists()
+    days_ago = time.time() - 3 * 24 * 3600
+    os.utime(other, (days_ago, days_ago))
+    with written_aside(tmp_path / "film.mp4", overwrite=True):
+        assert not other.exists()
+
+
+def test_without_locks_only_what_is_old_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    left = killed_writer(tmp_path / "film.mp4")
+    with written_aside(tmp_path / "film.mp4"):
+        assert left.exists()
+    days_ago = time.time() - 3 * 24 * 3600
+    os.utime(left, (days_ago, days_ago))
+    with written_aside(tmp_path / "film.mp4", overwrite=True):
+        assert not left.exists()
+
+
 def test_a_writer_whose_file_is_taken_for_abandoned_begins_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locks: list[int] = []
     lock = output_module._lock
 
-    def remove_first(held: int, *, wait: bool = False) -> bool:
+    def remove_first(held: int, *, wait: bool = False) -> bool | None:
         if not locks:
             (begun,) = tmp_path.iterdir()
             begun.unlink()  # as another writer does that looks just now
@@ -275,6 +306,14 @@ def test_a_full_disk_is_said_of_a_video(tmp_path: Path, clip: Path, suffix: str)
     output = tmp_path / f"output{suffix}"
     message = f"output{suffix} could not be written: .*Make room"
     with full_disk(2000), pytest.raises(MediaError, match=message):
+        write_video(read_frames(clip), output, like=clip)
+    assert names(tmp_path) == [clip.name]
+
+
+def test_a_disk_that_fills_at_the_end_of_a_short_transport_stream_is_said(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=1, size=(32, 32))
+    output = tmp_path / "output.ts"
+    with full_disk(6000), pytest.raises(MediaError, match=r"could not be written: .*Make room"):
         write_video(read_frames(clip), output, like=clip)
     assert names(tmp_path) == [clip.name]
 
