@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -27,6 +28,9 @@ LEASE_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.5
 _BEATS = 4  # renewals in the time of a lease, so that a slow disk may fail a few
 _TELL_SECONDS = 0.2  # between two records of the progress
+
+# Python 3.12.0 to 3.12.2 start no thread once the main one has ended (python/cpython#113964).
+STARTS_THREADS_AT_EXIT: Final = not (3, 12, 0) <= sys.version_info[:3] < (3, 12, 3)
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +103,10 @@ def work_at(
                 store.fail(job, CANCELLED)
             except EngineError as error:
                 store.fail(job, str(error))
-            except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
+            except Exception as error:
+                if not _can_start_threads():
+                    raise _given_back(store, job) from error
+                # Whoever waits must hear of it.
                 _log.exception("The job %s failed unexpectedly.", job.id)
                 kind = "" if isinstance(error, Unexpected) else f"{type(error).__name__}: "
                 store.fail(job, f"Unexpected {kind}{error}".rstrip(": "))
@@ -107,7 +114,7 @@ def work_at(
                 # The process is being stopped: another worker shall begin anew.
                 store.release(job)
                 raise
-    except LeaseLost as error:
+    except (LeaseLost, _Stopped) as error:
         _log.warning("%s", error)
 
 
@@ -122,6 +129,20 @@ def _deliver(store: JobStore, job: Job, made: Made) -> None:
 
 class _Stopped(Cancelled):
     """The worker should stop; the job goes back to the queue."""
+
+
+def _can_start_threads() -> bool:
+    return STARTS_THREADS_AT_EXIT or threading.main_thread().is_alive()
+
+
+def _given_back(store: JobStore, job: Job) -> _Stopped:
+    """The error for a job that cannot be done while this process ends; it is queued again."""
+    store.release(job)
+    return _Stopped(
+        f"This Python ({platform.python_version()}) starts no thread while it ends; the job "
+        f"{job.id} is queued again. Wait for it before the program ends, or take Python 3.12.3 or "
+        "newer."
+    )
 
 
 def _teller(store: JobStore, job: Job, stop: threading.Event) -> Tell:
@@ -158,7 +179,12 @@ def _kept(store: JobStore, job: Job, lease_seconds: float) -> Generator[None]:
                 _log.warning("The lease of the job %s was not renewed: %s", job.id, error)
 
     thread = threading.Thread(target=beat, name="engine-lease", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        if _can_start_threads():
+            raise
+        raise _given_back(store, job) from error
     try:
         yield
     finally:
@@ -169,9 +195,9 @@ def _kept(store: JobStore, job: Job, lease_seconds: float) -> Generator[None]:
 class Helper:
     """A worker in a thread of this process, for the jobs that this process asked it to do.
 
-    It is no daemon: a process that ends does so when its helper has done its jobs. An interrupt
-    then makes it stop at the next frame. Where the process is killed, its lease lapses and another
-    worker does them.
+    It is no daemon: a process that ends does so when its helper has done its jobs, or given them
+    back where Python starts no thread by then. An interrupt then makes it stop at the next frame.
+    Where the process is killed, its lease lapses and another worker does them.
     """
 
     def __init__(
@@ -226,7 +252,7 @@ class Helper:
         with self._lock:
             job = None
             try:
-                if not self._stop.is_set():
+                if not self._stop.is_set() and _can_start_threads():
                     job = self._store.claim(self._name, self._lease_seconds, self._asked)
             finally:
                 if job is None:
