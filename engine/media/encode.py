@@ -451,7 +451,8 @@ def _covering(
     """The same packets, the last one long enough for all frames to be shown.
 
     MP4 and MOV count their length from decoding time to decoding time. Where frames are reordered
-    and the last ones are shown longer than those before, that would end before they do.
+    and the last ones are shown longer than those before, that would end before they do. The last
+    packet is then decoded as late as it may, since it must not be shown beyond the end, either.
     """
     held = next(packets, None)
     if held is None:
@@ -460,8 +461,10 @@ def _covering(
     for packet in packets:
         yield held
         held = packet
-    length = (written.end - written.begin) / as_fraction(held.time_base)
-    held.duration = max(held.duration or 0, round(length - (held.dts or 0) + first))
+    base = as_fraction(held.time_base)
+    begin, end = written.begin / base, written.end / base
+    held.dts = max(held.dts or 0, round((held.pts or 0) - (begin - first)))
+    held.duration = max(held.duration or 0, round(end - begin - (held.dts - first)))
     yield held
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 from av.stream import Disposition
 
 from engine.errors import Cancelled, MediaError, OutputExists, ParameterError
+from engine.media.boxes import contents
 from engine.media.decode import read_frames
 from engine.media.encode import write_video
 from engine.media.marks import SOURCE_TYPE, read_mark
@@ -659,16 +661,39 @@ def test_sound_is_dropped_when_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
-def test_a_track_lasts_until_its_last_picture_ends(tmp_path: Path, suffix: str) -> None:
-    stamps = [n * 16 for n in range(10)] + [160 + n * 350 for n in range(10)]
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        [40 * n for n in range(20)],
+        [*(40 * n for n in range(20)), 3000],
+        [*(16 * n for n in range(10)), *(160 + 350 * n for n in range(10))],
+        [*(350 * n for n in range(10)), *(3500 + 16 * n for n in range(10))],
+    ],
+    ids=["even", "late", "slower", "faster"],
+)
+def test_a_track_lasts_until_its_last_picture_ends(
+    tmp_path: Path, suffix: str, stamps: list[int]
+) -> None:
     target = make_clip(tmp_path / "target.mkv", pts=stamps, time_base=Fraction(1, 1000))
     output = tmp_path / f"output{suffix}"
-    pass_through(target, output, EncodeOptions(preset="medium"))  # with B-frames
+    frames = list(read_frames(target))
+    end = frames[-1].pts + frames[-1].duration
+    write_video(frames, output, like=target, options=EncodeOptions(preset="medium"))
     with av.open(str(output)) as container:
         stream = container.streams.video[0]
+        assert stream.codec_context.has_b_frames
         assert stream.duration is not None
-        length = stream.duration * as_fraction(stream.time_base)
-    assert seconds(output)[-1] - seconds(output)[0] < length < Fraction(4)
+        assert stream.duration * as_fraction(stream.time_base) == Fraction(end, 1000)
+    assert seconds(output) == [Fraction(stamp, 1000) for stamp in stamps]
+    with output.open("rb") as file:
+        (edits,) = contents(file, (b"moov", b"trak", b"edts", b"elst"))
+        (header,) = contents(file, (b"moov", b"mvhd"))
+        file.seek(edits[0])
+        _, count, length = struct.unpack(">3I", file.read(12))
+        file.seek(header[0] + 12)
+        scale, whole = struct.unpack(">2I", file.read(8))
+    assert count == 1
+    assert length == whole == end * scale // 1000
 
 
 def test_sound_before_zero_leaves_no_gap_in_avi(tmp_path: Path) -> None:
