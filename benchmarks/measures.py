@@ -43,16 +43,6 @@ def mouth_opening(mesh: Points) -> float:
     return topology.openness(mesh, topology.MOUTH_GAP, topology.MOUTH_CORNERS)
 
 
-def yaw(mesh: Points) -> float:
-    """Degrees by which the head is turned, positive towards the picture's right; mesh (468, 3).
-
-    From the rotation of the best rigid fit of the canonical face onto the mesh.
-    """
-    upright = topology.face_mesh().vertices * np.array((1, -1, -1), np.float32)
-    towards = topology.rigid_fit(upright, mesh)[:, :3] @ (0.0, 0.0, -1.0)
-    return float(np.degrees(np.arctan2(towards[0], -towards[2])))
-
-
 def flicker(crops: NDArray[np.float32]) -> float:
     """Mean absolute second difference over time of crops (t, h, w, 3), 0..1.
 

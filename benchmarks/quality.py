@@ -30,6 +30,7 @@ from second_opinion import SAME_PERSON, Dlib, distance
 
 from engine.compose.paste import paste
 from engine.geometry import affine
+from engine.geometry.shape import yaw
 from engine.media.files import media_url
 from engine.pipeline.stages import align
 from engine.pixels.align import warp_crop
@@ -132,7 +133,7 @@ class Bench:
             return row, target.frame
         wanted = target.face.mesh.points
         result = self.swap(source, target.frame, target.face)
-        row = replace(row, yaw=measures.yaw(wanted), before=cosine(source.face, target.face))
+        row = replace(row, yaw=yaw(wanted), before=cosine(source.face, target.face))
         got = self.kit.face_near(result, target.face.mesh)
         if got is None:
             return replace(row, result_missed=True), result

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         NoFaceFound,
         ParameterError,
         RuntimeUnavailable,
+        SourceUnfit,
         WeightsError,
     )
     from engine.parameters import SwapParameters
@@ -51,6 +52,7 @@ __all__ = [
     "RuntimeUnavailable",
     "SegmindClient",
     "SegmindError",
+    "SourceUnfit",
     "SwapParameters",
     "SwapReport",
     "WeightsError",
@@ -70,6 +72,7 @@ _HOMES: Final = {
     "InferenceTimeout": "engine.client",
     "MediaError": "engine.errors",
     "NoFaceFound": "engine.errors",
+    "SourceUnfit": "engine.errors",
     "ParameterError": "engine.errors",
     "RuntimeUnavailable": "engine.errors",
     "SegmindClient": "engine.client",

@@ -36,6 +36,7 @@ from engine.runtime.weights import WeightStore
 from engine.selection import Need, filtered, frame_needs, nearest, needs, ordered
 from engine.swappers.contract import Swapper
 from engine.swappers.sources import EMBEDDER
+from engine.values import Calibration as Scale  # of an embedder's distances, not of int8
 from engine.values import Face, Frame
 
 Location: TypeAlias = str | os.PathLike[str]
@@ -122,7 +123,7 @@ class Engine:
         observe: Observe | None = None,
         **parameters: Any,
     ) -> SwapReport:
-        """Puts the largest face of a picture onto faces of a video or picture.
+        """Puts the largest clear face of a picture onto faces of a video or picture.
 
         `parameters` are those of `SwapParameters`. `observe` is called in this thread at the
         beginning of each stage and after each frame of a video; what it raises ends the run. No
@@ -132,6 +133,7 @@ class Engine:
             ParameterError: A parameter is unknown, of the wrong type or out of range.
             MediaError: A file cannot be read or written, or the output exists.
             NoFaceFound: The source or the reference shows no face.
+            SourceUnfit: The source hides a part of its face that the swapper needs.
             WeightsError: A network that the request needs is missing or corrupt.
             RuntimeUnavailable: The device cannot be used.
             ContentBlocked: The content check refused the source or the target.
@@ -242,6 +244,8 @@ class Engine:
         if drawing.needs_target_embedding:
             _require_arcface(analysis)
         wanted = needs(rule) | frame_needs(rule)
+        if drawing.compares_portraits:
+            wanted |= {"embedding"}
         readers = dict(networks.analysers.names(wanted, analysis))
         if arcface:
             asked = readers.get("embedder", ())
@@ -269,13 +273,18 @@ class Engine:
             ),
             device=networks.name,
             portraits=networks.analyser(
-                (), analysis, embedder if drawing.needs_embedding else None
+                ("embedding",) if drawing.compares_portraits else (),
+                analysis,
+                embedder if drawing.needs_embedding else None,
             ),
             references=networks.analyser(needs(rule), analysis),
             frames=networks.analyser(
                 frame_needs(rule), analysis, embedder if drawing.needs_target_embedding else None
             ),
             calibration=networks.analysers.calibration(analysis),
+            portrait_calibration=(
+                Scale() if drawing.needs_embedding else networks.analysers.calibration(analysis)
+            ),
             hands=networks.hand_finder(analysis),
             classifier=networks.session("open_nsfw") if options.content_check else None,
             threads=self._threads,

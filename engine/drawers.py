@@ -39,7 +39,8 @@ class Drawing:
 
     `takes_precision` tells whether there is a network of the asked precision among it.
     `needs_embedding` and `needs_target_embedding` tell whether the portraits' and the targets'
-    faces must carry ArcFace's embedding. `networks` names all but the swapper, by the parameter
+    faces must carry ArcFace's embedding, `compares_portraits` whether the portraits' need any, so
+    that a stranger among them is told. `networks` names all but the swapper, by the parameter
     that asked; `sides` are those that crops may have, `at_once` the frames to swap together, and
     `notes` tell what the networks have to say.
     """
@@ -51,6 +52,7 @@ class Drawing:
     networks: dict[str, str]
     takes_precision: bool
     needs_embedding: bool
+    compares_portraits: bool
     needs_target_embedding: bool
     sides: tuple[int, ...]
     at_once: int
@@ -124,6 +126,7 @@ class Drawers:
             # Several portraits are compared with each other, whatever the swapper takes.
             needs_embedding=neural is not None
             and (neural.needs_embedding or (neural.averages and several)),
+            compares_portraits=neural is None and swapper.averages and several,
             needs_target_embedding=neural is not None and neural.needs_target_embedding,
             sides=sides,
             at_once=_TOGETHER if any(graph.batches.most > 1 for graph in graphs.values()) else 1,

@@ -145,5 +145,6 @@ class SwapOptions:
     exact_boost: bool = False  # whether a swapper that cannot do it may not take its next larger
     extra_sources: tuple[Path, ...] = ()  # more pictures of the person who is put in
     source_weight: float = 1.0  # from 0, the target's identity, over 1, the source's, to beyond it
+    any_source: bool = False  # go on with a source whose face is hidden in part
     overwrite: bool = False
     content_check: bool = True

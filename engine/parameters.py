@@ -195,8 +195,7 @@ class SwapParameters(BaseModel):
     )
     extra_source_image: Pictures = Field(
         (),
-        description="More pictures of the person to put in; a swapper that takes an embedding "
-        "averages them.",
+        description="More pictures of the person to put in, for swappers that take several.",
     )
     source_weight: Annotated[
         float, Field(ge=0, le=1.5, allow_inf_nan=False), Allowed("a number from 0 to 1.5")
@@ -270,6 +269,11 @@ class SwapParameters(BaseModel):
             _LIMITS.parser,
             description="What tells the parts apart; auto takes the best that is installed.",
         )
+    )
+    any_source: bool = Field(
+        default=False,
+        description="Go on with a source whose face is turned away, cut off or behind dark "
+        "glasses.",
     )
     keep_mouth: bool = Field(
         _LIMITS.keep_mouth, description="Leave the target's own mouth, lips and all."
@@ -410,6 +414,7 @@ class SwapParameters(BaseModel):
             exact_boost="pixel_boost" in self.model_fields_set,
             extra_sources=tuple(map(Path, self.extra_source_image)),
             source_weight=self.source_weight,
+            any_source=self.any_source,
             overwrite=self.overwrite,
             content_check=self.content_check,
         )

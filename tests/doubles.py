@@ -29,6 +29,7 @@ class IdentitySwapper:
     name: str = "identity"
     template: Template = FIVE
     averages: bool = False
+    draws_source: bool = False
 
     def prepare(self, portraits: Sequence[Portrait]) -> str:
         return portraits[0].name
@@ -45,6 +46,7 @@ class TintedSwapper:
     name: str = "tinted"
     template: Template = FIVE
     averages: bool = False
+    draws_source: bool = False
 
     def prepare(self, portraits: Sequence[Portrait]) -> Tint:
         red, green, blue = portraits[0].pixels.reshape(-1, 3).mean(axis=0).tolist()

@@ -26,6 +26,7 @@ from engine.errors import (
     NoFaceFound,
     OutputExists,
     ParameterError,
+    SourceUnfit,
     WeightsMissing,
 )
 from engine.media.decode import read_frames, read_image
@@ -44,6 +45,7 @@ from tests.footage import (
     Spot,
     asset,
     picture,
+    portrait,
     sound,
     write_clip,
     write_png,
@@ -338,6 +340,41 @@ def test_outputs_say_that_they_are_synthetic(
     assert "content check passed" in (read_mark(result) or "")
 
 
+@pytest.fixture
+def half(tmp_path: Path) -> Path:
+    """Half of the source's face."""
+    pixels = portrait(STRANGER, 512)
+    return write_png(tmp_path / "half.png", pixels[:, :256])
+
+
+def test_a_source_that_hides_its_face_is_refused_with_the_remedy(
+    warm: Engine, still: Path, half: Path, output: Path
+) -> None:
+    result = output.with_suffix(".png")
+    with pytest.raises(SourceUnfit, match=r"half.png has \d+% of the face outside .*any_source"):
+        warm.swap(half, still, result, pixel_boost="128x128")
+    assert not result.exists()
+
+
+def test_any_source_goes_on_with_a_warning(
+    warm: Engine, still: Path, half: Path, output: Path
+) -> None:
+    result = output.with_suffix(".png")
+    report = warm.swap(half, still, result, pixel_boost="128x128", any_source=True)
+    assert result.exists()
+    assert any("of the face outside its border" in warning for warning in report.warnings)
+
+
+def test_another_picture_of_the_source_shows_what_the_first_hides(
+    warm: Engine, still: Path, half: Path, output: Path
+) -> None:
+    result = output.with_suffix(".png")
+    report = warm.swap(half, still, result, pixel_boost="128x128", extra_source_image=[SOURCE])
+    assert result.exists()
+    (cut,) = report.warnings
+    assert "of the face outside its border" in cut
+
+
 def test_several_faces_in_the_source_are_told_of_and_the_largest_is_taken(
     warm: Engine, still: Path, tmp_path: Path, output: Path
 ) -> None:
@@ -347,7 +384,7 @@ def test_several_faces_in_the_source_are_told_of_and_the_largest_is_taken(
     source = write_png(tmp_path / "crowd.png", crowd)
     report = warm.swap(source, still, output.with_suffix(".png"), pixel_boost="128x128")
     (note,) = report.notes
-    assert "faces; the largest is taken" in note
+    assert "faces; the largest clear one is taken" in note
     assert "crowd.png" in note
 
 

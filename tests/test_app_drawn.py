@@ -118,7 +118,12 @@ def test_a_picture_without_use_is_told_and_one_without_a_face_refused(
         warm.swap(SOURCE, still, tmp_path / "no.png", extra_source_image="https://a.b/c", **QUICK)
     with pytest.raises(LookupError, match=rf"extra_source_image {blank}"):
         warm.swap(SOURCE, still, tmp_path / "no.png", extra_source_image=blank, **QUICK)
-    settings = {**QUICK, "swapper": "mesh", "extra_source_image": blank}
+    settings = {
+        **QUICK,
+        "swapper": "blendswap_256",
+        "pixel_boost": "256x256",
+        "extra_source_image": blank,
+    }
     report = warm.swap(SOURCE, still, tmp_path / "yes.png", **settings)
     assert "extra_source_image has no effect: the swapper takes one picture of the source." in (
         report.notes

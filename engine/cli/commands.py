@@ -374,8 +374,8 @@ def swap(
     extra_source_image: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Another picture of the person in SOURCE, averaged by swappers that take an "
-            "embedding; may be repeated.",
+            help="Another picture of the person in SOURCE, for what the first hides; may be "
+            "repeated.",
             show_default=False,
             metavar="PICTURE",
             rich_help_panel=HOW,
@@ -489,6 +489,14 @@ def swap(
             rich_help_panel=SHOWN,
         ),
     ] = _LIMITS.parser,
+    any_source: Annotated[
+        bool,
+        typer.Option(
+            "--any-source",
+            help="Go on with a source whose face is turned away, cut off or behind dark glasses.",
+            rich_help_panel=HOW,
+        ),
+    ] = False,
     keep_mouth: Annotated[
         bool,
         typer.Option(
@@ -631,6 +639,7 @@ def swap(
                 occluder=occluder,
                 face_region=face_region or [],
                 parser=parser,
+                any_source=any_source,
                 keep_mouth=keep_mouth,
                 match_colour=match_colour,
                 video_codec=video_codec,

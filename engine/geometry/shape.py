@@ -43,6 +43,7 @@ _OPENINGS = (
     (RIGHT_EYE_GAP, RIGHT_EYE_CORNERS),
     (MOUTH_GAP, MOUTH_CORNERS),
 )
+_NOSE_DEPTH = 0.55  # how far the nose's tip lies before the eyes, of the distance between them
 _REACH = 0.06  # of the template's side: how far inside the oval the full difference is in force
 
 
@@ -54,6 +55,41 @@ def frontal(points: Points) -> tuple[Points, NDArray[np.float64]]:
     pose = rigid_fit(points, frontal_points(face_mesh()))
     turned: Points = (points @ pose[:, :3].T + pose[:, 3]).astype(np.float32)
     return turned, pose
+
+
+def yaw(mesh: Points) -> float:
+    """Degrees by which the head is turned, positive towards the picture's right; mesh (468, 3).
+
+    From the rotation of the best rigid fit of the canonical face onto the mesh.
+    """
+    towards = _facing(mesh)
+    return float(np.degrees(np.arctan2(towards[0], -towards[2])))
+
+
+def turned_by(mesh: Points, five: Points) -> float:
+    """Degrees between where a face looks and the camera, 0 or more.
+
+    A mesh in profile is often drawn half from the front, so the nose's place between the eyes has
+    its say, too.
+
+    Args:
+        mesh: (468, 3) in an upright picture.
+        five: the detection's points (5, 2).
+    """
+    towards = _facing(mesh)
+    of_mesh = np.degrees(np.arccos(np.clip(-towards[2], -1, 1)))
+    left, right, nose = five[:3].astype(np.float64)
+    across = right - left
+    apart = max(float(np.hypot(*across)), 1e-6)
+    aside = abs(float((nose - (left + right) / 2) @ across)) / apart**2
+    return float(max(of_mesh, np.degrees(np.arctan(aside / _NOSE_DEPTH))))
+
+
+def _facing(mesh: Points) -> NDArray[np.float64]:
+    """Return the unit vector that a face looks along, (3,); the camera looks along z."""
+    upright = face_mesh().vertices * np.array((1, -1, -1), np.float32)
+    towards = rigid_fit(upright, mesh)[:, :3] @ (0.0, 0.0, -1.0)
+    return np.asarray(towards / np.linalg.norm(towards), np.float64)
 
 
 def reshaped(target: Points, source_shape: Points) -> Points:

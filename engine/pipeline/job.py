@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from engine.compose.contract import Limiter
 from engine.enhance.contract import Enhancer
-from engine.errors import MediaError, NoFaceFound
+from engine.errors import MediaError, NoFaceFound, SourceUnfit
 from engine.faces.analyser import FaceAnalyser
 from engine.faces.hands import HandFinder
 from engine.faces.portraits import portrait_of
@@ -31,6 +31,7 @@ from engine.pipeline.stages import FaceSwap, assign
 from engine.pipeline.unused import unused
 from engine.selection import choose, nearest, reference_face
 from engine.swappers.contract import Swapper
+from engine.swappers.portrait_faults import portrait_faults
 from engine.trust.content import LIMIT, PREVIEWED, SAMPLE_SECONDS, Classifier, ContentCheck
 from engine.trust.marks import synthetic_marks
 from engine.values import (
@@ -69,8 +70,8 @@ class Tools:
 
     `portraits` finds faces and reads what the swapper takes of them, `references` reads what names
     the reference face, `frames` what each frame's selection needs; `hands` finds what is before
-    them. `calibration` is that of the references' and the frames' embedder. `classifier` is None
-    where the content check is off.
+    them. `calibration` is that of the references' and the frames' embedder, `portrait_calibration`
+    that of the portraits'. `classifier` is None where the content check is off.
 
     `networks` names what works on faces besides the swapper, `readers` what finds and reads them,
     both by parameter; `weights` holds the sha256 of the networks among all of these. `sides` are
@@ -93,6 +94,7 @@ class Tools:
     references: FaceAnalyser
     frames: FaceAnalyser
     calibration: Calibration
+    portrait_calibration: Calibration
     hands: HandFinder
     classifier: Classifier | None
     threads: Threads
@@ -113,6 +115,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     Raises:
         MediaError: A file cannot be read or written, or the output exists.
         NoFaceFound: The source or the reference shows no face.
+        SourceUnfit: The source hides a part of its face that the swapper needs.
         ContentBlocked: The content check refused the source or the target.
     """
     began = time.perf_counter()
@@ -212,7 +215,12 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
                     *tools.notes,
                     *sources.notes,
                     *known.notes,
-                    *unused(options, info.kind, averages=tools.swapper.averages),
+                    *unused(
+                        options,
+                        info.kind,
+                        averages=tools.swapper.averages,
+                        draws_source=tools.swapper.draws_source,
+                    ),
                 )
             )
         ),
@@ -236,16 +244,18 @@ def _begin(observe: Observe | None, stage: Stage, done: int = 0, total: int | No
 
 
 def read_sources(request: Request, tools: Tools) -> tuple[list[Portrait], Sources]:
-    """The source's largest face and, if the swapper averages, those of the extra pictures.
+    """The source's clearest large face and, if the swapper averages, those of the extra pictures.
 
     Raises:
         MediaError: A picture cannot be read.
         NoFaceFound: A picture shows none.
+        SourceUnfit: The swapper needs what all pictures hide, and `any_source` is False.
         ContentBlocked: The content check refused a picture.
     """
     given = [("source_image", request.source)]
     if tools.swapper.averages:
         given += (("extra_source_image", path) for path in request.options.extra_sources)
+    any_source = request.options.any_source
     scores: list[float] = []
     portraits: list[Portrait] = []
     notes: list[str] = []
@@ -258,7 +268,8 @@ def read_sources(request: Request, tools: Tools) -> tuple[list[Portrait], Source
         face, several = largest_face(picture, tools.portraits, field, path)
         portraits.append(portrait_of(path.stem, picture, face))
         notes += (*_moving(path), *several)
-    warnings = (*damage, *_strangers(portraits, given))
+    warnings = (*damage, *_strangers(portraits, given, tools.portrait_calibration))
+    warnings += _unfit(portraits, given, refuse=tools.swapper.draws_source and not any_source)
     return portraits, Sources(max(scores, default=None), tuple(notes), warnings)
 
 
@@ -270,14 +281,35 @@ def _in_force(request: Request, tools: Tools) -> Mapping[str, Any]:
     return {**request.parameters, "pixel_boost": f"{side}x{side}"}
 
 
-def _strangers(portraits: Sequence[Portrait], given: Sequence[tuple[str, Path]]) -> Iterator[str]:
+def _unfit(
+    portraits: Sequence[Portrait], given: Sequence[tuple[str, Path]], *, refuse: bool
+) -> tuple[str, ...]:
+    """Warnings of what is wrong with the portraits.
+
+    Raises:
+        SourceUnfit: `refuse`, and each of them hides a part of the face.
+    """
+    faults = [portrait_faults(portrait) for portrait in portraits]
+    told = [
+        [f"{field} {path} {fault.words}; {fault.remedy}" for fault in found]
+        for (field, path), found in zip(given, faults, strict=True)
+    ]
+    if refuse and all(found and found[0].hides for found in faults):
+        remedy = "or go on with this one (`--any-source`, `any_source=True`)"
+        raise SourceUnfit(f"{told[0][0]}, {remedy}.")
+    return tuple(f"{sentence}." for of_one in told for sentence in of_one)
+
+
+def _strangers(
+    portraits: Sequence[Portrait], given: Sequence[tuple[str, Path]], calibration: Calibration
+) -> Iterator[str]:
     """A warning for each further portrait that may show somebody else than the first."""
     first = portraits[0].face.embedding
     for portrait, (field, path) in zip(portraits[1:], given[1:], strict=True):
         other = portrait.face.embedding
         if first is None or other is None:
             continue
-        distance = 1 - float(first @ other)
+        distance = 1 - calibration.reference(float(first @ other))
         if distance > _STRANGER:
             yield (
                 f"{field} {path} may show another person than the source: it is at a distance of "
@@ -376,7 +408,7 @@ class _Run:
 def largest_face(
     picture: Frame, analyser: FaceAnalyser, field: str, path: Path
 ) -> tuple[Face, tuple[str, ...]]:
-    """The largest face of a picture, and a note where there are several.
+    """The clearest large face of a picture, and a note where there are several.
 
     Raises:
         NoFaceFound: There is none; `field` and `path` name the picture.
@@ -386,8 +418,17 @@ def largest_face(
         raise NoFaceFound(
             f"No face was found in {field} {path}; choose a picture that shows one clearly."
         )
-    face = max(faces, key=lambda face: face.box.area)
-    return face, _several(path, face, faces, "the largest is taken,")
+    width, height = picture.size
+
+    def shown(face: Face) -> float:
+        """The face's area within the picture, less where it is hardly a face."""
+        box = face.box
+        across = min(box.right, width) - max(box.left, 0)
+        down = min(box.bottom, height) - max(box.top, 0)
+        return max(across, 0) * max(down, 0) * min(face.score, face.mesh.score)
+
+    face = max(faces, key=shown)
+    return face, _several(path, face, faces, "the largest clear one is taken,")
 
 
 def known_faces(request: Request, analyser: FaceAnalyser) -> Known:

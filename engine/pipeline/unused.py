@@ -11,13 +11,21 @@ _USUAL = SwapOptions()
 
 
 def unused(
-    options: SwapOptions, kind: Literal["video", "image"], *, averages: bool
+    options: SwapOptions,
+    kind: Literal["video", "image"],
+    *,
+    averages: bool,
+    draws_source: bool,
 ) -> tuple[str, ...]:
     """A note on the choices without effect on a target of this kind, by their public names.
 
-    `averages` tells whether the swapper has a use for several pictures of the source.
+    `averages` and `draws_source` are the swapper's.
     """
-    return (*_notes(options, kind), *_notes_on_networks(options, averages=averages))
+    notes = (*_notes(options, kind), *_notes_on_networks(options, averages=averages))
+    if draws_source:
+        return notes
+    refusing = {"any_source": options.any_source}
+    return (*notes, *_note(refusing, "the swapper draws no part of the source's picture"))
 
 
 def _notes(options: SwapOptions, kind: Literal["video", "image"]) -> Iterator[str]:

@@ -14,12 +14,14 @@ SourceT = TypeVar("SourceT")
 class Swapper(Protocol[SourceT]):
     """Puts a prepared source onto aligned targets.
 
-    `averages` tells whether several portraits of one person say more than the first of them.
+    `averages` tells whether several portraits of one person say more than the first of them;
+    `draws_source` whether it draws the portraits' own pixels, so that what they hide is missing.
     """
 
     name: str
     template: Template
     averages: bool
+    draws_source: bool
 
     def prepare(self, portraits: Sequence[Portrait]) -> SourceT:
         """All that depends on the source alone, of one or more portraits; computed once per job."""

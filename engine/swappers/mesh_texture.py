@@ -1,4 +1,4 @@
-"""A portrait's face as a texture in the canonical face's layout, made once per source.
+"""A face as a texture in the canonical face's layout, made once per source.
 
 The layout is the canonical face seen from the front (`geometry.face_mesh.frontal_points`), so one
 half of it is the other's mirror image, whatever way the portrait looks.
@@ -6,6 +6,7 @@ half of it is the other's mirror image, whatever way the portrait looks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -22,7 +23,7 @@ from engine.geometry.face_mesh import (
     signed_areas,
     vertex_normals,
 )
-from engine.geometry.shape import frontal
+from engine.geometry.shape import frontal, turned_by
 from engine.pixels.raster import (
     convex_hull,
     draw_triangles,
@@ -251,30 +252,75 @@ def flattened(own: NDArray[np.float32], good: Mask) -> NDArray[np.float32]:
     return np.asarray(np.log(own + FLOOR) - enlarge(light, side), np.float32)
 
 
-def mend(own: NDArray[np.float32], seen: Mask, odd: Mask) -> tuple[NDArray[np.float32], Mask]:
-    """Return the flattened texture, hidden or strange parts taken from its other side, and opacity.
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What one portrait shows: a flattened texture (side, side, 3), and two masks of it.
+
+    `seen` tells how well each part is seen, `odd` how surely it is not this face's skin, 0..1.
+    """
+
+    detail: NDArray[np.float32]
+    seen: Mask
+    odd: Mask
+
+    @property
+    def good(self) -> Mask:
+        """How surely each part shows this face's skin, 0..1."""
+        return self.seen * (1 - self.odd)
+
+    def filled(self, other: View) -> View:
+        """Return this view with what it does not show taken from another one."""
+        need = smoothstep(0.1, 0.5, other.good - self.good)
+        return View(
+            self.detail + need[..., None] * (other.detail - self.detail),
+            self.seen + need * (other.seen - self.seen),
+            self.odd + need * (other.odd - self.odd),
+        )
+
+    def mirrored(self) -> View:
+        """Return the view of the mirror image."""
+        return View(self.detail[:, ::-1], self.seen[:, ::-1], self.odd[:, ::-1])
+
+
+def view_of(portrait: Portrait) -> View:
+    """Return what a portrait shows."""
+    own, seen = unwrap(portrait.pixels, portrait.face.mesh.points, SIDE)
+    odd = strange(own)
+    return View(flattened(own, seen * (1 - odd)), seen, odd)
+
+
+def mended(view: View) -> tuple[NDArray[np.float32], Mask]:
+    """Return a view's texture, hidden or strange parts taken from its other side, and opacity.
 
     What is hidden or strange on both sides becomes plain skin, and transparent.
     """
-    good = seen * (1 - odd)
-    detail = flattened(own, good)
-    other, other_good = detail[:, ::-1], good[:, ::-1]
-    need = smoothstep(0.1, 0.5, other_good - good)
-    filled = detail + need[..., None] * (other - detail)
-    lost = np.clip(odd * (1 - other_good) + (1 - seen) * (1 - seen[:, ::-1]), 0, 1)
-    return filled * (1 - lost[..., None]), 1 - lost
+    other = view.mirrored()
+    detail = view.filled(other).detail
+    lost = np.clip(view.odd * (1 - other.good) + (1 - view.seen) * (1 - other.seen), 0, 1)
+    return detail * (1 - lost[..., None]), 1 - lost
 
 
-def prepare_texture(portrait: Portrait) -> MeshSource:
-    """The portrait's texture at every level, hidden parts mended and hair made transparent."""
-    points = portrait.face.mesh.points
-    own, seen = unwrap(portrait.pixels, points, SIDE)
-    mended, opacity = mend(own, seen, strange(own))
+def prepare_texture(portraits: Sequence[Portrait]) -> MeshSource:
+    """Return the texture of one or more portraits of a person at every level.
+
+    The portrait that looks at the camera most gives shape and texture. What it hides comes from
+    the next one that shows it, else from its other half. Hair becomes transparent.
+    """
+    first, *others = sorted(portraits, key=_turned)
+    view = view_of(first)
+    for portrait in others:
+        view = view.filled(view_of(portrait))
+    points = first.face.mesh.points
+    detail, opacity = mended(view)
     opacity = opacity * layout(SIDE).seam * layout(SIDE).closed
-    full = np.concatenate([np.exp(mended), opacity[..., None]], axis=2).astype(np.float32)
+    full = np.concatenate([np.exp(detail), opacity[..., None]], axis=2).astype(np.float32)
     textures = [full]
     for _ in range(LEVELS - 1):
         textures.append(shrink(textures[-1], textures[-1].shape[0] // 2))
     shape, _ = frontal(points)
-    detail = np.log(shrink(full[..., :3], COARSE))
-    return MeshSource(tuple(textures), shape, eye_openings(points), detail)
+    coarse = np.log(shrink(full[..., :3], COARSE))
+    return MeshSource(tuple(textures), shape, eye_openings(points), coarse)
+
+
+def _turned(portrait: Portrait) -> float:
+    return turned_by(portrait.face.mesh.points, portrait.face.detection.points)

@@ -40,14 +40,15 @@ class MeshWarp:
     """Satisfies `Swapper`; a crop of any side from 64 pixels up."""
 
     name = "mesh"
-    averages = False
+    averages = True
+    draws_source = True
 
     def __init__(self) -> None:
         self.template = mesh_template()
 
     def prepare(self, portraits: Sequence[Portrait]) -> MeshSource:
-        """The first portrait's texture; see `mesh_texture`."""
-        return prepare_texture(portraits[0])
+        """The portraits' texture; see `mesh_texture`."""
+        return prepare_texture(portraits)
 
     def swap(self, targets: Sequence[Aligned], sources: Sequence[MeshSource]) -> list[Patch]:
         """A patch for each target, of its crop's size."""

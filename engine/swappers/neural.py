@@ -38,6 +38,8 @@ class NeuralSwapper:
         ParameterError: `source_weight` is not 1, and the network looks at the source's picture.
     """
 
+    draws_source = False
+
     def __init__(
         self, network: Network, batches: Batches, encode: Encoder, *, source_weight: float = 1.0
     ) -> None:

@@ -18,11 +18,6 @@ def canonical(degrees: float = 0.0, scale: float = 10.0) -> Points:
     return (upright @ np.array(turn).T + (300, 200, 0)).astype(np.float32)
 
 
-@pytest.mark.parametrize("degrees", [-50, -20, 0, 10, 35])
-def test_yaw_is_the_angle_of_the_turn(degrees: float) -> None:
-    assert measures.yaw(canonical(degrees)) == pytest.approx(degrees, abs=0.01)
-
-
 @pytest.mark.parametrize("scale", [3, 10, 40])
 def test_an_error_is_a_share_of_the_eye_distance(scale: float) -> None:
     mesh = canonical(scale=scale)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.geometry.face_mesh import OVAL, face_mesh, frontal_points
-from engine.geometry.shape import _expression, _weights, frontal, reshaped
+from engine.geometry.shape import _expression, _weights, frontal, reshaped, turned_by, yaw
 from engine.values import Points
 
 NOSE, MOUTH = (4, 1, 5, 195), (13, 14, 61, 291)
@@ -124,3 +124,29 @@ def test_weights_rise_from_the_oval_inwards() -> None:
     assert weights.min() >= 0
     assert weights.max() <= 1
     np.testing.assert_allclose(weights, weights[face_mesh().mirror], atol=0.02)
+
+
+def canonical(degrees: float) -> Points:
+    """The canonical face as the camera sees it, its nose turned to the picture's right."""
+    upright = face_mesh().vertices.astype(np.float64) * (1, -1, -1) * 10
+    angle = np.radians(degrees)
+    turn = [[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]]
+    return (upright @ np.array(turn).T + (300, 200, 0)).astype(np.float32)
+
+
+@pytest.mark.parametrize("degrees", [-50, -20, 0, 10, 35])
+def test_yaw_is_the_angle_of_the_turn(degrees: float) -> None:
+    assert yaw(canonical(degrees)) == pytest.approx(degrees, abs=0.01)
+
+
+FIVE = np.array([(80, 80), (120, 80), (100, 100), (85, 120), (115, 120)], np.float32)
+
+
+@pytest.mark.parametrize("degrees", [-50, -20, 0, 35])
+def test_a_mesh_that_is_turned_is_turned(degrees: float) -> None:
+    assert turned_by(canonical(degrees), FIVE) == pytest.approx(abs(degrees), abs=0.01)
+
+
+def test_a_nose_outside_the_eyes_is_a_profile_whatever_the_mesh_says() -> None:
+    aside = FIVE + np.array([(0, 0), (0, 0), (36, 0), (0, 0), (0, 0)], np.float32)
+    assert turned_by(canonical(0), aside) > 55

@@ -11,7 +11,7 @@ import pytest
 
 from engine.options import Trim
 from engine.pipeline.job import _strangers, expected_frames
-from engine.values import Colour, Orientation, PixelFormat, Portrait, VideoInfo
+from engine.values import Calibration, Colour, Orientation, PixelFormat, Portrait, VideoInfo
 from tests import people
 
 INFO = VideoInfo(
@@ -57,6 +57,6 @@ def test_a_picture_that_is_far_from_the_first_is_warned_of(distance: float, warn
         for one in (0.0, distance)
     )
     given = [(field, Path(f"{number}.jpg")) for number, field in enumerate("abc")]
-    sentences = list(_strangers([same, same, other], given))
+    sentences = list(_strangers([same, same, other], given, Calibration()))
     assert len(sentences) == warned
     assert all(sentence.startswith("c 2.jpg may show another person") for sentence in sentences)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-import measures
 import numpy as np
 from people import person
 
 from engine.app import _Networks
 from engine.compose.paste import paste
 from engine.faces.analyser import FaceAnalyser
+from engine.geometry.shape import yaw
 from engine.options import Compute, SwapOptions
 from engine.pipeline.stages import align
 from engine.pixels.planes import region_bytes
@@ -79,7 +79,7 @@ class Stage:
         if what == "turned":
             image = picture(who, "character_sheet", 1800)
             likely = (face for face in self.faces(image) if face.mesh.score > 0.9)
-            turned = [face for face in likely if 50 < abs(measures.yaw(face.mesh.points)) < 66]
+            turned = [face for face in likely if 50 < abs(yaw(face.mesh.points)) < 66]
             return Shot(name, image, max(turned, key=lambda face: face.box.area))
         image = picture(who, longest=700) if what == "portrait" else cell(who, what)
         return Shot(name, image, max(self.faces(image), key=lambda face: face.box.area))

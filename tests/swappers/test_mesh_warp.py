@@ -26,6 +26,7 @@ from engine.swappers.mesh_warp import MeshWarp
 from engine.values import Aligned, Pixels, Points
 from tests.swappers.stage import Shot, Stage, aligned, blended, patch_of
 
+LOWER_LIP = 17
 LEFT_CHEEK, RIGHT_CHEEK = 50, 280
 GREEN, BLUE, MAGENTA = (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 1.0)
 
@@ -239,6 +240,27 @@ def test_what_the_source_s_picture_cuts_off_is_made_of_the_other_side(
     whole = luma(swapped(swapper, stage, "P001", target))
     assert (shown - whole)[inside(crop.mesh, OVAL, 256, 8)].min() > -0.25
     assert np.abs(shown - whole).mean() < 0.02
+
+
+def test_what_the_first_picture_hides_comes_from_the_next(swapper: MeshWarp, stage: Stage) -> None:
+    whole = stage.shot("P001").portrait
+    bottom = int(whole.face.mesh.points[LOWER_LIP, 1])
+    cut = replace(whole, pixels=np.ascontiguousarray(whole.pixels[:bottom]))
+    alone, helped, wanted = (
+        swapper.prepare(portraits).textures[0][..., 3]
+        for portraits in ([cut], [cut, whole], [whole])
+    )
+    missing, left = (np.abs(wanted - got).mean() for got in (alone, helped))
+    assert missing > 0.02
+    assert left < 0.05 * missing
+
+
+def test_the_picture_that_looks_at_the_camera_gives_the_shape(
+    swapper: MeshWarp, stage: Stage
+) -> None:
+    turned, frontal = stage.shot("P001", "turned").portrait, stage.shot("P001").portrait
+    shape = swapper.prepare([turned, frontal]).shape
+    assert np.array_equal(shape, swapper.prepare([frontal]).shape)
 
 
 def test_hair_over_the_source_s_forehead_does_not_show(swapper: MeshWarp, stage: Stage) -> None:

@@ -1,0 +1,139 @@
+"""What keeps a picture of a face from serving as a swap's source.
+
+The limits were set by eye on 267 pictures of synthetic people: above them, swaps that draw the
+picture itself were smears.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.geometry import affine
+from engine.geometry.boxes import box_of
+from engine.geometry.face_mesh import LEFT_ORBIT, MOUTH_CORNERS, MOUTH_GAP, RIGHT_ORBIT, openness
+from engine.geometry.shape import turned_by
+from engine.pixels.align import warp_crop
+from engine.pixels.raster import convex_hull, fill_polygons
+from engine.pixels.tone import blur, luma
+from engine.swappers.mesh_light import FLOOR, skin_light
+from engine.swappers.mesh_masks import eye_openings
+from engine.swappers.mesh_texture import COARSE, LIGHT_SIGMA, layout, unwrap
+from engine.values import Mask, Portrait
+
+_TURNED = (35.0, 48.0)  # degrees, from worth a warning to half a face
+_CUT = (0.01, 0.25)  # of the mesh, outside the picture
+_SMALL = 128  # pixels of the face's width
+_UNCLEAR = 0.5  # the mesh's score
+_COVERED_EYES = -1.0  # mean log luma around the eyes, relative to skin in its light
+_ONE_SIDED = 0.75  # mean log luma by which the halves of a face differ
+_DARK = 0.12  # luma of skin
+_MOSTLY = 0.45  # of the skin
+_WIDE_OPEN = 0.5  # the mouth's height over its width
+_CLOSED = 0.12  # an eye's
+_BLURRED = 0.62  # contrast of detail of a `_SMALL`th of the face over that of twice the size
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a portrait.
+
+    `words` end a sentence that begins with the picture's name; `remedy` says what to take instead.
+    `hides` tells that a part of the face is not to be seen, which no swapper can draw from this
+    picture.
+    """
+
+    words: str
+    remedy: str
+    hides: bool = False
+
+
+def portrait_faults(portrait: Portrait) -> tuple[Fault, ...]:
+    """Return what is wrong with a portrait, worst first; nothing of one that serves well."""
+    found = (*_by_shape(portrait), *_by_light(portrait), *_by_sharpness(portrait))
+    return tuple(sorted(found, key=lambda fault: not fault.hides))
+
+
+def _by_shape(portrait: Portrait) -> Iterator[Fault]:
+    face, (height, width) = portrait.face, portrait.pixels.shape[:2]
+    points = face.mesh.points
+    turned = turned_by(points, face.detection.points)
+    if turned > _TURNED[0]:
+        yield Fault(
+            f"shows a face turned {turned:.0f} degrees away from the camera",
+            "choose a picture that looks at the camera",
+            hides=turned > _TURNED[1],
+        )
+    elif face.mesh.score < _UNCLEAR:
+        yield Fault(
+            "shows no face whose eyes, nose and mouth can be made out",
+            "choose a picture that shows them clearly",
+            hides=True,
+        )
+    outside = (points[:, :2] < 0) | (points[:, :2] > (width - 1, height - 1))
+    cut = float(outside.any(axis=1).mean())
+    if cut > _CUT[0]:
+        yield Fault(
+            f"has {cut:.0%} of the face outside its border",
+            "choose a picture that shows all of it",
+            hides=cut > _CUT[1],
+        )
+    if face.box.width < _SMALL:
+        yield Fault(
+            f"shows a face only {face.box.width:.0f} pixels wide",
+            f"choose a picture with a face of {_SMALL} pixels or more",
+        )
+    if openness(points, MOUTH_GAP, MOUTH_CORNERS) > _WIDE_OPEN:
+        yield Fault("shows a mouth wide open", "choose a picture with a calm face")
+    if max(eye_openings(points)) < _CLOSED:
+        yield Fault("shows closed eyes", "choose a picture with open eyes")
+
+
+def _by_light(portrait: Portrait) -> Iterator[Fault]:
+    plan = layout(COARSE)
+    own, seen = unwrap(portrait.pixels, portrait.face.mesh.points, COARSE)
+    skin = plan.skin * seen
+    if not skin.any():
+        return
+    logs = np.log(own + FLOOR)
+    light, _ = skin_light(logs, plan.basis, skin * plan.beardless, LIGHT_SIGMA)
+    level = luma(light)
+    rest = luma(logs) - level
+    if max(_mean(rest, orbit * seen) for orbit in _orbits()) < _COVERED_EYES:
+        yield Fault(
+            "shows eyes behind dark glasses or in the dark",
+            "choose a picture that shows the eyes",
+            hides=True,
+        )
+    both = np.minimum(skin, skin[:, ::-1])
+    if _mean(np.abs(level - level[:, ::-1]), both) > _ONE_SIDED:
+        yield Fault("shows a face lit from one side", "choose a picture in even light")
+    if _mean((luma(own) < _DARK).astype(np.float32), skin) > _MOSTLY:
+        yield Fault("shows a face in the dark", "choose a brighter picture")
+
+
+def _by_sharpness(portrait: Portrait) -> Iterator[Fault]:
+    box = box_of(portrait.face.mesh.points[:, :2])
+    if box.width < _SMALL:
+        return
+    to_crop = affine.compose(affine.shift(-box.left, -box.top), affine.rescale(_SMALL / box.width))
+    tones = luma(warp_crop(portrait.pixels, to_crop, _SMALL))
+    coarse, coarser = blur(tones, 1.0), blur(tones, 2.0)
+    usual = float(np.abs(coarse - coarser).std())
+    if float(np.abs(tones - coarse).std()) < _BLURRED * usual:
+        yield Fault("shows a blurred face", "choose a sharper picture")
+
+
+def _orbits() -> tuple[Mask, Mask]:
+    points = layout(COARSE).points
+    left, right = (
+        fill_polygons([convex_hull(points[list(ring)])], COARSE)
+        for ring in (LEFT_ORBIT, RIGHT_ORBIT)
+    )
+    return left, right
+
+
+def _mean(values: Mask, weights: Mask) -> float:
+    return float((values * weights).sum() / max(float(weights.sum()), 1e-6))

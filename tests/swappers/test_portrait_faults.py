@@ -1,0 +1,91 @@
+"""What keeps a picture from serving as a source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.swappers.portrait_faults import portrait_faults
+from engine.values import Pixels, Portrait
+from tests.swappers.stage import Stage
+
+EYES = ((130, 243, 27, 23), (359, 463, 257, 253))  # outer and inner corner, above and below
+
+
+def words(portrait: Portrait) -> list[str]:
+    return [fault.words for fault in portrait_faults(portrait)]
+
+
+def hiding(portrait: Portrait) -> list[bool]:
+    return [fault.hides for fault in portrait_faults(portrait)]
+
+
+@pytest.mark.parametrize("who", ["P001", "P003", "P006", "P008", "P010"])
+def test_a_portrait_in_a_studio_has_no_fault(stage: Stage, who: str) -> None:
+    assert portrait_faults(stage.shot(who).portrait) == ()
+
+
+def test_a_face_that_is_turned_away_hides_its_other_half(stage: Stage) -> None:
+    turned = stage.shot("P001", "turned").portrait
+    assert words(turned)[0].startswith("shows a face turned ")
+    assert hiding(turned)[0]
+
+
+@pytest.mark.parametrize(("share", "hides"), [(0.05, False), (0.35, True)])
+def test_a_face_that_is_cut_off_is_told(stage: Stage, share: float, hides: bool) -> None:
+    portrait = stage.shot("P001").portrait
+    points = portrait.face.mesh.points
+    bottom = int(np.quantile(points[:, 1], 1 - share))
+    cut = replace(portrait, pixels=portrait.pixels[:bottom])
+    assert "of the face outside its border" in words(cut)[0]
+    assert hiding(cut)[0] is hides
+
+
+def test_dark_glasses_hide_the_eyes(stage: Stage) -> None:
+    portrait = stage.shot("P001").portrait
+    pixels = portrait.pixels.copy()
+    for outer, inner, above, below in EYES:
+        points = portrait.face.mesh.points[[outer, inner, above, below], :2]
+        middle, reach = points.mean(axis=0), np.ptp(points, axis=0) * (0.75, 1.4)
+        cv2.ellipse(pixels, middle.astype(int), reach.astype(int), 0, 0, 360, (0.02,) * 3, -1)
+    hidden = replace(portrait, pixels=pixels)
+    assert words(hidden) == ["shows eyes behind dark glasses or in the dark"]
+    assert hiding(hidden) == [True]
+
+
+def lit_from_one_side(pixels: Pixels) -> Pixels:
+    across = np.linspace(-1.8, 1.8, pixels.shape[1])[:, None]
+    return (pixels * np.exp(2 * np.clip(across, -1, 1) - 2)).astype(np.float32)
+
+
+def blurred(pixels: Pixels) -> Pixels:
+    return cv2.GaussianBlur(pixels, (0, 0), pixels.shape[1] / 70).astype(np.float32)
+
+
+def darkened(pixels: Pixels) -> Pixels:
+    return pixels * np.float32(0.1)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        (lit_from_one_side, "shows a face lit from one side"),
+        (blurred, "shows a blurred face"),
+        (darkened, "shows a face in the dark"),
+    ],
+)
+def test_a_poor_picture_is_told_and_hides_nothing(
+    stage: Stage, spoilt: Callable[[Pixels], Pixels], said: str
+) -> None:
+    portrait = stage.shot("P001").portrait
+    poor = replace(portrait, pixels=np.clip(spoilt(portrait.pixels), 0, 1))
+    assert said in words(poor)
+    assert not any(hiding(poor))
+
+
+def test_a_mouth_wide_open_is_told(stage: Stage) -> None:
+    assert words(stage.shot("P004", "shocked").portrait) == ["shows a mouth wide open"]
