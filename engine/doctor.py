@@ -8,13 +8,13 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from engine.errors import EngineError
+from engine.errors import EngineError, ProcessDied
 from engine.runtime.distributions import RUNTIMES, Distribution, install, installed, pip
 
 if TYPE_CHECKING:  # the same modules are imported where they may fail to load
+    from engine.jobs.process import Tell
     from engine.runtime.manifest import Weight
     from engine.runtime.weights import WeightStore
 
@@ -27,6 +27,8 @@ _OPENCVS = (
     "opencv-contrib-python",
 )
 _FAST = 1.5  # times as fast as fp32, from which another precision is worth its calibration
+# Called in another process, which may crash.
+_ATTEMPT, _TRY_ENCODERS = "engine.selftest:attempt", "engine.doctor:try_encoders"
 _CUDA_EXTRAS = "onnxruntime-gpu[cuda,cudnn]"
 
 
@@ -159,13 +161,13 @@ def surgery() -> Iterator[Finding]:
 
 
 def encoders() -> Iterator[Finding]:
-    """PyAV and, for each codec, the encoders that truly encode."""
-    from engine.media.codecs import Codec, encoder_trials, versions  # noqa: PLC0415 - the same
+    """PyAV and, for each codec, the encoders that truly encode, tried in a process of their own."""
+    from engine.jobs.process import TaskProcess  # noqa: PLC0415 - the same
+    from engine.media.codecs import versions  # noqa: PLC0415 - the same
 
     yield Finding("PyAV", "ok", ", ".join(f"{name} {text}" for name, text in versions().items()))
-    trials: dict[Codec, list[str]] = {}
-    for trial in encoder_trials():
-        trials.setdefault(trial.codec, []).extend([trial.encoder] if trial.works else [])
+    with TaskProcess() as child:
+        trials: dict[str, list[str]] = child.call(_TRY_ENCODERS, None, _unheard)
     for codec, working in trials.items():
         if working:
             yield Finding(f"Encoder {codec}", "ok", ", ".join(working))
@@ -180,15 +182,25 @@ def encoders() -> Iterator[Finding]:
             yield Finding(f"Encoder {codec}", "note", "none works")
 
 
-def trial() -> Iterator[Finding]:
-    """A tiny swap, step by step, each with its time; the first step that fails is the last."""
-    from engine.trial import steps  # noqa: PLC0415 - the same
+def try_encoders(_given: None, _tell: Tell) -> dict[str, list[str]]:
+    """Return the encoders that work, by codec, as a `TaskProcess` calls it."""
+    from engine.media.codecs import encoder_trials  # noqa: PLC0415 - the same
 
-    with tempfile.TemporaryDirectory(prefix="faceswap-engine-") as folder:
-        for name, step in steps(Path(folder)):
+    found: dict[str, list[str]] = {}
+    for trial in encoder_trials():
+        found.setdefault(trial.codec, []).extend([trial.encoder] if trial.works else [])
+    return found
+
+
+def trial() -> Iterator[Finding]:
+    """A tiny swap in a process of its own, each step with its time; it ends where one fails."""
+    from engine.jobs.process import TaskProcess  # noqa: PLC0415 - the same
+
+    with TaskProcess() as child, tempfile.TemporaryDirectory(prefix="faceswap-engine-") as folder:
+        for name in child.call("engine.selftest:steps", None, _unheard):
             subject, began = f"Trial {name}", time.perf_counter()
             try:
-                done = step()
+                done = child.call(_ATTEMPT, {"step": name, "folder": folder}, _unheard)
             except Exception as error:  # noqa: BLE001 - whatever a library may raise is the finding
                 yield Finding(subject, "broken", _said(error))
                 return
@@ -230,9 +242,18 @@ def _guarded(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
         yield Finding(subject, "broken", _said(error))
 
 
+def _unheard(_done: int, _total: int | None) -> None:
+    """Ignore progress."""
+
+
 def _said(error: Exception) -> str:
     """What an error says, with its kind where it is none of this engine's."""
-    known = isinstance(error, EngineError | ImportError | OSError)
+    from engine.jobs.process import Unexpected  # noqa: PLC0415 - the same
+
+    if isinstance(error, ProcessDied):
+        # What follows is advice on a job's files.
+        return str(error).partition(", most likely")[0].removesuffix(".") + "."
+    known = isinstance(error, EngineError | ImportError | OSError | Unexpected)
     return str(error) if known else f"{type(error).__name__}: {error}"
 
 

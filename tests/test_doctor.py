@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from engine import doctor, trial
+from engine import doctor, selftest
 from engine.doctor import Finding, encoders, healthy, one_build, python
 from engine.errors import WeightsCorrupt, WeightsError
 from engine.media import decode
-from engine.media.trial import write_clip
+from engine.media.clip import write_clip
 from engine.runtime import processor, providers
 from engine.runtime.distributions import Distribution, installed
 from engine.runtime.providers import CPU_NAME, CUDA_NAME, TENSORRT_NAME, Probe, load_runtime
@@ -91,26 +91,65 @@ def test_a_tiny_swap_is_tried_step_by_step_with_times() -> None:
     assert all(name in found[2].detail for name in ("yunet", "hand_landmark", "sface", "open_nsfw"))
 
 
-def test_a_library_that_is_called_in_a_way_it_does_not_know_is_found(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("kind", "detail"),
+    [
+        ("crash", "The process that did this crashed (SIGSEGV) in native code."),
+        ("fail", "TypeError: open() got an unexpected keyword argument 'metadata_errors'"),
+    ],
+)
+def test_a_step_that_fails_or_crashes_is_the_last_finding(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], kind: str, detail: str
+) -> None:
+    monkeypatch.setattr(doctor, "_ATTEMPT", f"tests.ailing:{kind}")
+    first, second = doctor.trial()
+    assert (first.subject, first.state) == ("Trial encode", "ok")
+    assert second == Finding("Trial decode", "broken", detail)
+    capfd.readouterr()  # the child's last words
+
+
+def test_an_encoder_that_crashes_is_a_finding(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "_TRY_ENCODERS", "tests.ailing:die")
+    monkeypatch.setattr(doctor, "trial", lambda: iter([Finding("Trial", "ok", "done")]))
+    found = list(doctor.examine())
+    (broken,) = [one for one in found if one.subject == "Encoders"]
+    assert broken.state == "broken"
+    assert broken.detail == "The process that did this crashed (SIGSEGV) in native code."
+    assert Finding("Trial", "ok", "done") in found
+    capfd.readouterr()
+
+
+def attempts(folder: Path) -> Iterator[str]:
+    """The names of the steps, each once it is done."""
+    for step in selftest.steps(None, lambda *_: None):
+        selftest.attempt({"step": step, "folder": str(folder)}, lambda *_: None)
+        yield step
+
+
+def test_a_step_finds_what_is_called_in_an_unknown_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def another(path: Path) -> None:
         raise TypeError("open() got an unexpected keyword argument 'metadata_errors'")
 
     # What a swap reads its target by, and no step before it.
     monkeypatch.setattr(decode, "open_media", another)
-    (*before, last) = doctor.trial()
-    assert [one.state for one in before] == ["ok"] * 3
-    assert (last.subject, last.state) == ("Trial swap", "broken")
-    assert last.detail.startswith("TypeError: open() got an unexpected keyword argument")
+    done: list[str] = []
+    with pytest.raises(TypeError, match="metadata_errors"):
+        done += attempts(tmp_path)
+    assert done == ["encode", "decode", "networks"]
 
 
-def test_an_output_that_is_not_whole_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "write_clip", lambda path, frames: write_clip(path, frames[1:]))
-    assert [(one.subject, one.state) for one in doctor.trial()] == [
-        ("Trial encode", "ok"),
-        ("Trial decode", "broken"),
-    ]
+def test_an_output_that_is_not_whole_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selftest, "write_clip", lambda path, frames: write_clip(path, frames[1:]))
+    done: list[str] = []
+    with pytest.raises(selftest.TrialFailed, match="gave 2 of 3 frames"):
+        done += attempts(tmp_path)
+    assert done == ["encode"]
 
 
 def test_the_trial_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

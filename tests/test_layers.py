@@ -37,7 +37,7 @@ ROWS = {
     "jobs": 5,
     "inspect": 5,
     "service": 6,
-    "trial": 6,
+    "selftest": 6,
     "doctor": 7,
     "client": 7,
     "server": 7,

@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias, get_args
 
 import av
 
+from engine.media.encoder_problems import encoder_problem
 from engine.media.encoders import encoder_named
-from engine.media.trials import encoder_problem
 
 Codec: TypeAlias = Literal["h264", "hevc", "av1", "vp9"]
 

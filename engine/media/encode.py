@@ -22,6 +22,7 @@ from engine.errors import MediaError
 from engine.media.conversions import TIMELESS, Conversion, add_conversion
 from engine.media.copies import add_copies, copied_packets, moved_chapters
 from engine.media.decode import exact_seconds
+from engine.media.encoder_problems import silence
 from engine.media.encoders import encoders_for
 from engine.media.encoding import Encoding, Original, choose_encoding
 from engine.media.files import of_the_disk, refusal_to_grow, unwritable
@@ -34,7 +35,6 @@ from engine.media.pyav import as_fraction, open_output, printable
 from engine.media.scheduling import ordinary_scheduling
 from engine.media.tags import is_metadata, kept_chapters, kept_tags, location_warnings
 from engine.media.timecode import advanced
-from engine.media.trials import silence
 from engine.media.window import Window
 from engine.options import EncodeOptions, MetadataMode, Trim
 from engine.values import Frame

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from av.codec.codec import Codec, find_best_pix_fmt_of_list
 
 from engine.errors import MediaError, ParameterError
+from engine.media.encoder_problems import encoder_problem
 from engine.media.encoders import Encoder, encoder_asked, encoder_named, encoder_options
 from engine.media.formats import pixel_format as described
-from engine.media.trials import encoder_problem
 from engine.options import EncodeOptions
 from engine.values import Frame, PixelFormat
 

@@ -11,9 +11,9 @@ from av.video.stream import VideoStream
 
 from engine.media.decode import read_frames
 from engine.media.encode import write_video
+from engine.media.encoder_problems import encoder_problem
 from engine.media.output import WrittenInfo
 from engine.media.probe import probe
-from engine.media.trials import encoder_problem
 from engine.options import EncodeOptions
 from tests.media.looks import profile
 from tests.synth import make_clip

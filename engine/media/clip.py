@@ -16,9 +16,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
+from engine.media.encoder_problems import silence
 from engine.media.encoders import encoder_named
 from engine.media.pyav import open_input, open_output
-from engine.media.trials import silence
 from engine.values import Bytes
 
 FRAME_RATE: Final = 25
