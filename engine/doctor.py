@@ -1,4 +1,4 @@
-"""What this machine offers the engine, and what is broken about it, as findings with remedies."""
+"""Examine what this machine offers the engine; each finding that is broken has a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A short clip with sound, and what a file holds when all of it is read: for trying a machine."""
+"""Write a short clip with sound, and count what a file gives: for trying a machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which video encoders truly work here: each is given a few pictures to encode."""
+"""Find the video encoders that work here, by giving each a few pictures."""
 
 from __future__ import annotations
 

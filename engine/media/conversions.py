@@ -1,4 +1,4 @@
-"""Sound and text subtitles that an output's container cannot hold, encoded anew for it."""
+"""Encode anew the sound and the text subtitles that an output's container cannot hold."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SOUND_CODECS = re.compile(
 _SAMPLE_FORMATS = frozenset({"u8", "s16", "s32", "flt", "dbl"})  # those that arrays can hold
 _TEXT_CODECS = frozenset({"ass", "mov_text", "ssa", "subrip", "text", "webvtt"})
 # Containers that know no time before zero, where the first samples of an encoder's delay would lie.
-_FROM_ZERO = frozenset({"avi", "flv", "mpegts", "nut"})
+FROM_ZERO = frozenset({"avi", "flv", "mpegts", "nut"})
 # Containers whose sound has no times: where there is none it must be silent from zero on.
 TIMELESS = frozenset({"avi"})
 # Layouts that an encoder writes in a form few players know, and the ones of the same channels.
@@ -64,7 +64,7 @@ class SoundConversion:
         self._shape: tuple[str, str, int] | None = None
         self._count: int | None = None  # of samples since the output's zero, at the source's rate
         self._resamplers: dict[tuple[str, str, int], av.AudioResampler] = {}
-        self._drops_delay = target.container.format.name in _FROM_ZERO
+        self._drops_delay = target.container.format.name in FROM_ZERO
         self._is_timeless = target.container.format.name in TIMELESS
         source = stream.container
         assert isinstance(source, InputContainer)

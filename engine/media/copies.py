@@ -1,4 +1,4 @@
-"""Sound, subtitles, attachments: streams that go from file to file packet by packet."""
+"""Copy sound, subtitles and attachments from file to file, packet by packet."""
 
 from __future__ import annotations
 

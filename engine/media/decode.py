@@ -1,4 +1,4 @@
-"""Files to frames."""
+"""Read files as frames."""
 
 from __future__ import annotations
 

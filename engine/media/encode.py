@@ -1,4 +1,4 @@
-"""Frames to a video file, with everything else of the target carried over."""
+"""Write frames to a video file, with everything else of the target carried over."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.conversions import TIMELESS, Conversion, add_conversion
+from engine.media.conversions import FROM_ZERO, TIMELESS, Conversion, add_conversion
 from engine.media.copies import add_copies, copied_packets, moved_chapters
 from engine.media.decode import exact_seconds
 from engine.media.encoder_problems import silence
@@ -48,7 +48,6 @@ _CLOCKS = {
     "mpegts": Fraction(1, 90_000),
 }
 _TURNING = frozenset({"mp4", "mov", "matroska", "webm"})
-_FROM_ZERO = frozenset({"avi", "flv", "mpegts", "nut"})
 _DEFAULT, _WHOLE = EncodeOptions(), Trim()
 
 
@@ -343,7 +342,7 @@ def _add_picture(
     context.colorspace, context.color_range = colour_tags(first, encoding.pixel_format)
     if name in _ISO_FORMATS and encoder.name == "libx265":
         context.codec_tag = "hvc1"  # the one that Apple's players accept
-    if name in _FROM_ZERO and first.pts * first.time_base - window.shift < 1:
+    if name in FROM_ZERO and first.pts * first.time_base - window.shift < 1:
         # A frame that waits for a later one is decoded before zero, and these containers would
         # move everything to avoid that.
         context.max_b_frames = 0

@@ -1,4 +1,4 @@
-"""Whether an encoder truly takes pictures of a kind: it is given some to encode.
+"""Try whether an encoder takes pictures of a pixel format and size, by giving it some.
 
 The list of formats that comes with an encoder names some that it refuses once it is opened, and
 says nothing of sizes.

@@ -1,4 +1,4 @@
-"""Which encoder, with which quality, in which pixel format."""
+"""Name the video encoders, with their qualities and presets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which encoder, pixel format and size suit a target and the container it goes to."""
+"""Choose the encoder, the pixel format and the size for a target and its output's container."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from av.codec.codec import Codec, find_best_pix_fmt_of_list
 from engine.errors import MediaError, ParameterError
 from engine.media.encoder_problems import encoder_problem
 from engine.media.encoders import Encoder, encoder_asked, encoder_named, encoder_options
+from engine.media.formats import depth_suffix
 from engine.media.formats import pixel_format as described
 from engine.options import EncodeOptions
 from engine.values import Frame, PixelFormat
@@ -141,7 +142,7 @@ def _encoding(
         return None
     size = first.coded_size
     if not trial.takes(name, size):
-        full = f"yuv444p{_depth(own.bits)}"
+        full = f"yuv444p{depth_suffix(own.bits)}"
         if keeping and trial.takes(full, size):
             name = full
         else:
@@ -173,12 +174,7 @@ def _for_players(own: PixelFormat, original: Original, *, alpha: bool) -> str:
         elif not own.chroma_shift_x and original.codec in _PLAYED_CODECS:
             sampling = "444"
     bits = own.bits if original.codec in _PLAYED_CODECS else min(own.bits, 10)
-    return f"yuv{'a' if alpha else ''}{sampling}p{_depth(bits)}"
-
-
-def _depth(bits: int) -> str:
-    """The end of a planar format's name that tells how deep it is."""
-    return "" if bits == 8 else f"{bits}le"
+    return f"yuv{'a' if alpha else ''}{sampling}p{depth_suffix(bits)}"
 
 
 class _Trial:

@@ -1,4 +1,4 @@
-"""What the file system refuses, said with the file's name and what mends it."""
+"""Turn what the file system refuses into errors with the file's name and the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done with an output once it is written: it is opened again, and made to be found."""
+"""Check an output once it is written, by opening it again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames as the pictures that an encoder takes: its pixel format and its size."""
+"""Convert frames to the pixel format and the size that an encoder takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from dataclasses import replace
 import numpy as np
 from av.video.frame import VideoFrame
 
-from engine.media.formats import full_range, picture_of, pixel_format, with_full_chroma
+from engine.media.formats import (
+    depth_suffix,
+    full_range,
+    picture_of,
+    pixel_format,
+    with_full_chroma,
+)
 from engine.values import Frame, Plane
 
 _RGB, _BT709 = 0, 1  # FFmpeg's numbers
@@ -33,7 +39,7 @@ def fitted(frame: Frame, name: str, size: tuple[int, int]) -> VideoFrame:
         )
     if own == wanted:
         return picture_of(frame)
-    if own.family == "yuv" and name == f"yuv444p{_depth(own.bits)}":
+    if own.family == "yuv" and name == f"yuv444p{depth_suffix(own.bits)}":
         return picture_of(with_full_chroma(frame, alpha=False))
     picture = picture_of(frame)
     if own.family == "rgb" and wanted.family == "yuv":
@@ -61,10 +67,6 @@ def colour_tags(frame: Frame, name: str) -> tuple[int, int]:
     return frame.colour.space, _FULL if full_range(frame) else _LIMITED
 
 
-def _depth(bits: int) -> str:
-    return "" if bits == 8 else f"{bits}le"
-
-
 def _padded(frame: Frame, size: tuple[int, int]) -> Frame:
     """A frame whose planes' last columns and lines are repeated up to a size."""
     if frame.coded_size == size:
@@ -88,6 +90,6 @@ def _with_neutral_chroma(frame: Frame, shift_x: int, shift_y: int) -> Frame:
     chroma = luma[: shape[0], : shape[1]].copy()
     chroma.fill(1 << (bits - 1))
     sampling = {(1, 1): "420", (1, 0): "422", (0, 0): "444"}[shift_x, shift_y]
-    name = f"yuv{'a' if frame.format.alpha else ''}{sampling}p{_depth(bits)}"
+    name = f"yuv{'a' if frame.format.alpha else ''}{sampling}p{depth_suffix(bits)}"
     planes = (luma, chroma, chroma, *frame.planes[1:])
     return replace(frame, planes=planes, format=pixel_format(name))

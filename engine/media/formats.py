@@ -85,6 +85,11 @@ def pixel_format(name: str) -> PixelFormat:
     )
 
 
+def depth_suffix(bits: int) -> str:
+    """Return the end of a planar format's name that tells how many bits a sample has."""
+    return "" if bits == 8 else f"{bits}le"
+
+
 def planes_of(picture: VideoFrame) -> tuple[tuple[Plane, ...], PixelFormat]:
     """A decoded picture's planes, read-only, and the format that they are in.
 
@@ -142,7 +147,7 @@ def with_full_chroma(frame: Frame, *, alpha: bool = True) -> Frame:
         for plane in frame.planes[1:3]
     )
     kept = frame.planes[3:] if alpha else ()
-    name = f"yuv{'a' if kept else ''}444p{'' if fmt.bits == 8 else f'{fmt.bits}le'}"
+    name = f"yuv{'a' if kept else ''}444p{depth_suffix(fmt.bits)}"
     planes = (frame.planes[0], *(plane[:height, :width] for plane in chroma), *kept)
     return replace(frame, planes=planes, format=pixel_format(name))
 

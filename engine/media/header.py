@@ -1,4 +1,4 @@
-"""What a file claims to be, found out without decoding a picture of unknown size."""
+"""Check files of strangers, without decoding a picture of unknown size."""
 
 from __future__ import annotations
 

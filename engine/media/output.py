@@ -1,4 +1,4 @@
-"""Where results go: checked before any work, written beside, moved into place at the end."""
+"""Check an output's place before any work, write beside it, and move into place at the end."""
 
 from __future__ import annotations
 

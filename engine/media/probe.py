@@ -1,4 +1,4 @@
-"""Opening files and saying what is in them."""
+"""Open files and describe what is in them."""
 
 from __future__ import annotations
 

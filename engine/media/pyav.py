@@ -1,4 +1,4 @@
-"""What differs between the supported versions of PyAV, 18.1 and 19, in one place."""
+"""Open containers and read side data with PyAV 18.1 and 19 alike."""
 
 from __future__ import annotations
 

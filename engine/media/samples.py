@@ -1,4 +1,4 @@
-"""A look into a video that costs little however long it is."""
+"""Sample key frames of a video, at a cost that does not grow with its length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A frame to a still image."""
+"""Write a frame to a still image."""
 
 from __future__ import annotations
 

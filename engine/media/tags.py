@@ -1,4 +1,4 @@
-"""The texts that a container and its streams carry: which go to the output, and which tell where.
+"""Select the tags of a container and its streams that go to the output; find those of places.
 
 Chapters count among them by their titles.
 """
