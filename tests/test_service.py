@@ -374,6 +374,19 @@ def test_a_file_that_is_exchanged_for_a_link_while_it_waits_is_not_read(
     assert list(job.folder.iterdir()) == []
 
 
+def test_a_job_is_done_by_whoever_spells_the_home_in_another_way(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "home")
+    still = write_png(tmp_path / "still.png", draw(0, (64, 48)))
+    inline = f"data:image/png;base64,{b64encode(still.read_bytes()).decode()}"
+    bounds = replace(BOUNDS, output_bytes=1 << 20, folders=())
+    with JobStore(tmp_path / "link") as submitter, JobStore(tmp_path / "home") as store:
+        call = {"source_image": inline, "target": inline}
+        job = Intake(store=submitter, bounds=bounds).submit(call)
+        run_worker(store, bounded(performer(cast("Engine", Copier())), store), until_idle=True)
+        assert store.get(job.id).error == f"copied {still.stat().st_size} bytes"
+
+
 def test_a_file_that_is_exchanged_in_the_middle_of_the_work_is_the_one_that_was_checked(
     store: JobStore, exchanged: Path
 ) -> None:

@@ -4,9 +4,11 @@ A worker holds a job by a lease that it renews. A job whose lease has lapsed is 
 whoever held it can no longer write anything of it: each claim has a number (a fencing token), and
 every write names the claim that it is made under.
 
-Leases and ages are measured by the machine's steady clock, which no change of the date moves and
-which stands still while a laptop sleeps. It begins anew at a boot, so what it measured before then
-is told by values that lie ahead of it.
+Leases and ages are measured by the machine's steady clock (`time.monotonic`), which no change of
+the date moves; on Linux and macOS it stands still while a laptop sleeps. It begins anew at a boot.
+A value that lies ahead of it was measured before the boot; one that lies behind may have been,
+too, and then a lease lapses a little later and a result is kept longer than it should be, never
+the other way.
 
 The file is in WAL mode, whose readers and writers share memory: the folder must be on a disk of
 this machine, not on a network file system such as NFS or SMB.
@@ -14,8 +16,10 @@ this machine, not on a network file system such as NFS or SMB.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import re
 import shutil
 import sqlite3
 import threading
@@ -107,6 +111,7 @@ _DIED = (
     f"The job's worker was killed {MOST_DEATHS} times in the middle of it, or the machine went "
     "down; submit it again when that is over."
 )
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DAMAGED = "The record of this job in jobs.sqlite3 is damaged ({}); submit the job again."
 CANCELLED: Final = "The job was cancelled."
 
@@ -141,7 +146,8 @@ class Job:
 
     def partials(self, output: Path, claim: int | None = None) -> Iterator[Path]:
         """What workers have begun for this job beside its output, or what one claim has."""
-        return output.parent.glob(f"*.{self.id}-{'*' if claim is None else f'{claim}.*'}")
+        own = f"*.{glob.escape(self.id)}-{'*' if claim is None else f'{claim}.*'}"
+        return output.parent.glob(own)
 
     def partial(self, output: Path) -> Path:
         """A name beside the output for what this claim of the job makes."""
@@ -168,7 +174,8 @@ class JobStore:
         retention: seconds that a job added here and its files are kept once it is finished.
         queue_limit: how many jobs may wait; None for as many as there are.
         clock: seconds since the epoch (Unix time), for people to read.
-        steady: seconds since some moment, the same for all who share the store; never set back.
+        steady: seconds since some moment, such as the boot, which is the same for all processes
+            that share the store; until the next boot they never run backwards.
 
     Raises:
         JobError: The folder cannot be used.
@@ -193,19 +200,21 @@ class JobStore:
             raise ParameterError(
                 f"queue_limit is {queue_limit!r}; allowed: a whole number from 1, or None."
             )
-        self.folder = (folder or home()).absolute()
         self.retention = retention
         self.queue_limit = queue_limit
         self._clock = clock
         self._steady = steady
         self._lock = threading.RLock()
-        self.files = self.folder / "jobs"
+        self.folder = (folder or home()).absolute()
         try:
+            # Paths in the records are compared with it, whichever way a process spells it.
+            self.folder = self.folder.resolve()
+            self.files = self.folder / "jobs"
             # Parents that `mkdir` makes on its way would be open to all.
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.files.mkdir(mode=0o700, exist_ok=True)
             self._database = _opened(self.folder / "jobs.sqlite3")
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, RuntimeError, sqlite3.Error) as error:
             raise _unusable(self.folder, error) from error
         self.expire()
         self._remove_orphans()
@@ -313,8 +322,8 @@ class JobStore:
                 if not job.is_finished:
                     break
                 # Its record is damaged, which must not keep the worker from the other jobs.
-                failed = {**times, "error": job.error, "id": job.id}
-                database.execute(f"{_FAIL} WHERE id = :id", failed)
+                failed = {**times, "error": job.error, "number": row["number"]}
+                database.execute(f"{_FAIL} WHERE number = :number", failed)
         for one in ended:
             self._job(one).sweep()
         return None if row is None else job
@@ -438,11 +447,11 @@ class JobStore:
         """
         with self._using() as database:
             rows = database.execute(
-                f"DELETE FROM jobs WHERE {_OLD} RETURNING id",  # noqa: S608 - constants
+                f"DELETE FROM jobs WHERE {_OLD} RETURNING number, id",  # noqa: S608 - constants
                 self._times(),
             ).fetchall()
         for row in rows:
-            self.discard(self.files / row["id"])
+            self.discard(self._folder(row))
         return len(rows)
 
     def _times(self) -> dict[str, float]:
@@ -458,6 +467,7 @@ class JobStore:
     def _settled(self, database: sqlite3.Connection, row: sqlite3.Row) -> bool:
         """Whether the output that a claim was about to place is there; then completes the job."""
         try:
+            _check_text("placing", row["placing"])
             placing = json.loads(row["placing"] or "{}")
             there: bool = placing["file"] == _identity(Path(placing["output"]))
         except (OSError, ValueError, TypeError, KeyError):
@@ -470,7 +480,7 @@ class JobStore:
         self, database: sqlite3.Connection, row: sqlite3.Row, placing: Mapping[str, Any]
     ) -> None:
         output, metrics = _storable(placing["output"]), placing["metrics"]
-        held = bytes_in(self.files / row["id"])
+        held = bytes_in(self._folder(row))
         values = {"number": row["number"], "output": output, "metrics": metrics, "bytes": held}
         database.execute(_COMPLETE, {**self._times(), **values})
 
@@ -528,30 +538,49 @@ class JobStore:
         """A row as a job; one whose record cannot be read is FAILED and says so."""
         state, error = row["state"], row["error"]
         try:
+            for name in row.keys():  # noqa: SIM118 - of a row, not a dictionary
+                _check_text(name, row[name])
+            _check_id(row["id"])
             request, metrics = _object(row["request"]), _object(row["metrics"])
             # The name as it is; in `output` it may have escapes.
             output = _object(row["placing"] or "{}").get("output", row["output"])
             _check_state(state)
             _check_output(output, request.get("output"))
         except (ValueError, RecursionError) as damage:
-            request, metrics, output, lapsed = {}, {}, row["output"], False
+            request, metrics, lapsed = {}, {}, False
+            output = row["output"] and _storable(row["output"])
             state, error = "FAILED", _DAMAGED.format(damage)
         return Job(
-            id=row["id"],
+            id=_storable(row["id"]),
             request=request,
             state="QUEUED" if lapsed else state,
-            folder=self.files / row["id"],
+            folder=self._folder(row),
             created=row["created"],
             started=row["started"],
             finished=row["finished"],
-            worker=row["worker"],
+            worker=None if row["worker"] is None else _storable(row["worker"]),
             claim=row["claim"],
             done=row["done"],
             total=row["total"],
-            output=None if row["output"] is None else Path(output),
+            output=None if output is None or row["output"] is None else Path(output),
             metrics=metrics,
             error=error,
         )
+
+    def _folder(self, row: sqlite3.Row) -> Path:
+        """The folder of a job; for an id that is none, one that is never made."""
+        name = row["id"]
+        return self.files / (name if _ID.fullmatch(name) else f"none-{row['number']}")
+
+
+def _check_text(name: str, value: object) -> None:
+    if isinstance(value, str) and _storable(value) != value:
+        raise ValueError(f"its {name} holds bytes that are no UTF-8")
+
+
+def _check_id(value: str) -> None:
+    if not _ID.fullmatch(value):
+        raise ValueError("its id is none of a job")
 
 
 def _check_state(state: str) -> None:
@@ -606,6 +635,8 @@ def _opened(path: Path) -> sqlite3.Connection:
     )
     try:
         database.row_factory = sqlite3.Row
+        # A damaged text must not keep the others from being read.
+        database.text_factory = _text
         _log_ahead(database)
         # With WAL a power cut may lose the last writes, and cannot corrupt the file.
         database.execute("PRAGMA synchronous = NORMAL")
@@ -640,6 +671,10 @@ def _log_ahead(database: sqlite3.Connection) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
 
 
 def _is_number(value: object) -> bool:

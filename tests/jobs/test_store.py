@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -534,6 +535,8 @@ def test_another_file_in_the_place_is_not_taken_for_the_output(
         pytest.param("request = '" + '{"a":' * 100_000 + "'", id="deep"),
         "metrics = 'x'",
         "state = 'LOST'",
+        "request = CAST(x'7b226e223a2022ff227d' AS TEXT)",
+        "output = CAST(x'2fff' AS TEXT)",
     ],
 )
 def test_a_record_damaged_by_hand_stops_its_own_job_alone(store: JobStore, damage: str) -> None:
@@ -550,12 +553,56 @@ def test_a_record_damaged_by_hand_stops_its_own_job_alone(store: JobStore, damag
     assert store.claim("one", 30) is None
 
 
+@pytest.mark.parametrize("damaged", ["'{precious}'", "'../../precious'", "''", "'*'", "'**'"])
+@pytest.mark.parametrize("state", ["QUEUED", "PROCESSING"])
+def test_an_id_damaged_by_hand_leads_to_no_other_folder(
+    tmp_path: Path, clock: Clock, damaged: str, state: str
+) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    with JobStore(tmp_path / "home", clock=clock, steady=clock) as store:
+        bad, good = store.add({}), store.add({})
+        with sqlite3.connect(store.folder / "jobs.sqlite3") as database:
+            name = damaged.format(precious=precious)
+            database.execute(
+                f"UPDATE jobs SET id = {name}, state = ?, deaths = 9 WHERE id = ?", (state, bad.id)
+            )
+        database.close()
+        assert "is damaged (its id is none of a job)" in str(store.list()[0].error)
+        claimed = store.claim("one", 30)
+        assert claimed
+        assert claimed.id == good.id
+        clock.now += 10_000
+        assert store.expire() == 1
+        assert precious.is_dir()
+        assert good.folder.is_dir()
+
+
+def test_an_id_that_is_no_utf_8_keeps_nobody_from_the_other_jobs(store: JobStore) -> None:
+    bad, good = store.add({}), store.add({})
+    with sqlite3.connect(store.folder / "jobs.sqlite3") as database:
+        database.execute("UPDATE jobs SET id = CAST(x'ff' AS TEXT) WHERE id = ?", (bad.id,))
+    database.close()
+    assert "its id holds bytes that are no UTF-8" in str(store.list()[0].error)
+    claimed = store.claim("one", 30)
+    assert claimed
+    assert claimed.id == good.id
+
+
+def test_a_home_has_one_name_however_it_is_spelled(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "home")
+    with JobStore(tmp_path / "link") as one, JobStore(tmp_path / "home") as other:
+        assert one.add({}).folder == other.list()[0].folder
+
+
 def test_a_store_of_an_older_version_is_extended(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "jobs.sqlite3") as database:
         database.executescript(store_module._SCHEMA)
         database.execute(
             "INSERT INTO jobs (id, request, state, created, kept, lease) "
-            "VALUES ('old', '{\"n\": 1}', 'PROCESSING', 1, 3600, 1700000000)"
+            "VALUES (?, '{\"n\": 1}', 'PROCESSING', 1, 3600, 1700000000)",
+            (old := str(uuid.uuid4()),),
         )
     database.close()
     with ThreadPoolExecutor(8) as crowd:
@@ -564,7 +611,7 @@ def test_a_store_of_an_older_version_is_extended(tmp_path: Path) -> None:
     with JobStore(tmp_path) as one:
         claimed = one.claim("one", 30)
         assert claimed
-        assert (claimed.id, claimed.request) == ("old", {"n": 1})
+        assert (claimed.id, claimed.request) == (old, {"n": 1})
 
 
 def test_the_store_knows_what_its_jobs_hold(store: JobStore, clock: Clock) -> None:

@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ParameterError
+from engine.jobs.process import Tell
+from engine.jobs.store import Job, JobStore
+from engine.jobs.worker import Made, run_worker
 from engine.server.answers import Refusal
+from engine.server.assembly import within
 from engine.server.roots import MediaRoots
+from engine.service import JobBounds
 
 
 @pytest.fixture
@@ -80,3 +85,21 @@ def test_a_linked_folder_is_the_folder_itself(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real")
     roots = MediaRoots.of([tmp_path / "link"])
     assert roots.admit("target", tmp_path / "link" / "clip.mp4").is_file()
+
+
+def test_jobs_read_the_roots_that_the_server_has_now(tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    def perform(job: Job, _tell: Tell) -> Made:
+        bounds = JobBounds.of(job)
+        assert bounds is not None
+        seen.append([*bounds.folders])
+        return Made(job.folder / "output", {})
+
+    now = tmp_path / "now"
+    now.mkdir()
+    bounds = {"pixels": 1, "seconds": 1, "crf": 1, "output_bytes": 1, "store_bytes": 1}
+    with JobStore(tmp_path / "home") as store:
+        store.add({"bounds": {**bounds, "folders": ["/", str(tmp_path)]}})
+        run_worker(store, within(MediaRoots.of([now]), perform), until_idle=True)
+    assert seen == [[str(now)]]
