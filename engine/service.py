@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from engine.errors import EngineError, MediaError, ParameterError, ProcessDied, QueueFull
-from engine.jobs.beneath import pinned
+from engine.jobs.beneath import held_beneath
 from engine.jobs.inputs import Inputs
 from engine.jobs.outputs import beside, named_output
 from engine.jobs.process import Tasks, Tell
@@ -127,8 +127,8 @@ class JobBounds:
         return tell_in_time
 
     @contextmanager
-    def pinned(self, field: str, path: Path, folder: Path) -> Iterator[Path]:
-        """An input that nobody can exchange any more; `folder` is the job's own.
+    def held(self, field: str, path: Path, folder: Path) -> Iterator[Path]:
+        """An input that no other file can take the place of; `folder` is the job's own.
 
         Raises:
             ParameterError: It is no longer a file of the folders that may be read.
@@ -136,18 +136,18 @@ class JobBounds:
         if path.parent == folder:
             yield path
             return
-        place = folder / f"{field}{path.suffix}"
-        with pinned(field, path, [Path(one) for one in self.folders], place) as held:
-            yield held
+        place, folders = folder / f"{field}{path.suffix}", [Path(one) for one in self.folders]
+        with held_beneath(field, path, folders, place, self.store_bytes) as file:
+            yield file
 
     @contextmanager
     def inputs(self, job: Job, tell: Tell) -> Iterator[Mapping[str, Any]]:
-        """The request of a job with its inputs pinned, and looked through by `check_pictures`."""
+        """The request of a job with its inputs held, and looked through by `check_pictures`."""
         bounds = Bounds(pixels=self.pixels, seconds=self.seconds)
-        with ExitStack() as held:
+        with ExitStack() as files:
 
             def hold(field: str, path: str) -> str:
-                file = held.enter_context(self.pinned(field, Path(path), job.folder))
+                file = files.enter_context(self.held(field, Path(path), job.folder))
                 # Its header may have lied.
                 check_pictures(file, field, bounds, lambda: tell(0, None))
                 return str(file)
@@ -380,7 +380,7 @@ def checker_in(tasks: Tasks, bounds: JobBounds) -> Callable[[], Check]:
 
 def check_given(field: str, path: Path, folder: Path, bounds: JobBounds) -> None:
     """Looks at a file that a caller elsewhere gave. Raises as `check_header` does."""
-    with bounds.pinned(field, path, folder) as file:
+    with bounds.held(field, path, folder) as file:
         check_header(file, field, Bounds(pixels=bounds.pixels, seconds=bounds.seconds))
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from engine.app import Engine
 from engine.errors import MediaError, ParameterError
-from engine.jobs.beneath import pinned
+from engine.jobs.beneath import held_beneath
 from engine.jobs.process import TaskProcess, Tasks, Tell
 from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import run_worker
@@ -437,12 +437,29 @@ def test_where_files_have_no_names_by_number_a_copy_is_read(
     exists = Path.exists
     monkeypatch.setattr(Path, "exists", lambda path: "/proc/" not in str(path) and exists(path))
     still, place = exchanged / "still.png", tmp_path / "target.png"
-    with pinned("target", still, [exchanged], place) as file:
-        content = still.read_bytes()
+    content = still.read_bytes()
+    with held_beneath("target", still, [exchanged], place, len(content)) as file:
         still.unlink()
         assert not file.is_symlink()
         assert file.read_bytes() == content
     assert not place.exists()
+    still.write_bytes(content + b"0")
+    with (
+        pytest.raises(ParameterError, match=f"target holds more than {len(content):,} bytes"),
+        held_beneath("target", still, [exchanged], place, len(content)),
+    ):
+        pass
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("way", ["folder/../still.png", "../secrets/still.png", "folder/.."])
+def test_no_file_is_held_by_a_path_that_goes_up(exchanged: Path, tmp_path: Path, way: str) -> None:
+    place = tmp_path / "target.png"
+    with (
+        pytest.raises(ParameterError, match="no longer a file of the folders"),
+        held_beneath("target", exchanged / way, [exchanged], place, 1 << 20),
+    ):
+        pass
 
 
 def test_a_job_has_so_much_time(store: JobStore, call: dict[str, object]) -> None:

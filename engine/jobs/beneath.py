@@ -2,14 +2,14 @@
 
 A check of a path says nothing about the file that is opened by it later: whoever may write to the
 folder can put a link in its place meanwhile. So the file is opened once, without following links,
-and is read by its descriptor from then on.
+and is read by its descriptor from then on. Its bytes may still be changed by whoever may write to
+it, so what reads them must not trust the check either.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,16 +17,21 @@ from pathlib import Path
 
 from engine.errors import ParameterError
 
+_CHUNK = 1 << 20
+
 
 @contextmanager
-def pinned(field: str, path: Path, folders: Sequence[Path], place: Path) -> Iterator[Path]:
-    """A file below one of the folders, as it is now, by the name `place`.
+def held_beneath(
+    field: str, path: Path, folders: Sequence[Path], place: Path, most_bytes: int
+) -> Iterator[Path]:
+    """Gives the file that is at `path` now, below one of the folders, the name `place`.
 
-    `place` is a link to the open file, where the system has such links, else a copy; it is there
-    until the context is left, and holds for this process alone.
+    `place` is a link to the open file where the system has /proc, else a copy of at most
+    `most_bytes`. It is there until the context is left, and holds for this process alone.
 
     Raises:
-        ParameterError: There is no regular file below the folders, or a link leads to it.
+        ParameterError: There is no regular file below the folders, a link leads to it, or it is
+            too large to be copied.
     """
     try:
         file = _opened(path, folders)
@@ -41,12 +46,25 @@ def pinned(field: str, path: Path, folders: Sequence[Path], place: Path) -> Iter
         if by_number.exists():
             place.symlink_to(by_number)
         else:
-            with os.fdopen(os.dup(file), "rb") as source, place.open("xb") as copy:
-                shutil.copyfileobj(source, copy)
+            _copy(file, place, field, most_bytes)
         yield place
     finally:
         place.unlink(missing_ok=True)
         os.close(file)
+
+
+def _copy(file: int, place: Path, field: str, most_bytes: int) -> None:
+    """Copies an open file, which may grow meanwhile."""
+    left = most_bytes
+    with os.fdopen(os.dup(file), "rb") as source, place.open("xb") as copy:
+        while chunk := source.read(min(_CHUNK, left + 1)):
+            left -= len(chunk)
+            if left < 0:
+                raise ParameterError(
+                    f"{field} holds more than {most_bytes:,} bytes, which are the most that are "
+                    "copied here; give a smaller file."
+                )
+            copy.write(chunk)
 
 
 def _opened(path: Path, folders: Sequence[Path]) -> int:
@@ -54,7 +72,9 @@ def _opened(path: Path, folders: Sequence[Path]) -> int:
     root = next((folder for folder in folders if path.is_relative_to(folder)), None)
     if root is None:
         raise OSError(errno.EACCES, "it is in none of the folders")
-    *above, name = path.relative_to(root).parts
+    *above, name = parts = path.relative_to(root).parts
+    if ".." in parts:
+        raise OSError(errno.EACCES, "it may lead out of the folder")
     held = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for part in above:

@@ -240,5 +240,14 @@ def _suffix(content: bytes) -> str | None:
     return None
 
 
+def without_secrets(url: str) -> str:
+    """A URL, or any other text, without a URL's user, password and query."""
+    scheme, slashes, rest = url.partition("://")
+    # A password may hold any character, a slash alone excepted.
+    place, slash, path = rest.partition("/")
+    return "".join((scheme, slashes, place.rpartition("@")[2], slash, path)).partition("?")[0]
+
+
 def _cut(text: str) -> str:
-    return repr(text if len(text) <= 80 else f"{text[:80]}…")
+    told = without_secrets(text) if "://" in text[:40] else text
+    return repr(told if len(told) <= 80 else f"{told[:80]}…")

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from engine.errors import ParameterError
-from engine.jobs.inputs import path_of_uri
+from engine.jobs.inputs import path_of_uri, without_secrets
 from engine.jobs.store import Job
 
 
@@ -21,8 +21,8 @@ def named_output(value: str) -> Path:
         return path_of_uri("output", value).absolute()
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", value):
         raise ParameterError(
-            f"output is {value[:80]!r}; allowed: a path, a file:// URI, or null for a file in the "
-            "job's own folder."
+            f"output is {without_secrets(value)[:80]!r}; allowed: a path, a file:// URI, or null "
+            "for a file in the job's own folder."
         )
     return Path(value).absolute()
 

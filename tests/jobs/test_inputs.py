@@ -10,11 +10,14 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
+from urllib.parse import quote, urlsplit
 
 import pytest
 
 from engine.errors import ParameterError
+from engine.jobs import download as download_module
 from engine.jobs.download import is_public
 from engine.jobs.inputs import Inputs, downloads_allowed
 from engine.jobs.outputs import beside, in_base64, named_output
@@ -190,7 +193,10 @@ def test_the_owner_says_which_paths_are_read(picture: Path, folder: Path) -> Non
 class _Site(http.server.BaseHTTPRequestHandler):
     """A picture, and some ways to another place."""
 
+    heard: ClassVar[list[tuple[str, str]]] = []
+
     def do_GET(self) -> None:
+        self.heard.append((self.requestline, self.headers["Host"]))
         if self.path.startswith("/to/"):
             self.send_response(302)
             self.send_header("Location", self.path.removeprefix("/to/"))
@@ -287,7 +293,9 @@ def test_a_download_has_so_much_time(
     [
         *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0"),
         *("100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1%eth0", "fc00::1"),
-        *("::ffff:127.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "ff02::1"),
+        *("::ffff:127.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "ff02::1", "fec0::1", "fd00::1"),
+        *("::7f00:1", "::ffff:0:7f00:1", "64:ff9b:1::7f00:1", "2001:0:4136:e378:8000:63bf::1"),
+        *("2001:db8::1", "3fff::1", "100::1", "5f00::1", "2001:10::1", "4000::1", "192.88.99.1"),
     ],
 )
 def test_an_address_of_this_machine_or_network_is_not_public(address: str) -> None:
@@ -296,6 +304,107 @@ def test_an_address_of_this_machine_or_network_is_not_public(address: str) -> No
 
 def test_a_public_address_is_public() -> None:
     assert all(map(is_public, ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]))
+
+
+@pytest.mark.parametrize(
+    ("end", "line"),
+    [
+        ("", "/"),
+        ("?x=1", "/?x=1"),
+        ("//a.png", "//a.png"),
+        ("//h//a.png?x=//y", "//h//a.png?x=//y"),
+        ("/a%20b é#c", "/a%20b%20%C3%A9"),
+    ],
+)
+def test_the_line_of_a_request(site: str, folder: Path, end: str, line: str) -> None:
+    _Site.heard.clear()
+    with suppress(ParameterError):
+        Inputs(downloads=True).take("target", f"{site}{end}", folder)
+    # The handler of the library takes two slashes for one, but not in the line.
+    assert _Site.heard == [(f"GET {line} HTTP/1.1", site.removeprefix("http://"))]
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://h/", "h"),
+        ("https://h:443/", "h"),
+        ("https://h:80/", "h:80"),
+        ("http://h:80/", "h"),
+        ("http://[2606::1]:443/", "[2606::1]:443"),
+    ],
+)
+def test_the_host_is_told_without_the_port_of_its_scheme(url: str, host: str) -> None:
+    sent: list[bytes] = []
+    connection = download_module._Connection(urlsplit(url), download_module._Line())
+    connection.sock = cast("Any", SimpleNamespace(sendall=sent.append, close=lambda: None))
+    connection.request("GET", "/")
+    assert f"\r\nHost: {host}\r\n".encode() in b"".join(sent)
+
+
+def test_many_addresses_of_one_name_have_one_time_together(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    class Silent:
+        timeout = 0.0
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def settimeout(self, seconds: float) -> None:
+            self.timeout = seconds
+
+        def connect(self, _address: object) -> None:
+            nonlocal now
+            now += min(self.timeout, 12)
+            raise TimeoutError("timed out")
+
+        def close(self) -> None:
+            pass
+
+    addresses = [(2, 1, 6, "", (f"8.8.8.{n}", 80)) for n in range(200)]
+    monkeypatch.setattr(download_module, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(
+        download_module,
+        "socket",
+        SimpleNamespace(getaddrinfo=lambda *_, **__: addresses, SOCK_STREAM=1, socket=Silent),
+    )
+    with pytest.raises(ParameterError, match="cannot be downloaded: timed out"):
+        Inputs(downloads=True).take("target", "http://example.org/", folder)
+    assert now == download_module.SECONDS
+
+
+@pytest.mark.parametrize("downloads", [False, True])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:hush@127.0.0.1:9/a.png?sig=hush",
+        "http://me:hush@[::1/a.png",
+        "http://[me:hush@h]/a.png",
+        "http://me:hush@h℀/a.png",
+        "http://me:hush#@127.0.0.1/a.png",
+        "http://me:hush?@127.0.0.1/a.png",
+        "http://me:hush@127.0.0.1:port/a.png",
+        "http://127.0.0.1?sig=hush",
+        "ftp://me:hush@127.0.0.1/a.png",
+    ],
+)
+def test_a_password_is_never_repeated(folder: Path, url: str, downloads: bool) -> None:
+    with pytest.raises(ParameterError) as raised:
+        Inputs(downloads=downloads).take("target", url, folder)
+    assert "hush" not in str(raised.value)
+    with pytest.raises(ParameterError) as raised:
+        named_output(url)
+    assert "hush" not in str(raised.value)
+
+
+def test_a_redirect_repeats_no_password(site: str, folder: Path) -> None:
+    for location in ("ftp://me:hush@h/", "http://me:hush@[::1/", "http://me:hush@192.168.0.1/"):
+        with pytest.raises(ParameterError, match="cannot be downloaded") as raised:
+            Inputs(downloads=True).take("target", f"{site}/to/{location}", folder)
+        assert "hush" not in str(raised.value).partition("cannot be downloaded")[2]
 
 
 def test_nothing_of_this_machine_is_downloaded(folder: Path) -> None:
