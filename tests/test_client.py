@@ -33,7 +33,7 @@ LONG = 40
 QUICK: dict[str, Any] = {"pixel_boost": "128x128", "video_codec": "ffv1"}
 
 SUBMIT = """
-import sys, time
+import os, signal, sys, time
 from engine.client import SegmindClient, Helper
 Helper.__init__.__kwdefaults__["lease_seconds"] = 1.0
 client = SegmindClient(home=sys.argv[1])
@@ -44,7 +44,7 @@ job = client.submit_async(
 print(job.request_id, flush=True)
 while not job.status()["progress"]["done"]:
     time.sleep(0.01)
-print("swapping", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)  # here, as whoever waits to do it may come too late
 """
 
 # An audit hook sees every use of a socket, whoever makes it, and cannot be taken off again. As the
@@ -68,7 +68,7 @@ job = client.submit_async(
     "ai-face-swap", source_image=sys.argv[2], target=sys.argv[3],
     pixel_boost="128x128", video_codec="ffv1", face_selector_gender="female",
 )
-print(job.wait(timeout=60, interval=0.1)["status"])
+print(job.wait(timeout=300, interval=0.1)["status"])
 client.close()
 """
 
@@ -113,10 +113,10 @@ def submit(client: SegmindClient, target: Path, **parameters: Any) -> AsyncJob:
 
 
 def done(job: AsyncJob) -> dict[str, Any]:
-    return job.wait(timeout=60, interval=0.1)
+    return job.wait(timeout=300, interval=0.1)
 
 
-def until(happened: Callable[[], bool], seconds: float = 30) -> None:
+def until(happened: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, "it did not happen"
@@ -132,7 +132,7 @@ def test_a_whole_job_with_sockets_forbidden(home: Path, clip: Path, tmp_path: Pa
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.splitlines() == ["COMPLETED"]
@@ -147,11 +147,8 @@ def test_whoever_waits_finishes_the_job_of_a_killed_submitter(
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert victim.stdout
-    request_id = victim.stdout.readline().strip()
-    assert victim.stdout.readline() == "swapping\n"
-    victim.send_signal(signal.SIGKILL)
-    victim.communicate()
+    request_id = victim.communicate(timeout=300)[0].strip()
+    assert victim.returncode == -signal.SIGKILL
 
     with SegmindClient(home=home, engine=warm) as other:
         job = other.job(request_id)
@@ -170,7 +167,7 @@ def test_a_submitter_that_ends_finishes_its_job_first(home: Path, clip: Path) ->
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     with SegmindClient(home=home, worker=False) as other:
         job = other.job(ran.stdout.strip())
@@ -278,7 +275,7 @@ def test_a_job_is_cancelled_in_the_middle(client: SegmindClient, long_clip: Path
     until(lambda: job.status()["progress"]["done"] > 0)
     cancelled = client._store.cancel(job.request_id)
     with pytest.raises(InferenceFailed, match="cancelled"):
-        job.wait(timeout=20, interval=0.05)
+        job.wait(timeout=300, interval=0.05)
     assert client._store.get(job.request_id).done < LONG
     assert list(cancelled.folder.iterdir()) == []
 
@@ -310,12 +307,14 @@ def test_turning_the_content_check_off_is_recorded(
     assert "content check turned off" in mark
 
 
-def test_results_are_gone_after_their_time(home: Path, warm: Engine, still: Path) -> None:
-    with SegmindClient(home=home, engine=warm, retention=0.5) as client:
+def test_results_are_gone_after_their_time(
+    home: Path, warm: Engine, still: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SegmindClient(home=home, engine=warm, retention=600) as client:
         job = submit(client, still)
         output = Path(done(job)["output"].removeprefix("file://"))
         assert output.is_file()
-        time.sleep(0.6)
+        monkeypatch.setattr(client._store, "_steady", lambda: time.monotonic() + 601)
         for ask in (job.status, job.result, lambda: client.job(job.request_id)):
             with pytest.raises(SegmindError) as raised:
                 ask()

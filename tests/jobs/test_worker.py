@@ -34,6 +34,9 @@ def perform(job, tell):
     lock = job.folder / "at work"
     os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
     tell(1, 1)
+    # One process could do all, were it alone scheduled.
+    while job.request["n"] == 0 and not list(home.glob("*.log")):
+        time.sleep(0.01)
     lock.unlink()
     with (home / f"{os.getpid()}.log").open("a") as log:
         log.write(f"{job.id}\\n")
@@ -60,7 +63,7 @@ def perform(job, tell):
         time.sleep(0.01)
 
 with JobStore(Path(sys.argv[1])) as store:
-    run_worker(store, perform, lease_seconds=0.6)
+    run_worker(store, perform, lease_seconds=600)
 """
 
 
@@ -72,8 +75,8 @@ def store(tmp_path: Path) -> Iterator[JobStore]:
     assert set(threading.enumerate()) <= before
 
 
-def until(happened: Callable[[], bool], seconds: float = 20) -> None:
-    """Waits for something to happen."""
+def until(happened: Callable[[], bool], seconds: float = 300) -> None:
+    """Waits for something to happen; other processes may keep this one from its work for long."""
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, "it did not happen"
@@ -105,7 +108,7 @@ def test_two_hundred_jobs_and_eight_processes(tmp_path: Path) -> None:
             one.stdout.readline()
         begin.touch()
         for one in crowd:
-            _, words = one.communicate(timeout=60)
+            _, words = one.communicate(timeout=300)
             assert (one.returncode, words) == (0, b"")
         ran = Counter(line for log in home.glob("*.log") for line in log.read_text().splitlines())
         assert ran == Counter(ids.keys())
@@ -123,24 +126,42 @@ def test_a_killed_workers_job_is_done_by_another(store: JobStore) -> None:
     victim.wait()
     assert run_worker(store, done, until_idle=True) == 0
 
-    until(lambda: store.get(job.id).state == "QUEUED")
-    assert run_worker(store, done, until_idle=True) == 1
-    assert store.get(job.id).state == "COMPLETED"
-    assert store.get(job.id).claim == 2
+    with JobStore(store.folder, steady=lambda: time.monotonic() + 601) as later:
+        assert later.get(job.id).state == "QUEUED"
+        assert run_worker(later, done, until_idle=True) == 1
+        assert later.get(job.id).state == "COMPLETED"
+        assert later.get(job.id).claim == 2
 
 
-def test_the_lease_is_renewed_for_as_long_as_the_work_takes(store: JobStore) -> None:
-    store.add({})
+def test_the_lease_is_renewed_for_as_long_as_the_work_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, beats = 1000.0, 0
+    with JobStore(tmp_path / "home", steady=lambda: now) as store:
+        store.add({})
+        heartbeat = store.heartbeat
 
-    def slow(job: Job, tell: Tell) -> Made:
-        # Nothing is told meanwhile: a picture, or a network that takes its time.
-        for _ in range(20):
-            time.sleep(0.05)
-            assert store.claim("greedy", 30) is None
-        return done(job, tell)
+        def counted(job: Job, lease_seconds: float) -> bool:
+            nonlocal beats
+            is_cancelled = heartbeat(job, lease_seconds)
+            beats += 1
+            return is_cancelled
 
-    assert run_worker(store, slow, until_idle=True, lease_seconds=0.4) == 1
-    assert store.list()[0].state == "COMPLETED"
+        monkeypatch.setattr(store, "heartbeat", counted)
+
+        def slow(job: Job, tell: Tell) -> Made:
+            nonlocal now
+            # Nothing is told meanwhile: a picture, or a network that takes its time.
+            for _ in range(5):
+                now += 0.3
+                assert store.claim("greedy", 30) is None
+                before = beats
+                # The second one began after the clock moved.
+                until(lambda before=before: beats >= before + 2)  # type: ignore[misc]
+            return done(job, tell)
+
+        assert run_worker(store, slow, until_idle=True, lease_seconds=0.4) == 1
+        assert store.list()[0].state == "COMPLETED"
 
 
 def test_who_lost_the_lease_stops_at_the_next_frame_and_writes_nothing(store: JobStore) -> None:
@@ -285,7 +306,7 @@ def test_a_helper_that_is_closed_gives_its_job_back(store: JobStore) -> None:
     job = store.add({})
     helper = Helper(store, endless)
     helper.ask(job.id)
-    assert begun.wait(10)
+    assert begun.wait(300)
     helper.close()
     assert store.get(job.id).state == "QUEUED"
 
@@ -309,7 +330,7 @@ def test_a_process_that_ends_does_its_jobs_first(store: JobStore) -> None:
         [sys.executable, "-c", script, str(store.folder)],
         cwd=ROOT,
         check=True,
-        timeout=60,
+        timeout=300,
         env={**os.environ, "PYTHONWARNINGS": "error"},
         stderr=subprocess.PIPE,
         text=True,
@@ -323,10 +344,10 @@ def test_a_process_that_ends_does_its_jobs_first(store: JobStore) -> None:
 
 
 def interrupted(process: subprocess.Popen[str]) -> bool:
-    """Send one more interrupt, and return whether the process has ended half a second later."""
+    """Send one more interrupt, and return whether the process has ended five seconds later."""
     process.send_signal(signal.SIGINT)
     try:
-        process.communicate(timeout=0.5)
+        process.communicate(timeout=5)
     except subprocess.TimeoutExpired:
         return False
     return True
@@ -341,14 +362,14 @@ def test_a_second_interrupt_gives_the_job_back(store: JobStore) -> None:
         # A process started in the background inherits an interrupt that is ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def perform(job, tell):\n"
-        "    for n in range(10_000):\n"
-        "        tell(n, 10_000)\n"
+        "    for n in range(100_000):\n"
+        "        tell(n, 100_000)\n"
         "        time.sleep(0.01)\n"
         "store = JobStore(Path(sys.argv[1]))\n"
         "helper = Helper(store, perform)\n"
         "helper.ask(store.add({}).id)\n"
         "print('submitted', flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(600)\n"
     )
     submitter = subprocess.Popen(
         [sys.executable, "-c", script, str(store.folder)],
