@@ -18,6 +18,13 @@ def has_index(path: Path) -> bool:
         return any(kind == b"moov" and end <= size for kind, _, end in _boxes(file, 0, size))
 
 
+def is_followed(path: Path) -> bool:
+    """Whether a second film begins behind the end of the first; no reader finds that one."""
+    with reading(path), path.open("rb") as file:
+        kinds = [kind for kind, _, _ in _boxes(file, 0, file.seek(0, os.SEEK_END))]
+    return kinds.count(b"moov") > 1 and b"moof" not in kinds
+
+
 def contents(file: BinaryIO, path: Sequence[bytes]) -> Iterator[tuple[int, int]]:
     """Begin and end of what is in each box at a path of kinds, in the first of the outermost."""
     size = file.seek(0, os.SEEK_END)

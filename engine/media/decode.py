@@ -17,8 +17,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError, ParameterError
+from engine.media.boxes import is_followed
 from engine.media.files import read_bytes
 from engine.media.formats import planes_of
+from engine.media.joined import is_joined_matroska
 from engine.media.probe import (
     Turns,
     colour_of,
@@ -30,7 +32,7 @@ from engine.media.probe import (
     open_media,
     without_picture,
 )
-from engine.media.pyav import DAMAGE, as_fraction
+from engine.media.pyav import DAMAGE, as_fraction, path_of
 from engine.media.segments import exif_orientation
 from engine.media.splices import Splices, may_be_joined
 from engine.options import Trim
@@ -213,6 +215,11 @@ def _complaints(
             f"is joined from {damage.parts + 1} parts, as its clock jumps; they follow one another "
             "without a gap"
         )
+    if _holds_more(container):
+        yield (
+            "holds more than one film, as files that are written one after the other do; what lies "
+            "behind the first may be missing; join them with a program for films"
+        )
     if damage.packets:
         yield f"is damaged: {damage.packets} packets could not be decoded and were left out"
     if damage.stopped:
@@ -224,6 +231,12 @@ def _complaints(
         declared = Fraction(container.duration, 1_000_000)
         if end < declared - max(Fraction(1), declared / 20):
             yield f"seems cut: its picture ends at {float(end):.2f} s of {float(declared):.2f} s"
+
+
+def _holds_more(container: InputContainer) -> bool:
+    """Whether other files of a kind that readers do not follow to the end lie behind the first."""
+    name, path = container.format.name, path_of(container)
+    return is_followed(path) if name.startswith("mov") else is_joined_matroska(path)
 
 
 def _from_key_frame(

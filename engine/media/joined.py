@@ -1,4 +1,4 @@
-"""Read FLV files that were joined by writing one after the other."""
+"""Find the later parts of FLV and Matroska files that are joined end to end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 # The header of an FLV file (Adobe Flash Video File Format 10.1, E.2), with the length of the tag
 # before the first.
@@ -15,6 +16,29 @@ _HEAD_BYTES = 13
 # FFmpeg takes the header of a later part for a tag, whose length is then "LV\x01". Where the file
 # goes on behind that tag, FFmpeg notices and searches for the next true one.
 _TAKEN_FOR = int.from_bytes(b"LV\x01", "big") + 2 * _HEAD_BYTES
+
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+
+
+def is_joined_matroska(path: Path) -> bool:
+    """Whether another Matroska file begins where the first says that it ends."""
+    with suppress(OSError), path.open("rb") as file:
+        if file.read(4) != _EBML:
+            return False
+        file.seek(_size(file), os.SEEK_CUR)
+        if file.read(4) != _SEGMENT:
+            return False
+        file.seek(_size(file), os.SEEK_CUR)
+        return file.read(4) == _EBML
+    return False
+
+
+def _size(file: BinaryIO) -> int:
+    """The size of an element, whose first byte says by its leading zeros how long it is."""
+    first = file.read(1)
+    more = 8 - first[0].bit_length() if first else 0
+    rest = int.from_bytes(file.read(more), "big")
+    return (first[0] << 8 * more | rest) & (1 << 7 * (more + 1)) - 1 if first else 0
 
 
 def joined_flv(path: Path) -> JoinedFlv | None:

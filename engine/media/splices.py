@@ -10,9 +10,11 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from engine.media.pyav import as_fraction
+from engine.media.joined import is_joined_matroska
+from engine.media.pyav import as_fraction, path_of
 
 _JOINED = frozenset({"mpegts", "mpeg", "flv", "ogg"})
+_MATROSKA = "matroska,webm"
 # Seconds that a stream's decoding time goes back, or ahead of all streams, where a part begins.
 # In a file of one part, only a far jump is no pause.
 _BACK, _AHEAD, _FAR_AHEAD = Fraction(3, 10), 10, 3600
@@ -25,7 +27,8 @@ class _Course:
     part: int  # the number of parts that began before this one
     offset: Fraction  # what moves the part's times behind those before it
     last: Fraction  # the last decoding time as the file has it
-    end: Fraction  # when the last packet ends, in the time of the whole
+    end: Fraction  # when the last packet ends, in decoding time of the whole
+    shown: Fraction  # when what is shown last ends, in the time of the whole
     step: Fraction = Fraction(0)  # from packet to packet
 
 
@@ -59,20 +62,27 @@ class Splices:
             return self._offset
         base = as_fraction(packet.time_base)
         time, length = packet.dts * base, (packet.duration or 0) * base
+        # By how much it is shown later; unknown of the first pictures in Matroska, and so zero.
+        wait = Fraction(0) if packet.pts is None else packet.pts * base - time
+        wait = wait if 0 <= wait < _AHEAD else Fraction(0)  # what is longer is damage
         course = self._courses.get(stream.index)
         if course is None:
-            course = _Course(self.parts, self._offset, time, time + self._offset)
+            begin = time + self._offset
+            course = _Course(self.parts, self._offset, time, begin, begin)
             self._courses[stream.index] = course
         elif self._jumps(course, time):
             if course.part == self.parts or self._is_ahead(time + self._offset):
                 self.parts += 1
                 # One offset for all streams of a part keeps its sound and picture together.
-                self._offset = max(one.end for one in self._courses.values()) - time
+                decoded = max(one.end for one in self._courses.values())
+                shown = max(one.shown for one in self._courses.values())
+                self._offset = max(decoded, shown - wait) - time
             course.part, course.offset = self.parts, self._offset
         else:
             course.step = time - course.last
         course.last = time
-        course.end = max(course.end, time + course.offset + (length or course.step))
+        end = time + course.offset + (length or course.step)
+        course.end, course.shown = max(course.end, end), max(course.shown, end + wait)
         self._latest = max(course.end, self._latest or course.end)
         return course.offset
 
@@ -87,5 +97,6 @@ class Splices:
 
 
 def may_be_joined(container: InputContainer) -> bool:
-    """Whether a file is of a format that is joined by writing one file after the other."""
-    return container.format.name in _JOINED
+    """Whether a file may have been joined by writing one after the other, and so lacks one time."""
+    name = container.format.name
+    return name in _JOINED or (name == _MATROSKA and is_joined_matroska(path_of(container)))

@@ -12,6 +12,7 @@ from av.packet import Packet
 
 from engine.media.decode import read_frames
 from engine.media.encode import write_video
+from engine.media.joined import is_joined_matroska
 from engine.media.splices import Splices
 from engine.options import Trim
 from tests.media.looks import packets, seconds
@@ -116,6 +117,31 @@ def test_sound_and_picture_of_each_part_stay_together(tmp_path: Path) -> None:
     assert len(shown) == 100
     half = len(heard) // 2
     assert abs((heard[half] - shown[50]) - (heard[0] - shown[0])) < Fraction(1, 25)
+
+
+@pytest.mark.parametrize(("suffix", "frames"), [(".mp4", 20), (".mov", 20), (".mkv", 40)])
+def test_films_behind_the_first_are_told(tmp_path: Path, suffix: str, frames: int) -> None:
+    part, joined = tmp_path / f"part{suffix}", tmp_path / f"joined{suffix}"
+    make_clip(part, frames=20)
+    joined.write_bytes(part.read_bytes() * 2)
+    said: list[str] = []
+    assert len(list(read_frames(part, warn=said.append))) == 20
+    assert said == []
+    times = [frame.pts * frame.time_base for frame in read_frames(joined, warn=said.append)]
+    assert len(times) == frames
+    assert all(Fraction(1, 25) <= b - a <= Fraction(2, 25) for a, b in pairwise(times))
+    assert sum("holds more than one film" in sentence for sentence in said) == 1
+    assert len(said) == (2 if suffix == ".mkv" else 1)
+
+
+@pytest.mark.parametrize("muxing", [{}, {"live": "1"}])
+def test_a_film_in_matroska_is_searched_by_time(tmp_path: Path, muxing: dict[str, str]) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", frames=5, muxing=muxing)
+    assert not is_joined_matroska(clip)
+    for size in range(60):
+        cut = tmp_path / "cut.mkv"
+        cut.write_bytes(clip.read_bytes()[:size])
+        assert not is_joined_matroska(cut)
 
 
 def test_a_pause_is_no_splice(tmp_path: Path) -> None:
