@@ -18,7 +18,6 @@ import json
 import multiprocessing
 import os
 import resource
-import shutil
 import signal
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from random import Random
 import fuzz_seeds
 from fuzz_mutations import mutate
 from fuzz_trial import STILLS, Case, Outcome, Role, Trials
+from own_folder import claim
 
 from engine.cli import streams
 
@@ -42,8 +42,8 @@ ROOT = Path(__file__).resolve().parents[1]
 _STARTING = 600.0  # seconds that a worker may take to load its networks
 _TICK = 0.1
 _FILMS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts")
-# What a run writes into its folder; the first of these marks the folder as one of ours.
-_MARK, _RESULTS, _FAILURES, _WORKER = ".made-by-fuzz", "results.jsonl", "failures", "worker-"
+# What a run writes into its folder.
+_RESULTS, _FAILURES, _WORKER = "results.jsonl", "failures", "worker-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,25 +180,6 @@ def keep(folder: Path, asked: Case, damaged: bytes, outcome: Outcome) -> Path:
     return place
 
 
-def make_room(folder: Path) -> None:
-    """Make the folder for a run; of an earlier run in it, remove what that run wrote.
-
-    Raises:
-        OSError: The folder holds files of somebody else, or cannot be made.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    mark = folder / _MARK
-    if not mark.is_file() and any(folder.iterdir()):
-        raise FileExistsError(
-            f"{folder} is not empty and was not made by scripts/fuzz; name another folder"
-        )
-    mark.touch()
-    (folder / _RESULTS).unlink(missing_ok=True)
-    for made in (folder / _FAILURES, *folder.glob(f"{_WORKER}*")):
-        if made.exists():
-            shutil.rmtree(made)
-
-
 def kept(path: Path) -> tuple[Case, bytes]:
     """A case that was kept, by its folder or a file in it."""
     place = path if path.is_dir() else path.parent
@@ -317,7 +298,7 @@ def main() -> int:
             numbers = range(choices.start, choices.start + choices.count)
             cases = (case(number, bench.seeds) for number in numbers)
             try:
-                make_room(folder)
+                claim(folder, "fuzz", _RESULTS, _FAILURES, f"{_WORKER}*")
             except OSError as error:
                 parser.error(f"--output: {error}")
         keeping = not choices.again

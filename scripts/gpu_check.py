@@ -35,6 +35,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 from zipfile import ZipFile
 
+from own_folder import claim
+
 try:
     from packaging.requirements import Requirement
     from packaging.tags import sys_tags
@@ -55,6 +57,7 @@ EXTRAS = ("packs",)
 # Where the libraries of CUDA are if neither a package nor the loader's cache has them.
 CUDA_FOLDERS = ("/usr/local/cuda/lib64",)
 TOOLS = ("pytest>=8.3", "openpeople")
+_RESULTS = ("gpu-check.json", "gpu-check.md")
 _TAIL = 3000  # characters that are kept of what a step wrote
 _PART = re.compile(r"(?P<whole>.+)\.\d{3}")
 _XZ, _ZIP = b"\xfd7zXZ", b"PK"
@@ -429,8 +432,11 @@ def main() -> int:
     began = time.perf_counter()
     output: Path = choices.output.resolve()
     site = output / "site"
-    shutil.rmtree(site, ignore_errors=True)
-    site.mkdir(parents=True)
+    try:
+        claim(output, "gpu-check", site.name, *_RESULTS)
+    except OSError as error:
+        parser.error(f"--output: {error}")
+    site.mkdir()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         found, installed = install(choices.wheels, choices.device, site, scratch)
@@ -471,8 +477,9 @@ def main() -> int:
 
 
 def _write(output: Path, document: Mapping[str, Any]) -> None:
-    (output / "gpu-check.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    (output / "gpu-check.md").write_text(markdown(document), encoding="utf-8")
+    numbers, words = (output / name for name in _RESULTS)
+    numbers.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    words.write_text(markdown(document), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ import numpy as np
 import pytest
 from fuzz_trial import Case, Outcome, Trials
 
-from engine.cli import streams
 from engine.errors import MediaError
 from tests.footage import write_png
 from tests.synth import make_clip
@@ -223,30 +222,6 @@ def test_a_fault_is_kept_and_can_be_repeated(tmp_path: Path) -> None:
     assert fuzz.kept(place) == (asked, b"damaged")
     assert fuzz.kept(place / "in.mp4") == (asked, b"damaged")
     assert not run.right
-
-
-def test_the_folder_of_an_earlier_run_is_emptied_of_that_run_only(tmp_path: Path) -> None:
-    folder = tmp_path / "new" / "out"
-    fuzz.make_room(folder)
-    run = fuzz.Run(folder)
-    run.note(Case(7, "plain.mp4", (), "target", "out.mp4"), b"", Outcome("traceback"))
-    (folder / "worker-0").mkdir()
-    (folder / "notes.txt").write_text("mine", encoding="utf-8")
-    fuzz.make_room(folder)
-    assert sorted(path.name for path in folder.iterdir()) == [".made-by-fuzz", "notes.txt"]
-
-
-def test_a_folder_of_somebody_else_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "failures").mkdir()
-    (tmp_path / "failures" / "mine.txt").write_text("mine", encoding="utf-8")
-    monkeypatch.setattr("sys.argv", ["fuzz", "--count", "1", "--output", str(tmp_path)])
-    monkeypatch.setattr(streams, "guard", lambda: None)
-    with pytest.raises(SystemExit, match="2"):
-        fuzz.main()
-    assert f"{tmp_path} is not empty" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.rglob("*")] == ["failures", "mine.txt"]
 
 
 def test_a_run_that_nobody_reads_goes_on(tmp_path: Path) -> None:
