@@ -26,6 +26,7 @@ from people import Person, person, read
 from talking_head import SIZE, Beat, film, poses
 
 import engine
+from engine.cli import streams
 from engine.errors import NoFaceFound
 from engine.faces.analyser import FaceAnalyser
 from engine.faces.mesh import BestMesh, FaceMesh
@@ -175,6 +176,7 @@ def before_after(source: Path, target: Path, swapped: Path, output: Path) -> Non
 
 
 def main() -> None:
+    streams.guard()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=ROOT / "demo-output", help="folder")
     parser.add_argument("--actor", default=ACTOR, help="the person in the film, P001 to P010")
