@@ -49,7 +49,7 @@ def test_a_report_that_was_asked_for_is_missed_and_the_swap_kept(
     still: str, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.png"
-    done = run(">/dev/full", "swap", SOURCE, still, "-o", str(output), "--json")
+    done = run(">/dev/full", "swap", SOURCE, still, "-o", str(output), "--json", "--quiet")
     assert done.returncode == 3
     assert done.stderr == "error: stdout cannot be written: No space left on device.\n"
     assert output.is_file()
