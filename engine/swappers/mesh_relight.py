@@ -16,6 +16,8 @@ _SMALL = 160  # side that a crop is shrunk to before its face is unwrapped, agai
 _TONE_SIGMA = 0.12 * COARSE  # scale at which the swapped skin meets the target's tone
 _MOST = 0.4  # log units by which it is moved for that
 _ONE_SIDED = 0.08  # log units by which halves of a face differ in even light
+_SURE = 0.5
+_HIGHLIGHTS = 99  # percentile of skin's luma
 _COLOURED = (0.01, 0.03)  # mean difference of RGB and luma, from a grey picture to a coloured one
 
 
@@ -24,12 +26,14 @@ class TargetLight:
     """What a target says of its light; fields have the side `COARSE`.
 
     `light` is added to the logarithm of a flattened texture, RGB. `foreign` is 1 where something
-    else than skin is in front, such as hair. `colour` is 0 for a black-and-white picture, else 1.
+    else than skin is in front, such as hair. `colour` is 0 for a black-and-white picture, else 1;
+    `brightest` is the luma of its highlights, 0..1.
     """
 
     light: Field
     foreign: Mask
     colour: float
+    brightest: float
 
 
 def target_light(target: Aligned, detail: Field) -> TargetLight:
@@ -49,9 +53,12 @@ def target_light(target: Aligned, detail: Field) -> TargetLight:
     light, _ = skin_light(logs, plan.basis, sure, LIGHT_SIGMA)
     other = foreign(logs - light - detail, skin)
     light += odd_light(logs - light, skin * (1 - other), _ONE_SIDED)
-    off = spread(logs - light - detail, sure * (1 - other), _TONE_SIGMA)
+    colour = _colour_of(own, sure)
+    tone = luma(detail)[..., None]
+    drawn = tone + np.float32(colour) * (detail - tone)
+    off = spread(logs - light - drawn, sure * (1 - other), _TONE_SIGMA)
     light += np.clip(off, -_MOST, _MOST)
-    return TargetLight(light, other, _colour_of(own, sure))
+    return TargetLight(light, other, colour, _brightest(own, sure * (1 - other)))
 
 
 def _colour_of(own: Field, weights: Mask) -> float:
@@ -59,3 +66,9 @@ def _colour_of(own: Field, weights: Mask) -> float:
     apart = np.abs(own - luma(own)[..., None]).mean(axis=-1)
     mean = float((apart * weights).sum() / max(float(weights.sum()), 1e-6))
     return float(smoothstep(*_COLOURED, mean))
+
+
+def _brightest(own: Field, weights: Mask) -> float:
+    """Return the luma of the brightest skin, 0..1; 1 where there is none."""
+    sure = weights > _SURE
+    return float(np.percentile(luma(own)[sure], _HIGHLIGHTS)) if sure.any() else 1.0

@@ -30,6 +30,7 @@ from engine.swappers.mesh_texture import (
 )
 from engine.values import Aligned, Mask, Patch, Pixels, Points, Portrait
 
+_SHOULDER = 0.04  # luma by which the brightest pixel may exceed the target's highlights
 _GRID = 96  # the least side of the grid that the mesh is drawn on
 _MARGIN = 0.03  # of the crop's side, left around the mesh
 _TRUSTED = (0.04, 0.2)  # the mesh's score, from fading the swap out to none of that
@@ -96,6 +97,7 @@ def _swap_window(target: Aligned, source: MeshSource, crop_size: int) -> tuple[P
     lit = target_light(target, source.detail)
     light, other, skin = _on_grid(render, lit.light, lit.foreign, layout(COARSE).skin)
     pixels = _relit(render.flesh, light, lit.colour)
+    _shoulder(pixels, lit.brightest)
     scale = max(affine.scale_of(target.to_crop), 1.0)
     pixels = match_detail(pixels, target.pixels, enlarge(skin[..., 0] * render.cover, size), scale)
     shown = render.cover * (1 - kept(points, target.mesh, source.eyes, grid, grid / size))
@@ -129,6 +131,15 @@ def _relit(flesh: Pixels, light: Field, colour: float) -> Pixels:
     lit: Pixels = flesh * enlarge(np.exp(light), flesh.shape[0])
     lit -= FLOOR
     return lit
+
+
+def _shoulder(pixels: Pixels, brightest: float) -> None:
+    """Draw in, in place, what is brighter than the target's highlights: the source's glare."""
+    tone = luma(pixels)
+    over = np.nonzero(tone > brightest)
+    excess = tone[over] - np.float32(brightest)
+    least = np.float32(_SHOULDER) * np.tanh(excess / np.float32(_SHOULDER))
+    pixels[over] *= ((brightest + least) / tone[over])[:, None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ from engine.geometry.face_mesh import LEFT_ORBIT, MOUTH_CORNERS, MOUTH_GAP, RIGH
 from engine.geometry.shape import turned_by
 from engine.pixels.align import warp_crop
 from engine.pixels.raster import convex_hull, fill_polygons
-from engine.pixels.tone import blur, luma
+from engine.pixels.tone import Field, blur, luma
 from engine.swappers.mesh_light import FLOOR, skin_light
 from engine.swappers.mesh_masks import eye_openings
 from engine.swappers.mesh_texture import COARSE, LIGHT_SIGMA, layout, unwrap
@@ -30,7 +30,8 @@ _UNCLEAR = 0.5  # the mesh's score
 _COVERED_EYES = -1.0  # mean log luma around the eyes, relative to skin in its light
 _ONE_SIDED = 0.75  # mean log luma by which the halves of a face differ
 _DARK = 0.12  # luma of skin
-_MOSTLY = 0.45  # of the skin
+_IN_THE_DARK = (0.33, 0.5)  # of the skin, from worth a warning to no face
+_COLOURED = (1.1, 1.5)  # log units of colour: the mean's and its spread over the skin
 _WIDE_OPEN = 0.5  # the mouth's height over its width
 _CLOSED = 0.12  # an eye's
 _BLURRED = 0.62  # contrast of detail of a `_SMALL`th of the face over that of twice the size
@@ -41,8 +42,8 @@ class Fault:
     """One thing that is wrong with a portrait.
 
     `words` end a sentence that begins with the picture's name; `remedy` says what to take instead.
-    `hides` tells that a part of the face is not to be seen, which no swapper can draw from this
-    picture.
+    `hides` tells that so little of the face itself can be seen that a swapper which draws the
+    picture would draw a smear.
     """
 
     words: str
@@ -66,7 +67,7 @@ def _by_shape(portrait: Portrait) -> Iterator[Fault]:
             "choose a picture that looks at the camera",
             hides=turned > _TURNED[1],
         )
-    elif face.mesh.score < _UNCLEAR:
+    if face.mesh.score < _UNCLEAR:
         yield Fault(
             "shows no face whose eyes, nose and mouth can be made out",
             "choose a picture that shows them clearly",
@@ -110,8 +111,26 @@ def _by_light(portrait: Portrait) -> Iterator[Fault]:
     both = np.minimum(skin, skin[:, ::-1])
     if _mean(np.abs(level - level[:, ::-1]), both) > _ONE_SIDED:
         yield Fault("shows a face lit from one side", "choose a picture in even light")
-    if _mean((luma(own) < _DARK).astype(np.float32), skin) > _MOSTLY:
-        yield Fault("shows a face in the dark", "choose a brighter picture")
+    dark = _mean((luma(own) < _DARK).astype(np.float32), skin)
+    if dark > _IN_THE_DARK[0]:
+        yield Fault(
+            "shows a face in the dark", "choose a brighter picture", hides=dark > _IN_THE_DARK[1]
+        )
+    coloured = _colour(logs, skin)
+    if coloured > _COLOURED[0]:
+        yield Fault(
+            "shows a face in coloured light",
+            "choose a picture in white light",
+            hides=coloured > _COLOURED[1],
+        )
+
+
+def _colour(logs: Field, skin: Mask) -> float:
+    """Return how coloured skin is, in log units: its mean colour and the spread around that."""
+    colour = logs - luma(logs)[..., None]
+    mean = np.array([_mean(colour[..., channel], skin) for channel in range(3)])
+    variance = _mean(((colour - mean) ** 2).sum(axis=-1, dtype=np.float32), skin)
+    return float(np.linalg.norm(mean) + np.sqrt(variance))
 
 
 def _by_sharpness(portrait: Portrait) -> Iterator[Fault]:

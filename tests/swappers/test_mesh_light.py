@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,7 +17,10 @@ from engine.swappers.mesh_light import (
     one_sided,
     skin_light,
 )
-from engine.swappers.mesh_warp import _relit
+from engine.swappers.mesh_relight import _brightest, target_light
+from engine.swappers.mesh_texture import COARSE
+from engine.swappers.mesh_warp import MeshWarp, _relit, _shoulder
+from tests.swappers.stage import Stage, aligned
 
 SIDE = 64
 WHOLE = np.ones((SIDE, SIDE), np.float32)
@@ -117,3 +122,26 @@ def test_a_black_and_white_target_stays_black_and_white() -> None:
     flesh = np.random.default_rng(0).uniform(0.6, 1.4, (SIDE, SIDE, 3)).astype(np.float32)
     assert np.ptp(_relit(flesh, even(-1.0), 0.0), axis=-1).max() < 1e-5
     assert np.ptp(_relit(flesh, even(-1.0), 1.0), axis=-1).max() > 0.1
+
+
+def test_the_source_s_colours_bring_no_colour_into_a_black_and_white_target(stage: Stage) -> None:
+    crop = aligned(MeshWarp(), stage.shot("P006"))
+    grey = np.repeat(luma(crop.pixels)[..., None], 3, axis=2)
+    yellow = np.full((COARSE, COARSE, 3), (0.3, 0.2, -0.5), np.float32)
+    lit = target_light(replace(crop, pixels=grey), yellow)
+    assert lit.colour == 0
+    assert np.ptp(lit.light, axis=-1).max() < 1e-4
+
+
+def test_glare_of_the_source_stays_near_the_target_s_highlights() -> None:
+    pixels = np.full((2, 2, 3), 0.5, np.float32)
+    pixels[0, 0], pixels[0, 1] = 1.2, (0.9, 0.7, 0.6)
+    before = pixels.copy()
+    _shoulder(pixels, 0.6)
+    assert 0.6 < luma(pixels)[0].max() < 0.65
+    assert np.array_equal(pixels[1], before[1])
+    np.testing.assert_allclose(pixels[0, 1] / pixels[0, 1, 0], before[0, 1] / 0.9, rtol=1e-5)
+
+
+def test_a_target_without_skin_bounds_no_glare() -> None:
+    assert _brightest(even(0.3), np.zeros((SIDE, SIDE), np.float32)) == 1.0

@@ -59,7 +59,7 @@ def test_dark_glasses_hide_the_eyes(stage: Stage) -> None:
 
 def lit_from_one_side(pixels: Pixels) -> Pixels:
     across = np.linspace(-1.8, 1.8, pixels.shape[1])[:, None]
-    return (pixels * np.exp(2 * np.clip(across, -1, 1) - 2)).astype(np.float32)
+    return (pixels * np.exp(1.7 * np.clip(across, -1, 1) - 1.2)).astype(np.float32)
 
 
 def blurred(pixels: Pixels) -> Pixels:
@@ -67,7 +67,11 @@ def blurred(pixels: Pixels) -> Pixels:
 
 
 def darkened(pixels: Pixels) -> Pixels:
-    return pixels * np.float32(0.1)
+    return pixels * np.float32(0.25)
+
+
+def reddened(pixels: Pixels) -> Pixels:
+    return pixels * np.array((1, 0.3, 0.25), np.float32)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +80,7 @@ def darkened(pixels: Pixels) -> Pixels:
         (lit_from_one_side, "shows a face lit from one side"),
         (blurred, "shows a blurred face"),
         (darkened, "shows a face in the dark"),
+        (reddened, "shows a face in coloured light"),
     ],
 )
 def test_a_poor_picture_is_told_and_hides_nothing(
@@ -85,6 +90,13 @@ def test_a_poor_picture_is_told_and_hides_nothing(
     poor = replace(portrait, pixels=np.clip(spoilt(portrait.pixels), 0, 1))
     assert said in words(poor)
     assert not any(hiding(poor))
+
+
+def test_a_face_in_red_light_or_darkness_hides_itself(stage: Stage) -> None:
+    portrait = stage.shot("P001").portrait
+    for share in ((1, 0.03, 0.03), (0.06, 0.06, 0.06)):
+        poor = replace(portrait, pixels=portrait.pixels * np.array(share, np.float32))
+        assert hiding(poor)[0]
 
 
 def test_a_mouth_wide_open_is_told(stage: Stage) -> None:
