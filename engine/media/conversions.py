@@ -128,7 +128,7 @@ class SoundConversion:
 
     def _in_one_shape(self, frame: AudioFrame) -> list[AudioFrame]:
         """The frame in the format, layout and rate of the first; broadcasts change theirs."""
-        shape = frame.format.name, _layout(frame), frame.sample_rate
+        shape = frame.format.name, usual_layout(frame), frame.sample_rate
         if self._shape is None:
             self._shape = shape
         if shape == self._shape:
@@ -293,7 +293,7 @@ def _add_sound(output: OutputContainer, stream: AudioStream, window: Window) -> 
         return None
     rate = _rate(codec, context.sample_rate)
     kind = _sample_format(codec, context.format.name)
-    layout = _encodable(name, _layout(context), rate, kind)
+    layout = _encodable(name, usual_layout(context), rate, kind)
     if layout is None:
         return None
     target = output.add_stream(name, rate=rate)
@@ -324,7 +324,7 @@ def _take_over(target: Stream, stream: Stream) -> None:
     target.metadata.update(stream.metadata)
 
 
-def _layout(of: Any) -> str:
+def usual_layout(of: Any) -> str:
     """The channel layout of a frame or a codec; where it names none, the usual one."""
     name: str = of.layout.name
     if re.fullmatch(r"\d+ channels.*", name):

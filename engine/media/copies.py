@@ -10,11 +10,18 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
-from engine.media.conversions import JITTER, TIMELESS, Conversion, SoundConversion
+from engine.media.conversions import (
+    JITTER,
+    TIMELESS,
+    Conversion,
+    SoundConversion,
+    usual_layout,
+)
 from engine.media.pyav import as_fraction, open_input, open_output, path_of, printable
 from engine.media.splices import Splices
 from engine.media.window import Window
@@ -326,7 +333,8 @@ def _can_hold(format_name: str, stream: Stream) -> bool:
         with open_output(file, format_name) as trial:
             copy = _add_copy(trial, stream)
             trial.start_encoding()
-            if stream.type == "data":
+            # What a muxer says of PCM it says at the file's end, and of a file that holds some.
+            if stream.type == "data" or (codec or "").startswith("pcm_"):
                 trial.mux(_first_packet(copy))
         return stream.type != "data" or _comes_back(file, stream)
     except (OSError, av.FFmpegError, ValueError):
@@ -357,6 +365,12 @@ def _kind(stream: Stream) -> tuple[str, str | None]:
 
 def _add_copy(output: OutputContainer, stream: Stream) -> Stream:
     copy: Stream = output.add_stream_from_template(stream, opaque=True)
+    # Streams of unknown codecs have no context.
+    if isinstance(stream, AudioStream) and isinstance(copy, AudioStream) and stream.codec_context:
+        layout = usual_layout(stream.codec_context)
+        if layout != stream.codec_context.layout.name:
+            # MP4 writes no PCM whose channels are only counted, as those of AVI and WAV are.
+            copy.codec_context.layout = layout
     copy.time_base = stream.time_base
     copy.disposition = stream.disposition
     copy.metadata.update(stream.metadata)

@@ -261,9 +261,13 @@ def _writing(output: Path, aside: Path) -> Iterator[None]:
         cause = error if of_the_disk(error) else refusal_to_grow(aside)
         if cause is not None:
             raise unwritable(output, cause) from error
+        muxer = VIDEO_FORMATS[aside.suffix.lower()]
+        remedy = "choose another container, such as .mkv"
+        if muxer == "matroska":
+            remedy = "convert the target to another format and try again"
         raise MediaError(
-            f"{output} could not be written: {VIDEO_FORMATS[aside.suffix.lower()]} cannot hold "
-            f"what it was given ({error.strerror}); choose another container, such as .mkv."
+            f"{output} could not be written: {muxer} cannot hold what it was given "
+            f"({error.strerror}); {remedy}."
         ) from error
 
 

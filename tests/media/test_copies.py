@@ -55,6 +55,25 @@ def test_sound_of_an_unknown_codec_is_named(tmp_path: Path, suffix: str) -> None
     assert kinds(tmp_path / f"output{suffix}") == ["video", "audio"]
 
 
+@pytest.mark.parametrize("name", ["clip.avi", "clip.mkv"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_pcm_whose_channels_are_only_counted_is_copied(
+    tmp_path: Path, name: str, suffix: str
+) -> None:
+    clip = make_clip(
+        tmp_path / name, frames=5, codec="mjpeg", pix_fmt="yuvj420p", sounds=[Sound("pcm_s16le")]
+    )
+    output = tmp_path / f"output{suffix}"
+    with open_input(clip) as source:
+        assert source.streams.audio[0].layout.name == "2 channels"
+    assert pass_through(clip, output).warnings == ()
+    with open_input(output) as written:
+        (sound,) = written.streams.audio
+        assert (sound.codec_context.name, sound.layout.name) == ("pcm_s16le", "stereo")
+    heard = [b"".join(payloads(packets(path, "audio"))) for path in (clip, output)]
+    assert heard[0] == heard[1]
+
+
 def test_private_data_is_copied_or_named(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.ts", frames=10)
     target = tmp_path / "target.ts"
