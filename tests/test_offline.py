@@ -50,6 +50,7 @@ PERMITTED = {
     "server/api.py": {"asyncio"},
     "server/body.py": {"asyncio"},
     "server/listen.py": {"asyncio", "socket"},
+    "server/turns.py": {"asyncio"},
 }
 
 IMPORT_ALL = """
