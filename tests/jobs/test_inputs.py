@@ -282,10 +282,8 @@ def test_a_download_has_so_much_time(
     site: str, folder: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.jobs.download.MOST_SECONDS", 0.3)
-    began = time.monotonic()
     with pytest.raises(ParameterError, match=r"it took longer than 0\.3 seconds"):
         Inputs(downloads=True).take("target", f"{site}{path}", folder)
-    assert time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize(
