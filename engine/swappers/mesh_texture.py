@@ -43,6 +43,9 @@ COARSE = 96  # side of the grid that light is reckoned on
 LIGHT_SIGMA = 0.09 * COARSE
 _ONE_SIDED = 0.1  # log units by which halves of a face differ in even light
 _SEEN = (0.15, 0.4)  # texels' density, from hidden to seen
+# Shares of the forehead that hair or a hat covers: from there on it is given up as a whole, and the
+# brows with it.
+_FRINGE, _OVER_BROWS = (0.25, 0.4), (0.42, 0.55)
 # How wide the face fades along the oval, of the side: a forehead says little of who it is, and
 # its shine and hairline differ most.
 _SEAM, _BROAD_SEAM = 0.016, 0.045
@@ -78,6 +81,7 @@ class Layout:
     skin: Mask
     centre: Mask  # cheeks, nose and chin, where skin is sure to show
     hairline: Mask  # where hair may hang in
+    forehead: Mask  # above the brows
     rim: Mask  # along the oval
     browless: Mask
     closed: Mask  # 0 between the lips, where an open mouth shows its inside
@@ -111,7 +115,8 @@ def layout(side: int) -> Layout:
     ys, xs = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j].astype(np.float32)
     radius = np.hypot((xs - 0.5) * 1.05, (ys - 0.5) * 0.85).astype(np.float32)
     rim = oval * (1 - smoothstep(0.05, 0.17, inside_distance(oval) / side))
-    upper = np.maximum(rim * smoothstep(0.66, 0.5, ys), oval * smoothstep(0.30, 0.24, ys))
+    forehead = oval * smoothstep(0.30, 0.24, ys)
+    upper = np.maximum(rim * smoothstep(0.66, 0.5, ys), forehead)
     return Layout(
         points=points,
         ids=ids,
@@ -119,6 +124,7 @@ def layout(side: int) -> Layout:
         skin=oval * (1 - marked),
         centre=smoothstep(0.42, 0.30, radius),
         hairline=upper,
+        forehead=forehead,
         rim=rim,
         browless=browless,
         closed=1 - np.clip(blur(lips, side * 0.003) * 1.5, 0, 1),
@@ -226,7 +232,10 @@ def strange(texture: NDArray[np.float32]) -> Mask:
     glare = np.maximum(_beyond(tone, sure, 1.5, 0.06), _beyond(hue, sure, 2.0, 0.03))
     found = np.maximum(hair * plan.hairline, glare * plan.rim)
     spread = np.clip(blur(blur(found, 0.8), 1.2) * 1.6, 0, 1)
-    return np.clip(enlarge(spread * plan.browless, side), 0, 1)
+    covered = float((spread * plan.forehead).sum() / plan.forehead.sum())
+    fringe = np.maximum(spread, smoothstep(*_FRINGE, covered) * plan.forehead)
+    browless = np.maximum(plan.browless, smoothstep(*_OVER_BROWS, covered))
+    return np.clip(enlarge(fringe * browless, side), 0, 1)
 
 
 def _beyond(values: Mask, sure: NDArray[np.bool_], times: float, least: float) -> Mask:

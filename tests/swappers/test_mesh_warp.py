@@ -14,19 +14,22 @@ from engine.faces.portraits import placed
 from engine.geometry import affine
 from engine.geometry.face_mesh import (
     INNER_LIPS,
+    LEFT_BROW,
     LEFT_EYE,
     OVAL,
+    RIGHT_BROW,
     RIGHT_EYE,
     face_mesh,
 )
 from engine.geometry.shape import reshaped
-from engine.pixels.raster import fill_polygons
+from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import blur, luma
 from engine.swappers.mesh_warp import MeshWarp
 from engine.values import Aligned, Pixels, Points
 from tests.swappers.stage import Shot, Stage, aligned, blended, patch_of
 
 LOWER_LIP = 17
+MIDDLE_OF_FOREHEAD, BELOW_THE_BROWS = 151, 222
 LEFT_CHEEK, RIGHT_CHEEK = 50, 280
 GREEN, BLUE, MAGENTA = (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 1.0)
 
@@ -263,23 +266,36 @@ def test_the_picture_that_looks_at_the_camera_gives_the_shape(
     assert np.array_equal(shape, swapper.prepare([frontal]).shape)
 
 
+def fringed(shot: Shot, down_to: int) -> Shot:
+    """A shot with a green fringe from above the face down to a vertex of the mesh."""
+    pixels, points = shot.portrait.pixels.copy(), shot.face.mesh.points
+    top, end = points[10, 1], points[down_to, 1]
+    left, right = points[21, 0], points[251, 0]
+    fringe = np.array([(left, top - 30), (right, top - 30), (right, end), (left, end)], np.float32)
+    cv2.fillPoly(pixels, [np.rint(fringe).astype(np.int32)], (0.02, 0.25, 0.02))
+    return shot.repainted(pixels)
+
+
 def test_hair_over_the_source_s_forehead_does_not_show(swapper: MeshWarp, stage: Stage) -> None:
     shot = stage.shot("P001")
-    pixels = shot.portrait.pixels.copy()
-    points = shot.face.mesh.points
-    # A fringe: from above the face down to the middle of the forehead.
-    top, brow = points[10, 1], points[151, 1]
-    left, right = points[103, 0], points[332, 0]
-    fringe = np.array(
-        [(left, top - 30), (right, top - 30), (right, brow), (left, brow)], np.float32
-    )
-    cv2.fillPoly(pixels, [np.rint(fringe).astype(np.int32)], (0.02, 0.25, 0.02))
-    source = swapper.prepare([shot.repainted(pixels).portrait])
+    source = swapper.prepare([fringed(shot, MIDDLE_OF_FOREHEAD).portrait])
     for whom in ("P003", "P006"):
         patch = patch_of(swapper, source, stage.shot(whom))
         bald = patch_of(swapper, stage.source(swapper, "P001"), stage.shot(whom))
         assert greenness(patch.pixels) < 0.08
         assert np.abs(patch.pixels - bald.pixels).mean() < 0.02
+
+
+def test_under_hair_over_forehead_and_brows_the_target_s_own_show(
+    swapper: MeshWarp, stage: Stage
+) -> None:
+    source = swapper.prepare([fringed(stage.shot("P001"), BELOW_THE_BROWS).portrait])
+    for whom in ("P003", "P006"):
+        crop = aligned(swapper, stage.shot(whom))
+        patch = patch_of(swapper, source, stage.shot(whom))
+        brows = [list(LEFT_BROW), list(RIGHT_BROW)]
+        within = fill_polygons([convex_hull(crop.mesh[ring, :2]) for ring in brows], 256) > 0.5
+        assert np.abs(patch.pixels - crop.pixels)[within].mean() < 0.1
 
 
 def test_hair_over_the_target_s_face_stays(swapper: MeshWarp, stage: Stage) -> None:
