@@ -2,7 +2,8 @@
 
 Every portrait of the synthetic people goes onto every other person's expressions and selfie, and
 the photographs of a folder of real media, where there is one, onto each other and onto the faces of
-a clip.
+a clip. `--pairs` adds everyday pictures: a table with the columns source and target, whose files
+lie in the folder `--faces`. Sources that the engine refuses are counted and left out.
 Writes benchmarks/results/quality.{json,md} and picture sheets into benchmarks/out/.
 
     python benchmarks/quality.py --quick     a sample, in about a minute; writes no results
@@ -11,9 +12,10 @@ Writes benchmarks/results/quality.{json,md} and picture sheets into benchmarks/o
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +26,7 @@ import cv2
 import kit as shared
 import measures
 import numpy as np
+from appearance import Appearance, appearance
 from kit import MEDIA, OUT, Kit, as_pixels, frame_of, picture_of
 from numpy.typing import NDArray
 from second_opinion import SAME_PERSON, Dlib, distance
@@ -36,10 +39,13 @@ from engine.pipeline.stages import align
 from engine.pixels.align import warp_crop
 from engine.swappers.contract import Swapper
 from engine.swappers.mesh_warp import MeshWarp
-from engine.values import Bytes, Face, Frame
+from engine.swappers.portrait_faults import portrait_faults
+from engine.values import Bytes, Face, Frame, Portrait
 
 SAME = 0.363  # SFace: two pictures of one person are at least this near (OpenCV zoo)
 FRONTAL = 30.0  # degrees of yaw
+DIRT = 2.0  # L* of contrast that neither source nor target has: to the eye, a blotch
+WORST = 20  # pictures on the sheet of the dirtiest
 CELL = 200  # side of a picture on a sheet
 SOURCES = ("obama.jpg", "obama2.jpg", "biden.jpg")
 PHOTOGRAPHS = (*SOURCES, "two_people.jpg", "obama_and_biden.jpg")
@@ -88,6 +94,7 @@ class Row:
     mouth_opening_error: float | None = None
     second_before: float | None = None
     second_after: float | None = None
+    look: Appearance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,13 @@ class Bench:
             return row, target.frame
         wanted = target.face.mesh.points
         result = self.swap(source, target.frame, target.face)
-        row = replace(row, yaw=yaw(wanted), before=cosine(source.face, target.face))
+        before, after = picture_of(target.frame), picture_of(result)
+        row = replace(
+            row,
+            yaw=yaw(wanted),
+            before=cosine(source.face, target.face),
+            look=appearance((source.picture, source.face.mesh), (before, target.face.mesh), after),
+        )
         got = self.kit.face_near(result, target.face.mesh)
         if got is None:
             return replace(row, result_missed=True), result
@@ -149,7 +162,7 @@ class Bench:
             mouth_opening_error=abs(measures.mouth_opening(wanted) - measures.mouth_opening(mesh)),
         )
         if self.second and source.second is not None and target.second is not None:
-            now = self.second.describe(picture_of(result), got.mesh)
+            now = self.second.describe(after, got.mesh)
             row = replace(
                 row,
                 second_before=distance(source.second, target.second),
@@ -204,6 +217,30 @@ def clip_pairs(bench: Bench, media: Path, *, quick: bool) -> Iterator[tuple[Sour
     return strangers(givers(bench, media), shots)
 
 
+def everyday_pairs(bench: Bench, table: Path, folder: Path) -> Iterator[tuple[Source, Target]]:
+    """The pairs of a table whose faces are found and whose sources the engine takes."""
+    import people  # noqa: PLC0415 - found through kit's path
+
+    refused = 0
+    with table.open(newline="", encoding="utf-8") as file:
+        pairs = [(line["source"], line["target"]) for line in csv.DictReader(file)]
+    for giver, taker in pairs:
+        picture = people.read(folder / giver)
+        faces = bench.kit.faces(frame_of(picture))
+        if not faces or refuses(Portrait(giver, as_pixels(picture), faces[0])):
+            refused += 1
+            continue
+        source = bench.source(giver, picture)
+        for target in bench.targets(taker, people.read(folder / taker)):
+            yield source, target
+    print(f"everyday: the sources of {refused} of {len(pairs)} pairs are refused")
+
+
+def refuses(portrait: Portrait) -> bool:
+    """Whether the engine refuses a source without `any_source`."""
+    return any(fault.hides for fault in portrait_faults(portrait))
+
+
 def givers(bench: Bench, media: Path) -> list[Source]:
     import people  # noqa: PLC0415 - found through kit's path
 
@@ -231,10 +268,17 @@ def sampled(path: Path, count: int) -> Iterator[tuple[int, Bytes]]:
 
 
 def measured(
-    bench: Bench, group: str, pairs: Iterable[tuple[Source, Target]], sheet: Sheet, workers: int
+    bench: Bench,
+    group: str,
+    pairs: Iterable[tuple[Source, Target]],
+    workers: int,
+    *,
+    sheet: Sheet,
+    dirtiest: Sheet,
 ) -> list[Row]:
-    """All rows of a group, in order; every so many of them go onto the sheet."""
-    rows = []
+    """All rows of a group, in order; every so many go onto `sheet`, the worst onto `dirtiest`."""
+    rows: list[Row] = []
+    found: list[tuple[float, int, tuple[Source, Target, Face, Frame, Row]]] = []
     with ThreadPoolExecutor(workers) as pool:
         listed = list(pairs)
         done = pool.map(lambda pair: (pair, *bench.measure(group, *pair)), listed)
@@ -243,6 +287,13 @@ def measured(
             rows.append(row)
             if number % every == 0 and target.face is not None:
                 sheet.add(source, target, target.face, result, row)
+            if target.face is not None and row.look is not None:
+                shown = (source, target, target.face, result, row)
+                found.append((max(row.look.dirt, row.look.coloured_dirt), number, shown))
+                found.sort(key=lambda each: each[:2], reverse=True)
+                del found[WORST:]
+    for _, _, shown in found:
+        dirtiest.add(*shown)
     return rows
 
 
@@ -344,6 +395,11 @@ def summary(rows: Sequence[Row]) -> dict[str, float]:
         return float(np.mean([sign * value >= sign * limit for value in values] or [np.nan]))
 
     after = [row.after for row in found if row.after is not None]
+    looks = [row.look for row in rows if row.look is not None]
+
+    def seen(holds: Callable[[Appearance], bool]) -> float:
+        return float(np.mean([holds(look) for look in looks])) if looks else float("nan")
+
     return {
         "swaps": len(rows),
         "targets_missed": float(np.mean([row.target_missed for row in rows])),
@@ -362,6 +418,18 @@ def summary(rows: Sequence[Row]) -> dict[str, float]:
         "dlib_before": mean("second_before"),
         "dlib_after": mean("second_after"),
         "dlib_share_same_person": share("second_after", SAME_PERSON, -1),
+        "share_lightness_off_3": seen(lambda look: abs(look.lightness) > 3),
+        "share_chroma_off_3": seen(lambda look: look.chroma > 3),
+        "share_flat": seen(lambda look: look.shading < 0.7),
+        "share_harsh": seen(lambda look: look.shading > 1.3),
+        "share_highlights_lost": seen(lambda look: look.highlights < 0.6),
+        "share_highlights_added": seen(lambda look: look.highlights > 1.6),
+        "share_dirt": seen(lambda look: look.dirt > DIRT),
+        "share_coloured_dirt": seen(lambda look: look.coloured_dirt > DIRT),
+        "share_soft": seen(lambda look: look.sharpness is not None and look.sharpness < 0.6),
+        "share_as_sharp": seen(
+            lambda look: look.sharpness is not None and 0.85 <= look.sharpness <= 1.15
+        ),
     }
 
 
@@ -388,6 +456,8 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="a sample; writes no results")
     parser.add_argument("--media", type=Path, default=MEDIA, help="folder of real photographs")
+    parser.add_argument("--pairs", type=Path, help="CSV of everyday sources and targets")
+    parser.add_argument("--faces", type=Path, help="folder of the pictures that --pairs names")
     parser.add_argument("--size", type=int, default=384, help="side of the swapped crop")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--no-dlib", action="store_true", help="leave the second recogniser out")
@@ -401,11 +471,15 @@ def main() -> None:
     if choices.media.is_dir():
         groups["photographs"] = photograph_pairs(bench, choices.media)
         groups["clip"] = clip_pairs(bench, choices.media, quick=choices.quick)
+    if choices.pairs and choices.faces:
+        groups["everyday"] = everyday_pairs(bench, choices.pairs, choices.faces)
     rows: dict[str, list[Row]] = {}
     for name, pairs in groups.items():
-        sheet = Sheet()
-        rows[name] = measured(bench, name, pairs, sheet, choices.workers)
-        sheet.write(OUT / f"quality_{name}{'_quick' if choices.quick else ''}.png")
+        sheet, dirtiest = Sheet(), Sheet()
+        rows[name] = measured(bench, name, pairs, choices.workers, sheet=sheet, dirtiest=dirtiest)
+        suffix = "_quick" if choices.quick else ""
+        sheet.write(OUT / f"quality_{name}{suffix}.png")
+        dirtiest.write(OUT / f"quality_{name}_worst{suffix}.png")
         print(f"{name}: {len(rows[name])} swaps, {time.perf_counter() - started:.0f} s so far")
     columns = {}
     for name, each in rows.items():

@@ -1,0 +1,156 @@
+"""Measure what a person sees of a swapped face: tone, shading, highlights, dirt, sharpness.
+
+All but sharpness is measured in the canonical layout, where the source's, the target's and the
+result's skin lie pixel on pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.geometry.boxes import box_of
+from engine.geometry.face_mesh import OVAL
+from engine.pixels.raster import fill_polygons, inside_distance
+from engine.pixels.tone import blur
+from engine.swappers.mesh_masks import features
+from engine.swappers.mesh_texture import layout, unwrap
+from engine.values import Bytes, Mask, Mesh, Points
+
+_SIDE = 256
+_BORDER = 0.08  # of the side: fading skin along the oval is left out
+_SHADING = 0.05  # sigma of what counts as light, of the side
+_FINE, _BROAD = 0.012, 0.05  # sigmas between which dirt lies
+_COLOUR_BROAD = 0.08
+_NEAR = 13  # pixels around, in which a source or target may have the same contrast
+_SEEN = 1.0  # L* of contrast that is noticed
+_DETAIL = 1.2  # sigma in pixels of the picture, below which detail is sharpness
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """How a result's skin differs from the target's; CIELAB of sRGB.
+
+    `lightness` and `chroma` are the differences of the means in L* and in a*b*. `shading` is the
+    contrast of light and shadow over the target's, `highlights` the same of the brightest parts
+    over the median. `dirt` and `coloured_dirt` are contrast between skin's pores and its light that
+    neither source nor target has near, in L* and in a*b*, at its 99th percentile. `sharpness` is
+    the finest detail over the target's; None where the face is smaller than 20 pixels.
+    """
+
+    lightness: float
+    chroma: float
+    shading: float
+    highlights: float
+    dirt: float
+    coloured_dirt: float
+    sharpness: float | None
+
+
+def appearance(
+    source: tuple[Bytes, Mesh], target: tuple[Bytes, Mesh], result: Bytes
+) -> Appearance | None:
+    """Compare a swapped face with its source and target; None where no skin is seen.
+
+    Args:
+        source: a picture, RGB (h, w, 3), and the mesh of its face.
+        target: the same.
+        result: the target's picture with the face swapped.
+    """
+    given, given_seen = _unwrapped(*source)
+    before, before_seen = _unwrapped(*target)
+    after, _ = _unwrapped(result, target[1])
+    plan = layout(_SIDE)
+    inside = inside_distance((plan.ids >= 0).astype(np.float32)) > _BORDER * _SIDE
+    skin = plan.skin * before_seen * inside
+    if skin.sum() < 1:
+        return None
+    off = [_mean(after[..., k] - before[..., k], skin) for k in range(3)]
+    light_before, light_after = (_low(lab[..., 0], skin, _SHADING) for lab in (before, after))
+    bands = [_band(lab[..., :1], skin, _BROAD) for lab in (given, before, after)]
+    colours = [_band(lab[..., 1:], skin, _COLOUR_BROAD) for lab in (given, before, after)]
+    return Appearance(
+        lightness=off[0],
+        chroma=float(np.hypot(off[1], off[2])),
+        shading=_spread(light_after, skin) / max(_spread(light_before, skin), 0.5),
+        highlights=_brightest(after[..., 0], skin) / max(_brightest(before[..., 0], skin), 1.0),
+        dirt=_excess(bands, given_seen, skin),
+        coloured_dirt=_excess(colours, given_seen, skin),
+        sharpness=_sharpness(target[0], result, target[1].points),
+    )
+
+
+def _unwrapped(picture: Bytes, mesh: Mesh) -> tuple[NDArray[np.float32], Mask]:
+    """Return a face in the layout as CIELAB (side, side, 3), and how well each part is seen."""
+    pixels = (picture / np.float32(255)).astype(np.float32)
+    shrunk = float(np.ptp(mesh.points[:, 0])) / _SIDE * 0.8
+    if shrunk > 1:  # the picture is finer than the layout
+        pixels = blur(pixels, 0.5 * float(np.sqrt(shrunk**2 - 1)))
+    own, seen = unwrap(pixels, mesh.points, _SIDE)
+    lab = cv2.cvtColor(np.clip(own, 0, 1), cv2.COLOR_RGB2LAB)
+    return np.asarray(lab, np.float32), seen
+
+
+def _mean(values: Mask, weights: Mask) -> float:
+    return float((values * weights).sum() / weights.sum())
+
+
+def _spread(values: Mask, weights: Mask) -> float:
+    mean = _mean(values, weights)
+    return float(np.sqrt(_mean((values - mean) ** 2, weights)))
+
+
+def _low(values: Mask, weights: Mask, sigma: float) -> Mask:
+    scale = sigma * _SIDE
+    blurred = blur(values * weights, scale) / np.maximum(blur(weights, scale), 1e-3)
+    return np.asarray(blurred, np.float32)
+
+
+def _band(values: NDArray[np.float32], weights: Mask, broad: float) -> Mask:
+    """Return the size of the contrast of (side, side, k) between pores and light, (side, side)."""
+    each = [
+        _low(values[..., k], weights, _FINE) - _low(values[..., k], weights, broad)
+        for k in range(values.shape[2])
+    ]
+    return np.asarray(np.linalg.norm(np.stack(each), axis=0), np.float32)
+
+
+def _excess(bands: list[Mask], given_seen: Mask, skin: Mask) -> float:
+    """Return the contrast of the result that neither source nor target has near."""
+    given, before, after = bands
+    around = np.ones((_NEAR, _NEAR), np.uint8)
+    usual = np.maximum(cv2.dilate(before, around), cv2.dilate(given * given_seen, around))
+    more = np.maximum(after - usual - _SEEN, 0)[skin > 0.5]
+    return float(np.percentile(more, 99)) if more.size else 0.0
+
+
+def _brightest(lightness: Mask, skin: Mask) -> float:
+    """Return how far the brightest skin is above the median, in L*."""
+    seen = _low(lightness, skin, 2 / _SIDE)[skin > 0.5]
+    return float(np.percentile(seen, 98) - np.median(seen)) if seen.size else 1.0
+
+
+def _sharpness(before: Bytes, after: Bytes, points: Points) -> float | None:
+    """Return the finest detail of skin over the target's, in the picture's own pixels."""
+    box = box_of(points[:, :2])
+    left, top = max(int(box.left), 0), max(int(box.top), 0)
+    side = min(int(max(box.width, box.height)), before.shape[0] - top, before.shape[1] - left)
+    if side < 20:
+        return None
+    local = points[:, :2] - np.array((left, top), np.float32)
+    oval = fill_polygons([local[list(OVAL)]], side)
+    marked = np.clip(blur(features(local, side), side * 0.012) * 2, 0, 1)
+    skin = oval * (1 - marked) * (inside_distance(oval) > side * _BORDER)
+    place = np.s_[top : top + side, left : left + side]
+    was, now = (
+        float((np.abs(grey - blur(grey, _DETAIL)) * skin).sum())
+        for grey in (_grey(before[place]), _grey(after[place]))
+    )
+    return now / max(was, 1e-3)
+
+
+def _grey(picture: Bytes) -> Mask:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32)

@@ -1,0 +1,112 @@
+"""What a person sees of a swapped face, as the benchmark measures it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from appearance import Appearance, appearance
+from numpy.typing import NDArray
+
+from engine.geometry.face_mesh import face_mesh
+from engine.values import Bytes, Mesh
+
+SIDE = 360
+LEFT_CHEEK = 50
+
+
+def as_bytes(values: NDArray[np.floating[Any]]) -> Bytes:
+    return np.asarray(np.clip(values, 0, 255), np.uint8)
+
+
+def mesh() -> Mesh:
+    upright = face_mesh().vertices.astype(np.float64) * (1, -1, -1) * 14
+    middle = np.array((SIDE / 2, SIDE / 2, 0))
+    return Mesh((upright + middle).astype(np.float32), 1.0)
+
+
+def skin() -> Bytes:
+    """Skin with pores, in light from the left."""
+    rng = np.random.default_rng(3)
+    pores = rng.normal(scale=4, size=(SIDE, SIDE, 1))
+    light = np.linspace(20, -20, SIDE)[None, :, None]
+    tone = np.array((190, 145, 120))
+    return as_bytes(tone + light + pores)
+
+
+def darker(picture: Bytes) -> Bytes:
+    return as_bytes(np.multiply(picture, 0.8))
+
+
+def redder(picture: Bytes) -> Bytes:
+    return as_bytes(picture + np.array((14.0, -4, -10)))
+
+
+def flat(picture: Bytes) -> Bytes:
+    light = np.linspace(20, -20, SIDE)[None, :, None]
+    return as_bytes(picture - light)
+
+
+def soft(picture: Bytes) -> Bytes:
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 1.5), np.uint8)
+
+
+def at_cheek(picture: Bytes, colour: tuple[float, float, float]) -> Bytes:
+    x, y = np.rint(mesh().points[LEFT_CHEEK, :2]).astype(int).tolist()
+    spot = np.zeros((SIDE, SIDE), np.float32)
+    cv2.circle(spot, (x, y), 9, 1, -1)
+    amount = np.asarray(cv2.GaussianBlur(spot, (0, 0), 3), np.float64)[..., None]
+    return as_bytes(picture + amount * np.array(colour))
+
+
+def blotched(picture: Bytes) -> Bytes:
+    return at_cheek(picture, (55.0, 55.0, 55.0))
+
+
+def tinted(picture: Bytes) -> Bytes:
+    return at_cheek(picture, (-40.0, 0.0, 60.0))
+
+
+def look(change: Callable[[Bytes], Bytes]) -> Appearance:
+    seen = appearance((skin(), mesh()), (skin(), mesh()), change(skin()))
+    assert seen is not None
+    return seen
+
+
+def test_the_target_itself_is_faultless() -> None:
+    same = look(lambda picture: picture)
+    assert (same.lightness, same.chroma) == (0, 0)
+    assert (same.dirt, same.coloured_dirt) == (0, 0)
+    assert (same.shading, same.highlights, same.sharpness) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "holds"),
+    [
+        (darker, lambda seen: seen.lightness < -8),
+        (redder, lambda seen: seen.chroma > 5 and abs(seen.lightness) < 3),
+        (flat, lambda seen: seen.shading < 0.5 and seen.dirt < 1),
+        (soft, lambda seen: seen.sharpness < 0.5 and seen.shading > 0.9),
+        (blotched, lambda seen: seen.dirt > 2 and seen.coloured_dirt < seen.dirt),
+        (tinted, lambda seen: seen.coloured_dirt > 2),
+    ],
+)
+def test_each_fault_is_measured_as_what_it_is(
+    change: Callable[[Bytes], Bytes], holds: Callable[[Appearance], bool]
+) -> None:
+    assert holds(look(change))
+
+
+def test_what_the_source_has_is_no_dirt() -> None:
+    spotted = blotched(skin())
+    seen = appearance((spotted, mesh()), (skin(), mesh()), spotted)
+    assert seen is not None
+    assert seen.dirt == 0
+
+
+def test_a_face_outside_the_picture_shows_no_skin() -> None:
+    away = Mesh(mesh().points + np.array((2 * SIDE, 0, 0), np.float32), 1.0)
+    assert appearance((skin(), mesh()), (skin(), away), skin()) is None
