@@ -18,6 +18,7 @@ from engine.values import Frame, PixelFormat
 # Containers whose films go to players, by FFmpeg's names, and the codecs that players know there.
 _PLAYED = frozenset({"flv", "mov", "mp4", "mpegts", "webm"})
 _PLAYED_CODECS = frozenset({"av1", "h264", "hevc", "mpeg4", "vp8", "vp9"})
+_WITHOUT_HEVC = frozenset({"avi"})
 # What keeps transparency in each container.
 _TRANSPARENT = {
     "avi": "ffv1",
@@ -112,7 +113,8 @@ def _fitting(
     if container == "webm":
         yield encoder_named("vp9")
     else:
-        yield encoder_named("hevc" if first.format.bits > 8 else "h264")
+        deep = first.format.bits > 8 and container not in _WITHOUT_HEVC
+        yield encoder_named("hevc" if deep else "h264")
 
 
 def _is_transparent(first: Frame, original: Original) -> bool:

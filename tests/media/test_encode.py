@@ -20,7 +20,7 @@ from engine.media.boxes import contents
 from engine.media.decode import read_frames
 from engine.media.encode import write_video
 from engine.media.marks import SOURCE_TYPE, read_mark
-from engine.media.output import WrittenInfo, check_output
+from engine.media.output import VIDEO_FORMATS, WrittenInfo, check_output
 from engine.media.probe import describe, probe
 from engine.media.pyav import as_fraction
 from engine.options import EncodeOptions, Trim
@@ -704,3 +704,11 @@ def test_sound_before_zero_leaves_no_gap_in_avi(tmp_path: Path) -> None:
     times = [time for time, _ in packets(output, "video")]
     assert times[0] < Fraction(1, 20)
     assert [b - a for a, b in pairwise(times)] == [Fraction(1, 25)] * 19
+
+
+@pytest.mark.parametrize("suffix", VIDEO_FORMATS)
+def test_ten_bits_go_into_every_container(tmp_path: Path, suffix: str) -> None:
+    target = make_clip(tmp_path / "target.mkv", codec="libx265", pix_fmt="yuv420p10le")
+    info = pass_through(target, tmp_path / f"output{suffix}", EncodeOptions())
+    assert info.frames == 12
+    assert info.codec == {".avi": "h264", ".webm": "vp9"}.get(suffix, "hevc")
