@@ -51,7 +51,8 @@ def test_dark_glasses_hide_the_eyes(stage: Stage) -> None:
     for outer, inner, above, below in EYES:
         points = portrait.face.mesh.points[[outer, inner, above, below], :2]
         middle, reach = points.mean(axis=0), np.ptp(points, axis=0) * (0.75, 1.4)
-        cv2.ellipse(pixels, middle.astype(int), reach.astype(int), 0, 0, 360, (0.02,) * 3, -1)
+        centre, axes = (np.rint(each).astype(int).tolist() for each in (middle, reach))
+        cv2.ellipse(pixels, centre, axes, 0, 0, 360, (0.02, 0.02, 0.02), -1)
     hidden = replace(portrait, pixels=pixels)
     assert words(hidden) == ["shows eyes behind dark glasses or in the dark"]
     assert hiding(hidden) == [True]
