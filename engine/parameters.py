@@ -272,8 +272,8 @@ class SwapParameters(BaseModel):
     )
     any_source: bool = Field(
         default=False,
-        description="Go on with a source whose face is turned away, cut off or behind dark "
-        "glasses.",
+        description="Go on with a source whose face is hidden in part: turned away, cut off, "
+        "behind dark glasses or in coloured light.",
     )
     keep_mouth: bool = Field(
         _LIMITS.keep_mouth, description="Leave the target's own mouth, lips and all."

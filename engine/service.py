@@ -133,7 +133,7 @@ class JobBounds:
         Raises:
             ParameterError: It is no longer a file of the folders that may be read.
         """
-        if path.parent == folder:
+        if path.parent.resolve() == folder:
             yield path
             return
         place, folders = folder / f"{field}{path.suffix}", [Path(one) for one in self.folders]

@@ -493,7 +493,8 @@ def swap(
         bool,
         typer.Option(
             "--any-source",
-            help="Go on with a source whose face is turned away, cut off or behind dark glasses.",
+            help="Go on with a source whose face is hidden in part: turned away, cut off, behind "
+            "dark glasses or in coloured light.",
             rich_help_panel=HOW,
         ),
     ] = False,

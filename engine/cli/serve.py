@@ -152,6 +152,7 @@ def serve(
         typer.Option(
             help="Requests of one client whose files are looked at at once, of 4 in all; its "
             "others wait. Raise it where all clients come through one proxy.",
+            max=4,
             metavar="NUMBER",
             rich_help_panel=HOW_MUCH,
         ),

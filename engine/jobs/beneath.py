@@ -49,8 +49,8 @@ def held_beneath(
             _copy(file, place, field, most_bytes)
         yield place
     finally:
-        place.unlink(missing_ok=True)
         os.close(file)
+        place.unlink(missing_ok=True)
 
 
 def _copy(file: int, place: Path, field: str, most_bytes: int) -> None:

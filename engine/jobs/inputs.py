@@ -241,11 +241,12 @@ def _suffix(content: bytes) -> str | None:
 
 
 def without_secrets(url: str) -> str:
-    """A URL, or any other text, without a URL's user, password and query."""
+    """A URL, or any other text, without a URL's user, password, query and fragment."""
     scheme, slashes, rest = url.partition("://")
     # A password may hold any character, a slash alone excepted.
     place, slash, path = rest.partition("/")
-    return "".join((scheme, slashes, place.rpartition("@")[2], slash, path)).partition("?")[0]
+    shown = "".join((scheme, slashes, place.rpartition("@")[2], slash, path))
+    return shown.partition("?")[0].partition("#")[0]
 
 
 def _cut(text: str) -> str:

@@ -19,17 +19,24 @@ def ordinary_scheduling() -> Iterator[None]:
     its threads and the one that opens it, and child processes inherit that. While such threads
     work, other programs get no processor, nor do the same program's threads in their turn.
     """
-    if sys.platform != "linux":
-        yield
-        return
-    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
-    before = set(_threads())
+    usual, before = _scheduling(), set(_threads())
     try:
         yield
     finally:
-        for thread in {0, *_threads()} - before:
-            with suppress(OSError):  # it has ended meanwhile
-                os.sched_setscheduler(thread, policy, priority)
+        if usual is not None:
+            for thread in {0, *_threads()} - before:
+                with suppress(OSError):  # it has ended meanwhile
+                    os.sched_setscheduler(thread, *usual)
+
+
+def _scheduling() -> tuple[int, os.sched_param] | None:
+    """The policy and the priority of this thread; None where they are not told."""
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.sched_getscheduler(0), os.sched_getparam(0)
+    except OSError:  # another C library than glibc, or a sandbox
+        return None
 
 
 def _threads() -> list[int]:

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Never, TypeAlias
 
 from engine.compose.contract import Limiter
 from engine.enhance.contract import Enhancer
@@ -31,7 +31,7 @@ from engine.pipeline.stages import FaceSwap, assign
 from engine.pipeline.unused import unused
 from engine.selection import choose, nearest, reference_face
 from engine.swappers.contract import Swapper
-from engine.swappers.portrait_faults import portrait_faults
+from engine.swappers.portrait_faults import Fault, portrait_faults
 from engine.trust.content import LIMIT, PREVIEWED, SAMPLE_SECONDS, Classifier, ContentCheck
 from engine.trust.marks import synthetic_marks
 from engine.values import (
@@ -269,7 +269,12 @@ def read_sources(request: Request, tools: Tools) -> tuple[list[Portrait], Source
         portraits.append(portrait_of(path.stem, picture, face))
         notes += (*_moving(path), *several)
     warnings = (*damage, *_strangers(portraits, given, tools.portrait_calibration))
-    warnings += _unfit(portraits, given, refuse=tools.swapper.draws_source and not any_source)
+    faults = [portrait_faults(portrait) for portrait in portraits]
+    warnings += _faulty(faults, given)
+    if tools.swapper.draws_source:
+        portraits = _fit(portraits, faults) or (
+            portraits if any_source else _refused(faults[0][0], *given[0])
+        )
     return portraits, Sources(max(scores, default=None), tuple(notes), warnings)
 
 
@@ -281,23 +286,31 @@ def _in_force(request: Request, tools: Tools) -> Mapping[str, Any]:
     return {**request.parameters, "pixel_boost": f"{side}x{side}"}
 
 
-def _unfit(
-    portraits: Sequence[Portrait], given: Sequence[tuple[str, Path]], *, refuse: bool
+def _faulty(
+    faults: Sequence[Sequence[Fault]], given: Sequence[tuple[str, Path]]
 ) -> tuple[str, ...]:
-    """Warnings of what is wrong with the portraits.
+    """Warnings of what is wrong with the portraits."""
+    return tuple(
+        f"{field} {path} {fault.words}; {fault.remedy}."
+        for found, (field, path) in zip(faults, given, strict=True)
+        for fault in found
+    )
 
-    Raises:
-        SourceUnfit: `refuse`, and each of them hides a part of the face.
-    """
-    faults = [portrait_faults(portrait) for portrait in portraits]
-    told = [
-        [f"{field} {path} {fault.words}; {fault.remedy}" for fault in found]
-        for (field, path), found in zip(given, faults, strict=True)
+
+def _fit(portraits: Sequence[Portrait], faults: Sequence[Sequence[Fault]]) -> list[Portrait]:
+    """The portraits that hide no part of the face; beside one of them, no other is of use."""
+    return [
+        portrait
+        for portrait, found in zip(portraits, faults, strict=True)
+        if not any(fault.hides for fault in found)
     ]
-    if refuse and all(found and found[0].hides for found in faults):
-        remedy = "or go on with this one (`--any-source`, `any_source=True`)"
-        raise SourceUnfit(f"{told[0][0]}, {remedy}.")
-    return tuple(f"{sentence}." for of_one in told for sentence in of_one)
+
+
+def _refused(fault: Fault, field: str, path: Path) -> Never:
+    raise SourceUnfit(
+        f"{field} {path} {fault.words}; {fault.remedy}, or go on with this one by any_source "
+        "(`--any-source`)."
+    )
 
 
 def _strangers(
@@ -313,7 +326,7 @@ def _strangers(
         if distance > _STRANGER:
             yield (
                 f"{field} {path} may show another person than the source: it is at a distance of "
-                f"{distance:.2f}, and who is averaged should be one."
+                f"{distance:.2f}, and all pictures of the source should show one."
             )
 
 

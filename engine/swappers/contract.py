@@ -14,7 +14,7 @@ SourceT = TypeVar("SourceT")
 class Swapper(Protocol[SourceT]):
     """Puts a prepared source onto aligned targets.
 
-    `averages` tells whether several portraits of one person say more than the first of them;
+    `averages` tells whether it makes use of several portraits of one person;
     `draws_source` whether it draws the portraits' own pixels, so that what they hide is missing.
     """
 

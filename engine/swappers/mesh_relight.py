@@ -17,6 +17,7 @@ _TONE_SIGMA = 0.12 * COARSE  # scale at which the swapped skin meets the target'
 _MOST = 0.4  # log units by which it is moved for that
 _ONE_SIDED = 0.08  # log units by which halves of a face differ in even light
 _SURE = 0.5
+_FEW = 100  # cells of the grid
 _HIGHLIGHTS = 99  # percentile of skin's luma
 _COLOURED = (0.01, 0.03)  # mean difference of RGB and luma, from a grey picture to a coloured one
 
@@ -69,6 +70,6 @@ def _colour_of(own: Field, weights: Mask) -> float:
 
 
 def _brightest(own: Field, weights: Mask) -> float:
-    """Return the luma of the brightest skin, 0..1; 1 where there is none."""
+    """Return the luma of the brightest skin, 0..1; 1 where hardly any is sure."""
     sure = weights > _SURE
-    return float(np.percentile(luma(own)[sure], _HIGHLIGHTS)) if sure.any() else 1.0
+    return float(np.percentile(luma(own)[sure], _HIGHLIGHTS)) if sure.sum() >= _FEW else 1.0

@@ -1,4 +1,4 @@
-"""What keeps a picture of a face from serving as a swap's source.
+"""Find what is wrong with a picture of a face as a swap's source.
 
 The limits were set by eye on 267 pictures of synthetic people: above them, swaps that draw the
 picture itself were smears.
@@ -26,11 +26,12 @@ from engine.values import Mask, Portrait
 _TURNED = (35.0, 48.0)  # degrees, from worth a warning to half a face
 _CUT = (0.01, 0.25)  # of the mesh, outside the picture
 _SMALL = 128  # pixels of the face's width
-_UNCLEAR = 0.5  # the mesh's score
+_UNCLEAR = (0.5, 0.2)  # the mesh's score, from worth a warning to no face
 _COVERED_EYES = -1.0  # mean log luma around the eyes, relative to skin in its light
 _ONE_SIDED = 0.75  # mean log luma by which the halves of a face differ
-_DARK = 0.12  # luma of skin
-_IN_THE_DARK = (0.33, 0.5)  # of the skin, from worth a warning to no face
+# Luma of a third of the skin, and of its brightest parts: dark skin in good light has highlights.
+_DARK, _UNLIT = 0.12, 0.35
+_IN_THE_DARK = 0.33
 _COLOURED = (1.1, 1.5)  # log units of colour: the mean's and its spread over the skin
 _WIDE_OPEN = 0.5  # the mouth's height over its width
 _CLOSED = 0.12  # an eye's
@@ -67,11 +68,11 @@ def _by_shape(portrait: Portrait) -> Iterator[Fault]:
             "choose a picture that looks at the camera",
             hides=turned > _TURNED[1],
         )
-    if face.mesh.score < _UNCLEAR:
+    if face.mesh.score < _UNCLEAR[0]:
         yield Fault(
-            "shows no face whose eyes, nose and mouth can be made out",
+            "shows a face whose eyes, nose and mouth are hard to make out",
             "choose a picture that shows them clearly",
-            hides=True,
+            hides=face.mesh.score < _UNCLEAR[1],
         )
     outside = (points[:, :2] < 0) | (points[:, :2] > (width - 1, height - 1))
     cut = float(outside.any(axis=1).mean())
@@ -102,7 +103,8 @@ def _by_light(portrait: Portrait) -> Iterator[Fault]:
     light, _ = skin_light(logs, plan.basis, skin * plan.beardless, LIGHT_SIGMA)
     level = luma(light)
     rest = luma(logs) - level
-    if max(_mean(rest, orbit * seen) for orbit in _orbits()) < _COVERED_EYES:
+    shown = [orbit * seen for orbit in _orbits() if (orbit * seen).sum() > 0.5 * orbit.sum()]
+    if shown and max(_mean(rest, orbit) for orbit in shown) < _COVERED_EYES:
         yield Fault(
             "shows eyes behind dark glasses or in the dark",
             "choose a picture that shows the eyes",
@@ -111,11 +113,9 @@ def _by_light(portrait: Portrait) -> Iterator[Fault]:
     both = np.minimum(skin, skin[:, ::-1])
     if _mean(np.abs(level - level[:, ::-1]), both) > _ONE_SIDED:
         yield Fault("shows a face lit from one side", "choose a picture in even light")
-    dark = _mean((luma(own) < _DARK).astype(np.float32), skin)
-    if dark > _IN_THE_DARK[0]:
-        yield Fault(
-            "shows a face in the dark", "choose a brighter picture", hides=dark > _IN_THE_DARK[1]
-        )
+    tones = luma(own)[skin > 0.5]
+    if tones.size and (tones < _DARK).mean() > _IN_THE_DARK and np.percentile(tones, 95) < _UNLIT:
+        yield Fault("shows a face in the dark", "choose a brighter picture")
     coloured = _colour(logs, skin)
     if coloured > _COLOURED[0]:
         yield Fault(

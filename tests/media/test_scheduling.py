@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -58,6 +59,17 @@ def test_a_real_time_thread_that_begins_inside_is_made_ordinary() -> None:
     assert policies() == {os.SCHED_OTHER}
     ended.set()
     thread.join()
+
+
+def test_a_system_that_tells_no_scheduling_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: int) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "sched_getscheduler", refuse)
+    with ordinary_scheduling():
+        pass
 
 
 def test_a_trial_leaves_this_thread_as_it_was() -> None:

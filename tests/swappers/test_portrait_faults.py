@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.pixels.tone import luma
 from engine.swappers.portrait_faults import portrait_faults
 from engine.values import Pixels, Portrait
 from tests.swappers.stage import Stage
@@ -45,15 +46,18 @@ def test_a_face_that_is_cut_off_is_told(stage: Stage, share: float, hides: bool)
     assert hiding(cut)[0] is hides
 
 
-def test_dark_glasses_hide_the_eyes(stage: Stage) -> None:
-    portrait = stage.shot("P001").portrait
+def behind_dark_glasses(portrait: Portrait) -> Portrait:
     pixels = portrait.pixels.copy()
     for outer, inner, above, below in EYES:
         points = portrait.face.mesh.points[[outer, inner, above, below], :2]
         middle, reach = points.mean(axis=0), np.ptp(points, axis=0) * (0.75, 1.4)
         centre, axes = (np.rint(each).astype(int).tolist() for each in (middle, reach))
         cv2.ellipse(pixels, centre, axes, 0, 0, 360, (0.02, 0.02, 0.02), -1)
-    hidden = replace(portrait, pixels=pixels)
+    return replace(portrait, pixels=pixels)
+
+
+def test_dark_glasses_hide_the_eyes(stage: Stage) -> None:
+    hidden = behind_dark_glasses(stage.shot("P001").portrait)
     assert words(hidden) == ["shows eyes behind dark glasses or in the dark"]
     assert hiding(hidden) == [True]
 
@@ -93,11 +97,26 @@ def test_a_poor_picture_is_told_and_hides_nothing(
     assert not any(hiding(poor))
 
 
-def test_a_face_in_red_light_or_darkness_hides_itself(stage: Stage) -> None:
+def test_a_face_in_red_light_hides_itself(stage: Stage) -> None:
     portrait = stage.shot("P001").portrait
-    for share in ((1, 0.03, 0.03), (0.06, 0.06, 0.06)):
-        poor = replace(portrait, pixels=portrait.pixels * np.array(share, np.float32))
-        assert hiding(poor)[0]
+    red = portrait.pixels * np.array((1, 0.03, 0.03), np.float32)
+    assert hiding(replace(portrait, pixels=red))[0]
+
+
+def test_dark_skin_in_good_light_is_no_face_in_the_dark(stage: Stage) -> None:
+    portrait = stage.shot("P001").portrait
+    dark = portrait.pixels * np.float32(0.2)
+    shining = np.where(luma(portrait.pixels)[..., None] > 0.6, 0.45, dark)
+    assert "shows a face in the dark" in words(replace(portrait, pixels=dark))
+    shown = words(replace(portrait, pixels=shining.astype(np.float32)))
+    assert "shows a face in the dark" not in shown
+
+
+def test_dark_glasses_are_told_by_the_eye_that_is_seen(stage: Stage) -> None:
+    portrait = behind_dark_glasses(stage.shot("P001").portrait)
+    nose = int(portrait.face.mesh.points[6, 0]) + 6
+    half = replace(portrait, pixels=np.ascontiguousarray(portrait.pixels[:, :nose]))
+    assert "shows eyes behind dark glasses or in the dark" in words(half)
 
 
 def test_a_mouth_wide_open_is_told(stage: Stage) -> None:
