@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 from engine.media.files import reading
 
+_FIRST = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # boxes that a file begins with
+
 
 def has_index(path: Path) -> bool:
     """Whether an MP4 file has its index (moov), and the whole of it."""
@@ -25,12 +27,22 @@ def is_followed(path: Path) -> bool:
     return kinds.count(b"moov") > 1 and b"moof" not in kinds
 
 
+def is_endless(path: Path) -> bool:
+    """Whether a HEIF picture lies behind a film; FFmpeg reads the index of such a file for ever."""
+    with reading(path), path.open("rb") as file:
+        if file.read(8)[4:] not in _FIRST:
+            return False
+        kinds = [kind for kind, _, _ in _boxes(file, 0, file.seek(0, os.SEEK_END))]
+    film = kinds.index(b"moov") if b"moov" in kinds else len(kinds)
+    return b"meta" in kinds[film:] and b"ftyp" in kinds[film:]
+
+
 def contents(file: BinaryIO, path: Sequence[bytes]) -> Iterator[tuple[int, int]]:
     """Begin and end of what is in each box at a path of kinds, in the first of the outermost."""
     size = file.seek(0, os.SEEK_END)
     for kind, begin, end in _boxes(file, 0, size):
         if kind == path[0]:
-            yield from _within(file, path[1:], begin, end)
+            yield from _within(file, path[1:], begin, min(end, size))
             return
 
 

@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.boxes import has_index
+from engine.media.boxes import has_index, is_endless
 from engine.media.dolby import dolby_vision
 from engine.media.files import read_bytes, reading
 from engine.media.formats import planes_of
@@ -149,6 +149,8 @@ def open_media(path: Path) -> Iterator[InputContainer]:
         head = file.read(_HEAD_BYTES)
     if not head:
         raise MediaError(f"{path} is empty; nothing can be read from it.")
+    if is_endless(path):
+        raise MediaError(f"{path} is damaged: a picture lies behind its film; copy it again.")
     try:
         container = open_input(path)
     except (av.FFmpegError, ValueError) as error:

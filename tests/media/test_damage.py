@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -244,3 +245,26 @@ def shades(clip: Path) -> list[tuple[int, int]]:
         )
         for frame in read_frames(clip)
     ]
+
+
+def test_a_picture_behind_a_film_is_refused_at_once(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mov", frames=3)
+    picture = box(b"ftyp", b"avif\0\0\0\0avifmif1") + box(
+        b"meta", bytes(4) + box(b"iinf", bytes(6))
+    )
+    clip.write_bytes(clip.read_bytes() + picture)
+    with pytest.raises(MediaError, match="a picture lies behind its film"):
+        probe(clip)
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
+def test_a_film_cut_within_its_index_is_refused_or_read(tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / "clip.mp4", codec="libx265", frames=3).read_bytes()
+    cut = tmp_path / "cut.mp4"
+    for left_out in range(1, 700):
+        cut.write_bytes(whole[:-left_out])
+        with suppress(MediaError):
+            probe(cut)
