@@ -142,6 +142,18 @@ class Address:
         return f"http://127.0.0.1:{self.port}"
 
 
+def done_before(home: Path, content: bytes, metrics: dict[str, Any] | None = None) -> str:
+    """The id of a job that ended before a server opens, whose worker would take it."""
+    with JobStore(home) as store:
+        store.add({"base64": True, "parameters": {}, "target": "x"})
+        job = store.claim("test", 30)
+        assert job is not None
+        output = job.folder / "output.bin"
+        output.write_bytes(content)
+        store.complete(job, output, metrics or {})
+        return job.id
+
+
 @contextmanager
 def listening(
     home: Path,

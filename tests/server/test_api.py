@@ -24,7 +24,7 @@ from engine.server.limits import Limits
 from engine.server.roots import MediaRoots
 from engine.version import VERSION
 from tests.media.test_header import png_that_claims
-from tests.server.conftest import HOST, House, Media, Open, data_uri
+from tests.server.conftest import HOST, House, Media, Open, data_uri, done_before
 from tests.synth import make_clip
 
 LISTS = ("reference_image", "extra_source_image")  # parameters that name several pictures
@@ -80,34 +80,31 @@ def test_base64_is_the_file_itself(house: House, media: Media) -> None:
 
 
 def test_base64_comes_in_pieces_of_a_body_whose_length_is_known(
-    house: House, media: Media, tmp_path: Path
+    opened: Open, tmp_path: Path
 ) -> None:
-    for size in (0, 1, 2, 3, (3 << 16) - 1, 3 << 16, (9 << 16) + 1):
-        (tmp_path / "output.bin").write_bytes(bytes(n % 251 for n in range(size)))
-        job = house.store.add({"base64": True, "parameters": {}})
-        while (claimed := house.store.claim("test", 30, {job.id})) is None:
-            house.store.release(house.store.get(job.id))
-        house.store.complete(claimed, tmp_path / "output.bin", {"n": "é\n"})
-        answer = house.client.get(f"/v2/requests/{job.id}")
-        assert int(answer.headers["content-length"]) == len(answer.content)
-        body = answer.json()
-        assert body["metrics"] == {"n": "é\n"}
-        assert base64.b64decode(body["output"]) == (tmp_path / "output.bin").read_bytes()
-    (tmp_path / "output.bin").unlink()
-    assert house.client.get(f"/v2/requests/{job.id}").status_code == 404
+    sizes = (0, 1, 2, 3, (3 << 16) - 1, 3 << 16, (9 << 16) + 1)
+    contents = [bytes(n % 251 for n in range(size)) for size in sizes]
+    jobs = [done_before(tmp_path / "home", content, {"n": "é\n"}) for content in contents]
+    with opened() as house:
+        for job, content in zip(jobs, contents, strict=True):
+            answer = house.client.get(f"/v2/requests/{job}")
+            assert int(answer.headers["content-length"]) == len(answer.content)
+            body = answer.json()
+            assert body["metrics"] == {"n": "é\n"}
+            assert base64.b64decode(body["output"]) == content
+        (house.store.get(jobs[-1]).folder / "output.bin").unlink()
+        assert house.client.get(f"/v2/requests/{jobs[-1]}").status_code == 404
 
 
-def test_too_large_an_output_is_not_answered_in_base64(opened: Open, media: Media) -> None:
+def test_too_large_an_output_is_not_answered_in_base64(
+    opened: Open, media: Media, tmp_path: Path
+) -> None:
     size = len(media.picture) + len(media.clip) + 1000
+    job = done_before(tmp_path / "home", bytes(size + 1))
     with opened(limits=Limits(body_bytes=size)) as house:
-        job = house.store.add({"base64": True, "parameters": {}, "target": "x"})
-        while (claimed := house.store.claim("test", 30, {job.id})) is None:
-            pass
-        (job.folder / "output.bin").write_bytes(bytes(size + 1))
-        house.store.complete(claimed, job.folder / "output.bin", {})
-        answer = house.client.get(f"/v2/requests/{job.id}")
+        answer = house.client.get(f"/v2/requests/{job}")
         assert answer.status_code == 413
-        url = f"{HOST}/outputs/{job.id}/output.bin"
+        url = f"{HOST}/outputs/{job}/output.bin"
         assert answer.json()["error"].endswith(f"download it from {url}.")
         assert len(house.client.get(url).content) == size + 1
 

@@ -17,7 +17,7 @@ from engine.server import listen as listening_module
 from engine.server.access import Access, network_of
 from engine.server.limits import Limits
 from engine.server.listen import listen
-from tests.server.conftest import Address, Media, listening
+from tests.server.conftest import Address, Media, done_before, listening
 
 
 def say(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
@@ -164,19 +164,14 @@ def test_a_client_that_reads_nothing_costs_little_and_is_hung_up_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening_module, "_STANDSTILL_SECONDS", 0.5)
+    job = done_before(tmp_path, bytes(40 << 20))
     with listening(tmp_path, Limits(), Access()) as address, ExitStack() as deaf:
-        store = address.server.store
-        job = store.add({"base64": True, "parameters": {}, "target": "x"})
-        while (claimed := store.claim("test", 30, {job.id})) is None:
-            pass
-        (job.folder / "output.bin").write_bytes(bytes(40 << 20))
-        store.complete(claimed, job.folder / "output.bin", {})
         tracemalloc.start()
         try:
             for _ in range(5):
                 caller = socket.create_connection(("127.0.0.1", address.port))
                 deaf.enter_context(caller)
-                caller.sendall(head(address.port, 0, "GET", f"/v2/requests/{job.id}"))
+                caller.sendall(head(address.port, 0, "GET", f"/v2/requests/{job}"))
             began = time.monotonic()
             assert get(address.port, "127.0.0.1").startswith(b"HTTP/1.1 200")
             assert time.monotonic() - began < 5
