@@ -173,9 +173,8 @@ class Intake:
     """Where calls become jobs.
 
     `inputs` says what may be given for a file and `checks` make what looks at a call's files.
-    `may_write` lets a caller
-    name the output, `may_uncheck` turn the content check off: both are for callers on their own
-    machine. `bounds` go with each job; None is for the same callers.
+    `may_write` lets a caller name the output, `may_uncheck` turn the content check off: both are
+    for callers on their own machine. `bounds` go with each job; None is for the same callers.
     """
 
     store: JobStore

@@ -22,19 +22,23 @@ def has_index(path: Path) -> bool:
 
 def is_followed(path: Path) -> bool:
     """Whether a second film begins behind the end of the first; no reader finds that one."""
-    with reading(path), path.open("rb") as file:
-        kinds = [kind for kind, _, _ in _boxes(file, 0, file.seek(0, os.SEEK_END))]
+    kinds = _outermost(path)
     return kinds.count(b"moov") > 1 and b"moof" not in kinds
 
 
 def is_endless(path: Path) -> bool:
     """Whether a HEIF picture lies behind a film; FFmpeg reads the index of such a file for ever."""
-    with reading(path), path.open("rb") as file:
-        if file.read(8)[4:] not in _FIRST:
-            return False
-        kinds = [kind for kind, _, _ in _boxes(file, 0, file.seek(0, os.SEEK_END))]
+    kinds = _outermost(path)
     film = kinds.index(b"moov") if b"moov" in kinds else len(kinds)
     return b"meta" in kinds[film:] and b"ftyp" in kinds[film:]
+
+
+def _outermost(path: Path) -> list[bytes]:
+    """The kinds of a file's outermost boxes; none of a file that begins with no such box."""
+    with reading(path), path.open("rb") as file:
+        if file.read(8)[4:] not in _FIRST:
+            return []
+        return [kind for kind, _, _ in _boxes(file, 0, file.seek(0, os.SEEK_END))]
 
 
 def contents(file: BinaryIO, path: Sequence[bytes]) -> Iterator[tuple[int, int]]:

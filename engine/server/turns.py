@@ -15,7 +15,7 @@ _Answer = TypeVar("_Answer")
 
 
 @dataclass(slots=True)
-class _Line:
+class _Queue:
     """One client's calls: those at work hold `turns`, and `length` counts the waiting ones too."""
 
     turns: asyncio.Semaphore
@@ -34,7 +34,7 @@ class Turns:
         self._most = each + in_line
         self._free = asyncio.Semaphore(at_once)
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="engine-submit")
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, _Queue] = {}
 
     @asynccontextmanager
     async def turn(self, client: str) -> AsyncGenerator[None]:
@@ -43,7 +43,7 @@ class Turns:
         Raises:
             Refusal: 429 where too many of the client's calls wait.
         """
-        line = self._lines.setdefault(client, _Line(asyncio.Semaphore(self._each)))
+        line = self._lines.setdefault(client, _Queue(asyncio.Semaphore(self._each)))
         if line.length >= self._most:
             raise Refusal(
                 429,
