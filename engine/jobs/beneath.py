@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import ParameterError
-
-_CHUNK = 1 << 20
+from engine.jobs.inputs import TooLong, at_most, chunks
 
 
 @contextmanager
@@ -55,16 +54,14 @@ def held_beneath(
 
 def _copy(file: int, place: Path, field: str, most_bytes: int) -> None:
     """Copies an open file, which may grow meanwhile."""
-    left = most_bytes
-    with os.fdopen(os.dup(file), "rb") as source, place.open("xb") as copy:
-        while chunk := source.read(min(_CHUNK, left + 1)):
-            left -= len(chunk)
-            if left < 0:
-                raise ParameterError(
-                    f"{field} holds more than {most_bytes:,} bytes, which are the most that are "
-                    "copied here; give a smaller file."
-                )
-            copy.write(chunk)
+    try:
+        with os.fdopen(os.dup(file), "rb") as source, place.open("xb") as copy:
+            copy.writelines(at_most(most_bytes, chunks(source)))
+    except TooLong:
+        raise ParameterError(
+            f"{field} holds more than {most_bytes:,} bytes, which are the most that are copied "
+            "here; give a smaller file."
+        ) from None
 
 
 def _opened(path: Path, folders: Sequence[Path]) -> int:

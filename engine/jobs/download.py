@@ -19,13 +19,12 @@ from typing import BinaryIO, Final
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from engine.errors import ParameterError
-from engine.jobs.inputs import without_secrets
+from engine.jobs.inputs import TooLong, at_most, chunks, without_secrets
 
 SECONDS: Final = 30.0  # that a server may be silent
 MOST_SECONDS: Final = 1800.0  # that a whole download may take
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CHUNK = 1 << 20
 _AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"  # in the path and the query of a URL
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _RELAYS = ipaddress.IPv4Network("192.88.99.0/24")  # of 6to4
@@ -55,7 +54,7 @@ def download(field: str, url: str, path: Path, most_bytes: int) -> None:
             if line.is_cut:
                 # An answer of no told length ends where its connection does.
                 raise TimeoutError
-    except _TooLong:
+    except TooLong:
         raise ParameterError(
             f"{field} at {urlsplit(url).hostname} is longer than {most_bytes:,} bytes; download "
             "it yourself and give its path."
@@ -82,10 +81,6 @@ def is_public(address: str) -> bool:
     if inner is not None:
         return is_public(str(inner))
     return ip in _UNICAST and ip.is_global and not any(ip in block for block in _SPECIAL)
-
-
-class _TooLong(Exception):
-    """The answer is longer than may be."""
 
 
 class _Line:
@@ -203,12 +198,7 @@ def _joined(url: str, location: str) -> str:
 def _copy(answer: HTTPResponse, file: BinaryIO, most_bytes: int) -> None:
     """Writes all of an answer to a file."""
     if (answer.length or 0) > most_bytes:
-        raise _TooLong
-    left = most_bytes
-    while chunk := answer.read(min(_CHUNK, left + 1)):
-        left -= len(chunk)
-        if left < 0:
-            raise _TooLong
-        file.write(chunk)
+        raise TooLong
+    file.writelines(at_most(most_bytes, chunks(answer)))
     if answer.length:
         raise OSError(f"the connection ended {answer.length:,} bytes before the end of the file")

@@ -11,14 +11,16 @@ import binascii
 import mimetypes
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from engine.errors import ParameterError
+
+_CHUNK: Final = 1 << 20
 
 DOWNLOADS: Final = "FACESWAP_ENGINE_ALLOW_DOWNLOADS"
 MOST_BYTES: Final = 2 << 30
@@ -119,16 +121,14 @@ class Inputs:
                     f"{field} is {_cut(value)}, whose bytes are no picture or video known here; "
                     "give one as a file, a data: URI or base64."
                 )
-            path, left = folder / f"{field}{suffix}", self.most_bytes
+            path = folder / f"{field}{suffix}"
             with path.open("wb") as file:
-                for part in chain((piece,), content):
-                    left -= len(part)
-                    if left < 0:
-                        raise ParameterError(
-                            f"{field} holds more than {self.most_bytes:,} bytes, which are the "
-                            "most allowed; give a smaller one, or the path of a file."
-                        )
-                    file.write(part)
+                file.writelines(at_most(self.most_bytes, chain((piece,), content)))
+        except TooLong:
+            raise ParameterError(
+                f"{field} holds more than {self.most_bytes:,} bytes, which are the most allowed; "
+                "give a smaller one, or the path of a file."
+            ) from None
         except binascii.Error as error:
             raise ParameterError(
                 f"{field} is {_cut(value)}, which cannot be decoded: {error}. Give base64, or a "
@@ -238,6 +238,37 @@ def _suffix(content: bytes) -> str | None:
         if content[offset : offset + len(mark)] == mark:
             return suffix
     return None
+
+
+class TooLong(Exception):
+    """There are more bytes than may be taken."""
+
+
+def at_most(most_bytes: int, parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Pass parts on as long as they hold no more bytes together.
+
+    Raises:
+        TooLong: they hold more; the part that is too much is not passed on.
+    """
+    left = most_bytes
+    for part in parts:
+        left -= len(part)
+        if left < 0:
+            raise TooLong
+        yield part
+
+
+class Readable(Protocol):
+    """A file or an answer that is open for reading."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes; none at the end."""
+        ...
+
+
+def chunks(source: Readable) -> Iterator[bytes]:
+    """Read a file or an answer to its end, piece by piece."""
+    return iter(lambda: source.read(_CHUNK), b"")
 
 
 def without_secrets(url: str) -> str:
