@@ -23,7 +23,7 @@ from engine.jobs.inputs import TooLong, at_most, chunks
 def held_beneath(
     field: str, path: Path, folders: Sequence[Path], place: Path, most_bytes: int
 ) -> Iterator[Path]:
-    """Gives the file that is at `path` now, below one of the folders, the name `place`.
+    """Hold the file that is at `path` now, below one of the folders, under the name `place`.
 
     `place` is a link to the open file where the system has /proc, else a copy of at most
     `most_bytes`. It is there until the context is left, and holds for this process alone.
@@ -53,7 +53,7 @@ def held_beneath(
 
 
 def _copy(file: int, place: Path, field: str, most_bytes: int) -> None:
-    """Copies an open file, which may grow meanwhile."""
+    """Copy an open file, which may grow meanwhile."""
     try:
         with os.fdopen(os.dup(file), "rb") as source, place.open("xb") as copy:
             copy.writelines(at_most(most_bytes, chunks(source)))

@@ -30,7 +30,7 @@ from engine.errors import Cancelled, EngineError, ProcessDied
 
 TICK_SECONDS: Final = 0.25  # between two calls of `tell` while the child is silent
 GRACE_SECONDS: Final = 10.0  # that a child has to end its task when it is asked to
-# What a task has no use for, and a crash in native code should not lay open.
+# Environment variables that children are not given: a crash in native code may show them.
 _SECRETS = frozenset({"FACESWAP_ENGINE_API_KEY", "SEGMIND_API_KEY"})
 _LONGEST = 64 << 20  # bytes of one answer
 

@@ -42,7 +42,7 @@ def _size(file: BinaryIO) -> int:
 
 
 def joined_flv(path: Path) -> JoinedFlv | None:
-    """Open an FLV file of whose last parts FFmpeg would see nothing; None for all others."""
+    """Open an FLV file whose last parts FFmpeg does not find; None for all others."""
     with suppress(OSError), path.open("rb") as file:  # which FFmpeg meets again, and tells
         if not _HEAD.match(file.read(_HEAD_BYTES)):
             return None

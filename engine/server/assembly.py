@@ -93,7 +93,7 @@ class Server:
 
 
 def within(roots: MediaRoots, perform: Perform) -> Perform:
-    """The same, but jobs read files of these roots alone, not of those that their records name.
+    """Make a job read files of these roots alone, not of those that its record names.
 
     A server that was started with other roots may have queued them.
     """

@@ -1,4 +1,4 @@
-"""Turns of clients at having their files looked at, so that no client's slow files stall others."""
+"""Share the threads that check files among clients, so that slow files of one stall no other."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(slots=True)
 class _Queue:
-    """One client's calls: those at work hold `turns`, and `length` counts the waiting ones too."""
+    """One client's calls: those at work hold `turns`, and `length` counts them and those that wait."""
 
     turns: asyncio.Semaphore
     length: int = 0
 
 
 class Turns:
-    """Runs blocking calls in threads of its own.
+    """Run blocking calls in threads of its own.
 
     At most `at_once` run at once, and `each` of one client; `in_line` more of the client's wait
     for its turns. One event loop alone may use it.
@@ -38,7 +38,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, client: str) -> AsyncGenerator[None]:
-        """Waits for a turn of the client, which lasts until the context is left.
+        """Wait for a turn of the client, which lasts until the context is left.
 
         Raises:
             Refusal: 429 where too many of the client's calls wait.
@@ -61,9 +61,9 @@ class Turns:
                 del self._lines[client]
 
     async def run(self, call: Callable[[], _Answer]) -> _Answer:
-        """Returns what a call returns; it belongs in a turn."""
+        """Run a call in a thread and return its answer; use it inside a turn."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def close(self) -> None:
-        """Lets the threads end with the calls that they are at."""
+        """Stop taking calls; the threads end once those at work are done."""
         self._threads.shutdown(wait=False, cancel_futures=True)
