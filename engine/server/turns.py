@@ -16,7 +16,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(slots=True)
 class _Queue:
-    """One client's calls: those at work hold `turns`, and `length` counts them and those that wait."""
+    """One client's calls. Those at work hold `turns`; `length` counts the waiting ones, too."""
 
     turns: asyncio.Semaphore
     length: int = 0
