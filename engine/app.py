@@ -253,6 +253,7 @@ class Engine:
         return Tools(
             swapper=drawing.swapper,
             choice=drawing.choice,
+            occluder=drawing.occluder,
             limiters=drawing.limiters,
             enhancer=drawing.enhancer,
             networks=drawing.networks,

@@ -47,6 +47,7 @@ class Drawing:
 
     swapper: Swapper[Any]
     choice: Choice
+    occluder: Occluder | None
     limiters: tuple[Limiter, ...]
     enhancer: Enhancer | None
     networks: dict[str, str]
@@ -119,6 +120,7 @@ class Drawers:
         return Drawing(
             swapper=swapper,
             choice=choice,
+            occluder=self._occluder(names, graphs),
             limiters=tuple(self._limiters(names, graphs, options.limits)),
             enhancer=enhancer,
             networks=names,
@@ -234,12 +236,14 @@ class Drawers:
     def _graph(self, field: str, name: str) -> Graph:
         return self.graph(name) if field == "enhance" else self.exact(name)
 
+    def _occluder(self, names: dict[str, str], graphs: dict[str, Graph]) -> Occluder | None:
+        if "occluder" not in names:
+            return None
+        return Occluder(self.store.network(names["occluder"]), graphs["occluder"].batches)
+
     def _limiters(
         self, names: dict[str, str], graphs: dict[str, Graph], options: LimitOptions
     ) -> Iterator[Limiter]:
-        if "occluder" in names:
-            network = self.store.network(names["occluder"])
-            yield Occluder(network, graphs["occluder"].batches)
         if "parser" in names:
             network = self.store.network(names["parser"])
             yield FaceRegions(network, graphs["parser"].batches, options.regions)

@@ -261,15 +261,28 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class BareFace:
+    """Where a face is seen: `mask` is 1 on the face and 0 on what is before it, in a crop's space.
+
+    `to_crop` leads from the picture's pixels to the mask's.
+    """
+
+    mask: Mask
+    to_crop: Affine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Portrait:
     """The identity to put in: a picture and the face in it.
 
-    `pixels` is the picture, RGB 0..1; the face's coordinates are that picture's pixels.
+    `pixels` is the picture, RGB 0..1; the face's coordinates are that picture's pixels. `bare`
+    tells where the face is seen; None where no occluder was asked.
     """
 
     name: str
     pixels: Pixels
     face: Face
+    bare: BareFace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +301,8 @@ class Aligned:
     """A square crop around one face: pixels, the display→crop matrix, the mesh in crop space.
 
     `score` is the mesh's, 0..1: near 0 in full profile, where its points are not to be trusted.
-    `embedding` is the face's, where it was analysed for one.
+    `embedding` is the face's, where it was analysed for one. `bare` is 1 where the face is seen and
+    0 on what is before it, of the crop's side; None where no occluder was asked.
     """
 
     pixels: Pixels
@@ -296,6 +310,7 @@ class Aligned:
     mesh: Points
     score: float = 1.0
     embedding: Embedding | None = None
+    bare: Mask | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.compose.occluder import Occluder
 from engine.drawers import Drawers, Graph
 from engine.enhance.restorer import Restorer
 from engine.errors import ParameterError, WeightsError, WeightsMissing
@@ -69,7 +70,8 @@ def test_masks_are_read_at_full_precision_and_the_rest_as_asked(store: WeightSto
     ]
     assert isinstance(drawing.swapper, NeuralSwapper)
     assert isinstance(drawing.enhancer, Restorer)
-    assert [len(drawing.limiters), len(drawing.notes)] == [2, 4]
+    assert isinstance(drawing.occluder, Occluder)
+    assert [len(drawing.limiters), len(drawing.notes)] == [1, 4]
     assert drawing.takes_precision
     assert drawing.sides == (256,)
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from engine.values import Aligned, Mask, Patch
+from engine.values import Aligned, Mask, Patch, Pixels
+
+
+class BareFaces(Protocol):
+    """Finds where a face is seen, and where something is before it."""
+
+    def bare(self, crops: Sequence[Pixels]) -> list[Mask]:
+        """Return a mask of each crop's side, 1 where the face is seen; crops are RGB 0..1."""
+        ...
 
 
 class Limiter(Protocol):

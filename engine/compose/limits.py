@@ -9,20 +9,24 @@ from functools import reduce
 import numpy as np
 
 from engine.compose.contract import Limiter
-from engine.values import Aligned, Patch
+from engine.values import Aligned, Mask, Patch
 
 
 def limited(
     targets: Sequence[Aligned], patches: Sequence[Patch], limiters: Sequence[Limiter]
 ) -> list[Patch]:
-    """Each target's patch with the least of its own mask and all limiters', pixel by pixel.
+    """Each target's patch with the least of its own mask, its bare face's and all limiters'.
 
-    Every limiter is asked about the patches as they came. Without limiters they are the answer.
+    Every limiter is asked about the patches as they came. Where nothing limits a patch, it is the
+    answer.
     """
-    if not limiters:
-        return list(patches)
     answers = [limiter.masks(targets, patches) for limiter in limiters]
     return [
-        replace(patch, mask=reduce(np.minimum, masks, patch.mask))
-        for patch, *masks in zip(patches, *answers, strict=True)
+        _least(patch, masks if target.bare is None else (target.bare, *masks))
+        for target, patch, *masks in zip(targets, patches, *answers, strict=True)
     ]
+
+
+def _least(patch: Patch, masks: Sequence[Mask]) -> Patch:
+    """The patch with the least of its own mask and `masks`, pixel by pixel."""
+    return replace(patch, mask=reduce(np.minimum, masks, patch.mask)) if masks else patch

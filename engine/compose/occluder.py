@@ -9,11 +9,11 @@ import numpy as np
 from engine.compose.networks import CropNetwork, softened
 from engine.runtime.batches import Batches
 from engine.runtime.manifest import Network
-from engine.values import Aligned, Mask, Patch
+from engine.values import Mask, Pixels
 
 
 class Occluder:
-    """Satisfies `Limiter`: patches show where their targets show a bare face.
+    """Finds where crops show a bare face, and where something is before it.
 
     Args:
         network: what is known of the network; its role is "occluder".
@@ -26,18 +26,17 @@ class Occluder:
     def __init__(self, network: Network, batches: Batches) -> None:
         self._ask = CropNetwork(network, batches, "occluder")
 
-    def masks(
-        self,
-        targets: Sequence[Aligned],
-        patches: Sequence[Patch],  # noqa: ARG002 - as the contract has it
-    ) -> list[Mask]:
-        """A mask for each target, of its crop's size; the patches are not looked at.
+    def bare(self, crops: Sequence[Pixels]) -> list[Mask]:
+        """Return a mask of each crop's side, 1 where the face is seen.
+
+        Args:
+            crops: RGB 0..1, square.
 
         Raises:
             RuntimeUnavailable: the network cannot be run, or its answer is no mask.
         """
-        answers = self._ask([target.pixels for target in targets])
+        answers = self._ask(crops)
         return [
-            softened(np.clip(answer[..., 0], 0, 1), len(target.pixels))
-            for target, answer in zip(targets, answers, strict=True)
+            softened(np.clip(answer[..., 0], 0, 1), len(crop))
+            for answer, crop in zip(answers, crops, strict=True)
         ]

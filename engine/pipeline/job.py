@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Never, TypeAlias
 
-from engine.compose.contract import Limiter
+from engine.compose.contract import BareFaces, Limiter
 from engine.enhance.contract import Enhancer
 from engine.errors import MediaError, NoFaceFound, SourceUnfit
 from engine.faces.analyser import FaceAnalyser
@@ -27,7 +27,7 @@ from engine.pipeline.flow import Stopwatch
 from engine.pipeline.report import Content, Reference, Selection, StageSeconds, SwapReport
 from engine.pipeline.run import Progress, Stage, Tally, Threads, swapped_frames
 from engine.pipeline.sizes import Sizes
-from engine.pipeline.stages import FaceSwap, assign
+from engine.pipeline.stages import FaceSwap, assign, uncovered_portrait
 from engine.pipeline.unused import unused
 from engine.selection import choose, nearest, reference_face
 from engine.swappers.contract import Swapper
@@ -81,6 +81,7 @@ class Tools:
 
     swapper: Swapper[Any]
     choice: Choice
+    occluder: BareFaces | None
     limiters: tuple[Limiter, ...]
     enhancer: Enhancer | None
     networks: Mapping[str, str]
@@ -98,6 +99,12 @@ class Tools:
     hands: HandFinder
     classifier: Classifier | None
     threads: Threads
+
+    def uncovered(self, portrait: Portrait) -> Portrait:
+        """The portrait with what the occluder finds of its face; as it is without one."""
+        if self.occluder is None or not self.swapper.draws_source:
+            return portrait
+        return uncovered_portrait(portrait, self.occluder, self.swapper.template)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,6 +162,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     swap = FaceSwap(
         tools.swapper,
         source,
+        tools.occluder,
         tools.limiters,
         options.limits.match_colour,
         tools.enhancer,
@@ -269,6 +277,7 @@ def read_sources(request: Request, tools: Tools) -> tuple[list[Portrait], Source
         portraits.append(portrait_of(path.stem, picture, face))
         notes += (*_moving(path), *several)
     warnings = (*damage, *_strangers(portraits, given, tools.portrait_calibration))
+    portraits = [tools.uncovered(portrait) for portrait in portraits]
     faults = [portrait_faults(portrait) for portrait in portraits]
     warnings += _faulty(faults, given)
     if tools.swapper.draws_source:

@@ -10,7 +10,7 @@ from typing import Generic, TypeAlias
 import numpy as np
 
 from engine.compose.colour import matched
-from engine.compose.contract import Limiter
+from engine.compose.contract import BareFaces, Limiter
 from engine.compose.limits import limited
 from engine.compose.occlusion import before, behind
 from engine.compose.paste import is_seen, paste
@@ -18,13 +18,25 @@ from engine.enhance.contract import Enhancer
 from engine.faces.identity import alignment_points
 from engine.geometry import affine
 from engine.geometry.templates import in_pixels
-from engine.pixels.align import frame_crop
+from engine.pixels.align import frame_crop, warp_crop
 from engine.pixels.warp import carried
 from engine.runtime.portions import portions
 from engine.swappers.contract import SourceT, Swapper
-from engine.values import Affine, Aligned, Analysed, Face, Frame, Patch, Planned, Template
+from engine.values import (
+    Affine,
+    Aligned,
+    Analysed,
+    BareFace,
+    Face,
+    Frame,
+    Patch,
+    Planned,
+    Portrait,
+    Template,
+)
 
 _FIVE = 5
+_PORTRAIT = 256  # side of the crop of a portrait that an occluder is shown
 
 Choose: TypeAlias = Callable[[tuple[Face, ...]], tuple[Face, ...]]
 
@@ -60,6 +72,21 @@ def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
     )
 
 
+def uncovered(targets: Sequence[Aligned], occluder: BareFaces | None) -> list[Aligned]:
+    """The crops with what an occluder finds of their faces; as they are without one."""
+    if occluder is None:
+        return list(targets)
+    masks = occluder.bare([target.pixels for target in targets])
+    return [replace(target, bare=mask) for target, mask in zip(targets, masks, strict=True)]
+
+
+def uncovered_portrait(portrait: Portrait, occluder: BareFaces, template: Template) -> Portrait:
+    """The portrait with what an occluder finds of its face."""
+    to_crop = crop_map(portrait.face, template, _PORTRAIT)
+    (mask,) = occluder.bare([warp_crop(portrait.pixels, to_crop, _PORTRAIT)])
+    return replace(portrait, bare=BareFace(mask, to_crop))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Swapped:
     """A finished frame, and on how many of its chosen faces the swap is to be seen.
@@ -76,14 +103,16 @@ class FaceSwap(Generic[SourceT]):
     """Swaps the chosen faces of some frames: align, swap, limit, paste, enhance, paste.
 
     Pure, so it runs in any thread; the faces of all its frames go through the networks together,
-    in portions where they are many. `limiters` say where the swap may show; what is before a face,
-    a hand or a nearer face, stays as it is whatever they say. With `match_colour`, the swapped
+    in portions where they are many. `occluder` finds what is before a face: it stays, and no light
+    is read off it. `limiters` say where else the swap may show; a hand or a nearer face before a
+    face stays as it is whatever they say. With `match_colour`, the swapped
     faces take the colours of the target's. The `enhancer`, if any, sees the faces as they were
     pasted, and shows where the swap does. A frame of which no face was chosen is returned as it is.
     """
 
     swapper: Swapper[SourceT]
     source: SourceT
+    occluder: BareFaces | None = None
     limiters: tuple[Limiter, ...] = ()
     match_colour: bool = False
     enhancer: Enhancer | None = None
@@ -108,7 +137,9 @@ class FaceSwap(Generic[SourceT]):
 
     def _together(self, chosen: Sequence[tuple[Frame, Face, int]]) -> list[Patch]:
         template = self.swapper.template
-        targets = [align(frame, face, template, size) for frame, face, size in chosen]
+        targets = uncovered(
+            [align(frame, face, template, size) for frame, face, size in chosen], self.occluder
+        )
         patches = self.swapper.swap(targets, [self.source] * len(targets))
         if self.match_colour:
             patches = [matched(*pair) for pair in zip(targets, patches, strict=True)]

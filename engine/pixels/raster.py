@@ -94,6 +94,13 @@ def inside_distance(mask: Mask) -> Mask:
     return cast("Mask", cv2.distanceTransform(binary, cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
 
 
+def close_gaps(mask: Mask, radius: float) -> Mask:
+    """`mask` with its gaps of up to twice `radius` pixels closed (a morphological closing)."""
+    across = 2 * round(radius) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across))
+    return cast("Mask", cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc))
+
+
 def sample_map(
     texture: NDArray[np.float32], map_x: NDArray[np.float32], map_y: NDArray[np.float32]
 ) -> NDArray[np.float32]:

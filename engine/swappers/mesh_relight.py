@@ -50,6 +50,9 @@ def target_light(target: Aligned, detail: Field) -> TargetLight:
     own, seen = unwrap(shrink(target.pixels, _SMALL), points, COARSE)
     logs = np.log(own + FLOOR)
     skin = plan.skin * seen
+    if target.bare is not None:
+        shown, _ = unwrap(shrink(target.bare, _SMALL)[..., None], points, COARSE)
+        skin = skin * shown.reshape(COARSE, COARSE)
     sure = skin * plan.beardless
     light, _ = skin_light(logs, plan.basis, sure, LIGHT_SIGMA)
     other = foreign(logs - light - detail, skin)

@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.geometry import affine
 from engine.geometry.face_mesh import (
     INNER_LIPS,
     LEFT_BROW,
@@ -25,6 +26,7 @@ from engine.geometry.face_mesh import (
 )
 from engine.geometry.shape import frontal, turned_by
 from engine.pixels.raster import (
+    close_gaps,
     convex_hull,
     draw_triangles,
     fill_polygons,
@@ -32,10 +34,10 @@ from engine.pixels.raster import (
     interpolate,
     sample_map,
 )
-from engine.pixels.tone import blur, enlarge, luma, shrink, smoothstep
+from engine.pixels.tone import blur, enlarge, luma, shrink, smoothstep, weighted_blur
 from engine.swappers.mesh_light import FLOOR, calmed, fit_light, light_basis, one_sided, skin_light
 from engine.swappers.mesh_masks import beardless, eye_openings, features
-from engine.values import Mask, Points, Portrait
+from engine.values import BareFace, Mask, Points, Portrait
 
 SIDE = 768
 LEVELS = 3
@@ -49,6 +51,9 @@ _FRINGE, _OVER_BROWS = (0.25, 0.4), (0.42, 0.55)
 # How wide the face fades along the oval, of the side: a forehead says little of who it is, and
 # its shine and hairline differ most.
 _SEAM, _BROAD_SEAM = 0.016, 0.045
+# What is before a source's face, of the side: how far its edge reaches, how far skin is fetched
+# from to fill it, and half the width up to which it is filled.
+_OCCLUDER_EDGE, _FILL, _NARROW = 0.006, 0.02, 0.035
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -261,6 +266,20 @@ def flattened(own: NDArray[np.float32], good: Mask) -> NDArray[np.float32]:
     return np.asarray(np.log(own + FLOOR) - enlarge(light, side), np.float32)
 
 
+def covered(bare: BareFace, points: Points) -> Mask:
+    """Return how surely something is before each part of a face, 0..1 (side, side).
+
+    Args:
+        bare: where the portrait shows the face.
+        points: the face's mesh in the portrait's pixels, (468, 3).
+    """
+    side = len(bare.mask)
+    placed = np.clip(affine.apply(bare.to_crop, points)[:, :2], 0, side - 1)
+    shown, _ = unwrap(bare.mask[..., None], placed.astype(np.float32), SIDE)
+    hidden = blur(1 - shown.reshape(SIDE, SIDE), SIDE * _OCCLUDER_EDGE)
+    return smoothstep(0.08, 0.4, hidden)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
     """What one portrait shows: a flattened texture (side, side, 3), and two masks of it.
@@ -293,20 +312,27 @@ class View:
 
 def view_of(portrait: Portrait) -> View:
     """Return what a portrait shows."""
-    own, seen = unwrap(portrait.pixels, portrait.face.mesh.points, SIDE)
+    points = portrait.face.mesh.points
+    own, seen = unwrap(portrait.pixels, points, SIDE)
     odd = strange(own)
+    if portrait.bare is not None:
+        odd = np.maximum(odd, covered(portrait.bare, points))
     return View(flattened(own, seen * (1 - odd)), seen, odd)
 
 
 def mended(view: View) -> tuple[NDArray[np.float32], Mask]:
     """Return a view's texture, hidden or strange parts taken from its other side, and opacity.
 
-    What is hidden or strange on both sides becomes plain skin, and transparent.
+    What is hidden or strange on both sides is filled with what is around it. It becomes
+    transparent unless it is narrow, like the frame of a pair of glasses.
     """
     other = view.mirrored()
     detail = view.filled(other).detail
     lost = np.clip(view.odd * (1 - other.good) + (1 - view.seen) * (1 - other.seen), 0, 1)
-    return detail * (1 - lost[..., None]), 1 - lost
+    around, near = weighted_blur(detail, 1 - lost, SIDE * _FILL)
+    plain = around * np.clip(4 * near, 0, 1)[..., None]
+    filled = detail + lost[..., None] * (plain - detail)
+    return filled.astype(np.float32), close_gaps(1 - lost, SIDE * _NARROW)
 
 
 def prepare_texture(portraits: Sequence[Portrait]) -> MeshSource:

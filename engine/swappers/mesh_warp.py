@@ -66,6 +66,7 @@ def _swap(target: Aligned, source: MeshSource) -> Patch:
             np.ascontiguousarray(target.pixels[rows, columns]),
             affine.compose(target.to_crop, affine.shift(-columns.start, -rows.start)),
             target.mesh - np.array((columns.start, rows.start, 0), np.float32),
+            bare=None if target.bare is None else target.bare[rows, columns],
         )
         pixels[rows, columns], whole = _swap_window(inner, source, size)
         mask[rows, columns] = trust * whole

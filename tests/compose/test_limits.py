@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -60,6 +60,14 @@ def test_masks_that_were_given_are_not_written_to() -> None:
     again = Noise(1)
     again.masks(targets, patches)
     assert all(map(np.array_equal, limiter.given, again.given))
+
+
+def test_what_is_before_a_face_limits_its_patch_alone() -> None:
+    targets, patches = noisy()
+    bare = np.full((SIZES[0],) * 2, 0.25, np.float32)
+    result = limited([replace(targets[0], bare=bare), *targets[1:]], patches, [])
+    np.testing.assert_array_equal(result[0].mask, np.minimum(patches[0].mask, 0.25))
+    assert [*map(id, result[1:])] == [*map(id, patches[1:])]
 
 
 def test_without_limiters_the_very_patches_are_left() -> None:

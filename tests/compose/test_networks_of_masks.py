@@ -68,9 +68,17 @@ def regions(parser: Batches, *chosen: FaceRegion) -> FaceRegions:
     return FaceRegions(network("bisenet_resnet_34"), parser, chosen)
 
 
-def seen(limiter: Limiter, target: Pixels, patch: Pixels | None = None) -> Mask:
-    swapped = plain(len(target), BLACK) if patch is None else patch
-    (mask,) = limiter.masks([target_of(target)], [patch_of(swapped)])
+def bare(occluder: Occluder, target: Pixels) -> Mask:
+    (mask,) = occluder.bare([target])
+    return checked(mask, target)
+
+
+def seen(limiter: Limiter, target: Pixels, patch: Pixels) -> Mask:
+    (mask,) = limiter.masks([target_of(target)], [patch_of(patch)])
+    return checked(mask, target)
+
+
+def checked(mask: Mask, target: Pixels) -> Mask:
     assert mask.shape == target.shape[:2]
     assert mask.dtype == np.float32
     assert mask.min() >= 0
@@ -91,7 +99,7 @@ def test_an_occluder_sees_the_target_in_its_place_and_colours(
 ) -> None:
     target = plain(side, YELLOW)
     target[:, : side // 2] = BLUE
-    mask = seen(occluder, target, patch=plain(side, BLUE))
+    mask = bare(occluder, target)
     assert block(mask, 0, 0, 0.45, 0.7).min() > 0.97
     assert block(mask, 0.5, 0, 1, 1).max() < 0.03
     assert block(mask, 0, 0.76, 1, 1).max() < 0.03
@@ -101,7 +109,7 @@ def test_an_occluder_sees_the_target_in_its_place_and_colours(
 def test_of_an_occluder_s_answer_the_upper_half_counts(
     occluder: Occluder, blue: float, shown: float
 ) -> None:
-    mask = seen(occluder, plain(256, (1, 1, blue)))
+    mask = bare(occluder, plain(256, (1, 1, blue)))
     np.testing.assert_allclose(block(mask, 0, 0, 1, 0.6), shown, atol=1e-3)
 
 
@@ -111,7 +119,7 @@ def test_at_the_network_s_side_the_edge_is_facefusion_s(occluder: Occluder) -> N
     blue = target[..., 2].copy()
     blue[192:] = 0
     theirs = (cv2.GaussianBlur(blue, (0, 0), 5).clip(0.5, 1) - 0.5) * 2
-    np.testing.assert_allclose(seen(occluder, target)[16:-16], theirs[16:-16], atol=1e-5)
+    np.testing.assert_allclose(bare(occluder, target)[16:-16], theirs[16:-16], atol=1e-5)
 
 
 def test_an_edge_is_as_wide_in_every_crop() -> None:
@@ -163,12 +171,12 @@ def test_each_crop_of_a_call_gets_its_own_answer(
     ]
     targets, patches = [*map(target_of, pictures)], [*map(patch_of, pictures)]
     batched = Occluder(network("xseg_2"), Batches(Session(graph), SIZES))
-    for limiter in (batched, regions(parser, "skin", "mouth", "lower-lip")):
-        together = limiter.masks(targets, patches)
-        single = occluder if limiter is batched else limiter
-        for mask, target, patch in zip(together, targets, patches, strict=True):
-            (alone,) = single.masks([target], [patch])
-            np.testing.assert_allclose(mask, alone, atol=1e-6)
+    for mask, picture in zip(batched.bare(pictures), pictures, strict=True):
+        np.testing.assert_allclose(mask, bare(occluder, picture), atol=1e-6)
+    limiter = regions(parser, "skin", "mouth", "lower-lip")
+    for mask, target, patch in zip(limiter.masks(targets, patches), targets, patches, strict=True):
+        (alone,) = limiter.masks([target], [patch])
+        np.testing.assert_allclose(mask, alone, atol=1e-6)
 
 
 class Counted(Batches):
@@ -192,16 +200,16 @@ def test_many_crops_go_through_in_portions(parser: Batches) -> None:
 
 
 def test_of_no_crops_there_are_no_masks(occluder: Occluder, parser: Batches) -> None:
-    assert occluder.masks([], []) == []
+    assert occluder.bare([]) == []
     assert regions(parser, "skin").masks([], []) == []
 
 
 def test_what_is_no_mask_is_refused(tmp_path: Path) -> None:
     graph = save_blind_occluder(tmp_path / "xseg_3.onnx")
     limiter = Occluder(network("xseg_3"), Batches(Session(graph)))
-    assert seen(limiter, plain(256, YELLOW)).min() == 1
+    assert bare(limiter, plain(256, YELLOW)).min() == 1
     with pytest.raises(RuntimeUnavailable, match=r"xseg_3 answered with what is no mask"):
-        seen(limiter, plain(256, BLACK))
+        bare(limiter, plain(256, BLACK))
 
 
 def test_a_network_of_another_role_is_refused(graph: Path, parser: Batches) -> None:
@@ -228,4 +236,4 @@ def test_an_occluder_that_is_more_than_sure_has_its_edge_in_the_same_place(
     target = plain(256, YELLOW)
     target[:, :128] = BLUE
     loud = Occluder(network("xseg_1"), Batches(Loud(graph)))
-    np.testing.assert_array_equal(seen(loud, target), seen(occluder, target))
+    np.testing.assert_array_equal(bare(loud, target), bare(occluder, target))

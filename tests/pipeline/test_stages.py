@@ -18,16 +18,19 @@ from engine.pipeline import stages
 from engine.pipeline.flow import Stopwatch
 from engine.pipeline.run import DEPTH, Tally, Threads, swapped_frames
 from engine.pipeline.sizes import Sizes
-from engine.pipeline.stages import FaceSwap, Swapped, align, assign
+from engine.pipeline.stages import FaceSwap, Swapped, align, assign, uncovered_portrait
 from engine.values import (
     Aligned,
     Analysed,
     Face,
     Frame,
     Hand,
+    Mask,
     Patch,
     PixelFormat,
+    Pixels,
     Planned,
+    Portrait,
     Template,
 )
 from tests import people
@@ -120,6 +123,57 @@ def test_a_frame_of_which_nothing_was_chosen_is_the_same_object() -> None:
     frame = frame_of(0)
     (result,) = swap([Planned(frame, two_faces(), ())])
     assert result.frame is frame
+
+
+@dataclass
+class LeftHalf:
+    """An occluder that finds something before the right half of every crop."""
+
+    crops: list[Pixels] = field(default_factory=list)
+
+    def bare(self, crops: Sequence[Pixels]) -> list[Mask]:
+        self.crops += crops
+        masks = [np.zeros(crop.shape[:2], np.float32) for crop in crops]
+        for mask in masks:
+            mask[:, : mask.shape[1] // 2] = 1
+        return masks
+
+
+@dataclass
+class Seeing(TintedSwapper):
+    """Remembers the masks of its targets."""
+
+    masks: list[Mask | None] = field(default_factory=list)
+
+    def swap(self, targets: Sequence[Aligned], sources: Sequence[tuple[float, ...]]) -> list[Patch]:
+        self.masks.extend(target.bare for target in targets)
+        return super().swap(targets, sources)
+
+
+def test_what_is_before_a_face_stays_and_is_told_to_the_swapper() -> None:
+    frame, faces = frame_of(0), two_faces()
+    shot = planned(frame, faces, faces[:1])
+    for occluder in (None, LeftHalf()):
+        swapper = Seeing()
+        (result,) = FaceSwap(swapper, (1.0, 1.0, 1.0), occluder)([shot])
+        changed = result.frame.planes[0] != frame.planes[0]
+        x, y = int(faces[0].box.left), int(faces[0].box.top + 20)
+        assert changed[y, x + 12]
+        assert changed[y, x + 28] == (occluder is None)
+        (mask,) = swapper.masks
+        assert (mask is None) == (occluder is None)
+
+
+def test_an_occluder_is_shown_a_portrait_as_the_swapper_is_shown_a_target() -> None:
+    occluder = LeftHalf()
+    face, _ = two_faces()
+    pixels = np.random.default_rng(1).random((96, 128, 3), np.float32)
+    portrait = uncovered_portrait(Portrait("one", pixels, face), occluder, FIVE)
+    assert portrait.bare is not None
+    (crop,) = occluder.crops
+    assert portrait.bare.mask.shape == crop.shape[:2]
+    placed = affine.apply(portrait.bare.to_crop, face.detection.points)
+    assert np.abs(placed - in_pixels(FIVE, len(crop))).max() < 0.15 * len(crop)
 
 
 def test_every_chosen_face_is_swapped_and_no_other() -> None:

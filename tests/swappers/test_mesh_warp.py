@@ -25,7 +25,7 @@ from engine.geometry.shape import reshaped
 from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import blur, luma
 from engine.swappers.mesh_warp import MeshWarp
-from engine.values import Aligned, Pixels, Points
+from engine.values import Aligned, BareFace, Pixels, Points
 from tests.swappers.stage import Shot, Stage, aligned, blended, patch_of
 
 LOWER_LIP = 17
@@ -88,6 +88,60 @@ def test_a_portrait_onto_itself_is_itself(swapper: MeshWarp, stage: Stage, who: 
     assert -10 * np.log10(float((error**2).mean())) > 35
     result = stage.result(swapper, who, stage.shot(who), 384)
     assert result.embedding @ stage.shot(who).embedding > 0.97
+
+
+def with_glasses(shot: Shot) -> tuple[Shot, BareFace]:
+    """A person behind a magenta frame around each eye, and where it leaves the face bare."""
+    pixels = shot.portrait.pixels.copy()
+    bare = np.ones(pixels.shape[:2], np.float32)
+    points = shot.face.mesh.points
+    width = float(np.ptp(points[:, 0]))
+    for ring in (LEFT_EYE, RIGHT_EYE):
+        middle = np.rint(points[list(ring), :2].mean(axis=0)).astype(int).tolist()
+        for picture, colour in ((pixels, MAGENTA), (bare, (0.0,))):
+            cv2.circle(picture, middle, round(0.17 * width), colour, max(round(0.03 * width), 2))
+    return shot.repainted(pixels), BareFace(bare, affine.identity())
+
+
+def magenta(pixels: Pixels) -> float:
+    """The share of a picture that is magenta."""
+    return float((np.minimum(pixels[..., 0], pixels[..., 2]) - pixels[..., 1] > 0.25).mean())
+
+
+def test_a_source_s_glasses_are_not_painted_onto_the_target(
+    swapper: MeshWarp, stage: Stage
+) -> None:
+    worn, bare = with_glasses(stage.shot("P004"))
+    target = stage.shot("P007")
+    shown = {}
+    for known in (None, bare):
+        source = swapper.prepare([replace(worn.portrait, bare=known)])
+        patch = patch_of(swapper, source, target)
+        shown[known is None] = blended(aligned(swapper, target), patch)
+        if known is not None:
+            around = inside(aligned(swapper, target).mesh, LEFT_BROW, 256, 0)
+            assert patch.mask[around].mean() > 0.9
+    assert magenta(shown[True]) > 0.005
+    assert magenta(shown[False]) < 0.1 * magenta(shown[True])
+
+
+def test_light_is_not_read_off_what_is_before_a_target(swapper: MeshWarp, stage: Stage) -> None:
+    shot = stage.shot("P007")
+    plain = aligned(swapper, shot)
+    cover = np.zeros((256, 256), np.float32)
+    nose, chin = plain.mesh[1, 1], plain.mesh[152, 1]
+    cover[round(float(nose)) : round(float(chin))] = 1
+    white = plain.pixels + cover[..., None] * (1 - plain.pixels)
+    source = stage.source(swapper, "P004")
+    (usual,) = swapper.swap([plain], [source])
+    results = {}
+    for name, bare in (("told", 1 - cover), ("not told", None)):
+        (results[name],) = swapper.swap([replace(plain, pixels=white, bare=bare)], [source])
+    off = {
+        name: float(np.abs(patch.pixels - usual.pixels)[: round(float(nose)) - 8].mean())
+        for name, patch in results.items()
+    }
+    assert off["told"] < 0.5 * off["not told"]
 
 
 @pytest.mark.parametrize("cast", [(1.0, 1.0, 1.0), (0.35, 0.3, 0.25), (1.15, 1.1, 1.3)])
