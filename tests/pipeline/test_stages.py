@@ -133,9 +133,10 @@ class LeftHalf:
 
     def bare(self, crops: Sequence[Pixels]) -> list[Mask]:
         self.crops += crops
-        masks = [np.zeros(crop.shape[:2], np.float32) for crop in crops]
-        for mask in masks:
-            mask[:, : mask.shape[1] // 2] = 1
+        sides = [len(crop) for crop in crops]
+        masks = [np.zeros((side, side), np.float32) for side in sides]
+        for mask, side in zip(masks, sides, strict=True):
+            mask[:, : side // 2] = 1
         return masks
 
 
