@@ -300,7 +300,8 @@ class Template:
 class Aligned:
     """A square crop around one face: pixels, the display→crop matrix, the mesh in crop space.
 
-    `score` is the mesh's, 0..1: near 0 in full profile, where its points are not to be trusted.
+    `score` tells how far the mesh is to be trusted, 0..1 (`engine.faces.fit.mesh_trust`): 0 in
+    profile.
     `embedding` is the face's, where it was analysed for one. `bare` is 1 where the face is seen and
     0 on what is before it, of the crop's side; None where no occluder was asked.
     """

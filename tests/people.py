@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.geometry.face_mesh import face_mesh, frontal_points
 from engine.values import Attributes, Box, Detection, Embedding, Face, Gender, Mesh, Race
 
 
@@ -35,8 +36,7 @@ def face(
     box = Box(left, top, left + size, top + size)
     where = np.array([(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)], np.float32)
     points = where * np.float32(size) + np.array([left, top], np.float32)
-    mesh = np.zeros((468, 3), np.float32)
-    mesh[:, :2] = points.mean(axis=0)
+    mesh = frontal_points(face_mesh()) * np.float32(size) + np.array((left, top, 0), np.float32)
     return Face(
         detection=Detection(box, score, points),
         mesh=Mesh(mesh, 1.0),

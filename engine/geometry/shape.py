@@ -89,7 +89,7 @@ def _facing(mesh: Points) -> NDArray[np.float64]:
     """Return the unit vector that a face looks along, (3,); the camera looks along z."""
     upright = face_mesh().vertices * np.array((1, -1, -1), np.float32)
     towards = rigid_fit(upright, mesh)[:, :3] @ (0.0, 0.0, -1.0)
-    return np.asarray(towards / np.linalg.norm(towards), np.float64)
+    return np.asarray(towards / max(float(np.linalg.norm(towards)), 1e-9), np.float64)
 
 
 def reshaped(target: Points, source_shape: Points) -> Points:

@@ -15,6 +15,7 @@ from engine.compose.limits import limited
 from engine.compose.occlusion import before, behind
 from engine.compose.paste import is_seen, paste
 from engine.enhance.contract import Enhancer
+from engine.faces.fit import mesh_trust
 from engine.faces.identity import alignment_points
 from engine.geometry import affine
 from engine.geometry.templates import in_pixels
@@ -67,7 +68,7 @@ def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
         pixels=frame_crop(frame, to_crop, size),
         to_crop=to_crop,
         mesh=affine.apply(to_crop, face.mesh.points.astype(np.float32)),
-        score=face.mesh.score,
+        score=mesh_trust(face),
         embedding=face.embedding,
     )
 
