@@ -44,6 +44,8 @@ _OPENINGS = (
     (MOUTH_GAP, MOUTH_CORNERS),
 )
 _NOSE_DEPTH = 0.55  # how far the nose's tip lies before the eyes, of the distance between them
+# A source's eye, its height over its width: closed, and as narrow as it is by itself.
+_SHUT = (0.16, 0.24)
 _REACH = 0.06  # of the template's side: how far inside the oval the full difference is in force
 
 
@@ -96,7 +98,8 @@ def reshaped(target: Points, source_shape: Points) -> Points:
     """The target's mesh (468, 3) with the source's face shape, in the target's space.
 
     `source_shape` is `frontal` of the source's mesh. The oval stays where it is, and so do the
-    modes of expression; the mouth stays as far open as it is, and so does an eye that closes.
+    modes of expression; the mouth stays as far open as it is, and so does an eye that closes, or
+    that the source closes.
     """
     own, pose = frontal(target)
     weights, (modes, shares) = _weights(), _expression()
@@ -107,8 +110,9 @@ def reshaped(target: Points, source_shape: Points) -> Points:
     moved = difference.reshape(-1, 3) * weights[:, None]
     for parting, (gap, corners) in zip(_PARTINGS, _OPENINGS, strict=True):
         opening, usual = (openness(shape, gap, corners) for shape in (own, source_shape))
-        closed = np.interp(opening / max(usual, 1e-6), (0.5, 0.85), (1.0, 0.0))
-        share = 1.0 if gap is MOUTH_GAP else float(closed)
+        closing = np.interp(opening / max(usual, 1e-6), (0.5, 0.85), (1.0, 0.0))
+        shut = np.interp(usual, _SHUT, (1.0, 0.0))
+        share = 1.0 if gap is MOUTH_GAP else float(max(closing, shut))
         moved[parting.vertices] -= np.float32(share) * parting.of(moved)
     back = np.linalg.inv(pose[:, :3])
     return np.asarray(target + moved @ back.T, np.float32)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.geometry.face_mesh import OVAL, face_mesh, frontal_points
+from engine.geometry.face_mesh import LEFT_EYE, OVAL, RIGHT_EYE, face_mesh, frontal_points
 from engine.geometry.shape import _expression, _weights, frontal, reshaped, turned_by, yaw
+from engine.swappers.mesh_masks import eye_openings
 from engine.values import Points
 
 NOSE, MOUTH = (4, 1, 5, 195), (13, 14, 61, 291)
@@ -107,6 +108,21 @@ def test_what_the_target_does_is_kept(mode: int) -> None:
     done = busy - quiet
     kept = reshaped(busy, source) - reshaped(quiet, source)
     assert np.abs(kept - done).mean() < 0.3 * np.abs(done).mean()
+
+
+def test_a_source_s_closed_eyes_do_not_close_the_target_s() -> None:
+    """An eye that is wide is the person's own, a closed one is not."""
+    target = posed(person(1))
+    opened = eye_openings(target)
+    results = {}
+    for scale in (1.6, 0.1):
+        shape = person(2)
+        for ring in (LEFT_EYE, RIGHT_EYE):
+            middle = shape[list(ring), 1].mean()
+            shape[list(ring), 1] = middle + scale * (shape[list(ring), 1] - middle)
+        results[scale] = eye_openings(reshaped(target, frontal(shape)[0]))
+    np.testing.assert_allclose(results[0.1], opened, rtol=0.12)
+    assert min(results[1.6]) > 1.1 * max(opened)
 
 
 def test_a_similar_move_of_the_target_moves_the_result() -> None:
