@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.pixels.tone import Field, luma, shrink, smoothstep
+from engine.pixels.tone import Field, blur, luma, shrink, smoothstep
 from engine.swappers.mesh_light import FLOOR, odd_light, skin_light, spread
 from engine.swappers.mesh_masks import foreign
 from engine.swappers.mesh_texture import COARSE, LIGHT_SIGMA, layout, unwrap
@@ -16,7 +16,11 @@ _SMALL = 160  # side that a crop is shrunk to before its face is unwrapped, agai
 _TONE_SIGMA = 0.12 * COARSE  # scale at which the swapped skin meets the target's tone
 _MOST = 0.4  # log units by which it is moved for that
 _ONE_SIDED = 0.08  # log units by which halves of a face differ in even light
+_RELIEF_SIGMA = 0.05 * COARSE
+_RELIEF = 1.15  # strength of the source's relief, of the target's
+_LEAST_RELIEF = 0.45  # of the source's own: more is who it is
 _SURE = 0.5
+_PLAIN = 0.2
 _FEW = 100  # cells of the grid
 _HIGHLIGHTS = 99  # percentile of skin's luma
 _COLOURED = (0.01, 0.03)  # mean difference of RGB and luma, from a grey picture to a coloured one
@@ -62,7 +66,31 @@ def target_light(target: Aligned, detail: Field) -> TargetLight:
     drawn = tone + np.float32(colour) * (detail - tone)
     off = spread(logs - light - drawn, sure * (1 - other), _TONE_SIGMA)
     light += np.clip(off, -_MOST, _MOST)
+    bare = skin * plan.browless
+    light -= (bare * _too_strong(_relief(drawn), _relief(logs - light), sure * (1 - other)))[
+        ..., None
+    ]
     return TargetLight(light, other, colour, _brightest(own, sure * (1 - other)))
+
+
+def _relief(detail: Field) -> Mask:
+    """Return the relief of skin, its wrinkles and folds: the middle band of log luma."""
+    tone = luma(detail)
+    return tone - blur(tone, _RELIEF_SIGMA)
+
+
+def _too_strong(relief: Mask, own: Mask, weights: Mask) -> Mask:
+    """Return what a source's relief has over the target's own.
+
+    A face in soft light, or a child's, shows the wrinkles of an old face in hard light as dirt.
+    Medians count, as a shadow's edge is no relief.
+    """
+    sure = weights > _PLAIN
+    if sure.sum() < _FEW:
+        return np.zeros_like(relief)
+    strength, usual = (float(np.median(np.abs(one[sure]))) for one in (relief, own))
+    share = np.clip(_RELIEF * usual / max(strength, 1e-6), _LEAST_RELIEF, 1)
+    return np.asarray((1 - share) * relief, np.float32)
 
 
 def _colour_of(own: Field, weights: Mask) -> float:

@@ -24,6 +24,8 @@ from engine.geometry.face_mesh import (
 from engine.geometry.shape import reshaped
 from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import blur, luma
+from engine.swappers.mesh_relight import target_light
+from engine.swappers.mesh_texture import COARSE, layout
 from engine.swappers.mesh_warp import MeshWarp
 from engine.values import Aligned, BareFace, Pixels, Points
 from tests.swappers.stage import Shot, Stage, aligned, blended, patch_of
@@ -88,6 +90,21 @@ def test_a_portrait_onto_itself_is_itself(swapper: MeshWarp, stage: Stage, who: 
     assert -10 * np.log10(float((error**2).mean())) > 35
     result = stage.result(swapper, who, stage.shot(who), 384)
     assert result.embedding @ stage.shot(who).embedding > 0.97
+
+
+@pytest.mark.parametrize(("depth", "kept"), [(0.02, 1.0), (0.6, 0.45)])
+def test_wrinkles_are_no_deeper_than_a_target_s_own(
+    swapper: MeshWarp, stage: Stage, depth: float, kept: float
+) -> None:
+    plan = layout(COARSE)
+    waves = depth * np.sin(np.arange(COARSE, dtype=np.float32)[:, None, None] * np.float32(0.7))
+    wrinkled = np.broadcast_to(waves, (COARSE, COARSE, 3)).astype(np.float32)
+    crop = aligned(swapper, stage.shot("P007"))
+    smooth, deep = (target_light(crop, one).light for one in (np.zeros_like(wrinkled), wrinkled))
+    shown = luma(deep - smooth + wrinkled)
+    where = plan.centre * plan.skin * plan.browless > 0.95
+    shares = (shown - blur(shown, 5.0))[where] / (luma(wrinkled) - blur(luma(wrinkled), 5.0))[where]
+    assert float(np.median(shares)) == pytest.approx(kept, abs=0.12)
 
 
 def with_glasses(shot: Shot) -> tuple[Shot, BareFace]:
