@@ -21,12 +21,14 @@ from engine.faces.contracts import Embedder
 from engine.faces.hands import HandFinder, MediaPipeHand
 from engine.faces.palms import BlazePalm
 from engine.media.decode import read_frame, read_image
+from engine.media.probe import is_image
 from engine.options import AUTO, AnalysisOptions, Compute, Device, Precision
 from engine.parameters import SwapParameters, parse
 from engine.pipeline.calibration import Calibrated, calibrate_network
-from engine.pipeline.job import Observe, Request, Tools, embedding_of, largest_face, run_swap
+from engine.pipeline.job import Observe, Request, Tools, run_swap
 from engine.pipeline.report import SwapReport
 from engine.pipeline.run import Progress, Threads
+from engine.pipeline.source_pictures import embedding_of, largest_face
 from engine.runtime import providers
 from engine.runtime.batches import Batches
 from engine.runtime.quantise import Calibration
@@ -123,7 +125,10 @@ class Engine:
         observe: Observe | None = None,
         **parameters: Any,
     ) -> SwapReport:
-        """Puts the largest clear face of a picture onto faces of a video or picture.
+        """Puts the largest clear face of a picture, or of a clip, onto faces of a video or picture.
+
+        Of a clip as source, pictures that are spread over it are looked at, and the best views of
+        one person are taken.
 
         `parameters` are those of `SwapParameters`. `observe` is called in this thread at the
         beginning of each stage and after each frame of a video; what it raises ends the run. No
@@ -237,7 +242,11 @@ class Engine:
         compute, options = parsed.compute(), request.options
         networks = self._networks.on(compute)
         rule, analysis = options.selection, options.analysis
-        drawing = networks.drawers.drawing(parsed.swapper if own is None else own, options)
+        drawing = networks.drawers.drawing(
+            parsed.swapper if own is None else own,
+            options,
+            from_clip=not is_image(request.source),
+        )
         _require_network(compute, drawing)
         arcface = drawing.needs_embedding or drawing.needs_target_embedding
         embedder = networks.arcface() if arcface else None

@@ -81,8 +81,12 @@ class Drawers:
     graph: Callable[[str], Graph]
     exact: Callable[[str], Graph]
 
-    def drawing(self, asked: str | Swapper[Any], options: SwapOptions) -> Drawing:
+    def drawing(
+        self, asked: str | Swapper[Any], options: SwapOptions, *, from_clip: bool = False
+    ) -> Drawing:
         """What a request's options call for; `asked` is a swapper's name, "auto" or a swapper.
+
+        `from_clip` tells that the source is a clip, in which the person must be told from others.
 
         Raises:
             ParameterError: A name is that of no such network, or the swapper cannot do what is
@@ -115,7 +119,8 @@ class Drawers:
         enhancer = None
         if "enhance" in names:
             enhancer = self._restorer(names["enhance"], graphs["enhance"], options.enhance)
-        several = bool(options.extra_sources)
+        several = swapper.averages and (from_clip or bool(options.extra_sources))
+        needs_embedding = neural is not None and (neural.needs_embedding or several)
         sides = _sides(neural, options)
         return Drawing(
             swapper=swapper,
@@ -125,10 +130,9 @@ class Drawers:
             enhancer=enhancer,
             networks=names,
             takes_precision="swapper" in graphs or "enhance" in graphs,
+            needs_embedding=needs_embedding,
             # Several portraits are compared with each other, whatever the swapper takes.
-            needs_embedding=neural is not None
-            and (neural.needs_embedding or (neural.averages and several)),
-            compares_portraits=neural is None and swapper.averages and several,
+            compares_portraits=(from_clip or several) and not needs_embedding,
             needs_target_embedding=neural is not None and neural.needs_target_embedding,
             sides=sides,
             at_once=_TOGETHER if any(graph.batches.most > 1 for graph in graphs.values()) else 1,

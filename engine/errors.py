@@ -5,7 +5,7 @@ EngineError (1)               anything this engine raises on purpose
 ├── MediaError (3)            OSError: a media file cannot be read or written
 │   └── OutputExists (3)      FileExistsError: the output is there, overwriting was not asked for
 ├── NoFaceFound (4)           LookupError: a picture that must show a face shows none
-│   └── SourceUnfit (4)       the source's face is hidden in part: turned away, cut off, covered
+│   └── SourceUnfit (4)       the source's face is hidden in part, or a clip shows many people
 ├── WeightsError (5)          a weight file cannot be used
 │   ├── WeightsMissing (5)    FileNotFoundError: it is not there
 │   └── WeightsCorrupt (5)    ValueError: its sha256 is not the manifest's
@@ -54,7 +54,7 @@ class NoFaceFound(EngineError, LookupError):
 
 
 class SourceUnfit(NoFaceFound):
-    """A source hides a part of its face that the swap would need."""
+    """A source hides a part of its face that the swap needs, or does not tell whom it shows."""
 
 
 class WeightsError(EngineError):

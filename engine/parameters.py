@@ -195,7 +195,8 @@ class SwapParameters(BaseModel):
     )
     extra_source_image: Pictures = Field(
         (),
-        description="More pictures of the person to put in, for swappers that take several.",
+        description="More pictures or clips of the person to put in, for swappers that take "
+        "several.",
     )
     source_weight: Annotated[
         float, Field(ge=0, le=1.5, allow_inf_nan=False), Allowed("a number from 0 to 1.5")
@@ -431,7 +432,7 @@ Media: TypeAlias = Annotated[
 class SwapCall(SwapParameters):
     """One call: which files, how the swap is done, and how its result is given back."""
 
-    source_image: Media = Field(description="Picture that holds the face to put in.")
+    source_image: Media = Field(description="Picture or clip of the person to put in.")
     target: Media = Field(description="Video or picture to change.")
     base64: bool = Field(
         default=False, description="Answer with the output in base64 instead of its URI."

@@ -416,13 +416,6 @@ def test_order_and_position_name_a_face_of_the_reference_picture_too(
     assert "shows 2 faces; the one taken is" in note
 
 
-def test_of_a_video_given_as_the_source_the_first_picture_is_taken_and_told(
-    warm: Engine, clip: Path, still: Path, output: Path
-) -> None:
-    report = warm.swap(clip, still, output.with_suffix(".png"), pixel_boost="128x128")
-    assert report.notes[0] == f"{clip} is a video; its first picture is taken."
-
-
 def test_one_engine_serves_several_threads(warm: Engine, still: Path, tmp_path: Path) -> None:
     results = [tmp_path / f"{number}.png" for number in range(4)]
     with ThreadPoolExecutor(4) as pool:

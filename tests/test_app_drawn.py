@@ -12,7 +12,7 @@ import pytest
 from engine.app import Engine
 from engine.errors import ContentBlocked, MediaError, ParameterError, WeightsMissing
 from engine.media.decode import read_frames, read_image
-from engine.pipeline import job
+from engine.pipeline import source_pictures
 from engine.runtime.batches import Batches
 from engine.runtime.weights import WeightStore
 from engine.swappers.neural import NeuralSwapper
@@ -91,7 +91,7 @@ def test_a_picture_of_somebody_else_is_warned_of(
     settings: dict[str, Any] = {**QUICK, "extra_source_image": asset(MAN), "overwrite": True}
     result = tmp_path / "result.png"
     assert not warm.swap(SOURCE, still, result, **settings).warnings
-    monkeypatch.setattr(job, "_STRANGER", 0.0)
+    monkeypatch.setattr(source_pictures, "STRANGER", 0.0)
     (warning,) = warm.swap(SOURCE, still, result, **settings).warnings
     assert warning.startswith(f"extra_source_image {asset(MAN)} may show another person")
 

@@ -316,7 +316,7 @@ def _weights(context: typer.Context) -> None:
 @app.command(epilog=EPILOG)
 def swap(
     source: Annotated[
-        str, typer.Argument(help="Picture with the face to put in.", show_default=False)
+        str, typer.Argument(help="Picture or clip of the person to put in.", show_default=False)
     ],
     target: Target,
     *,
@@ -374,8 +374,8 @@ def swap(
     extra_source_image: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Another picture of the person in SOURCE, for what the first hides; may be "
-            "repeated.",
+            help="Another picture or clip of the person in SOURCE, for what the first hides; may "
+            "be repeated.",
             show_default=False,
             metavar="PICTURE",
             rich_help_panel=HOW,

@@ -64,7 +64,7 @@ def yaw(mesh: Points) -> float:
 
     From the rotation of the best rigid fit of the canonical face onto the mesh.
     """
-    towards = _facing(mesh)
+    towards = facing(mesh)
     return float(np.degrees(np.arctan2(towards[0], -towards[2])))
 
 
@@ -78,7 +78,7 @@ def turned_by(mesh: Points, five: Points) -> float:
         mesh: (468, 3) in an upright picture.
         five: the detection's points (5, 2).
     """
-    towards = _facing(mesh)
+    towards = facing(mesh)
     of_mesh = np.degrees(np.arccos(np.clip(-towards[2], -1, 1)))
     left, right, nose = five[:3].astype(np.float64)
     across = right - left
@@ -87,8 +87,8 @@ def turned_by(mesh: Points, five: Points) -> float:
     return float(max(of_mesh, np.degrees(np.arctan(aside / _NOSE_DEPTH))))
 
 
-def _facing(mesh: Points) -> NDArray[np.float64]:
-    """Return the unit vector that a face looks along, (3,); the camera looks along z."""
+def facing(mesh: Points) -> NDArray[np.float64]:
+    """Return the unit vector that a face (468, 3) looks along, (3,); the camera looks along z."""
     upright = face_mesh().vertices * np.array((1, -1, -1), np.float32)
     towards = rigid_fit(upright, mesh)[:, :3] @ (0.0, 0.0, -1.0)
     return np.asarray(towards / max(float(np.linalg.norm(towards)), 1e-9), np.float64)

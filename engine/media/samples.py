@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -11,11 +13,15 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from engine.media.decode import exact_seconds, frame_of, read_frames
+from engine.media.decode import Warn, exact_seconds, frame_of, read_frames, silent
 from engine.media.probe import Turns, decoder_of, main_video, open_media
 from engine.media.pyav import as_fraction
 from engine.options import Trim
-from engine.values import Frame
+from engine.values import Frame, VideoInfo
+
+_DECODED = 2**31  # pixels of a video that are decoded to spread pictures over it
+_HELD = 2**27  # pixels that may be held, where more than `_LEAST` pictures are asked for
+_LEAST = 8  # pictures that tell enough of a video
 
 
 def sampled_frames(
@@ -53,6 +59,43 @@ def sampled_frames(
             if picture is not None and picture.pts is not None:
                 shown = picture.pts
                 yield frame_of(picture, stream, number, turns.of(picture))
+
+
+def spread_frames(path: Path, info: VideoInfo, most: int, *, warn: Warn = silent) -> list[Frame]:
+    """Up to `most` pictures spread over a video, in order of display; fewer where they are large.
+
+    A short video is decoded to its end. Of a long one, key frames are taken; where these are few,
+    pictures of its beginning.
+
+    Raises:
+        MediaError: the file cannot be read or holds no picture.
+    """
+    width, height = info.size
+    most = min(most, max(_LEAST, _HELD // (width * height)))
+    decoded = max(most, _DECODED // (width * height))
+    if info.duration is not None and info.duration * info.frame_rate > decoded:
+        found = list(
+            sampled_frames(
+                path, Trim(), duration=info.duration, every=info.duration / (2 * most), most=most
+            )
+        )
+        if len(found) >= min(most, _LEAST):
+            return found
+    with closing(read_frames(path, warn=warn)) as frames:
+        return _thinned(islice(frames, decoded), most)
+
+
+def _thinned(frames: Iterable[Frame], most: int) -> list[Frame]:
+    """Up to `most` frames, evenly spread over all; twice as many are held on the way."""
+    kept: list[Frame] = []
+    step = 1
+    for number, frame in enumerate(frames):
+        if number % step == 0:
+            kept.append(frame)
+        if len(kept) == 2 * most:
+            kept, step = kept[::2], 2 * step
+    count = min(len(kept), most)
+    return [kept[number * (len(kept) - 1) // max(count - 1, 1)] for number in range(count)]
 
 
 def _key_frame(

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Never, TypeAlias
 
 from engine.compose.contract import BareFaces, Limiter
 from engine.enhance.contract import Enhancer
-from engine.errors import MediaError, NoFaceFound, SourceUnfit
+from engine.errors import MediaError, SourceUnfit
 from engine.faces.analyser import FaceAnalyser
 from engine.faces.hands import HandFinder
-from engine.faces.portraits import portrait_of
 from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.output import IMAGE_SUFFIXES, check_output
@@ -24,14 +23,29 @@ from engine.media.samples import sampled_frames
 from engine.media.still import write_image
 from engine.options import SwapOptions, Trim
 from engine.pipeline.flow import Stopwatch
-from engine.pipeline.report import Content, Reference, Selection, StageSeconds, SwapReport
+from engine.pipeline.report import (
+    Content,
+    Reference,
+    Selection,
+    SourcePicture,
+    StageSeconds,
+    SwapReport,
+)
 from engine.pipeline.run import Progress, Stage, Tally, Threads, swapped_frames
 from engine.pipeline.sizes import Sizes
+from engine.pipeline.source_pictures import (
+    Seen,
+    SourceReader,
+    View,
+    embedding_of,
+    faulty,
+    several_faces,
+    strangers,
+)
 from engine.pipeline.stages import FaceSwap, assign, uncovered_portrait
 from engine.pipeline.unused import unused
 from engine.selection import choose, nearest, reference_face
 from engine.swappers.contract import Swapper
-from engine.swappers.portrait_faults import Fault, portrait_faults
 from engine.trust.content import LIMIT, PREVIEWED, SAMPLE_SECONDS, Classifier, ContentCheck
 from engine.trust.marks import synthetic_marks
 from engine.values import (
@@ -50,7 +64,6 @@ from engine.values import (
 Observe: TypeAlias = Callable[[Progress], None]
 
 _MANY = 0.1  # of the chosen faces: if more faded, the output will not be what was hoped for
-_STRANGER = 0.8  # in ArcFace's space two pictures of one person are hardly ever further apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +154,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     _check_kind(request, info)
     begin = partial(_begin, observe)
     begin("reading the source")
-    portraits, sources = read_sources(request, tools)
+    sources = read_sources(request, tools, observe)
     target_check = _check(tools.classifier, request.target)
     if target_check is not None and info.kind == "video":
         begin("checking content")
@@ -157,8 +170,9 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     if rule.mode == "reference":
         begin("finding the reference")
     known = known_faces(request, tools.references)
-    source = tools.swapper.prepare(portraits)
-    del portraits  # pictures, which are not to be held while all frames go by
+    source = tools.swapper.prepare([view.portrait for view in sources.views])
+    used = tuple(SourcePicture(view.field, view.path, view.seconds) for view in sources.views)
+    sources = replace(sources, views=())  # their pictures are not to be held while all frames go by
     swap = FaceSwap(
         tools.swapper,
         source,
@@ -216,6 +230,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
             mean_accepted=tally.mean_accepted,
             nearest_rejected=tally.nearest_rejected,
         ),
+        sources=used,
         content=_content(sources.score, target_check),
         notes=tuple(
             dict.fromkeys(
@@ -237,54 +252,42 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sources:
-    """What is to be said of the pictures of the person to put in."""
-
-    score: float | None  # the content check's highest, if it ran
-    notes: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-
 def _begin(observe: Observe | None, stage: Stage, done: int = 0, total: int | None = None) -> None:
     if observe is not None:
         observe(Progress(done, total, stage))
 
 
-def read_sources(request: Request, tools: Tools) -> tuple[list[Portrait], Sources]:
-    """The source's clearest large face and, if the swapper averages, those of the extra pictures.
+def read_sources(request: Request, tools: Tools, observe: Observe | None = None) -> Seen:
+    """The views of the source and, if the swapper averages, those of the extra pictures.
 
     Raises:
-        MediaError: A picture cannot be read.
-        NoFaceFound: A picture shows none.
-        SourceUnfit: The swapper needs what all pictures hide, and `any_source` is False.
+        MediaError: A file cannot be read.
+        NoFaceFound: A file shows none.
+        SourceUnfit: The swapper needs what all views hide, and `any_source` is False; or a clip
+            does not tell whom it shows.
         ContentBlocked: The content check refused a picture.
     """
     given = [("source_image", request.source)]
     if tools.swapper.averages:
         given += (("extra_source_image", path) for path in request.options.extra_sources)
-    any_source = request.options.any_source
-    scores: list[float] = []
-    portraits: list[Portrait] = []
-    notes: list[str] = []
-    damage: list[str] = []
-    for field, path in given:
-        picture = read_image(path, warn=damage.append)
-        check = _check(tools.classifier, path)
-        if check is not None:
-            scores.append(check.look(picture))
-        face, several = largest_face(picture, tools.portraits, field, path)
-        portraits.append(portrait_of(path.stem, picture, face))
-        notes += (*_moving(path), *several)
-    warnings = (*damage, *_strangers(portraits, given, tools.portrait_calibration))
-    portraits = [tools.uncovered(portrait) for portrait in portraits]
-    faults = [portrait_faults(portrait) for portrait in portraits]
-    warnings += _faulty(faults, given)
-    if tools.swapper.draws_source:
-        portraits = _fit(portraits, faults) or (
-            portraits if any_source else _refused(faults[0][0], *given[0])
-        )
-    return portraits, Sources(max(scores, default=None), tuple(notes), warnings)
+    reader = SourceReader(
+        analyser=tools.portraits,
+        calibration=tools.portrait_calibration,
+        uncovered=tools.uncovered,
+        classifier=tools.classifier,
+        several=tools.swapper.averages,
+        each=partial(_begin, observe, "reading the source"),
+    )
+    seen = reader.read(given)
+    warned = (*strangers(seen.views, tools.portrait_calibration), *faulty(seen.views))
+    seen = replace(seen, warnings=(*seen.warnings, *warned))
+    if not tools.swapper.draws_source:
+        return seen
+    # Beside a view that hides no part of the face, one that does is of no use.
+    fit = tuple(view for view in seen.views if not view.hides)
+    if not fit and not request.options.any_source:
+        _refuse(seen.views[0])
+    return replace(seen, views=fit or seen.views)
 
 
 def _in_force(request: Request, tools: Tools) -> Mapping[str, Any]:
@@ -295,48 +298,12 @@ def _in_force(request: Request, tools: Tools) -> Mapping[str, Any]:
     return {**request.parameters, "pixel_boost": f"{side}x{side}"}
 
 
-def _faulty(
-    faults: Sequence[Sequence[Fault]], given: Sequence[tuple[str, Path]]
-) -> tuple[str, ...]:
-    """Warnings of what is wrong with the portraits."""
-    return tuple(
-        f"{field} {path} {fault.words}; {fault.remedy}."
-        for found, (field, path) in zip(faults, given, strict=True)
-        for fault in found
-    )
-
-
-def _fit(portraits: Sequence[Portrait], faults: Sequence[Sequence[Fault]]) -> list[Portrait]:
-    """The portraits that hide no part of the face; beside one of them, no other is of use."""
-    return [
-        portrait
-        for portrait, found in zip(portraits, faults, strict=True)
-        if not any(fault.hides for fault in found)
-    ]
-
-
-def _refused(fault: Fault, field: str, path: Path) -> Never:
+def _refuse(view: View) -> Never:
+    fault = view.faults[0]
     raise SourceUnfit(
-        f"{field} {path} {fault.words}; {fault.remedy}, or go on with this one by any_source "
+        f"{view.where} {fault.words}; {fault.remedy}, or go on with this one by any_source "
         "(`--any-source`)."
     )
-
-
-def _strangers(
-    portraits: Sequence[Portrait], given: Sequence[tuple[str, Path]], calibration: Calibration
-) -> Iterator[str]:
-    """A warning for each further portrait that may show somebody else than the first."""
-    first = portraits[0].face.embedding
-    for portrait, (field, path) in zip(portraits[1:], given[1:], strict=True):
-        other = portrait.face.embedding
-        if first is None or other is None:
-            continue
-        distance = 1 - calibration.reference(float(first @ other))
-        if distance > _STRANGER:
-            yield (
-                f"{field} {path} may show another person than the source: it is at a distance of "
-                f"{distance:.2f}, and all pictures of the source should show one."
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -427,32 +394,6 @@ class _Run:
         return self.tools.hands.watch(self.tools.frames.analyse(guarded), self.choose)
 
 
-def largest_face(
-    picture: Frame, analyser: FaceAnalyser, field: str, path: Path
-) -> tuple[Face, tuple[str, ...]]:
-    """The clearest large face of a picture, and a note where there are several.
-
-    Raises:
-        NoFaceFound: There is none; `field` and `path` name the picture.
-    """
-    faces = analyser.analyse_picture(picture)
-    if not faces:
-        raise NoFaceFound(
-            f"No face was found in {field} {path}; choose a picture that shows one clearly."
-        )
-    width, height = picture.size
-
-    def shown(face: Face) -> float:
-        """The face's area within the picture, less where it is hardly a face."""
-        box = face.box
-        across = min(box.right, width) - max(box.left, 0)
-        down = min(box.bottom, height) - max(box.top, 0)
-        return max(across, 0) * max(down, 0) * min(face.score, face.mesh.score)
-
-    face = max(faces, key=shown)
-    return face, _several(path, face, faces, "the largest clear one is taken,")
-
-
 def known_faces(request: Request, analyser: FaceAnalyser) -> Known:
     """The reference faces of a request: one of each of its pictures, else of its reference frame.
 
@@ -477,19 +418,12 @@ def known_faces(request: Request, analyser: FaceAnalyser) -> Known:
         faces = analyser.analyse_picture(read_image(path, warn=notes.append))
         face = reference_face(faces, rule, where=f"reference_image {path}")
         known.append(face)
-        notes += (*_moving(path), *_several(path, face, faces, "the one taken is"))
+        notes += (*_moving(path), *several_faces(path, face, faces, "the one taken is"))
     return Known(
         tuple(map(embedding_of, known)),
         tuple(map(_reference, map(str, rule.reference_images), known)),
         tuple(notes),
     )
-
-
-def embedding_of(face: Face) -> Embedding:
-    """The embedding of a face that was analysed for one."""
-    if face.embedding is None:
-        raise ValueError("This face has no embedding; analyse it with an embedder.")
-    return face.embedding
 
 
 def expected_frames(info: VideoInfo, trim: Trim) -> int | None:
@@ -519,15 +453,6 @@ def _check_kind(request: Request, info: VideoInfo) -> None:
 def _moving(path: Path) -> tuple[str, ...]:
     """A note where a video was given for a picture."""
     return () if is_image(path) else (f"{path} is a video; its first picture is taken.",)
-
-
-def _several(path: Path, face: Face, faces: Sequence[Face], taken: str) -> tuple[str, ...]:
-    """A note where a face is one of several; `taken` leads to its place."""
-    note = (
-        f"{path} shows {len(faces)} faces; {taken} {face.box.width:.0f} x "
-        f"{face.box.height:.0f} pixels at {face.box.left:.0f}, {face.box.top:.0f}."
-    )
-    return (note,) if len(faces) > 1 else ()
 
 
 def _reference(where: str, face: Face) -> Reference:

@@ -25,6 +25,15 @@ class StageSeconds:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcePicture:
+    """A picture that the source was read from; `seconds` tells where in a clip it is."""
+
+    field: str
+    path: Path
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """A reference face: where it was found and what was read off it."""
 
@@ -89,6 +98,7 @@ class SwapReport:
     readers: Mapping[str, tuple[str, ...]]
     weights: Mapping[str, str]
     device: str
+    sources: tuple[SourcePicture, ...]
     selection: Selection
     content: Content
     notes: tuple[str, ...]

@@ -133,15 +133,20 @@ def _colour(logs: Field, skin: Mask) -> float:
     return float(np.linalg.norm(mean) + np.sqrt(variance))
 
 
-def _by_sharpness(portrait: Portrait) -> Iterator[Fault]:
+def sharpness(portrait: Portrait) -> float:
+    """Return the contrast of detail of a `_SMALL`th of the face over that of twice the size."""
     box = box_of(portrait.face.mesh.points[:, :2])
-    if box.width < _SMALL:
-        return
     to_crop = affine.compose(affine.shift(-box.left, -box.top), affine.rescale(_SMALL / box.width))
     tones = luma(warp_crop(portrait.pixels, to_crop, _SMALL))
     coarse, coarser = blur(tones, 1.0), blur(tones, 2.0)
-    usual = float(np.abs(coarse - coarser).std())
-    if float(np.abs(tones - coarse).std()) < _BLURRED * usual:
+    usual = max(float(np.abs(coarse - coarser).std()), 1e-6)
+    return float(np.abs(tones - coarse).std()) / usual
+
+
+def _by_sharpness(portrait: Portrait) -> Iterator[Fault]:
+    if box_of(portrait.face.mesh.points[:, :2]).width < _SMALL:
+        return
+    if sharpness(portrait) < _BLURRED:
         yield Fault("shows a blurred face", "choose a sharper picture")
 
 

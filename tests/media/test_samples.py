@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.errors import MediaError, ParameterError
+from engine.media import samples
 from engine.media.decode import read_frames
 from engine.media.probe import probe
-from engine.media.samples import sampled_frames
+from engine.media.samples import sampled_frames, spread_frames
 from engine.options import Trim
 from tests.synth import make_clip
 
@@ -77,3 +79,49 @@ def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         instants(path, Trim(start=50))
     with pytest.raises(MediaError):
         list(sampled_frames(tmp_path / "b.mp4", Trim(), duration=1.0, every=1.0, most=9))
+
+
+def spread(path: Path, most: int = 24) -> list[float]:
+    frames = spread_frames(path, probe(path), most)
+    return [round(float((frame.pts - frames[0].pts) * frame.time_base), 3) for frame in frames]
+
+
+def test_pictures_are_spread_over_a_short_video_whatever_its_key_frames(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mp4", options={"g": "600", "bf": "2"})
+    assert spread(path, most=6) == [0, 0.8, 1.6, 3.2, 4, 5.6]
+    assert len(spread(path)) == 24
+    assert spread(path, most=100) == [n / 10 for n in range(60)]
+    assert spread(clip(tmp_path / "one.mp4", frames=1)) == [0]
+
+
+def test_of_a_long_video_key_frames_are_taken_where_there_are_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "_DECODED", 30 * 64 * 48)
+    monkeypatch.setattr(samples, "_LEAST", 4)
+    assert spread(clip(tmp_path / "a.mp4")) == [0, 1, 2, 3, 4, 5]
+    sparse = clip(tmp_path / "sparse.mp4", options={"g": "600", "bf": "0"})
+    assert spread(sparse, most=6) == [0, 0.4, 0.8, 1.6, 2, 2.8]
+
+
+def test_a_video_of_unknown_length_is_decoded_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = clip(tmp_path / "a.mp4")
+    monkeypatch.setattr(samples, "_DECODED", 20 * 64 * 48)
+    unknown = replace(probe(path), duration=None)
+    frames = spread_frames(path, unknown, 10)
+    assert [frame.index for frame in frames] == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
+
+
+def test_fewer_large_pictures_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = clip(tmp_path / "a.mp4")
+    monkeypatch.setattr(samples, "_HELD", 10 * 64 * 48)
+    assert len(spread(path)) == 10
+    monkeypatch.setattr(samples, "_HELD", 1)
+    assert len(spread(path)) == samples._LEAST
+
+
+def test_an_animated_picture_is_spread_as_a_video_is(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.gif", codec="gif", pix_fmt="rgb8", frames=20, fps=10)
+    assert spread(path, most=4) == [0, 0.4, 0.8, 1.6]
