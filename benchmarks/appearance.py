@@ -1,4 +1,4 @@
-"""Measure what a person sees of a swapped face: tone, shading, highlights, dirt, sharpness.
+"""Measure what a person sees of a swapped face: tone, light, dirt, sharpness, furrows.
 
 All but sharpness is measured in the canonical layout, where the source's, the target's and the
 result's skin lie pixel on pixel.
@@ -6,14 +6,16 @@ result's skin lie pixel on pixel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.geometry.boxes import box_of
-from engine.geometry.face_mesh import OVAL
+from engine.geometry.face_mesh import OVAL, face_mesh
 from engine.pixels.raster import fill_polygons, inside_distance
 from engine.pixels.tone import blur
 from engine.swappers.mesh_masks import features
@@ -27,7 +29,15 @@ _FINE, _BROAD = 0.012, 0.05  # sigmas between which dirt lies
 _COLOUR_BROAD = 0.08
 _NEAR = 13  # pixels around, in which a source or target may have the same contrast
 _SEEN = 1.0  # L* of contrast that is noticed
+_FURROW = (0.006, 0.025)  # sigmas between which a furrow lies, of the side
+_ENOUGH = 0.5  # of a place that must be seen
+_FAINT = 0.5  # L* of contrast that is no furrow
 _DETAIL = 1.2  # sigma in pixels of the picture, below which detail is sharpness
+
+Ring: TypeAlias = tuple[int, ...]
+
+_GLABELLA = (107, 108, 151, 337, 336, 285, 8, 55)
+_FOLD = (203, 206, 92, 186, 57, 212, 214, 192, 187, 205, 36)  # at the picture's left
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,10 @@ class Appearance:
     over the median. `dirt` and `coloured_dirt` are contrast between skin's pores and its light that
     neither source nor target has near, in L* and in a*b*, at its 99th percentile. `sharpness` is
     the finest detail over the target's; None where the face is smaller than 20 pixels.
+
+    `frown` and `folds` are the contrast of furrows over the target's, between the brows and from
+    nose to mouth (the deeper changed of both sides): 1 is the target's own expression, much more is
+    the source's or dirt, much less is lost. None where the place is not seen.
     """
 
     lightness: float
@@ -48,6 +62,8 @@ class Appearance:
     dirt: float
     coloured_dirt: float
     sharpness: float | None
+    frown: float | None
+    folds: float | None
 
 
 def appearance(
@@ -80,7 +96,16 @@ def appearance(
         dirt=_excess(bands, given_seen, skin),
         coloured_dirt=_excess(colours, given_seen, skin),
         sharpness=_sharpness(target[0], result, target[1].points),
+        frown=_furrows(before, after, before_seen, (_GLABELLA,)),
+        folds=_furrows(before, after, before_seen, (_FOLD, _mirrored(_FOLD))),
     )
+
+
+def skin_lightness(picture: Bytes, mesh: Mesh) -> float:
+    """Return the mean L* of a face's skin; nan where none is seen."""
+    lab, seen = _unwrapped(picture, mesh)
+    skin = layout(_SIDE).skin * seen
+    return _mean(lab[..., 0], skin) if skin.sum() >= 1 else float("nan")
 
 
 def _unwrapped(picture: Bytes, mesh: Mesh) -> tuple[NDArray[np.float32], Mask]:
@@ -131,6 +156,31 @@ def _brightest(lightness: Mask, skin: Mask) -> float:
     """Return how far the brightest skin is above the median, in L*."""
     seen = _low(lightness, skin, 2 / _SIDE)[skin > 0.5]
     return float(np.percentile(seen, 98) - np.median(seen)) if seen.size else 1.0
+
+
+def _furrows(
+    before: NDArray[np.float32], after: NDArray[np.float32], seen: Mask, rings: Sequence[Ring]
+) -> float | None:
+    """Return the contrast of furrows over the target's, in the ring where it changed most."""
+    plan = layout(_SIDE)
+    ratios = []
+    for ring in rings:
+        whole = fill_polygons([plan.points[list(ring)]], _SIDE) * plan.skin
+        place = whole * seen
+        if place.sum() < _ENOUGH * whole.sum():
+            continue
+        was, now = (_spread(_folded(lab[..., 0]), place) for lab in (before, after))
+        ratios.append((now + _FAINT) / (was + _FAINT))
+    return max(ratios, key=lambda ratio: abs(np.log(ratio)), default=None)
+
+
+def _folded(lightness: Mask) -> Mask:
+    fine, broad = (blur(lightness, sigma * _SIDE) for sigma in _FURROW)
+    return np.asarray(fine - broad, np.float32)
+
+
+def _mirrored(ring: Ring) -> Ring:
+    return tuple(face_mesh().mirror[list(ring)].tolist())
 
 
 def _sharpness(before: Bytes, after: Bytes, points: Points) -> float | None:

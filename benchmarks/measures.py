@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,9 @@ from engine.geometry import face_mesh as topology
 from engine.values import Points
 
 EYES = (*topology.LEFT_EYE, *topology.RIGHT_EYE)
+_EYE_CORNERS = (topology.LEFT_EYE_CORNERS, topology.RIGHT_EYE_CORNERS)
+_EYE_GAPS = (topology.LEFT_EYE_GAP, topology.RIGHT_EYE_GAP)
+_BROWS = (topology.LEFT_BROW, topology.RIGHT_BROW)
 LIPS = (*topology.INNER_LIPS, *topology.OUTER_LIPS)
 
 
@@ -41,6 +46,48 @@ def eye_opening(mesh: Points) -> float:
 def mouth_opening(mesh: Points) -> float:
     """Height over width of the gap between the lips."""
     return topology.openness(mesh, topology.MOUTH_GAP, topology.MOUTH_CORNERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """What a face does, of its mesh, all in eye distances.
+
+    `mouth` is the height of the gap between the lips, `smile` the distance between the mouth's
+    corners, `brows` the height of the brows above the eyes, `lids` the height of the eyes'
+    openings; the last two are means over both sides.
+    """
+
+    mouth: float
+    smile: float
+    brows: float
+    lids: float
+
+
+def expression(mesh: Points) -> Expression:
+    """The expression of a mesh (468, 2 or 3), in the plane, along and across the line of eyes."""
+    unit = eye_distance(mesh)
+    plane = mesh[:, :2].astype(np.float64)
+    eyes = [plane[list(corners)].mean(axis=0) for corners in _EYE_CORNERS]
+    across = (eyes[1] - eyes[0]) / max(float(np.linalg.norm(eyes[1] - eyes[0])), 1e-6)
+    up = np.array((across[1], -across[0]))
+    brows = [plane[list(brow)].mean(axis=0) for brow in _BROWS]
+    corners = plane[list(topology.MOUTH_CORNERS)]
+    return Expression(
+        mouth=_gap(plane, topology.MOUTH_GAP) / unit,
+        smile=float(np.linalg.norm(corners[1] - corners[0])) / unit,
+        brows=float(np.mean([(brow - eye) @ up for brow, eye in zip(brows, eyes, strict=True)]))
+        / unit,
+        lids=float(np.mean([_gap(plane, gap) for gap in _EYE_GAPS])) / unit,
+    )
+
+
+def _gap(plane: NDArray[np.float64], pairs: tuple[tuple[int, int], ...]) -> float:
+    return float(np.mean([np.linalg.norm(plane[one] - plane[other]) for one, other in pairs]))
+
+
+def tone_steps(tones: NDArray[np.float64]) -> float:
+    """Standard deviation of the steps from frame to frame of a tone (t,)."""
+    return float(np.diff(tones).std())
 
 
 def flicker(crops: NDArray[np.float32]) -> float:

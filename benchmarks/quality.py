@@ -3,8 +3,10 @@
 Every portrait of the synthetic people goes onto every other person's expressions and selfie, and
 the photographs of a folder of real media, where there is one, onto each other and onto the faces of
 a clip. `--pairs` adds everyday pictures: a table with the columns source and target, whose files
-lie in the folder `--faces`. Sources that the engine refuses are counted and left out.
-Writes benchmarks/results/quality.{json,md} and picture sheets into benchmarks/out/.
+lie in the folder `--faces`. Sources that the engine refuses are counted and left out. Portraits go
+onto bare faces with things drawn before them, too, which must stay.
+Writes benchmarks/results/quality.{json,md} and picture sheets into benchmarks/out/: a sample of
+each group, and the worst twenty by each measure. docs/measures.md says what each measure means.
 
     python benchmarks/quality.py --quick     a sample, in about a minute; writes no results
 """
@@ -15,7 +17,7 @@ import argparse
 import csv
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,17 +28,24 @@ import cv2
 import kit as shared
 import measures
 import numpy as np
-from appearance import Appearance, appearance
+import occluders
+from appearance import Appearance, appearance, skin_lightness
+from borders import Border, border
 from kit import MEDIA, OUT, Kit, as_pixels, frame_of, picture_of
 from numpy.typing import NDArray
 from second_opinion import SAME_PERSON, Dlib, distance
 
+from engine.compose.contract import BareFaces
+from engine.compose.occluder import Occluder
 from engine.compose.paste import paste
 from engine.geometry import affine
 from engine.geometry.shape import yaw
 from engine.media.files import media_url
-from engine.pipeline.stages import align
+from engine.pipeline.stages import align, uncovered, uncovered_portrait
 from engine.pixels.align import warp_crop
+from engine.runtime.batches import SIZES, Batches
+from engine.runtime.session import Session
+from engine.runtime.weights import WeightStore
 from engine.swappers.contract import Swapper
 from engine.swappers.mesh_warp import MeshWarp
 from engine.swappers.portrait_faults import portrait_faults
@@ -45,7 +54,11 @@ from engine.values import Bytes, Face, Frame, Portrait
 SAME = 0.363  # SFace: two pictures of one person are at least this near (OpenCV zoo)
 FRONTAL = 30.0  # degrees of yaw
 DIRT = 2.0  # L* of contrast that neither source nor target has: to the eye, a blotch
-WORST = 20  # pictures on the sheet of the dirtiest
+STEP = 4.0  # L* or a*b* that the result adds to the step between rim and skin around
+SEAM = 8.0  # CIELAB of an edge along the border
+FURROWED = (0.67, 1.5)  # contrast of furrows over the target's, from lost to added
+PAINTED = 5.0  # CIELAB by which what is before the face was changed
+WORST = 20  # pictures on a sheet of the worst
 CELL = 200  # side of a picture on a sheet
 SOURCES = ("obama.jpg", "obama2.jpg", "biden.jpg")
 PHOTOGRAPHS = (*SOURCES, "two_people.jpg", "obama_and_biden.jpg")
@@ -92,9 +105,22 @@ class Row:
     lips_error: float | None = None
     eye_opening_error: float | None = None
     mouth_opening_error: float | None = None
+    mouth_error: float | None = None
+    smile_error: float | None = None
+    brows_error: float | None = None
+    lids_error: float | None = None
     second_before: float | None = None
     second_after: float | None = None
     look: Appearance | None = None
+    border: Border | None = None
+    covered: float | None = None
+
+    @property
+    def expression_error(self) -> float | None:
+        """The mean of the four errors of the expression."""
+        errors = [self.mouth_error, self.smile_error, self.brows_error, self.lids_error]
+        found = [error for error in errors if error is not None]
+        return float(np.mean(found)) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +131,13 @@ class Bench:
     second: Dlib | None
     swapper: Swapper[Any]
     size: int
+    occluder: BareFaces | None = None
 
     def source(self, name: str, picture: Bytes) -> Source:
         portrait = self.kit.portrait(name, picture)
         second = self.second.describe(picture, portrait.face.mesh) if self.second else None
+        if self.occluder is not None:
+            portrait = uncovered_portrait(portrait, self.occluder, self.swapper.template)
         prepared = self.swapper.prepare([portrait])
         return Source(name, portrait.face, picture, prepared, second)
 
@@ -130,8 +159,8 @@ class Bench:
         ]
 
     def swap(self, source: Source, frame: Frame, face: Face) -> Frame:
-        aligned = align(frame, face, self.swapper.template, self.size)
-        return paste(frame, self.swapper.swap([aligned], [source.prepared]))
+        aligned = uncovered([align(frame, face, self.swapper.template, self.size)], self.occluder)
+        return paste(frame, self.swapper.swap(aligned, [source.prepared]))
 
     def measure(self, group: str, source: Source, target: Target) -> tuple[Row, Frame]:
         """One swap, and the frame that it made."""
@@ -146,11 +175,13 @@ class Bench:
             yaw=yaw(wanted),
             before=cosine(source.face, target.face),
             look=appearance((source.picture, source.face.mesh), (before, target.face.mesh), after),
+            border=border(before, after, wanted),
         )
         got = self.kit.face_near(result, target.face.mesh)
         if got is None:
             return replace(row, result_missed=True), result
         mesh = got.mesh.points
+        was, now = measures.expression(wanted), measures.expression(mesh)
         row = replace(
             row,
             after=cosine(source.face, got),
@@ -160,15 +191,36 @@ class Bench:
             lips_error=measures.landmark_error(wanted, mesh, measures.LIPS),
             eye_opening_error=abs(measures.eye_opening(wanted) - measures.eye_opening(mesh)),
             mouth_opening_error=abs(measures.mouth_opening(wanted) - measures.mouth_opening(mesh)),
+            mouth_error=abs(now.mouth - was.mouth),
+            smile_error=abs(now.smile - was.smile),
+            brows_error=abs(now.brows - was.brows),
+            lids_error=abs(now.lids - was.lids),
         )
         if self.second and source.second is not None and target.second is not None:
-            now = self.second.describe(after, got.mesh)
+            described = self.second.describe(after, got.mesh)
             row = replace(
                 row,
                 second_before=distance(source.second, target.second),
-                second_after=distance(source.second, now),
+                second_after=distance(source.second, described),
             )
         return row, result
+
+
+# What the sheets of the worst are sorted by.
+FAULTS: dict[str, Callable[[Row], float | None]] = {
+    "dirt": lambda row: max(row.look.dirt, row.look.coloured_dirt) if row.look else None,
+    "frown": lambda row: row.look.frown if row.look else None,
+    "folds": lambda row: row.look.folds if row.look else None,
+    "step": lambda row: row.border.step if row.border else None,
+    "seam": lambda row: row.border.seam if row.border else None,
+    "expression": lambda row: row.expression_error,
+}
+
+
+def occluder_named(name: str) -> Occluder:
+    """An occluder that is installed."""
+    store = WeightStore()
+    return Occluder(store.network(name), Batches(Session(store.path(name), threads=1), SIZES))
 
 
 def cosine(one: Face, other: Face) -> float:
@@ -274,27 +326,119 @@ def measured(
     workers: int,
     *,
     sheet: Sheet,
-    dirtiest: Sheet,
+    worst: Mapping[str, Sheet],
 ) -> list[Row]:
-    """All rows of a group, in order; every so many go onto `sheet`, the worst onto `dirtiest`."""
+    """All rows of a group, in order; every so many go onto `sheet`, the worst onto `worst`."""
     rows: list[Row] = []
-    found: list[tuple[float, int, tuple[Source, Target, Face, Frame, Row]]] = []
+    tops = {name: Top(WORST) for name in worst}
     with ThreadPoolExecutor(workers) as pool:
         listed = list(pairs)
         done = pool.map(lambda pair: (pair, *bench.measure(group, *pair)), listed)
         every = max(1, len(listed) // sheet.room)
         for number, ((source, target), row, result) in enumerate(done):
             rows.append(row)
-            if number % every == 0 and target.face is not None:
-                sheet.add(source, target, target.face, result, row)
-            if target.face is not None and row.look is not None:
-                shown = (source, target, target.face, result, row)
-                found.append((max(row.look.dirt, row.look.coloured_dirt), number, shown))
-                found.sort(key=lambda each: each[:2], reverse=True)
-                del found[WORST:]
-    for _, _, shown in found:
-        dirtiest.add(*shown)
+            if target.face is None:
+                continue
+            shot = Shot(source, target.frame, target.face, result)
+            if number % every == 0:
+                sheet.add(shot, likeness(row))
+            for name, top in tops.items():
+                top.add(FAULTS[name](row), shot)
+    for name, top in tops.items():
+        top.write(worst[name])
     return rows
+
+
+def occluded(bench: Bench, *, quick: bool, worst: Sheet) -> list[Row]:
+    """Portraits of the synthetic people onto bare faces with something drawn before them."""
+    import people  # noqa: PLC0415 - found through kit's path
+
+    everyone = people.people()[:: 5 if quick else 1]
+    sources = [bench.source(each.name, people.read(each.portrait)) for each in everyone]
+    top = Top(WORST)
+    rows = []
+    for number, taker in enumerate(everyone):
+        source = sources[(number + 1) % len(sources)]
+        for name, picture in (
+            ("neutral", taker.expressions()["neutral"]),
+            ("selfie", people.read(taker.selfie)),
+        ):
+            (bare,) = bench.targets(f"{taker.name} {name}", shrunk(picture))
+            if bare.face is None:
+                continue
+            mesh = bare.face.mesh.points
+            for item in occluders.covered(picture_of(bare.frame), mesh):
+                frame = frame_of(item.picture)
+                face = bench.kit.face_near(frame, bare.face.mesh)
+                row = Row(
+                    "occluders", source.name, f"{bare.name}, {item.kind}", face is None, False
+                )
+                if face is not None:
+                    result = bench.swap(source, frame, face)
+                    row = replace(row, covered=occluders.change(item, picture_of(result), mesh))
+                    top.add(row.covered, Shot(source, frame, face, result))
+                rows.append(row)
+    top.write(worst)
+    return rows
+
+
+def shrunk(picture: Bytes, longest: int = 768) -> Bytes:
+    """A picture whose longer side is at most `longest`."""
+    scale = min(longest / max(picture.shape[:2]), 1.0)
+    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)
+
+
+def kept(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """How far each kind of occluder was changed, in CIELAB, and how often it was painted over."""
+    kinds: dict[str, list[float]] = {}
+    for row in rows:
+        if row.covered is not None:
+            kinds.setdefault(row.target.rpartition(", ")[2], []).append(row.covered)
+    return {
+        kind: {
+            "swaps": float(len(values)),
+            "mean_change": float(np.mean(values)),
+            "share_painted_over": float(np.mean(np.array(values) > PAINTED)),
+        }
+        for kind, values in kinds.items()
+    }
+
+
+def likeness(row: Row) -> str:
+    return f"{row.before:.2f} > {row.after:.2f}" if row.after is not None else "no face found"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """A swap, as a sheet shows it."""
+
+    source: Source
+    frame: Frame
+    face: Face
+    result: Frame
+
+
+class Top:
+    """The shots of the highest values, so many of them."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._met = 0
+        self._found: list[tuple[float, int, Shot]] = []
+
+    def add(self, value: float | None, shot: Shot) -> None:
+        """Keep a shot, if its value is among the highest."""
+        self._met += 1
+        if value is not None:
+            self._found.append((value, self._met, shot))
+            self._found.sort(key=lambda each: each[:2], reverse=True)
+            del self._found[self._count :]
+
+    def write(self, sheet: Sheet) -> None:
+        """Put the shots onto a sheet, the highest value first."""
+        for value, _, shot in self._found:
+            sheet.add(shot, f"{value:.2f}")
 
 
 class Sheet:
@@ -305,11 +449,12 @@ class Sheet:
     def __init__(self) -> None:
         self._cells: list[Bytes] = []
 
-    def add(self, source: Source, target: Target, face: Face, result: Frame, row: Row) -> None:
-        before, after = picture_of(target.frame), picture_of(result)
-        cells = [closeup(source.picture, source.face), closeup(before, face), closeup(after, face)]
-        strip = np.ascontiguousarray(np.hstack(cells))
-        words = f"{row.before:.2f} > {row.after:.2f}" if row.after is not None else "no face found"
+    def add(self, shot: Shot, words: str) -> None:
+        before, after, face = picture_of(shot.frame), picture_of(shot.result), shot.face
+        given = closeup(shot.source.picture, shot.source.face)
+        strip = np.ascontiguousarray(
+            np.hstack([given, closeup(before, face), closeup(after, face)])
+        )
         for thickness, colour in ((3, (0, 0, 0)), (1, (255, 255, 255))):
             place, font = (2 * CELL + 6, CELL - 8), cv2.FONT_HERSHEY_SIMPLEX
             cv2.putText(strip, words, place, font, 0.5, colour, thickness, cv2.LINE_AA)
@@ -337,10 +482,12 @@ def closeup(picture: Bytes, face: Face) -> Bytes:
 def steadiness(bench: Bench, source: Source, frames: Sequence[Bytes]) -> dict[str, float]:
     """How much target and result flicker, in crops that follow the target's face, and jitter.
 
-    Both are second differences over time, so that even motion does not count.
+    Both are second differences over time, so that even motion does not count. The steps of tone
+    are those of the mean L* of the skin; the added ones those of the result's less the target's.
     """
     crops: dict[str, list[NDArray[np.float32]]] = {"target": [], "result": []}
     meshes: dict[str, list[NDArray[np.float32]]] = {"target": [], "result": []}
+    tones: dict[str, list[float]] = {"target": [], "result": []}
     clip = (replace(frame_of(picture), index=n, pts=n) for n, picture in enumerate(frames))
     for shot in bench.kit.analyser.analyse(clip):
         if not shot.faces:
@@ -354,6 +501,8 @@ def steadiness(bench: Bench, source: Source, frames: Sequence[Bytes]) -> dict[st
         for name, frame, found in zip(crops, (shot.frame, result), pair, strict=True):
             crops[name].append(warp_crop(as_pixels(picture_of(frame)), middle, 128))
             meshes[name].append((found or face).mesh.points)
+            tones[name].append(skin_lightness(picture_of(frame), face.mesh))
+    lightness = {name: np.array(each) for name, each in tones.items()}
     flickers = {name: measures.flicker(np.stack(each)) for name, each in crops.items()}
     jitters = {name: measures.jitter(np.stack(each)) for name, each in meshes.items()}
     return {
@@ -362,6 +511,9 @@ def steadiness(bench: Bench, source: Source, frames: Sequence[Bytes]) -> dict[st
         "result_flicker": flickers["result"],
         "target_jitter": jitters["target"],
         "result_jitter": jitters["result"],
+        "target_tone_steps": measures.tone_steps(lightness["target"]),
+        "result_tone_steps": measures.tone_steps(lightness["result"]),
+        "added_tone_steps": measures.tone_steps(lightness["result"] - lightness["target"]),
     }
 
 
@@ -396,9 +548,13 @@ def summary(rows: Sequence[Row]) -> dict[str, float]:
 
     after = [row.after for row in found if row.after is not None]
     looks = [row.look for row in rows if row.look is not None]
+    borders = [row.border for row in rows if row.border is not None]
 
     def seen(holds: Callable[[Appearance], bool]) -> float:
         return float(np.mean([holds(look) for look in looks])) if looks else float("nan")
+
+    def met(holds: Callable[[Border], bool]) -> float:
+        return float(np.mean([holds(each) for each in borders])) if borders else float("nan")
 
     return {
         "swaps": len(rows),
@@ -430,6 +586,20 @@ def summary(rows: Sequence[Row]) -> dict[str, float]:
         "share_as_sharp": seen(
             lambda look: look.sharpness is not None and 0.85 <= look.sharpness <= 1.15
         ),
+        "mouth_error": mean("mouth_error"),
+        "smile_error": mean("smile_error"),
+        "brows_error": mean("brows_error"),
+        "lids_error": mean("lids_error"),
+        "share_frown_added": seen(lambda look: look.frown is not None and look.frown > FURROWED[1]),
+        "share_frown_lost": seen(lambda look: look.frown is not None and look.frown < FURROWED[0]),
+        "share_folds_added": seen(lambda look: look.folds is not None and look.folds > FURROWED[1]),
+        "share_folds_lost": seen(lambda look: look.folds is not None and look.folds < FURROWED[0]),
+        "share_step": met(lambda each: each.step is not None and each.step > STEP),
+        "share_coloured_step": met(
+            lambda each: each.coloured_step is not None and each.coloured_step > STEP
+        ),
+        "share_seam": met(lambda each: each.seam > SEAM),
+        "seam_median": float(np.median([each.seam for each in borders] or [np.nan])),
     }
 
 
@@ -460,27 +630,34 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, help="folder of the pictures that --pairs names")
     parser.add_argument("--size", type=int, default=384, help="side of the swapped crop")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--occluder", help="an installed network that finds things before faces")
     parser.add_argument("--no-dlib", action="store_true", help="leave the second recogniser out")
     choices = parser.parse_args()
     started = time.perf_counter()
     second = None if choices.no_dlib else Dlib.load()
     if second is None and not choices.no_dlib:
         print("dlib is not installed (extra `bench`): no second opinion.")
-    bench = Bench(Kit(), second, MeshWarp(), choices.size)
+    occluder = occluder_named(choices.occluder) if choices.occluder else None
+    bench = Bench(Kit(), second, MeshWarp(), choices.size, occluder)
     groups = {"synthetic": synthetic_pairs(bench, quick=choices.quick)}
     if choices.media.is_dir():
         groups["photographs"] = photograph_pairs(bench, choices.media)
         groups["clip"] = clip_pairs(bench, choices.media, quick=choices.quick)
     if choices.pairs and choices.faces:
         groups["everyday"] = everyday_pairs(bench, choices.pairs, choices.faces)
+    suffix = "_quick" if choices.quick else ""
     rows: dict[str, list[Row]] = {}
     for name, pairs in groups.items():
-        sheet, dirtiest = Sheet(), Sheet()
-        rows[name] = measured(bench, name, pairs, choices.workers, sheet=sheet, dirtiest=dirtiest)
-        suffix = "_quick" if choices.quick else ""
+        sheet, sheets = Sheet(), {fault: Sheet() for fault in FAULTS}
+        rows[name] = measured(bench, name, pairs, choices.workers, sheet=sheet, worst=sheets)
         sheet.write(OUT / f"quality_{name}{suffix}.png")
-        dirtiest.write(OUT / f"quality_{name}_worst{suffix}.png")
+        for fault, worst_of in sheets.items():
+            worst_of.write(OUT / f"quality_{name}_{fault}{suffix}.png")
         print(f"{name}: {len(rows[name])} swaps, {time.perf_counter() - started:.0f} s so far")
+    painted = Sheet()
+    covered_rows = occluded(bench, quick=choices.quick, worst=painted)
+    painted.write(OUT / f"quality_occluders{suffix}.png")
+    print(f"occluders: {len(covered_rows)} swaps, {time.perf_counter() - started:.0f} s so far")
     columns = {}
     for name, each in rows.items():
         columns[name] = summary(each)
@@ -495,6 +672,7 @@ def main() -> None:
     print(table(columns))
     if steady:
         print(table(steady))
+    print(table(kept(covered_rows)))
     for each in rows.values():
         print("lowest: " + ", ".join(f"{r.source}>{r.target} {r.after:.2f}" for r in worst(each)))
     print(f"sheets are in {OUT}; {time.perf_counter() - started:.0f} s in all")
@@ -503,11 +681,14 @@ def main() -> None:
             "machine": shared.machine(),
             "seconds": time.perf_counter() - started,
             "size": choices.size,
+            "occluder": choices.occluder,
             "summary": columns,
             "steadiness": steady,
-            "rows": [asdict(row) for each in rows.values() for row in each],
+            "occluders": kept(covered_rows),
+            "rows": [asdict(row) for each in (*rows.values(), covered_rows) for row in each],
         }
-        text = [f"# Quality\n\n{shared.machine_line()}\n", table(columns), "", table(steady)]
+        text = [f"# Quality\n\n{shared.machine_line()}\n", table(columns)]
+        text += ["", table(steady), "", table(kept(covered_rows))]
         shared.record("quality", document, "\n".join(text) + "\n")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from appearance import Appearance, appearance
+from appearance import Appearance, appearance, skin_lightness
 from numpy.typing import NDArray
 
 from engine.geometry.face_mesh import face_mesh
@@ -70,6 +70,23 @@ def tinted(picture: Bytes) -> Bytes:
     return at_cheek(picture, (-40.0, 0.0, 60.0))
 
 
+def furrowed(picture: Bytes, vertices: tuple[int, ...]) -> Bytes:
+    """The picture with a dark line through these vertices."""
+    canvas = np.zeros((SIDE, SIDE), np.float32)
+    line = np.rint(mesh().points[list(vertices), :2]).astype(np.int32)
+    cv2.polylines(canvas, [line], False, 1, 3)
+    depth = np.asarray(cv2.GaussianBlur(canvas, (0, 0), 1.5), np.float64)[..., None]
+    return as_bytes(picture - 70 * depth)
+
+
+def frowning(picture: Bytes) -> Bytes:
+    return furrowed(picture, (108, 8))
+
+
+def smiling(picture: Bytes) -> Bytes:
+    return furrowed(picture, (203, 206, 216))
+
+
 def look(change: Callable[[Bytes], Bytes]) -> Appearance:
     seen = appearance((skin(), mesh()), (skin(), mesh()), change(skin()))
     assert seen is not None
@@ -81,6 +98,7 @@ def test_the_target_itself_is_faultless() -> None:
     assert (same.lightness, same.chroma) == (0, 0)
     assert (same.dirt, same.coloured_dirt) == (0, 0)
     assert (same.shading, same.highlights, same.sharpness) == (1, 1, 1)
+    assert (same.frown, same.folds) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +110,28 @@ def test_the_target_itself_is_faultless() -> None:
         (soft, lambda seen: seen.sharpness < 0.5 and seen.shading > 0.9),
         (blotched, lambda seen: seen.dirt > 2 and seen.coloured_dirt < seen.dirt),
         (tinted, lambda seen: seen.coloured_dirt > 2),
+        (frowning, lambda seen: seen.frown > 1.5 and abs(seen.folds - 1) < 0.1),
+        (smiling, lambda seen: seen.folds > 1.5 and abs(seen.frown - 1) < 0.1),
     ],
 )
 def test_each_fault_is_measured_as_what_it_is(
     change: Callable[[Bytes], Bytes], holds: Callable[[Appearance], bool]
 ) -> None:
     assert holds(look(change))
+
+
+def test_furrows_of_the_target_that_are_gone_are_told() -> None:
+    target = smiling(frowning(skin()))
+    seen = appearance((skin(), mesh()), (target, mesh()), skin())
+    assert seen is not None
+    assert seen.frown is not None
+    assert seen.folds is not None
+    assert max(seen.frown, seen.folds) < 0.67
+
+
+def test_the_lightness_of_skin_is_that_of_what_is_seen() -> None:
+    assert skin_lightness(darker(skin()), mesh()) < skin_lightness(skin(), mesh()) - 8
+    assert np.isnan(skin_lightness(skin(), Mesh(mesh().points + 4 * SIDE, 1.0)))
 
 
 def test_what_the_source_has_is_no_dirt() -> None:

@@ -38,6 +38,36 @@ def test_openings_grow_as_the_lids_and_lips_part() -> None:
     assert measures.mouth_opening(opened) > measures.mouth_opening(closed)
 
 
+@pytest.mark.parametrize(
+    ("name", "vertices", "shift"),
+    [
+        ("mouth", (13, 82, 312), (0, -6)),
+        ("smile", (78,), (-9, 0)),
+        ("brows", measures._BROWS[0] + measures._BROWS[1], (0, -5)),
+        ("lids", (158, 159, 160, 385, 386, 387), (0, -4)),
+    ],
+)
+def test_an_expression_is_measured_where_it_is(
+    name: str, vertices: tuple[int, ...], shift: tuple[float, float]
+) -> None:
+    calm = canonical()
+    moved = calm.copy()
+    moved[list(vertices), :2] += shift
+    was, now = measures.expression(calm), measures.expression(moved)
+    assert getattr(now, name) - getattr(was, name) > 0.02
+    for other in {"mouth", "smile", "brows", "lids"} - {name}:
+        assert getattr(now, other) == pytest.approx(getattr(was, other), abs=0.01)
+    tilt = np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
+    turned = (moved[:, :2] @ tilt.T * 2).astype(np.float32)
+    assert getattr(measures.expression(turned), name) == pytest.approx(getattr(now, name), rel=1e-3)
+
+
+def test_a_tone_that_drifts_is_steady_and_one_that_jumps_is_not() -> None:
+    drift = np.linspace(50, 60, 20)
+    assert measures.tone_steps(drift) == pytest.approx(0, abs=1e-9)
+    assert measures.tone_steps(drift + np.tile((0.0, 1.0), 10)) > 0.9
+
+
 def test_even_motion_is_steady_and_jumps_are_not() -> None:
     ramp = np.linspace(0, 1, 9, dtype=np.float32)[:, None, None, None] * np.ones((1, 4, 4, 3))
     shaken = ramp.copy()
