@@ -107,9 +107,8 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def submit(client: SegmindClient, target: Path, **parameters: Any) -> AsyncJob:
-    return client.submit_async(
-        SLUG, source_image=asset(STRANGER), target=target, **{**QUICK, **parameters}
-    )
+    given = {"source_image": asset(STRANGER), **QUICK, **parameters}
+    return client.submit_async(SLUG, target=target, **given)
 
 
 def done(job: AsyncJob) -> dict[str, Any]:
@@ -268,6 +267,14 @@ def test_an_extra_source_image_may_be_inline(client: SegmindClient, still: Path)
     given, target = Path(report["parameters"]["extra_source_image"][0]), still
     assert given.name == "extra_source_image-0.png"
     assert given.parent != target.parent
+
+
+def test_the_source_may_be_an_inline_clip(client: SegmindClient, still: Path, clip: Path) -> None:
+    inline = f"data:video/x-matroska;base64,{in_base64(clip.read_bytes())}"
+    report = done(submit(client, still, source_image=inline))["metrics"]["report"]
+    (source,) = report["sources"]
+    assert Path(source["path"]).name == "source_image.mkv"
+    assert 0 <= source["seconds"] < 0.04 * FRAMES
 
 
 def test_a_job_is_cancelled_in_the_middle(client: SegmindClient, long_clip: Path) -> None:

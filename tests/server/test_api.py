@@ -74,6 +74,13 @@ def test_states_in_their_order(opened: Open, media: Media) -> None:
         assert wait(house, second)["status"] == "COMPLETED"
 
 
+def test_the_source_may_be_a_clip(house: House, media: Media) -> None:
+    call = {**media.call, "source_image": media.clip, "extra_source_image": [media.clip]}
+    request_id = house.call(**call).json()["request_id"]
+    assert wait(house, request_id)["status"] == "COMPLETED"
+    assert Path(house.store.get(request_id).request["source_image"]).suffix == ".mp4"
+
+
 def test_base64_is_the_file_itself(house: House, media: Media) -> None:
     output = done(house, **media.call, base64=True)["output"]
     assert base64.b64decode(output) == (media.folder / "clip.mp4").read_bytes()
