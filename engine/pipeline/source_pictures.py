@@ -14,13 +14,21 @@ from numpy.typing import NDArray
 from engine.errors import NoFaceFound, SourceUnfit
 from engine.faces.analyser import FaceAnalyser
 from engine.faces.portraits import portrait_of
-from engine.geometry.shape import facing, turned_by
+from engine.geometry.face_mesh import (
+    INNER_LIPS,
+    LEFT_BROW,
+    LEFT_EYE,
+    OUTER_LIPS,
+    RIGHT_BROW,
+    RIGHT_EYE,
+)
+from engine.geometry.shape import facing, frontal, turned_by
 from engine.media.decode import read_image
 from engine.media.probe import is_image, probe
 from engine.media.samples import spread_frames
 from engine.swappers.portrait_faults import Fault, portrait_faults, sharpness
 from engine.trust.content import Classifier, ContentCheck
-from engine.values import Calibration, Embedding, Face, Frame, Portrait
+from engine.values import Calibration, Embedding, Face, Frame, Points, Portrait
 
 STRANGER: Final = 0.8  # in ArcFace's space two pictures of one person are hardly ever further apart
 
@@ -35,6 +43,8 @@ _APART = 25.0  # degrees between two views that show different sides of a face
 _WORTH = 0.4  # of the first view's quality, that a further one must add
 _SHARP = 0.9  # sharpness that is as good as any
 _WIDE = 256.0  # pixels of a face's width that are as good as any
+_EXPRESSIVE = (*LEFT_BROW, *RIGHT_BROW, *LEFT_EYE, *RIGHT_EYE, *OUTER_LIPS, *INNER_LIPS)
+_CALM = 0.012  # of the template's side, by which they move in a calm face
 _FAULTY = 0.5  # of a view's quality that each fault leaves
 
 
@@ -140,7 +150,7 @@ class SourceReader:
                 "clip that shows one clearly."
             )
         person, others = person_in(shots, known, self.calibration, f"{field} {path}")
-        sights = [self._sight(field, path, shot, face) for shot, face in person]
+        sights = calmest([self._sight(field, path, shot, face) for shot, face in person])
         chosen = spread(sights, _TAKEN if self.several else 1)
         views = tuple(replace(sight.view, leads=sight is chosen[0]) for sight in chosen)
         at = ", ".join(f"{view.seconds:.2f} s" for view in views)
@@ -199,6 +209,26 @@ class Sight:
     def apart(self, other: Sight) -> float:
         """Degrees between where two faces look."""
         return float(np.degrees(np.arccos(np.clip(self.looks @ other.looks, -1, 1))))
+
+
+def calmest(sights: Sequence[Sight]) -> list[Sight]:
+    """The sights of one person, of lower quality the further a face is from its usual expression.
+
+    The usual one is the median of the meshes, turned to the front.
+    """
+    faces = np.stack([_expressive(sight.view.portrait.face) for sight in sights])
+    off = np.sqrt(((faces - np.median(faces, axis=0)) ** 2).sum(axis=2).mean(axis=1))
+    calm = 1 / (1 + (off / _CALM) ** 2)
+    return [
+        replace(sight, quality=sight.quality * float(share))
+        for sight, share in zip(sights, calm, strict=True)
+    ]
+
+
+def _expressive(face: Face) -> Points:
+    """What moves with the expression, turned to the front, in the template's unit square."""
+    turned, _ = frontal(face.mesh.points)
+    return turned[list(_EXPRESSIVE), :2]
 
 
 def spread(sights: Sequence[Sight], most: int) -> list[Sight]:

@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 
 from engine.errors import SourceUnfit
-from engine.geometry.face_mesh import face_mesh
-from engine.pipeline.source_pictures import Shot, Sight, View, person_in, spread, strangers
+from engine.geometry.face_mesh import OUTER_LIPS, face_mesh
+from engine.pipeline.source_pictures import (
+    Shot,
+    Sight,
+    View,
+    calmest,
+    person_in,
+    spread,
+    strangers,
+)
 from engine.swappers.portrait_faults import Fault
 from engine.values import Calibration, Embedding, Face, Mesh, Portrait
 from tests import people
@@ -57,6 +65,22 @@ def test_views_that_hide_a_part_are_taken_only_where_all_do() -> None:
     assert spread([hidden, dark], 6) == [dark]
     worse = sight(1, 0.5, faults=(AWAY,))
     assert spread([worse, hidden, sight(40, 0.9, faults=(AWAY,))], 6) == [hidden]
+
+
+def test_a_calm_face_is_worth_more_than_one_that_pulls_its_mouth() -> None:
+    calm = somebody(ANN)
+    moved = calm.mesh.points.copy()
+    moved[list(OUTER_LIPS), :2] *= np.array((1.4, 0.7), np.float32)
+    pulled = replace(calm, mesh=Mesh(moved, 1.0))
+    views = [sight(0, 0.9) for _ in range(3)]
+    shown = [
+        replace(one, view=replace(one.view, portrait=replace(one.view.portrait, face=face)))
+        for one, face in zip(views, (calm, pulled, calm), strict=True)
+    ]
+    found = [one.quality for one in calmest(shown)]
+    assert found[0] == found[2] == pytest.approx(0.9, rel=1e-3)
+    assert found[1] < 0.6
+    assert [one.quality for one in calmest(shown[1:2])] == pytest.approx([0.9])
 
 
 def at(seconds: float, *faces: Face) -> Shot:

@@ -75,7 +75,8 @@ def test_states_in_their_order(opened: Open, media: Media) -> None:
 
 
 def test_the_source_may_be_a_clip(house: House, media: Media) -> None:
-    call = {**media.call, "source_image": media.clip, "extra_source_image": [media.clip]}
+    clips = {"source_image": media.clip, "extra_source_image": [media.clip]}
+    call: dict[str, Any] = {**media.call, **clips}
     request_id = house.call(**call).json()["request_id"]
     assert wait(house, request_id)["status"] == "COMPLETED"
     assert Path(house.store.get(request_id).request["source_image"]).suffix == ".mp4"
