@@ -20,7 +20,7 @@ from engine.trust import content
 from engine.values import Aligned, Bytes, Patch
 from tests.compose import mask_networks
 from tests.enhance import restorers
-from tests.footage import MAN, STRANGER, TWO, WOMAN, asset, picture, write_clip, write_png
+from tests.footage import MAN, STRANGER, TWO, WOMAN, Spot, asset, picture, write_clip, write_png
 from tests.swappers import stand_ins
 
 SOURCE = asset(STRANGER)
@@ -128,6 +128,23 @@ def test_a_picture_without_use_is_told_and_one_without_a_face_refused(
     assert "extra_source_image has no effect: the swapper takes one picture of the source." in (
         report.notes
     )
+
+
+@pytest.mark.parametrize(
+    ("swapper", "boost"), [("inswapper_128", "128x128"), ("blendswap_256", "256x256")]
+)
+def test_networks_take_a_clip_as_source(
+    warm: Engine, still: Path, tmp_path: Path, swapper: str, boost: str
+) -> None:
+    spots = [Spot(MAN, 15)]
+    clip = write_clip(tmp_path / "clip.mkv", range(0, 200, 40), spots)
+    settings = {**QUICK, "swapper": swapper, "pixel_boost": boost}
+    report = warm.swap(clip, still, tmp_path / "yes.png", **settings)
+    assert len(report.sources) == 1
+    assert report.readers["embedder"] == ("w600k_r50",)  # tells the person from others
+    several = warm.swap(SOURCE, still, tmp_path / "too.png", extra_source_image=clip, **settings)
+    takes_several = swapper == "inswapper_128"
+    assert ("extra_source_image" in {one.field for one in several.sources}) == takes_several
 
 
 @pytest.mark.parametrize(
