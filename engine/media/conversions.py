@@ -20,7 +20,7 @@ from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 from numpy.typing import NDArray
 
-from engine.media.pyav import DAMAGE, as_fraction
+from engine.media.pyav import DAMAGE, as_fraction, codec_of
 from engine.media.window import Window
 
 # The sound and the text that each container, by FFmpeg's name, is given. What stands for all others
@@ -74,7 +74,7 @@ class SoundConversion:
     @property
     def codec(self) -> str:
         """The name of the codec that it becomes."""
-        return self.stream.codec_context.codec.canonical_name
+        return codec_of(self.stream)
 
     def packets(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         """Packets of the output for one of the source; damaged ones become silence."""
@@ -229,7 +229,7 @@ class TextConversion:
     @property
     def codec(self) -> str:
         """The name of the codec that it becomes."""
-        return self.stream.codec_context.codec.canonical_name
+        return codec_of(self.stream)
 
     def packets(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         """The output's packet for one of the source."""
@@ -271,8 +271,7 @@ def add_conversion(output: OutputContainer, stream: Stream, window: Window) -> C
 
     None where there is nothing that both could be: no decoder, no encoder, or pictures for text.
     """
-    context = stream.codec_context
-    codec = context.codec.canonical_name if context else ""
+    codec = codec_of(stream)
     try:
         if isinstance(stream, AudioStream) and _SOUND_CODECS.fullmatch(codec):
             return _add_sound(output, stream, window)

@@ -22,7 +22,7 @@ from engine.media.conversions import (
     SoundConversion,
     usual_layout,
 )
-from engine.media.pyav import as_fraction, open_input, open_output, path_of, printable
+from engine.media.pyav import as_fraction, codec_of, open_input, open_output, path_of, printable
 from engine.media.splices import Splices
 from engine.media.window import Window
 
@@ -294,8 +294,7 @@ def _placed(packet: Packet[Any], window: Window) -> bool:
 
 def _is_filler(packet: Packet[Any]) -> bool:
     """Whether a packet is MP4's empty text between two subtitles, which the muxer writes itself."""
-    context = packet.stream.codec_context
-    return bool(context) and context.codec.canonical_name == "mov_text" and packet.size <= 2
+    return packet.size <= 2 and codec_of(packet.stream) == "mov_text"
 
 
 def _is_cover(stream: Stream) -> bool:
@@ -308,7 +307,7 @@ def _is_time_code(stream: Stream) -> bool:
 
 def _attach_cover(source: InputContainer, output: OutputContainer, stream: Stream) -> None:
     """Adds a cover as Matroska has it: a file of its own."""
-    codec = stream.codec_context.codec.canonical_name
+    codec = codec_of(stream)
     kind = "jpeg" if codec == "mjpeg" else codec
     with open_input(path_of(source)) as again:
         for packet in again.demux(again.streams[stream.index]):
@@ -356,11 +355,8 @@ def _comes_back(file: io.BytesIO, stream: Stream) -> bool:
         return [_kind(other) for other in written.streams] == [_kind(stream)]
 
 
-def _kind(stream: Stream) -> tuple[str, str | None]:
-    context = stream.codec_context
-    # Only streams of data and attachments have a name of their own.
-    codec = context.codec.canonical_name if context else getattr(stream, "name", None)
-    return stream.type, codec
+def _kind(stream: Stream) -> tuple[str, str]:
+    return stream.type, codec_of(stream)
 
 
 def _add_copy(output: OutputContainer, stream: Stream) -> Stream:

@@ -13,6 +13,7 @@ from typing import TypeAlias, cast
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -32,7 +33,7 @@ from engine.media.probe import (
     open_media,
     without_picture,
 )
-from engine.media.pyav import DAMAGE, as_fraction, path_of
+from engine.media.pyav import DAMAGE, as_fraction, codec_of, path_of
 from engine.media.segments import exif_orientation
 from engine.media.splices import Splices, may_be_joined
 from engine.options import Trim
@@ -46,6 +47,7 @@ _WHOLE = Trim()
 # file without a word.
 _ONE_EACH = frozenset({"h264", "hevc", "vp9"})
 _MOST_HELD = 1000  # packets
+_MOST_THREADS = 64  # of a decoder
 _CHUNK_HEAD = 8  # bytes before a packet in AVI, where its index points
 
 
@@ -295,22 +297,19 @@ def _decoded(
     """Pictures in display order, past damaged packets; every pts is greater than the last."""
     last: int | None = None
     step = max(1, round(1 / (frame_rate(stream) * as_fraction(stream.time_base))))
-    decoder = decoder_of(stream)
+    context = decoder_of(stream)
+    decoder = _Decoder(context)
     times = _DecodingTimes(stream) if only_decoding_times(container, stream) else None
-    if times is not None and not decoder.is_open:
+    if times is not None and not context.is_open:
         # With a thread for each picture, a decoder tells of damage some packets later.
-        decoder.thread_type = "SLICE"
+        context.thread_type = "SLICE"
     for packet in packets:
         if times is not None and packet is not None:
             times.add(packet)
-        try:
-            pictures = decoder.decode(packet)
-        except DAMAGE:
-            damage.packets += packet is not None and packet.size > 0
-            if times is not None:
-                times.lose()
-            continue
-        for picture in pictures:
+        pictures = decoder.answer(packet, damage)
+        if pictures is None and times is not None:
+            times.lose()
+        for picture in pictures or ():
             duration = picture.duration or step
             if times is not None:
                 picture.pts = times.take(picture)
@@ -320,6 +319,56 @@ def _decoded(
                 picture.pts = last + 1
             picture.duration, last = duration, picture.pts
             yield picture
+
+
+class _Decoder:
+    """A decoder, and the packets whose pictures it still holds: it may have a thread for each."""
+
+    def __init__(self, context: VideoCodecContext) -> None:
+        self._context = context
+        self._held: deque[Packet[VideoStream]] = deque(maxlen=_MOST_THREADS)
+
+    def answer(self, packet: _Picture, damage: _Damage) -> list[VideoFrame] | None:
+        """Return the pictures that are ready after one more packet; None where it is damaged.
+
+        After the last packet, which None tells, these are all that are left.
+        """
+        try:
+            pictures = self._context.decode(packet)
+        except DAMAGE:
+            if packet is None:
+                return self._left(damage)
+            damage.packets += packet.size > 0
+            self._note(packet, 1)
+            return None
+        if packet is not None:
+            self._note(packet, len(pictures))
+        return pictures
+
+    def _note(self, packet: Packet[VideoStream], answered: int) -> None:
+        if packet.size:
+            self._held.append(packet)
+        for _ in range(min(answered, len(self._held))):
+            self._held.popleft()
+
+    def _left(self, damage: _Damage) -> list[VideoFrame]:
+        """Return the pictures behind a damaged packet that was met after the last one.
+
+        A decoder does not go on then. Where each packet is a picture by itself, they are decoded
+        again, one by one; else they are lost.
+        """
+        if not all(packet.is_keyframe for packet in self._held):
+            damage.packets += 1
+            return []
+        pictures: list[VideoFrame] = []
+        for packet in self._held:
+            self._context.flush_buffers()
+            try:
+                pictures += self._context.decode(packet)
+                pictures += self._context.decode(None)
+            except DAMAGE:
+                damage.packets += 1
+        return pictures
 
 
 class _DecodingTimes:
@@ -364,7 +413,7 @@ def _packets(container: InputContainer, stream: VideoStream, damage: _Damage) ->
     """Packets of a stream, then None, which lets the decoder hand out what it still holds."""
     try:
         splices = Splices(container)
-        counted = stream.codec_context.codec.canonical_name in _ONE_EACH
+        counted = codec_of(stream) in _ONE_EACH
         for packet in container.demux(splices.watched or [stream]):
             splices.follow(packet)
             damage.parts = splices.parts

@@ -31,7 +31,7 @@ from engine.media.fit import colour_tags, fitted
 from engine.media.marks import marked_metadata
 from engine.media.output import VIDEO_FORMATS, WrittenInfo, check_output, written_aside
 from engine.media.probe import Source, describe, main_video, open_media
-from engine.media.pyav import as_fraction, open_output, printable
+from engine.media.pyav import as_fraction, codec_of, open_output, printable
 from engine.media.scheduling import ordinary_scheduling
 from engine.media.tags import is_metadata, kept_chapters, kept_tags, location_warnings
 from engine.media.timecode import advanced
@@ -142,7 +142,7 @@ def write_video(
     return WrittenInfo(
         frames=written.frames,
         size=encoding.size,
-        codec=stream.codec_context.codec.canonical_name,
+        codec=codec_of(stream),
         pixel_format=stream.pix_fmt or "",
         warnings=(*warnings, *carried.warnings),
     )

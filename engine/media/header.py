@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from engine.errors import MediaError
 from engine.media.files import reading
 from engine.media.probe import frame_rate, main_video, without_picture
-from engine.media.pyav import DAMAGE, USUAL_FORMATS, as_fraction, open_input
+from engine.media.pyav import DAMAGE, USUAL_FORMATS, as_fraction, codec_of, open_input
 from engine.media.segments import claimed_size, hidden_bytes
 
 # What cameras, phones and editing programs write; the hundreds of other decoders in FFmpeg are
@@ -116,7 +116,7 @@ def _opened(path: Path, name: str, bounds: Bounds) -> Iterator[tuple[InputContai
         ) from error
     with container:
         stream = main_video(container, Path(name))
-        codec = stream.codec_context.codec.canonical_name
+        codec = codec_of(stream)
         if codec not in _CODECS and not (
             codec in _PNG_CODECS and container.format.name in _PNG_FORMATS
         ):

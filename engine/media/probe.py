@@ -23,7 +23,7 @@ from engine.media.boxes import has_index, is_endless
 from engine.media.dolby import dolby_vision
 from engine.media.files import read_bytes, reading
 from engine.media.formats import planes_of
-from engine.media.pyav import DAMAGE, as_fraction, open_input, path_of, side_data
+from engine.media.pyav import DAMAGE, as_fraction, codec_of, open_input, path_of, side_data
 from engine.media.segments import exif_orientation, lacks_end
 from engine.values import Colour, Matrix, Orientation, PixelFormat, VideoInfo
 
@@ -99,7 +99,7 @@ def describe(path: Path) -> Source:
             frame_rate=frame_rate(stream),
             frame_count=1 if image else stream.frames or None,
             duration=None if image else _duration(container, stream),
-            codec=stream.codec_context.codec.canonical_name,
+            codec=codec_of(stream),
             format=format_of(picture),
             colour=colour_of(picture, stream),
             orientation=orientation,
@@ -125,7 +125,7 @@ def _dynamic(
     container: InputContainer, stream: VideoStream, said: Callable[[str], bytes | None]
 ) -> Iterator[str]:
     """Names the metadata that follow a film's scenes."""
-    codec = stream.codec_context.codec.canonical_name
+    codec = codec_of(stream)
     if codec in _DOLBY_CODECS and dolby_vision(path_of(container)) is not None:
         yield "Dolby Vision"
     if said("DYNAMIC_HDR_PLUS"):
@@ -193,14 +193,14 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
 
 def _is_endless_jpeg(container: InputContainer, stream: VideoStream) -> bool:
     """Whether a file is one JPEG picture that is cut off, or that only lacks its last marker."""
-    if stream.codec_context.codec.canonical_name != "mjpeg":
+    if codec_of(stream) != "mjpeg":
         return False
     path = path_of(container)
     return _is_image(container, path) and lacks_end(read_bytes(path))
 
 
 def _is_dolby_vision_alone(container: InputContainer, stream: VideoStream) -> bool:
-    codec = stream.codec_context.codec.canonical_name
+    codec = codec_of(stream)
     said = dolby_vision(path_of(container)) if codec in _DOLBY_CODECS else None
     return said is not None and (said[0] == 5 or said == (10, 0))
 
@@ -208,7 +208,7 @@ def _is_dolby_vision_alone(container: InputContainer, stream: VideoStream) -> bo
 def decoder_of(stream: VideoStream) -> VideoCodecContext:
     """The decoder for a stream: FFmpeg's choice, but for transparent VP8 and VP9."""
     context = stream.codec_context
-    name = _ALPHA_DECODERS.get(context.codec.canonical_name)
+    name = _ALPHA_DECODERS.get(codec_of(stream))
     tags = {key.lower(): value for key, value in stream.metadata.items()}
     if name is None or tags.get("alpha_mode") != "1":
         return context
@@ -261,7 +261,7 @@ def format_of(picture: VideoFrame) -> PixelFormat:
 
 def colour_of(picture: VideoFrame, stream: VideoStream) -> Colour:
     """Range, matrix and tags; what the file leaves open is filled in as players do."""
-    name, codec = picture.format.name, stream.codec_context.codec.canonical_name
+    name, codec = picture.format.name, codec_of(stream)
     rgb = picture.format.is_rgb or name == "pal8"
     # Grey that says nothing is taken as full range, as FFmpeg's own scaler does.
     untagged_grey = picture.color_range == 0 and name.startswith(("gray", "ya", "mono"))

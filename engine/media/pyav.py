@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import av
+from av.codec.codec import UnknownCodecError
 from av.container import InputContainer, OutputContainer
+from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -51,6 +53,22 @@ _OF_STREAMS = {
     "CONTENT_LIGHT_LEVEL": "content_light_level",
     "DYNAMIC_HDR_PLUS": "dynamic_hdr10_plus",
 }
+
+
+def codec_of(stream: Stream) -> str:
+    """Return the name of a stream's codec; "" of one that FFmpeg does not know.
+
+    A stream that a damaged file begins in its middle has a decoder without a codec, at which PyAV
+    raises.
+    """
+    context = stream.codec_context
+    if not context:
+        # Only streams of data and attachments have a name of their own.
+        return getattr(stream, "name", None) or ""
+    try:
+        return str(context.codec.canonical_name)
+    except UnknownCodecError:
+        return ""
 
 
 def open_input(
@@ -123,7 +141,7 @@ def side_data(stream: VideoStream, picture: VideoFrame, name: str) -> bytes | No
     asked about until the garbage is collected, so ask about few of them; and it knows of no side
     data of streams.
     """
-    if stream.codec_context.codec.canonical_name in _NAMING_PROFILES:
+    if codec_of(stream) in _NAMING_PROFILES:
         coded: Mapping[str, bytes] = getattr(stream.codec_context, "coded_side_data", {})
         return coded.get(_OF_STREAMS[name])
     try:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import cv2
 import numpy as np
 import pytest
+from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -24,6 +25,7 @@ from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.header import Bounds, check_header, check_pictures
 from engine.media.probe import first_picture, is_image, open_media, probe
+from engine.media.pyav import codec_of
 from tests.media.looks import kinds, seconds
 from tests.synth import Sound, draw, make_clip
 
@@ -189,6 +191,36 @@ def test_damage_of_the_last_packet_is_told(tmp_path: Path) -> None:
     read = len(list(read_frames(clip, warn=said.append)))
     assert read < 8
     assert any(f"{read} of 8 frames could be decoded" in sentence for sentence in said)
+
+
+def test_pictures_behind_the_last_damaged_packet_are_read(tmp_path: Path) -> None:
+    """A decoder with threads meets it when there are no more packets, and gives up."""
+    clip = make_clip(tmp_path / "clip.mkv", codec="ffv1", options={"g": "1"}, frames=8)
+    with av.open(str(clip)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        assert all(packet.is_keyframe for packet in packets)
+        damaged = bytes(packets[-2])
+    data = clip.read_bytes()
+    assert data.count(damaged) == 1
+    clip.write_bytes(data.replace(damaged, b"\xff" * len(damaged)))
+    said: list[str] = []
+    frames = list(read_frames(clip, warn=said.append))
+    assert [frame.pts for frame in frames] == [
+        packet.pts for packet in packets if packet.pts != packets[-2].pts
+    ]
+    assert any("1 packets could not be decoded" in sentence for sentence in said)
+
+
+def test_a_stream_of_an_unknown_codec_has_no_name() -> None:
+    class Context:
+        @property
+        def codec(self) -> None:
+            raise UnknownCodecError
+
+    class Stream:
+        codec_context = Context()
+
+    assert codec_of(cast("Any", Stream())) == ""
 
 
 def test_sound_of_no_known_format_is_left_out_by_name(tmp_path: Path) -> None:
