@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -196,15 +197,15 @@ def _lines(
 
 def _line(
     canvas: NDArray[np.uint8],
-    start: NDArray[np.floating],
-    end: NDArray[np.floating],
+    start: NDArray[np.floating[Any]],
+    end: NDArray[np.floating[Any]],
     width: float,
 ) -> None:
     """Draw a line with round ends."""
     cv2.line(canvas, _fixed(start).tolist(), _fixed(end).tolist(), 255, _thick(width))
 
 
-def _fixed(points: NDArray[np.floating]) -> NDArray[np.int32]:
+def _fixed(points: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
     """Points of the picture as those of its canvas."""
     return np.asarray(np.rint((points + 0.5) * _SAMPLES - 0.5), np.int32)
 
