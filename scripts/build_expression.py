@@ -90,19 +90,29 @@ def analyser() -> FaceAnalyser:
     return FaceAnalyser(YuNet(detector), meshes, None, None, AnalysisOptions())
 
 
-def frontal_shape(picture: Bytes, faces: FaceAnalyser, name: str) -> NDArray[np.float64]:
-    """The largest face's landmarks turned to the front, (468, 3).
+def picture_frame(picture: Bytes) -> Frame:
+    """An RGB picture as a frame of three planes."""
+    planes = tuple(np.ascontiguousarray(picture[..., channel]) for channel in range(3))
+    form, colour = PixelFormat("gbrp", "rgb", 8), Colour(matrix="rgb", full_range=True)
+    return Frame(0, 0, Fraction(1, 25), planes, form, colour)
+
+
+def largest_mesh(picture: Bytes, faces: FaceAnalyser, name: str) -> Points:
+    """The largest face's landmarks in the picture's pixels, (468, 3).
 
     Raises:
         LookupError: no face is found.
     """
-    planes = tuple(np.ascontiguousarray(picture[..., channel]) for channel in range(3))
-    form, colour = PixelFormat("gbrp", "rgb", 8), Colour(matrix="rgb", full_range=True)
-    found = faces.analyse_picture(Frame(0, 0, Fraction(1, 25), planes, form, colour))
+    found = faces.analyse_picture(picture_frame(picture))
     if not found:
         raise LookupError(f"{name} shows no face.")
     points: Points = max(found, key=lambda face: face.box.area).mesh.points
-    return frontal(points)[0].astype(np.float64)
+    return points
+
+
+def frontal_shape(picture: Bytes, faces: FaceAnalyser, name: str) -> NDArray[np.float64]:
+    """The largest face's landmarks turned to the front, (468, 3); raises as `largest_mesh` does."""
+    return frontal(largest_mesh(picture, faces, name))[0].astype(np.float64)
 
 
 def shown(person: Person, faces: FaceAnalyser) -> Shown:
