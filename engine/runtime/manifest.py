@@ -85,9 +85,10 @@ class InputSpec:
 class Weight:
     """One weight file: what it is, its bytes, where they came from, how it wants its input.
 
-    `source` is a pinned distribution for an embedded file, the path given by the user for an
-    imported one. `pack` is "embedded" or the pack's name. `output` names the graph's outputs in
-    order. `calibration` of an embedder holds the knots of `engine.values.Calibration`.
+    `source` is a pinned distribution for an embedded file, or the script of this repository that
+    trained it; the path given by the user for an imported one. `pack` is "embedded" or the pack's
+    name. `output` names the graph's outputs in order. `calibration` of an embedder holds the knots
+    of `engine.values.Calibration`.
     """
 
     name: str
