@@ -45,6 +45,11 @@ COARSE = 96  # side of the grid that light is reckoned on
 LIGHT_SIGMA = 0.09 * COARSE
 _ONE_SIDED = 0.1  # log units by which halves of a face differ in even light
 _SEEN = (0.15, 0.4)  # texels' density, from hidden to seen
+# A part in deep shadow: log luma by which its other side is brighter, in its surroundings of some
+# breadth, where both show skin.
+_DARKER = (1.1, 1.7)
+_MIDDLE = (0.06, 0.12)  # half a strip around the middle line, of the side
+_LEVEL_SIGMA, _NEAR = 0.05 * COARSE, 0.1
 # Shares of the forehead that hair or a hat covers: from there on it is given up as a whole, and the
 # brows with it.
 _FRINGE, _OVER_BROWS = (0.25, 0.4), (0.42, 0.55)
@@ -91,6 +96,7 @@ class Layout:
     browless: Mask
     closed: Mask  # 0 between the lips, where an open mouth shows its inside
     seam: Mask  # the fade along the oval
+    aside: Mask  # 0 on the middle line, where the halves meet
     beardless: Mask  # less on jaw and lip, where beards are
 
 
@@ -134,6 +140,7 @@ def layout(side: int) -> Layout:
         browless=browless,
         closed=1 - np.clip(blur(lips, side * 0.003) * 1.5, 0, 1),
         seam=seam,
+        aside=smoothstep(*_MIDDLE, np.abs(xs - 0.5)),
         beardless=beardless(points, side, 1.0),
     )
 
@@ -280,6 +287,23 @@ def covered(bare: BareFace, points: Points) -> Mask:
     return smoothstep(0.08, 0.4, hidden)
 
 
+def far_darker(own: NDArray[np.float32], good: Mask) -> Mask:
+    """Return how far each part lies in a deep shadow that its other side is not in, 0..1.
+
+    There is no skin to be seen in it: taken out of the shadow, it is noise and blotches.
+
+    Args:
+        own: a face in the layout, RGB (side, side, 3).
+        good: how surely each part shows this face's skin, 0..1.
+    """
+    skin = layout(COARSE).skin * shrink(good, COARSE)
+    level, near = weighted_blur(np.log(shrink(own, COARSE) + FLOOR), skin, _LEVEL_SIGMA)
+    tone = luma(level)
+    both = np.minimum(near, near[:, ::-1]) > _NEAR
+    dark = smoothstep(*_DARKER, tone[:, ::-1] - tone) * both * layout(COARSE).aside
+    return enlarge(blur(dark, _LEVEL_SIGMA / 3), own.shape[0])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
     """What one portrait shows: a flattened texture (side, side, 3), and two masks of it.
@@ -317,7 +341,8 @@ def view_of(portrait: Portrait) -> View:
     odd = strange(own)
     if portrait.bare is not None:
         odd = np.maximum(odd, covered(portrait.bare, points))
-    return View(flattened(own, seen * (1 - odd)), seen, odd)
+    dark = far_darker(own, seen * (1 - odd))
+    return View(flattened(own, seen * (1 - odd)), seen * (1 - dark), odd)
 
 
 def mended(view: View) -> tuple[NDArray[np.float32], Mask]:
@@ -328,7 +353,7 @@ def mended(view: View) -> tuple[NDArray[np.float32], Mask]:
     """
     other = view.mirrored()
     detail = view.filled(other).detail
-    lost = np.clip(view.odd * (1 - other.good) + (1 - view.seen) * (1 - other.seen), 0, 1)
+    lost = (1 - view.good) * (1 - other.good)
     around, near = weighted_blur(detail, 1 - lost, SIDE * _FILL)
     plain = around * np.clip(4 * near, 0, 1)[..., None]
     filled = detail + lost[..., None] * (plain - detail)

@@ -23,9 +23,9 @@ from engine.geometry.face_mesh import (
 )
 from engine.geometry.shape import reshaped
 from engine.pixels.raster import convex_hull, fill_polygons
-from engine.pixels.tone import blur, luma
+from engine.pixels.tone import blur, luma, smoothstep
 from engine.swappers.mesh_relight import target_light
-from engine.swappers.mesh_texture import COARSE, layout
+from engine.swappers.mesh_texture import COARSE, far_darker, layout
 from engine.swappers.mesh_warp import MeshWarp
 from engine.values import Aligned, BareFace, Pixels, Points
 from tests.swappers.stage import Shot, Stage, aligned, blended, patch_of
@@ -90,6 +90,21 @@ def test_a_portrait_onto_itself_is_itself(swapper: MeshWarp, stage: Stage, who: 
     assert -10 * np.log10(float((error**2).mean())) > 35
     result = stage.result(swapper, who, stage.shot(who), 384)
     assert result.embedding @ stage.shot(who).embedding > 0.97
+
+
+@pytest.mark.parametrize("from_left", [True, False])
+def test_a_part_in_deep_shadow_is_taken_from_the_other_half(*, from_left: bool) -> None:
+    """A mild shadow is taken out; what lies in a deep one is lost."""
+    good = layout(96).skin
+    shade = np.linspace(0, 1, 96, dtype=np.float32)[None, :, None]
+    skin = np.full((96, 96, 3), 0.6, np.float32)
+    cheeks = {True: (slice(50, 60), slice(20, 30)), False: (slice(50, 60), slice(66, 76))}
+    for depth, lost in ((0.02, 1), (0.5, 0), (1.0, 0)):
+        lit = depth + (1 - depth) * smoothstep(0.4, 0.6, shade if from_left else 1 - shade)
+        dark = far_darker(skin * lit, good)
+        np.testing.assert_allclose(dark[cheeks[from_left]], lost, atol=0.05)
+        np.testing.assert_allclose(dark[cheeks[not from_left]], 0, atol=0.01)
+        np.testing.assert_allclose(dark[:, 46:50], 0, atol=0.05)
 
 
 @pytest.mark.parametrize(("depth", "kept"), [(0.02, 1.0), (0.6, 0.45)])
