@@ -158,9 +158,13 @@ def shadow(scene: Scene) -> None:
     u = u + rng.uniform(0, 12) * (noise(rng, 4) - 0.5)
     kind = rng.random()
     edge = rng.uniform(0.3, 2)
-    if kind < 0.35:
+    if kind < 0.2:  # of a brim
+        brow = rng.uniform(-1, 6) + rng.uniform(-0.05, 0.03) * np.linspace(-9, 9, 15) ** 2
+        line = scene.on_face(np.column_stack((np.linspace(-9, 9, 15), brow)))
+        mask = filled(np.concatenate((line, scene.at([(14, 20, 0), (-14, 20, 0)]))))
+    elif kind < 0.45:
         mask = np.clip((u - rng.uniform(-50, 50)) * edge + 0.5, 0, 1)
-    elif kind < 0.6:
+    elif kind < 0.65:
         period = rng.uniform(14, 70)
         mask = np.clip(
             (np.sin(u * 2 * np.pi / period) + rng.uniform(-0.6, 0.6)) * period * edge * 0.15, 0, 1
@@ -174,8 +178,7 @@ def shadow(scene: Scene) -> None:
             _blob(scene, rng.uniform(30, SIDE - 30, 2).astype(np.float32), rng.uniform(15, 60))
         )
     mask = blurred(mask.astype(np.float32), rng.uniform(0, 3))
-    strength = rng.uniform(0.3, 0.8)
-    scene.shade(mask, strength)
+    scene.shade(mask, rng.uniform(0.3, 0.85))
     if rng.random() < 0.4:
         scene.image = np.clip(scene.image * rng.uniform(1.0, 1.6), 0, 1)
     if rng.random() < 0.25:

@@ -42,10 +42,12 @@ from occluder_objects import (
 from occluder_spectacles import spectacles
 from people import read
 
+from engine.faces.landmarks import five_points
 from engine.geometry import affine
 from engine.geometry.face_mesh import OVAL, face_mesh, mesh_template, rigid_fit
 from engine.geometry.templates import in_pixels
 from engine.pixels.align import warp_crop
+from engine.values import Mesh, Template
 
 PEOPLE = Path(__file__).with_name("occluder_people.csv")
 INPUT = 160  # side of the network's input; a training picture has a margin around it
@@ -54,7 +56,8 @@ BARE = 0.32  # share of pictures without anything before the face
 _TURNED = 0.68  # cosine of the head's turn from which on faces are left out
 _WHOLE = ("bare", "hair", "hat")  # labels of people to draw on
 
-_TEMPLATE = in_pixels(mesh_template(), INPUT)
+TEMPLATE = mesh_template()
+FIVE = 5  # points of the templates that are not the mesh's
 _THINGS: tuple[tuple[float, Callable[[Scene], None]], ...] = (
     (0.36, lambda scene: spectacles(scene, sun=False)),
     (0.14, lambda scene: spectacles(scene, sun=True)),
@@ -107,14 +110,18 @@ def frontal(mesh: Floats) -> bool:
     return float(head[2, 2] / np.linalg.norm(head[:, 0])) > _TURNED
 
 
-def crop_of(person: Person, side: int, rng: Rng | None) -> tuple[Floats, Floats]:
+def crop_of(
+    person: Person, side: int, rng: Rng | None = None, template: Template = TEMPLATE
+) -> tuple[Floats, Floats]:
     """The crop (side, side, 3) of 0..1 and the mesh in it, as the mesh swapper's; or about so.
 
     With a generator, the crop is moved, turned and scaled: half of them a little, the others as far
     as the alignments of five points in `engine.geometry.templates` lie apart.
     """
-    template = _TEMPLATE + (side - INPUT) / 2
-    to_crop = affine.fit_similarity(person.mesh[:, :2], template)
+    five = len(template.points) == FIVE
+    points = five_points(Mesh(person.mesh, 1.0)) if five else person.mesh[:, :2]
+    goal = in_pixels(template, INPUT) + (side - INPUT) / 2
+    to_crop = affine.fit_similarity(points, goal)
     if rng is not None:
         near = rng.random() < 0.5
         scale = np.exp(rng.normal(0, 0.04) if near else rng.uniform(np.log(0.82), np.log(1.2)))
@@ -126,7 +133,7 @@ def crop_of(person: Person, side: int, rng: Rng | None) -> tuple[Floats, Floats]
         change = np.column_stack((spin, half - spin @ half + moved * INPUT))
         to_crop = affine.compose(to_crop, change)
     picture = warp_crop(person.picture(), to_crop, side)
-    mesh = np.empty((468, 3), np.float32)
+    mesh = np.empty_like(person.mesh)
     mesh[:, :2] = affine.apply(to_crop, person.mesh[:, :2])
     mesh[:, 2] = person.mesh[:, 2] * affine.scale_of(to_crop)
     return picture.astype(np.float32) / 255, mesh
@@ -216,9 +223,7 @@ class Library:
         hands: Sequence[NDArray[np.uint8]] = (),
     ) -> None:
         self.people, self.hands = drawn, hands
-        self.others = [
-            (255 * crop_of(person, 2 * INPUT, None)[0]).astype(np.uint8) for person in cut
-        ]
+        self.others = [(255 * crop_of(person, 2 * INPUT)[0]).astype(np.uint8) for person in cut]
 
     def scene(self, rng: Rng, draw: Callable[[Scene], None] | None = None) -> tuple[Scene, Floats]:
         """A picture and what each of its pixels counts; with `draw`, that is before the face."""

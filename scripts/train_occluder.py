@@ -39,6 +39,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.geometry.face_mesh import OVAL, face_mesh, frontal_points
+from engine.geometry.templates import TEMPLATES
 
 BATCH = 48
 RATE = 2e-3
@@ -280,9 +281,10 @@ def scores(
 
 
 def scored(ask: Ask, scene: Scene, known: Floats) -> NDArray[np.float64]:
-    """The `scores` of a network's answer to a picture."""
+    """The `scores` of a network's answer to a picture, where it is known, on the face."""
     seen = ask(scene.image[None, INNER, INNER])[0]
-    return scores(seen < 0.5, scene.seen[INNER, INNER] < 0.5, known[INNER, INNER] > 0.2)
+    on_face = (known > 0.2) & (filled(scene.oval()) > 0.5)
+    return scores(seen < 0.5, scene.seen[INNER, INNER] < 0.5, on_face[INNER, INNER])
 
 
 def composites(ask: Ask, pictures: Path, meshes: Path, count: int) -> Iterator[str]:
@@ -320,22 +322,30 @@ def _line(kind: str, total: NDArray[np.float64], count: int) -> str:
 
 
 def false_cover(ask: Ask, pictures: Path, meshes: Path) -> Iterator[str]:
-    """How much of bare faces kept out of training is taken for covered."""
-    shares = []
-    for person in occluder_scenes.people(pictures, meshes, ["test", "validation"], ["bare"]):
-        image, mesh = occluder_scenes.crop_of(person, PICTURE, None)
-        oval = filled(mesh[list(OVAL), :2])
-        seen = ask(image[None, INNER, INNER])[0]
-        inside = oval[INNER, INNER] > 0.5
-        shares.append((float((seen[inside] < 0.5).mean()), person.file.name))
-    values = np.array([share for share, _ in shares])
-    yield (
-        f"false cover on {len(values)} bare faces: mean {values.mean():.2%}, median "
-        f"{np.median(values):.2%}, 95th percentile {np.quantile(values, 0.95):.2%}; over 5%: "
-        f"{(values > 0.05).sum()} faces"
-    )
-    worst = sorted(shares, reverse=True)[:10]
-    yield "  most: " + ", ".join(f"{name} {share:.1%}" for share, name in worst)
+    """How much of bare faces kept out of training is taken for covered, by alignment."""
+    drawn = occluder_scenes.people(pictures, meshes, ["test", "validation"], ["bare"])
+    for template in (occluder_scenes.TEMPLATE, *TEMPLATES):
+        shares = {
+            person.file.name: _covered(
+                ask, *occluder_scenes.crop_of(person, PICTURE, None, template)
+            )
+            for person in drawn
+        }
+        values = np.array([*shares.values()])
+        yield (
+            f"false cover, {template.name:<14} {len(values)} bare faces: mean {values.mean():.2%}, "
+            f"median {np.median(values):.2%}, 95th percentile {np.quantile(values, 0.95):.2%}, "
+            f"over 5% on {(values > 0.05).sum()}"
+        )
+        if template is occluder_scenes.TEMPLATE:
+            worst = sorted(shares, key=lambda name: -shares[name])[:10]
+            yield "  most: " + ", ".join(f"{name} {shares[name]:.1%}" for name in worst)
+
+
+def _covered(ask: Ask, image: Floats, mesh: Floats) -> float:
+    """The share of a face's outline that is taken for covered."""
+    inside = filled(mesh[list(OVAL), :2])[INNER, INNER] > 0.5
+    return float((ask(image[None, INNER, INNER])[0][inside] < 0.5).mean())
 
 
 def speed(graph: Path, threads: int) -> str:

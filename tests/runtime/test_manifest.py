@@ -9,6 +9,7 @@ from engine.errors import WeightsCorrupt, WeightsMissing
 from engine.runtime.manifest import MANIFEST, PACKS, InputSpec, read_manifest, read_packs
 from engine.runtime.weights import embedded_folder
 
+ROOT = Path(__file__).resolve().parents[2]
 ROW = f"""
 [[weight]]
 name = "net"
@@ -103,6 +104,16 @@ def test_every_embedded_row_names_its_licence_text() -> None:
     folder = embedded_folder()
     for weight in read_manifest(folder / MANIFEST):
         assert (folder / weight.licence_file).read_text("utf-8").strip()
+
+
+def test_every_embedded_row_tells_where_its_bytes_come_from() -> None:
+    for weight in read_manifest(embedded_folder() / MANIFEST):
+        if "==" in weight.source:
+            assert len(weight.source_sha256) == 64
+            assert weight.source_path
+        else:  # trained here
+            assert (ROOT / weight.source).is_file()
+            assert (weight.source_sha256, weight.source_path) == ("", "")
 
 
 def test_packs_tell_networks_of_one_shape_apart_by_file_name() -> None:
