@@ -36,8 +36,10 @@ from numpy.typing import NDArray
 from second_opinion import SAME_PERSON, Dlib, distance
 
 from engine.compose.contract import BareFaces
+from engine.compose.limits import limited
 from engine.compose.occluder import Occluder
 from engine.compose.paste import paste
+from engine.drawers import OCCLUDER
 from engine.geometry import affine
 from engine.geometry.shape import yaw
 from engine.media.files import media_url
@@ -160,7 +162,8 @@ class Bench:
 
     def swap(self, source: Source, frame: Frame, face: Face) -> Frame:
         aligned = uncovered([align(frame, face, self.swapper.template, self.size)], self.occluder)
-        return paste(frame, self.swapper.swap(aligned, [source.prepared]))
+        patches = self.swapper.swap(aligned, [source.prepared])
+        return paste(frame, limited(aligned, patches, ()))
 
     def measure(self, group: str, source: Source, target: Target) -> tuple[Row, Frame]:
         """One swap, and the frame that it made."""
@@ -217,10 +220,15 @@ FAULTS: dict[str, Callable[[Row], float | None]] = {
 }
 
 
-def occluder_named(name: str) -> Occluder:
-    """An occluder that is installed."""
+def occluder_named(name: str) -> Occluder | None:
+    """The embedded occluder, an imported one, or None for "none"."""
+    if name == "none":
+        return None
     store = WeightStore()
-    return Occluder(store.network(name), Batches(Session(store.path(name), threads=1), SIZES))
+    batches = Batches(Session(store.path(name), threads=1), SIZES)
+    if name == OCCLUDER:
+        return Occluder(store.weight(name), batches, exact=True)
+    return Occluder(store.network(name), batches)
 
 
 def cosine(one: Face, other: Face) -> float:
@@ -630,15 +638,14 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, help="folder of the pictures that --pairs names")
     parser.add_argument("--size", type=int, default=384, help="side of the swapped crop")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--occluder", help="an installed network that finds things before faces")
+    parser.add_argument("--occluder", default=OCCLUDER, help="finds things before faces, or none")
     parser.add_argument("--no-dlib", action="store_true", help="leave the second recogniser out")
     choices = parser.parse_args()
     started = time.perf_counter()
     second = None if choices.no_dlib else Dlib.load()
     if second is None and not choices.no_dlib:
         print("dlib is not installed (extra `bench`): no second opinion.")
-    occluder = occluder_named(choices.occluder) if choices.occluder else None
-    bench = Bench(Kit(), second, MeshWarp(), choices.size, occluder)
+    bench = Bench(Kit(), second, MeshWarp(), choices.size, occluder_named(choices.occluder))
     groups = {"synthetic": synthetic_pairs(bench, quick=choices.quick)}
     if choices.media.is_dir():
         groups["photographs"] = photograph_pairs(bench, choices.media)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from engine.compose.contract import Limiter
 from engine.compose.mouth import KeptMouth
@@ -31,6 +31,7 @@ from engine.values import Choice
 # Frames whose faces go through a card's network together: on a card, one face alone is a small
 # batch.
 _TOGETHER = 4
+OCCLUDER: Final = "occluder"  # the embedded network
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -233,17 +234,23 @@ class Drawers:
         )
         for field, name, role, of_use in asked:
             if name is not None:
-                self._require_known(field, name, role)
+                own = (OCCLUDER,) if role == "occluder" else ()
+                self._require_known(field, name, role, own)
                 if of_use:
                     yield field, self._named(field, name, role)
 
     def _graph(self, field: str, name: str) -> Graph:
+        if name == OCCLUDER:
+            return Graph(Batches(self.session(name)))
         return self.graph(name) if field == "enhance" else self.exact(name)
 
     def _occluder(self, names: dict[str, str], graphs: dict[str, Graph]) -> Occluder | None:
         if "occluder" not in names:
             return None
-        return Occluder(self.store.network(names["occluder"]), graphs["occluder"].batches)
+        name, batches = names["occluder"], graphs["occluder"].batches
+        if name == OCCLUDER:
+            return Occluder(self.store.weight(name), batches, exact=True)
+        return Occluder(self.store.network(name), batches)
 
     def _limiters(
         self, names: dict[str, str], graphs: dict[str, Graph], options: LimitOptions
@@ -270,6 +277,8 @@ class Drawers:
 
     def _named(self, field: str, asked: str, role: Role) -> str:
         """The network of a role that is meant by a known name, or by "auto"."""
+        if role == "occluder" and asked in (AUTO, OCCLUDER):
+            return OCCLUDER
         if asked != AUTO:
             self._require(f"The {role} {asked}", asked)
             return asked
@@ -284,8 +293,8 @@ class Drawers:
             )
         return found
 
-    def _require_known(self, field: str, asked: str, role: Role) -> None:
-        names = (AUTO, *(network.name for network in self._installable(role)))
+    def _require_known(self, field: str, asked: str, role: Role, own: tuple[str, ...]) -> None:
+        names = (AUTO, *own, *(network.name for network in self._installable(role)))
         if asked not in names:
             raise ParameterError(f"{field} is {asked!r}; allowed: {', '.join(names)}.")
 

@@ -105,7 +105,7 @@ class Compute:
 class LimitOptions:
     """Where of a face the swap shows, beside the face's own outline; and whose colours it has."""
 
-    occluder: str | None = None  # by the network's name, or "auto"; None asks none
+    occluder: str | None = AUTO  # by the network's name; "auto" is our own, None asks none
     regions: tuple[FaceRegion, ...] = ()  # none: all of the face
     parser: str = "auto"  # the network that tells the regions apart
     keep_mouth: bool = False

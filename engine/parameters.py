@@ -251,11 +251,11 @@ class SwapParameters(BaseModel):
         description="How closely codeformer keeps to the swapped face; 0 is its own idea of it.",
     )
     occluder: Annotated[
-        str | None, Field(min_length=1), Allowed('"auto", the name of an occluder, or left out')
+        str | None, Field(min_length=1), Allowed('"auto", "none" or the name of an occluder')
     ] = Field(
         _LIMITS.occluder,
-        description="What finds things before the face, which stay; auto takes the best that is "
-        "installed.",
+        description="What finds things before the face, such as glasses and hands, which stay; "
+        "auto takes the embedded network, none (or null) asks none.",
     )
     face_region: Annotated[
         tuple[FaceRegion, ...],
@@ -400,7 +400,7 @@ class SwapParameters(BaseModel):
             ),
             trim=Trim(start=self.start, end=self.end),
             limits=LimitOptions(
-                occluder=self.occluder,
+                occluder=None if self.occluder == "none" else self.occluder,
                 regions=self.face_region,
                 parser=self.parser,
                 keep_mouth=self.keep_mouth,

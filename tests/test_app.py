@@ -445,9 +445,9 @@ def test_only_the_networks_that_the_request_needs_are_loaded(still: Path, output
             one.swap(SOURCE, still, result, overwrite=True, pixel_boost="128x128", **parameters)
             loaded.append({name for name, _ in one._networks._sessions})
     assert loaded == [
-        set(FINDERS),
-        {*FINDERS, "open_nsfw", "age"},
-        {*FINDERS, "open_nsfw", "age", "gender", "sface"},
+        {*FINDERS, "occluder"},
+        {*FINDERS, "occluder", "open_nsfw", "age"},
+        {*FINDERS, "occluder", "open_nsfw", "age", "gender", "sface"},
     ]
 
 

@@ -170,7 +170,7 @@ def test_a_restorer_works_where_the_swap_shows_and_nowhere_else(
     warm.swap(SOURCE, still, plain, **chosen)
     faithful: dict[str, Any] = {"enhance": "codeformer", "enhance_fidelity": 1}
     report = warm.swap(SOURCE, still, same, enhance_blend=1, **faithful, **chosen)
-    assert report.networks == {"enhance": "codeformer"}
+    assert report.networks == {"occluder": "occluder", "enhance": "codeformer"}
     # Two samplings of what the swapper drew: edges lose a little.
     assert np.abs(samples(same) - samples(plain)).mean() < 0.5
     report = warm.swap(SOURCE, still, tinted, enhance="gfpgan_1.4", enhance_fidelity=1, **chosen)
@@ -213,7 +213,7 @@ def test_a_restorer_is_as_faithful_and_as_strong_as_was_asked(
 def test_what_is_restored_is_said_in_the_output(warm: Engine, still: Path, tmp_path: Path) -> None:
     result = tmp_path / "result.png"
     warm.swap(SOURCE, still, result, enhance="auto", pixel_boost="128x128", **QUICK)
-    assert b"inswapper_128, gfpgan_1.4" in result.read_bytes()
+    assert b"inswapper_128, occluder, gfpgan_1.4" in result.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_what_is_restored_is_said_in_the_output(warm: Engine, still: Path, tmp_p
         ),
         ({"enhance": "gfpgan"}, ParameterError, r"enhance is 'gfpgan'; allowed: auto, gfpgan_1\.4"),
         ({"occluder": "xseg_1"}, WeightsMissing, "occluder xseg_1 is not installed; bring it"),
-        ({"occluder": "gfpgan_1.4"}, ParameterError, r"occluder is .*; allowed: auto, xseg_1"),
+        ({"occluder": "gfpgan_1.4"}, ParameterError, r"occluder is .*; allowed: auto, occluder, x"),
         (
             {"face_region": "nose", "parser": "bisenet_resnet_18"},
             WeightsMissing,
@@ -285,17 +285,17 @@ def test_masks_of_networks_leave_of_a_swap_what_they_both_show(
     # nearer to that class's colour than to any other's.
     still = write_png(tmp_path / "two.png", picture(TWO))
     wanted: dict[str, dict[str, Any]] = {
-        "plain": {},
-        "occluder": {"occluder": "auto"},
-        "skin": {"face_region": "skin"},
+        "plain": {"occluder": "none"},
+        "occluder": {"occluder": "xseg_2"},
+        "skin": {"occluder": "none", "face_region": "skin"},
     }
-    wanted["both"] = {**wanted["occluder"], **wanted["skin"]}
+    wanted["both"] = {**wanted["skin"], **wanted["occluder"]}
     changed = {}
     for name, settings in wanted.items():
         result = tmp_path / f"{name}.png"
         report = warm.swap(SOURCE, still, result, pixel_boost="256x256", **ONE, **settings)
         assert report.networks == {
-            **({"occluder": "xseg_2"} if "occluder" in settings else {}),
+            **({"occluder": "xseg_2"} if settings["occluder"] == "xseg_2" else {}),
             **({"parser": "bisenet_resnet_34"} if "face_region" in settings else {}),
         }
         changed[name] = np.abs(samples(result) - samples(still)).max(0)
@@ -307,7 +307,6 @@ def test_masks_of_networks_leave_of_a_swap_what_they_both_show(
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"occluder": "auto"}, "occluder is auto, but none of xseg_1"),
         (
             {"face_region": "nose"},
             "^face_region needs a parser; parser is auto, but none of bisenet",
@@ -369,7 +368,7 @@ def test_the_report_names_every_network_and_the_bytes_of_it(
         "gender": ("gender",),
     }
     used = {*report.readers["landmarker"], *report.readers["embedder"], "yunet", "gender"}
-    assert report.weights.keys() == {*used, "codeformer", "inswapper_128"}
+    assert report.weights.keys() == {*used, "codeformer", "inswapper_128", "occluder"}
     assert report.weights["inswapper_128"] == packs.weight("inswapper_128").sha256
     assert "precision fp16 is no faster here: the CPU computes in fp32." in report.notes
 

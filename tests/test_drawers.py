@@ -20,7 +20,7 @@ from tests.enhance import restorers
 from tests.swappers import stand_ins
 
 ALL = SwapOptions(
-    limits=LimitOptions(occluder="auto", regions=("nose",)),
+    limits=LimitOptions(occluder="xseg_1", regions=("nose",)),
     enhance=EnhanceOptions(enhancer="auto"),
     pixel_boost=256,
 )
@@ -81,7 +81,7 @@ def test_masks_are_read_at_full_precision_and_the_rest_as_asked(store: WeightSto
     [
         ("inswapper_128", SwapOptions(pixel_boost=256)),
         ("mesh", SwapOptions(enhance=EnhanceOptions(enhancer="auto"))),
-        ("mesh", SwapOptions(limits=LimitOptions(occluder="auto"))),
+        ("mesh", SwapOptions(limits=LimitOptions(occluder="xseg_1"))),
     ],
 )
 def test_frames_go_together_where_any_network_takes_more_than_one(

@@ -463,14 +463,14 @@ def swap(
         ),
     ] = str(_ENHANCE.fidelity),
     occluder: Annotated[
-        str | None,
+        str,
         typer.Option(
-            help="What finds things before the face, which stay, or auto (default: none).",
-            show_default=False,
+            help="What finds things before the face, such as glasses, which stay; auto takes the "
+            "embedded network, none asks none.",
             metavar="NAME",
             rich_help_panel=SHOWN,
         ),
-    ] = None,
+    ] = _LIMITS.occluder or "none",
     face_region: Annotated[
         list[str] | None,
         typer.Option(

@@ -9,7 +9,7 @@ import numpy as np
 from engine.errors import RuntimeUnavailable, WeightsError
 from engine.pixels.tone import blur, resized
 from engine.runtime.batches import Batches
-from engine.runtime.manifest import Network, Role
+from engine.runtime.manifest import Network, Role, Weight
 from engine.runtime.portions import portions
 from engine.runtime.session import Tensor
 from engine.values import Mask, Pixels
@@ -25,7 +25,7 @@ class CropNetwork:
         WeightsError: the network's role is another one than `role`.
     """
 
-    def __init__(self, network: Network, batches: Batches, role: Role) -> None:
+    def __init__(self, network: Network | Weight, batches: Batches, role: Role) -> None:
         if network.role != role:
             raise WeightsError(
                 f"{network.name} is no {role}; its role is {network.role}. Name another network, "

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.compose.networks import CropNetwork, softened
+from engine.pixels.tone import resized
 from engine.runtime.batches import Batches
-from engine.runtime.manifest import Network
+from engine.runtime.manifest import Network, Weight
 from engine.values import Mask, Pixels
 
 
@@ -18,13 +19,16 @@ class Occluder:
     Args:
         network: what is known of the network; its role is "occluder".
         batches: its graph, from pictures to (n, side, side, 1), 1 on what is seen of a face.
+        exact: whether the answer is how much of each pixel the face is. Else it tells one from the
+            other by its half, and masks get a soft edge (`softened`).
 
     Raises:
         WeightsError: `network` is no occluder.
     """
 
-    def __init__(self, network: Network, batches: Batches) -> None:
+    def __init__(self, network: Network | Weight, batches: Batches, *, exact: bool = False) -> None:
         self._ask = CropNetwork(network, batches, "occluder")
+        self._sized = resized if exact else softened
 
     def bare(self, crops: Sequence[Pixels]) -> list[Mask]:
         """Return a mask of each crop's side, 1 where the face is seen.
@@ -37,6 +41,6 @@ class Occluder:
         """
         answers = self._ask(crops)
         return [
-            softened(np.clip(answer[..., 0], 0, 1), len(crop))
+            self._sized(np.clip(answer[..., 0], 0, 1), len(crop))
             for answer, crop in zip(answers, crops, strict=True)
         ]
