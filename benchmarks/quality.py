@@ -227,7 +227,7 @@ def occluder_named(name: str) -> Occluder | None:
     store = WeightStore()
     batches = Batches(Session(store.path(name), threads=1), SIZES)
     if name == OCCLUDER:
-        return Occluder(store.weight(name), batches, exact=True)
+        return Occluder(store.weight(name), batches, within_face=True)
     return Occluder(store.network(name), batches)
 
 

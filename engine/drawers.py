@@ -136,7 +136,13 @@ class Drawers:
             compares_portraits=(from_clip or several) and not needs_embedding,
             needs_target_embedding=neural is not None and neural.needs_target_embedding,
             sides=sides,
-            at_once=_TOGETHER if any(graph.batches.most > 1 for graph in graphs.values()) else 1,
+            at_once=_TOGETHER
+            if any(
+                graph.batches.most > 1
+                for field, graph in graphs.items()
+                if names.get(field) != OCCLUDER
+            )
+            else 1,
             notes=(
                 *self._why(asked, choice),
                 *_other_boost(choice.name, sides, options),
@@ -249,7 +255,7 @@ class Drawers:
             return None
         name, batches = names["occluder"], graphs["occluder"].batches
         if name == OCCLUDER:
-            return Occluder(self.store.weight(name), batches, exact=True)
+            return Occluder(self.store.weight(name), batches, within_face=True)
         return Occluder(self.store.network(name), batches)
 
     def _limiters(
@@ -294,7 +300,8 @@ class Drawers:
         return found
 
     def _require_known(self, field: str, asked: str, role: Role, own: tuple[str, ...]) -> None:
-        names = (AUTO, *own, *(network.name for network in self._installable(role)))
+        none = ("none",) if role == "occluder" else ()
+        names = (AUTO, *none, *own, *(network.name for network in self._installable(role)))
         if asked not in names:
             raise ParameterError(f"{field} is {asked!r}; allowed: {', '.join(names)}.")
 

@@ -300,9 +300,9 @@ class Template:
 class Aligned:
     """A square crop around one face: pixels, the display→crop matrix, the mesh in crop space.
 
-    `score` tells how far the mesh is to be trusted, 0..1 (`engine.faces.fit.mesh_trust`): 0 in
-    profile.
-    `embedding` is the face's, where it was analysed for one. `bare` is 1 where the face is seen and
+    `score` is the mesh's, 0..1. `trust` tells how far a face may be drawn by its mesh, 0..1
+    (`engine.faces.fit.mesh_trust`): 0 in profile. `embedding` is the face's, where it was analysed
+    for one. `bare` is 1 where the face is seen and
     0 on what is before it, of the crop's side; None where no occluder was asked.
     """
 
@@ -312,6 +312,7 @@ class Aligned:
     score: float = 1.0
     embedding: Embedding | None = None
     bare: Mask | None = None
+    trust: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

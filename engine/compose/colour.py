@@ -31,10 +31,13 @@ _Matrix = NDArray[np.float64]
 def matched(target: Aligned, patch: Patch) -> Patch:
     """The patch with the mean and the spread of the target's colours, both weighed by its mask.
 
+    What is before the target's face has no weight.
+
     What differs by more than colour does (brows, a beard, a hand) loses its say. A patch whose mask
     shows next to nothing is returned as it is.
     """
-    shown = resized(patch.mask, _COARSE).ravel()
+    mask = patch.mask if target.bare is None else np.minimum(patch.mask, target.bare)
+    shown = resized(mask, _COARSE).ravel()
     if float(shown.sum()) < 1:
         return patch
     own, wanted = _colours(patch.pixels), _colours(target.pixels)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from engine.values import Aligned, Mask, Patch, Pixels
+from engine.values import Aligned, Mask, Patch
 
 
 class BareFaces(Protocol):
     """Finds where a face is seen, and where something is before it."""
 
-    def bare(self, crops: Sequence[Pixels]) -> list[Mask]:
-        """Return a mask of each crop's side, 1 where the face is seen; crops are RGB 0..1."""
+    def bare(self, targets: Sequence[Aligned]) -> list[Mask]:
+        """Return a mask of each crop's side, 1 where the face is seen."""
         ...
 
 

@@ -7,10 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.compose.networks import CropNetwork, softened
-from engine.pixels.tone import resized
+from engine.geometry.face_mesh import OVAL
+from engine.pixels.raster import fill_polygons
+from engine.pixels.tone import blur, resized, smoothstep
 from engine.runtime.batches import Batches
 from engine.runtime.manifest import Network, Weight
-from engine.values import Mask, Pixels
+from engine.values import Aligned, Mask
+
+_REACH = 0.02  # of the crop's side, by which the answer counts beyond the face's outline
+_TRUSTED = (0.02, 0.12)  # the mesh's score, from an outline that is lost to one that is known
 
 
 class Occluder:
@@ -19,28 +24,41 @@ class Occluder:
     Args:
         network: what is known of the network; its role is "occluder".
         batches: its graph, from pictures to (n, side, side, 1), 1 on what is seen of a face.
-        exact: whether the answer is how much of each pixel the face is. Else it tells one from the
-            other by its half, and masks get a soft edge (`softened`).
+        within_face: whether the answer is how much of each pixel the face is, and means nothing
+            beyond the face's outline. Else it tells a face from all else by its half, and masks
+            get a soft edge (`softened`).
 
     Raises:
         WeightsError: `network` is no occluder.
     """
 
-    def __init__(self, network: Network | Weight, batches: Batches, *, exact: bool = False) -> None:
+    def __init__(
+        self, network: Network | Weight, batches: Batches, *, within_face: bool = False
+    ) -> None:
         self._ask = CropNetwork(network, batches, "occluder")
-        self._sized = resized if exact else softened
+        self._within_face = within_face
 
-    def bare(self, crops: Sequence[Pixels]) -> list[Mask]:
+    def bare(self, targets: Sequence[Aligned]) -> list[Mask]:
         """Return a mask of each crop's side, 1 where the face is seen.
-
-        Args:
-            crops: RGB 0..1, square.
 
         Raises:
             RuntimeUnavailable: the network cannot be run, or its answer is no mask.
         """
-        answers = self._ask(crops)
+        answers = self._ask([target.pixels for target in targets])
         return [
-            self._sized(np.clip(answer[..., 0], 0, 1), len(crop))
-            for answer, crop in zip(answers, crops, strict=True)
+            self._mask(np.clip(answer[..., 0], 0, 1), target)
+            for answer, target in zip(answers, targets, strict=True)
         ]
+
+    def _mask(self, answer: Mask, target: Aligned) -> Mask:
+        size = len(target.pixels)
+        if not self._within_face:
+            return softened(answer, size)
+        return resized(np.maximum(answer, 1 - _near_face(target, len(answer))), size)
+
+
+def _near_face(target: Aligned, side: int) -> Mask:
+    """Return 1 on a face and close to it, 0 further off, (side, side); 0 where its mesh is lost."""
+    trust = np.float32(smoothstep(*_TRUSTED, target.score))
+    oval = fill_polygons([target.mesh[list(OVAL)]], side, side / len(target.pixels))
+    return np.asarray(trust * np.clip(3 * blur(oval, _REACH * side), 0, 1), np.float32)

@@ -1,4 +1,4 @@
-"""How well a face's mesh fits what the detector found: poorly in profile."""
+"""Tell whether a face's mesh fits what the detector found; in profile it does not."""
 
 from __future__ import annotations
 
@@ -30,10 +30,23 @@ def turned_away(face: Face) -> float:
     return max(turned_by(face.mesh.points, five), by_eyes)
 
 
-def mesh_trust(face: Face) -> float:
-    """Return how far a face's mesh is where the face is, 0..1: its score, less in profile."""
-    fits = (1 - smoothstep(*_TURNED, turned_away(face))) * (1 - smoothstep(*_ASIDE, _aside(face)))
-    return face.mesh.score * float(fits)
+def mesh_trust(face: Face, size: tuple[int, int]) -> float:
+    """Return how far a face may be drawn by its mesh, 0..1: its score, and 0 in profile.
+
+    Args:
+        face: a face in a picture.
+        size: the picture's width and height. A box ends at its border and a mesh does not, so of a
+            face that is cut by it, the two are not compared.
+    """
+    fits = 1 - float(smoothstep(*_TURNED, turned_away(face)))
+    if not _is_cut(face, size):
+        fits *= 1 - float(smoothstep(*_ASIDE, _aside(face)))
+    return face.mesh.score * fits
+
+
+def _is_cut(face: Face, size: tuple[int, int]) -> bool:
+    mesh, (width, height) = box_of(face.mesh.points[:, :2]), size
+    return mesh.left < 0 or mesh.top < 0 or mesh.right > width - 1 or mesh.bottom > height - 1
 
 
 def _aside(face: Face) -> float:

@@ -45,7 +45,7 @@ _OPENINGS = (
 )
 _NOSE_DEPTH = 0.55  # how far the nose's tip lies before the eyes, of the distance between them
 # A source's eye, its height over its width: closed, and as narrow as it is by itself.
-_SHUT = (0.16, 0.24)
+_SHUT = (0.12, 0.18)
 _REACH = 0.06  # of the template's side: how far inside the oval the full difference is in force
 
 

@@ -484,8 +484,8 @@ def _faded(tally: Tally, tools: Tools) -> str:
     also = f", or {' and '.join(limiting)} leaves nothing of the swap" if limiting else ""
     return (
         f"{lead}{tally.faces_faded} of {tally.faces_chosen} chosen faces stay as they were, as "
-        f"they are turned too far from the camera for the swapper {tools.choice.name}, or hands "
-        f"cover them{also}."
+        f"they are turned too far from the camera for the swapper {tools.choice.name}, their mesh "
+        f"does not fit, or hands cover them{also}."
     )
 
 

@@ -68,7 +68,8 @@ def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
         pixels=frame_crop(frame, to_crop, size),
         to_crop=to_crop,
         mesh=affine.apply(to_crop, face.mesh.points.astype(np.float32)),
-        score=mesh_trust(face),
+        score=face.mesh.score,
+        trust=mesh_trust(face, frame.size),
         embedding=face.embedding,
     )
 
@@ -77,14 +78,21 @@ def uncovered(targets: Sequence[Aligned], occluder: BareFaces | None) -> list[Al
     """The crops with what an occluder finds of their faces; as they are without one."""
     if occluder is None:
         return list(targets)
-    masks = occluder.bare([target.pixels for target in targets])
+    masks = occluder.bare(targets)
     return [replace(target, bare=mask) for target, mask in zip(targets, masks, strict=True)]
 
 
 def uncovered_portrait(portrait: Portrait, occluder: BareFaces, template: Template) -> Portrait:
     """The portrait with what an occluder finds of its face."""
     to_crop = crop_map(portrait.face, template, _PORTRAIT)
-    (mask,) = occluder.bare([warp_crop(portrait.pixels, to_crop, _PORTRAIT)])
+    mesh = portrait.face.mesh
+    crop = Aligned(
+        pixels=warp_crop(portrait.pixels, to_crop, _PORTRAIT),
+        to_crop=to_crop,
+        mesh=affine.apply(to_crop, mesh.points.astype(np.float32)),
+        score=mesh.score,
+    )
+    (mask,) = occluder.bare([crop])
     return replace(portrait, bare=BareFace(mask, to_crop))
 
 

@@ -33,7 +33,7 @@ from engine.values import Aligned, Mask, Patch, Pixels, Points, Portrait
 _SHOULDER = 0.04  # luma by which the brightest pixel may exceed the target's highlights
 _GRID = 96  # the least side of the grid that the mesh is drawn on
 _MARGIN = 0.03  # of the crop's side, left around the mesh
-_TRUSTED = (0.04, 0.2)  # the mesh's score, from fading the swap out to none of that
+_TRUSTED = (0.04, 0.2)  # the mesh's trust, from fading the swap out to none of that
 _FACING = (0.0, 0.25)  # the normal's component towards the camera, from hidden to shown
 
 
@@ -60,7 +60,7 @@ def _swap(target: Aligned, source: MeshSource) -> Patch:
     size = target.pixels.shape[0]
     pixels, mask = target.pixels.copy(), np.zeros((size, size), np.float32)
     rows, columns = _window(target.mesh, size)
-    trust = float(smoothstep(*_TRUSTED, target.score))
+    trust = float(smoothstep(*_TRUSTED, target.trust))
     if trust > 0 and rows.stop > rows.start:
         inner = Aligned(
             np.ascontiguousarray(target.pixels[rows, columns]),
@@ -100,7 +100,10 @@ def _swap_window(target: Aligned, source: MeshSource, crop_size: int) -> tuple[P
     pixels = _relit(render.flesh, light, lit.colour)
     _shoulder(pixels, lit.brightest)
     scale = max(affine.scale_of(target.to_crop), 1.0)
-    pixels = match_detail(pixels, target.pixels, enlarge(skin[..., 0] * render.cover, size), scale)
+    where = enlarge(skin[..., 0] * render.cover, size)
+    if target.bare is not None:
+        where *= target.bare
+    pixels = match_detail(pixels, target.pixels, where, scale)
     shown = render.cover * (1 - kept(points, target.mesh, source.eyes, grid, grid / size))
     mask = render.opacity * enlarge(shown * (1 - other[..., 0]), size)
     pixels -= render.base

@@ -20,10 +20,11 @@ from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import Field, blur, luma
 from engine.swappers.mesh_light import FLOOR, skin_light
 from engine.swappers.mesh_masks import eye_openings
-from engine.swappers.mesh_texture import COARSE, LIGHT_SIGMA, layout, unwrap
+from engine.swappers.mesh_texture import COARSE, LIGHT_SIGMA, SIDE, covered, layout, unwrap
 from engine.values import Mask, Portrait
 
 _TURNED = (35.0, 48.0)  # degrees, from worth a warning to half a face
+_COVERED = (0.2, 0.5)  # of the skin, by what is before the face
 _CUT = (0.01, 0.25)  # of the mesh, outside the picture
 _SMALL = 128  # pixels of the face's width
 _UNCLEAR = (0.5, 0.2)  # the mesh's score, from worth a warning to no face
@@ -54,7 +55,12 @@ class Fault:
 
 def portrait_faults(portrait: Portrait) -> tuple[Fault, ...]:
     """Return what is wrong with a portrait, worst first; nothing of one that serves well."""
-    found = (*_by_shape(portrait), *_by_light(portrait), *_by_sharpness(portrait))
+    found = (
+        *_by_shape(portrait),
+        *_by_cover(portrait),
+        *_by_light(portrait),
+        *_by_sharpness(portrait),
+    )
     return tuple(sorted(found, key=lambda fault: not fault.hides))
 
 
@@ -91,6 +97,18 @@ def _by_shape(portrait: Portrait) -> Iterator[Fault]:
         yield Fault("shows a mouth wide open", "choose a picture with a calm face")
     if max(eye_openings(points)) < _CLOSED:
         yield Fault("shows closed eyes", "choose a picture with open eyes")
+
+
+def _by_cover(portrait: Portrait) -> Iterator[Fault]:
+    if portrait.bare is None:
+        return
+    hidden = _mean(covered(portrait.bare, portrait.face.mesh.points), layout(SIDE).skin)
+    if hidden > _COVERED[0]:
+        yield Fault(
+            f"shows a face with something before {hidden:.0%} of its skin",
+            "choose a picture with nothing before the face",
+            hides=hidden > _COVERED[1],
+        )
 
 
 def _by_light(portrait: Portrait) -> Iterator[Fault]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -128,3 +130,14 @@ def test_what_was_given_is_not_written_to() -> None:
     before = own.copy()
     matched(target_of(target), patch_of(own, middle(128)))
     np.testing.assert_array_equal(own, before)
+
+
+def test_what_is_before_the_target_lends_no_colour() -> None:
+    target = target_of(plain(64, (0.7, 0.5, 0.4)))
+    target.pixels[28:] = (0.85, 0.92, 1.0)
+    bare = np.ones((64, 64), np.float32)
+    bare[28:] = 0
+    same = patch_of(plain(64, (0.7, 0.5, 0.4)))
+    result = matched(replace(target, bare=bare), same)
+    np.testing.assert_allclose(result.pixels, same.pixels, atol=0.02)
+    assert np.abs(matched(target, same).pixels - same.pixels).max() > 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -69,7 +70,7 @@ def regions(parser: Batches, *chosen: FaceRegion) -> FaceRegions:
 
 
 def bare(occluder: Occluder, target: Pixels) -> Mask:
-    (mask,) = occluder.bare([target])
+    (mask,) = occluder.bare([target_of(target)])
     return checked(mask, target)
 
 
@@ -171,7 +172,7 @@ def test_each_crop_of_a_call_gets_its_own_answer(
     ]
     targets, patches = [*map(target_of, pictures)], [*map(patch_of, pictures)]
     batched = Occluder(network("xseg_2"), Batches(Session(graph), SIZES))
-    for mask, picture in zip(batched.bare(pictures), pictures, strict=True):
+    for mask, picture in zip(batched.bare(targets), pictures, strict=True):
         np.testing.assert_allclose(mask, bare(occluder, picture), atol=1e-6)
     limiter = regions(parser, "skin", "mouth", "lower-lip")
     for mask, target, patch in zip(limiter.masks(targets, patches), targets, patches, strict=True):
@@ -237,3 +238,15 @@ def test_an_occluder_that_is_more_than_sure_has_its_edge_in_the_same_place(
     target[:, :128] = BLUE
     loud = Occluder(network("xseg_1"), Batches(Loud(graph)))
     np.testing.assert_array_equal(bare(loud, target), bare(occluder, target))
+
+
+def test_beyond_a_known_face_the_answer_of_the_embedded_network_does_not_count(graph: Path) -> None:
+    """The stand-in sees a face in blue alone."""
+    occluder = Occluder(network("xseg_1"), Batches(Session(graph)), within_face=True)
+    target = target_of(plain(256, YELLOW))
+    (mask,) = occluder.bare([target])
+    x, y = np.rint(target.mesh[1, :2]).astype(int)
+    assert mask[y, x] == 0
+    assert mask[0, 0] == 1
+    (lost,) = occluder.bare([replace(target, score=0.0)])
+    assert lost.min() == 1

@@ -131,7 +131,8 @@ class LeftHalf:
 
     crops: list[Pixels] = field(default_factory=list)
 
-    def bare(self, crops: Sequence[Pixels]) -> list[Mask]:
+    def bare(self, targets: Sequence[Aligned]) -> list[Mask]:
+        crops = [target.pixels for target in targets]
         self.crops += crops
         sides = [len(crop) for crop in crops]
         masks = [np.zeros((side, side), np.float32) for side in sides]

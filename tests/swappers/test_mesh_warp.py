@@ -176,6 +176,21 @@ def test_light_is_not_read_off_what_is_before_a_target(swapper: MeshWarp, stage:
     assert off["told"] < 0.5 * off["not told"]
 
 
+def test_sharpness_is_not_read_off_what_is_before_a_target(swapper: MeshWarp, stage: Stage) -> None:
+    plain = aligned(swapper, stage.shot("P007"))
+    bare = np.ones((256, 256), np.float32)
+    bare[round(float(plain.mesh[1, 1])) :] = 0
+    smooth = np.where(bare[..., None] > 0, plain.pixels, np.float32(0.6))
+    forehead = inside(plain.mesh, OVAL, 256, 20) & (np.arange(256)[:, None] < plain.mesh[8, 1])
+    source = stage.source(swapper, "P004")
+    (usual,) = swapper.swap([plain], [source])
+    (told,) = swapper.swap([replace(plain, pixels=smooth, bare=bare)], [source])
+    (untold,) = swapper.swap([replace(plain, pixels=smooth)], [source])
+    sharp, kept, lost = (fineness(patch.pixels, forehead) for patch in (usual, told, untold))
+    assert kept > 0.85 * sharp
+    assert lost < 0.8 * sharp
+
+
 @pytest.mark.parametrize("cast", [(1.0, 1.0, 1.0), (0.35, 0.3, 0.25), (1.15, 1.1, 1.3)])
 @pytest.mark.parametrize("whom", ["P003", "P006"])
 def test_skin_has_the_target_s_tone_whatever_the_source_s(

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.geometry import affine
 from engine.pixels.tone import luma
 from engine.swappers.portrait_faults import portrait_faults
-from engine.values import Pixels, Portrait
+from engine.values import BareFace, Pixels, Portrait
 from tests.swappers.stage import Stage
 
 EYES = ((130, 243, 27, 23), (359, 463, 257, 253))  # outer and inner corner, above and below
@@ -60,6 +61,17 @@ def test_dark_glasses_hide_the_eyes(stage: Stage) -> None:
     hidden = behind_dark_glasses(stage.shot("P001").portrait)
     assert words(hidden) == ["shows eyes behind dark glasses or in the dark"]
     assert hiding(hidden) == [True]
+
+
+@pytest.mark.parametrize(("top", "hides"), [(0.75, False), (0.4, True)])
+def test_what_is_before_the_face_is_told(stage: Stage, top: float, hides: bool) -> None:
+    portrait = stage.shot("P001").portrait
+    points = portrait.face.mesh.points
+    bare = np.ones(portrait.pixels.shape[:2], np.float32)
+    bare[int(points[:, 1].min() + top * np.ptp(points[:, 1])) :] = 0
+    covered = replace(portrait, bare=BareFace(bare, affine.identity()))
+    assert words(covered)[0].startswith("shows a face with something before ")
+    assert hiding(covered)[0] is hides
 
 
 def lit_from_one_side(pixels: Pixels) -> Pixels:
