@@ -339,7 +339,8 @@ def hair(scene: Scene) -> None:
     if kind == "strands":
         widths = rng.uniform(0.3, 1.0, len(lines))
     else:
-        widths = rng.choice([0.5, 0.7, 1.0, 1.6, 3.0], len(lines), p=[0.35, 0.25, 0.2, 0.12, 0.08])
+        usual = np.array((0.5, 0.7, 1.0, 1.6, 3.0))
+        widths = usual[rng.choice(5, len(lines), p=[0.35, 0.25, 0.2, 0.12, 0.08])]
     gloss = rng.uniform(0.75, 1.3, (len(lines), 1)) + rng.normal(0, 0.03, (len(lines), 3))
     alpha, colours = strands(lines, tone * gloss, list(widths), tone)
     if kind == "fringe" and rng.random() < 0.6:  # the mass above
