@@ -131,14 +131,15 @@ class Engine:
         one person are taken.
 
         `parameters` are those of `SwapParameters`. `observe` is called in this thread at the
-        beginning of each stage and after each frame of a video; what it raises ends the run. No
-        error leaves a file behind.
+        beginning of each stage, at each picture of a clip that is looked at as source, and after
+        each frame of a video; what it raises ends the run. No error leaves a file behind.
 
         Raises:
             ParameterError: A parameter is unknown, of the wrong type or out of range.
             MediaError: A file cannot be read or written, or the output exists.
             NoFaceFound: The source or the reference shows no face.
-            SourceUnfit: The source hides a part of its face that the swapper needs.
+            SourceUnfit: The source hides a part of its face that the swapper needs, or a clip shows
+                several people and nobody most of the time.
             WeightsError: A network that the request needs is missing or corrupt.
             RuntimeUnavailable: The device cannot be used.
             ContentBlocked: The content check refused the source or the target.
