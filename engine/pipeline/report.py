@@ -79,9 +79,10 @@ class SwapReport:
     """How one swap went. `notes` explain choices, `warnings` ask for a look at the output.
 
     `faces_faded` counts the chosen faces that the output shows as they were: the swapper faded out
-    there, as in profile, or something covers them. They are not among `faces_swapped`. `networks` names what worked on
-    the swapped faces besides the swapper, by the parameter that asked for it; `readers` names what
-    found faces and read them. `weights` holds the sha256 of these files and the swapper's.
+    there, as in profile, or something covers them. They are not among `faces_swapped`. `networks`
+    names what worked on the swapped faces besides the swapper, by the parameter that asked for it;
+    `readers` names what found faces and read them. `weights` holds the sha256 of these files and
+    the swapper's.
     """
 
     output: Path

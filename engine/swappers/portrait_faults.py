@@ -17,10 +17,10 @@ from engine.geometry.face_mesh import LEFT_ORBIT, MOUTH_CORNERS, MOUTH_GAP, RIGH
 from engine.geometry.shape import turned_by
 from engine.pixels.align import warp_crop
 from engine.pixels.raster import convex_hull, fill_polygons
-from engine.pixels.tone import Field, blur, luma
+from engine.pixels.tone import Field, blur, luma, shrink
 from engine.swappers.mesh_light import FLOOR, skin_light
 from engine.swappers.mesh_masks import eye_openings
-from engine.swappers.mesh_texture import COARSE, LIGHT_SIGMA, SIDE, covered, layout, unwrap
+from engine.swappers.mesh_texture import COARSE, LIGHT_SIGMA, covered, layout, unwrap
 from engine.values import Mask, Portrait
 
 _TURNED = (35.0, 48.0)  # degrees, from worth a warning to half a face
@@ -102,7 +102,10 @@ def _by_shape(portrait: Portrait) -> Iterator[Fault]:
 def _by_cover(portrait: Portrait) -> Iterator[Fault]:
     if portrait.bare is None:
         return
-    hidden = _mean(covered(portrait.bare, portrait.face.mesh.points), layout(SIDE).skin)
+    points = portrait.face.mesh.points
+    _, seen = unwrap(portrait.pixels, points, COARSE)
+    # What lies outside the picture is no cover: that it is cut is told by itself.
+    hidden = _mean(shrink(covered(portrait.bare, points), COARSE), layout(COARSE).skin * seen)
     if hidden > _COVERED[0]:
         yield Fault(
             f"shows a face with something before {hidden:.0%} of its skin",
