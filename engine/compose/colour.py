@@ -31,10 +31,8 @@ _Matrix = NDArray[np.float64]
 def matched(target: Aligned, patch: Patch) -> Patch:
     """The patch with the mean and the spread of the target's colours, both weighed by its mask.
 
-    What is before the target's face has no weight.
-
-    What differs by more than colour does (brows, a beard, a hand) loses its say. A patch whose mask
-    shows next to nothing is returned as it is.
+    What is before the target's face has no weight, and what differs by more than colour does
+    (brows, a beard) loses its own. A patch whose mask shows next to nothing is returned as it is.
     """
     mask = patch.mask if target.bare is None else np.minimum(patch.mask, target.bare)
     shown = resized(mask, _COARSE).ravel()

@@ -28,5 +28,5 @@ def limited(
 
 
 def _least(patch: Patch, masks: Sequence[Mask]) -> Patch:
-    """The patch with the least of its own mask and `masks`, pixel by pixel."""
+    """Return the patch with the least of its own mask and `masks`, pixel by pixel."""
     return replace(patch, mask=reduce(np.minimum, masks, patch.mask)) if masks else patch

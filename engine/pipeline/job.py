@@ -114,7 +114,7 @@ class Tools:
     threads: Threads
 
     def uncovered(self, portrait: Portrait) -> Portrait:
-        """The portrait with what the occluder finds of its face; as it is without one."""
+        """Return the portrait with the mask of its bare face; as it is without an occluder."""
         if self.occluder is None or not self.swapper.draws_source:
             return portrait
         return uncovered_portrait(portrait, self.occluder, self.swapper.template)

@@ -75,7 +75,7 @@ def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
 
 
 def uncovered(targets: Sequence[Aligned], occluder: BareFaces | None) -> list[Aligned]:
-    """The crops with what an occluder finds of their faces; as they are without one."""
+    """Return the crops with the masks of their bare faces; as they are without an occluder."""
     if occluder is None:
         return list(targets)
     masks = occluder.bare(targets)
@@ -83,7 +83,7 @@ def uncovered(targets: Sequence[Aligned], occluder: BareFaces | None) -> list[Al
 
 
 def uncovered_portrait(portrait: Portrait, occluder: BareFaces, template: Template) -> Portrait:
-    """The portrait with what an occluder finds of its face."""
+    """Return the portrait with the mask of its bare face."""
     to_crop = crop_map(portrait.face, template, _PORTRAIT)
     mesh = portrait.face.mesh
     crop = Aligned(

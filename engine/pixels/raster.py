@@ -95,7 +95,7 @@ def inside_distance(mask: Mask) -> Mask:
 
 
 def close_gaps(mask: Mask, radius: float) -> Mask:
-    """`mask` with its gaps of up to twice `radius` pixels closed (a morphological closing)."""
+    """Close gaps of up to twice `radius` pixels in a mask (a morphological closing)."""
     across = 2 * round(radius) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across))
     return cast("Mask", cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc))

@@ -64,13 +64,11 @@ def target_light(target: Aligned, detail: Field) -> TargetLight:
     colour = _colour_of(own, sure)
     tone = luma(detail)[..., None]
     drawn = tone + np.float32(colour) * (detail - tone)
-    off = spread(logs - light - drawn, sure * (1 - other), _TONE_SIGMA)
-    light += np.clip(off, -_MOST, _MOST)
-    bare = skin * plan.browless
-    light -= (bare * _too_strong(_relief(drawn), _relief(logs - light), sure * (1 - other)))[
-        ..., None
-    ]
-    return TargetLight(light, other, colour, _brightest(own, sure * (1 - other)))
+    surest = sure * (1 - other)
+    light += np.clip(spread(logs - light - drawn, surest, _TONE_SIGMA), -_MOST, _MOST)
+    excess = _too_strong(_relief(drawn), _relief(logs - light), surest)
+    light -= (skin * plan.browless * excess)[..., None]
+    return TargetLight(light, other, colour, _brightest(own, surest))
 
 
 def _relief(detail: Field) -> Mask:
