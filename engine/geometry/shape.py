@@ -36,7 +36,7 @@ from engine.geometry.face_mesh import (
     openness,
     rigid_fit,
 )
-from engine.values import Points
+from engine.values import Face, Points
 
 _OPENINGS = (
     (LEFT_EYE_GAP, LEFT_EYE_CORNERS),
@@ -85,6 +85,11 @@ def turned_by(mesh: Points, five: Points) -> float:
     apart = max(float(np.hypot(*across)), 1e-6)
     aside = abs(float((nose - (left + right) / 2) @ across)) / apart**2
     return float(max(of_mesh, np.degrees(np.arctan(aside / _NOSE_DEPTH))))
+
+
+def turned(face: Face) -> float:
+    """Return `turned_by` of a face's mesh and five points, in degrees."""
+    return turned_by(face.mesh.points, face.detection.points)
 
 
 def facing(mesh: Points) -> NDArray[np.float64]:

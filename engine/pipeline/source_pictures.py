@@ -22,7 +22,7 @@ from engine.geometry.face_mesh import (
     RIGHT_BROW,
     RIGHT_EYE,
 )
-from engine.geometry.shape import facing, frontal, turned_by
+from engine.geometry.shape import facing, frontal, turned
 from engine.media.decode import read_image
 from engine.media.probe import is_image, probe
 from engine.media.samples import spread_frames
@@ -202,7 +202,7 @@ class Sight:
         return cls(
             view,
             facing(face.mesh.points),
-            _turned(face),
+            turned(face),
             sure * sharp * float(np.sqrt(wide)) * _FAULTY ** len(view.faults),
         )
 
@@ -227,8 +227,8 @@ def calmest(sights: Sequence[Sight]) -> list[Sight]:
 
 def _expressive(face: Face) -> Points:
     """What moves with the expression, turned to the front, in the template's unit square."""
-    turned, _ = frontal(face.mesh.points)
-    return turned[list(_EXPRESSIVE), :2]
+    to_front, _ = frontal(face.mesh.points)
+    return to_front[list(_EXPRESSIVE), :2]
 
 
 def spread(sights: Sequence[Sight], most: int) -> list[Sight]:
@@ -302,7 +302,7 @@ def person_in(
     mean = np.mean([embedding_of(face) for _, face in sightings(own)], axis=0)
     own = (mean / np.linalg.norm(mean)).astype(np.float32)
     taken = sightings(own)
-    looking = [shot for shot in shots if any(_turned(face) < _TELLING for face in shot.faces)]
+    looking = [shot for shot in shots if any(turned(face) < _TELLING for face in shot.faces)]
     showing = len(taken)
     if known is None and showing < _MAIN * len(looking):
         raise SourceUnfit(
@@ -314,13 +314,9 @@ def person_in(
     return taken, any(len(shot.faces) > 1 for shot, _ in taken)
 
 
-def _turned(face: Face) -> float:
-    return turned_by(face.mesh.points, face.detection.points)
-
-
 def _clearly(face: Face, picture: Frame) -> float:
     """The face's area within the picture, less where it is turned away or hardly a face."""
-    return shown(face, picture) * max(float(np.cos(np.radians(_turned(face)))), 0.0)
+    return shown(face, picture) * max(float(np.cos(np.radians(turned(face)))), 0.0)
 
 
 def largest_face(

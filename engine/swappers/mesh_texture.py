@@ -24,7 +24,7 @@ from engine.geometry.face_mesh import (
     signed_areas,
     vertex_normals,
 )
-from engine.geometry.shape import frontal, turned_by
+from engine.geometry.shape import frontal, turned
 from engine.pixels.raster import (
     close_gaps,
     convex_hull,
@@ -366,7 +366,7 @@ def prepare_texture(portraits: Sequence[Portrait]) -> MeshSource:
     The portrait that looks at the camera most gives shape and texture. What it hides comes from
     the next one that shows it, else from its other half. Hair becomes transparent.
     """
-    first, *others = sorted(portraits, key=_turned)
+    first, *others = sorted(portraits, key=lambda portrait: turned(portrait.face))
     view = view_of(first)
     for portrait in others:
         view = view.filled(view_of(portrait))
@@ -380,7 +380,3 @@ def prepare_texture(portraits: Sequence[Portrait]) -> MeshSource:
     shape, _ = frontal(points)
     coarse = np.log(shrink(full[..., :3], COARSE))
     return MeshSource(tuple(textures), shape, eye_openings(points), coarse)
-
-
-def _turned(portrait: Portrait) -> float:
-    return turned_by(portrait.face.mesh.points, portrait.face.detection.points)

@@ -14,7 +14,7 @@ import numpy as np
 from engine.geometry import affine
 from engine.geometry.boxes import box_of
 from engine.geometry.face_mesh import LEFT_ORBIT, MOUTH_CORNERS, MOUTH_GAP, RIGHT_ORBIT, openness
-from engine.geometry.shape import turned_by
+from engine.geometry.shape import turned
 from engine.pixels.align import warp_crop
 from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import Field, blur, luma, shrink
@@ -67,12 +67,12 @@ def portrait_faults(portrait: Portrait) -> tuple[Fault, ...]:
 def _by_shape(portrait: Portrait) -> Iterator[Fault]:
     face, (height, width) = portrait.face, portrait.pixels.shape[:2]
     points = face.mesh.points
-    turned = turned_by(points, face.detection.points)
-    if turned > _TURNED[0]:
+    away = turned(face)
+    if away > _TURNED[0]:
         yield Fault(
-            f"shows a face turned {turned:.0f} degrees away from the camera",
+            f"shows a face turned {away:.0f} degrees away from the camera",
             "choose a picture that looks at the camera",
-            hides=turned > _TURNED[1],
+            hides=away > _TURNED[1],
         )
     if face.mesh.score < _UNCLEAR[0]:
         yield Fault(
