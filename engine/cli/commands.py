@@ -259,9 +259,11 @@ def told(debug: bool) -> Generator[None]:
     try:
         yield
     except Ended as ended:
+        ended.with_traceback(None)  # a block that was just being entered cleans up now
         typer.echo(ended.words, err=True)
         raise typer.Exit(ended.code) from None
-    except KeyboardInterrupt:  # of a process that keeps its signals
+    except KeyboardInterrupt as interrupt:  # of a process that keeps its signals
+        interrupt.with_traceback(None)
         stopped = Ended(signal.SIGINT)
         typer.echo(stopped.words, err=True)
         raise typer.Exit(stopped.code) from None

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from io import FileIO
 from pathlib import Path
 
 from engine.errors import MediaError, OutputExists
@@ -132,16 +133,19 @@ def written_aside(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
         OutputExists: something appeared at `output` meanwhile, and `overwrite` is False.
     """
     _remove_abandoned(output.parent)
+    aside, held = _name_aside(output), None
+    # A signal may come as soon as the file is there, or while it is removed: once, so that of two
+    # blocks that remove it, one always does.
     try:
-        aside, held = _begun(output)
-    except OSError as error:
-        raise unwritable(output, error) from error
-    try:
-        yield aside
-        _place(aside, output, overwrite=overwrite)
+        try:
+            while (held := _create(aside, output)) is None:
+                aside = _name_aside(output)
+            yield aside
+            _place(aside, output, overwrite=overwrite)
+        finally:
+            _discard(aside, held)
     finally:
-        os.close(held)
-        aside.unlink(missing_ok=True)
+        _discard(aside, held)
 
 
 def _place(aside: Path, output: Path, *, overwrite: bool) -> None:
@@ -168,20 +172,38 @@ def _exists(output: Path) -> OutputExists:
     )
 
 
-def _begun(output: Path) -> tuple[Path, int]:
-    """A new file beside `output`, and a descriptor that holds its lock where there are locks."""
+def _name_aside(output: Path) -> Path:
+    """Return a name beside `output` that no other writer uses."""
     label = output.stem
     if len(os.fsencode(label)) > _LONGEST_LABEL:
         label = hashlib.sha256(os.fsencode(label)).hexdigest()[:16]
-    while True:
-        token = f"{_host()}-{secrets.token_hex(4)}"
-        aside = output.with_name(f".{label}.{token}.partial{output.suffix}")
-        held = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        _lock(held, wait=True)
-        # Before it was locked, another writer may have taken it for abandoned and removed it.
-        if _leads_to(aside, held):
-            return aside, held
-        os.close(held)
+    token = f"{_host()}-{secrets.token_hex(4)}"
+    return output.with_name(f".{label}.{token}.partial{output.suffix}")
+
+
+def _create(aside: Path, output: Path) -> FileIO | None:
+    """Create a file and hold its lock, where the system has locks.
+
+    Returns None where another writer took the file for abandoned before it was locked.
+
+    Raises:
+        MediaError: it cannot be created.
+    """
+    try:
+        held = FileIO(aside, "x+")
+    except OSError as error:
+        raise unwritable(output, error) from error
+    _lock(held.fileno(), wait=True)
+    if _leads_to(aside, held.fileno()):
+        return held
+    held.close()
+    return None
+
+
+def _discard(aside: Path, held: FileIO | None) -> None:
+    if held is not None:
+        held.close()
+    aside.unlink(missing_ok=True)
 
 
 def _leads_to(path: Path, held: int) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -83,11 +83,14 @@ def scratch_beside(target: Path, kind: type[EngineError] = WeightsError) -> Iter
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        os.close(handle)
-        scratch = Path(name)
+        scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        # A signal may come as soon as the file is there, or while it is removed.
         try:
-            yield scratch
+            try:
+                scratch.touch(0o600, exist_ok=False)
+                yield scratch
+            finally:
+                scratch.unlink(missing_ok=True)
         finally:
             scratch.unlink(missing_ok=True)
     except EngineError:
