@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from engine.geometry import affine
 from engine.geometry.boxes import box_of
-from engine.geometry.face_mesh import OVAL
+from engine.geometry.mesh_topology import OVAL
 from engine.pixels.align import warp_crop
 from engine.pixels.raster import fill_polygons, inside_distance, sample_map
 from engine.pixels.tone import blur
-from engine.swappers.mesh_masks import features
+from engine.swappers.mesh.masks import features
 from engine.values import Bytes, Mask, Points
 
 _WIDE = 192  # pixels of the face's width in the crop

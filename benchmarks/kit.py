@@ -15,14 +15,14 @@ import measures
 import numpy as np
 
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.mesh import BestMesh, FaceMesh
+from engine.faces.mesh import BestMesh, FaceMeshNetwork
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
 from engine.options import AnalysisOptions
 from engine.pixels.planes import region_bytes
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
 from engine.values import Bytes, Colour, Face, Frame, Mesh, PixelFormat, Pixels, Portrait, Rect
+from engine.weights.store import WeightStore
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -95,7 +95,9 @@ class Kit:
         store = WeightStore()
         self.analyser = FaceAnalyser(
             YuNet(session("yunet")),
-            BestMesh(FaceMesh(session("face_mesh_478")), FaceMesh(session("face_mesh"))),
+            BestMesh(
+                FaceMeshNetwork(session("face_mesh_478")), FaceMeshNetwork(session("face_mesh"))
+            ),
             SFace(session("sface")),
             None,
             AnalysisOptions(),

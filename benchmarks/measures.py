@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.geometry import face_mesh as topology
+from engine.geometry import mesh_topology as topology
 from engine.values import Points
 
 EYES = (*topology.LEFT_EYE, *topology.RIGHT_EYE)

@@ -14,7 +14,7 @@ import numpy as np
 from measures import eye_distance
 from numpy.typing import NDArray
 
-from engine.geometry.face_mesh import LEFT_ORBIT, OVAL, RIGHT_ORBIT
+from engine.geometry.mesh_topology import LEFT_ORBIT, OVAL, RIGHT_ORBIT
 from engine.pixels.raster import convex_hull
 from engine.pixels.tone import blur
 from engine.values import Bytes, Mask, Points

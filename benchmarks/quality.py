@@ -35,23 +35,23 @@ from kit import MEDIA, OUT, Kit, as_pixels, frame_of, picture_of
 from numpy.typing import NDArray
 from second_opinion import SAME_PERSON, Dlib, distance
 
-from engine.compose.contract import BareFaces
-from engine.compose.limits import limited
+from engine.compose.combine import limited
+from engine.compose.limiter import BareFaces
 from engine.compose.occluder import Occluder
 from engine.compose.paste import paste
-from engine.drawers import OCCLUDER
 from engine.geometry import affine
 from engine.geometry.shape import yaw
-from engine.media.files import media_url
+from engine.media.os_errors import media_url
+from engine.networks.swapping import OCCLUDER
 from engine.pipeline.stages import align, uncovered, uncovered_portrait
 from engine.pixels.align import warp_crop
 from engine.runtime.batches import SIZES, Batches
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
-from engine.swappers.contract import Swapper
-from engine.swappers.mesh_warp import MeshWarp
-from engine.swappers.portrait_faults import portrait_faults
+from engine.swappers.mesh.source_faults import portrait_faults
+from engine.swappers.mesh.warp import MeshWarp
+from engine.swappers.swapper import Swapper
 from engine.values import Bytes, Face, Frame, Portrait
+from engine.weights.store import WeightStore
 
 SAME = 0.363  # SFace: two pictures of one person are at least this near (OpenCV zoo)
 FRONTAL = 30.0  # degrees of yaw

@@ -28,19 +28,19 @@ from kit import OUT
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from engine.optimise.int8 import quantise
+from engine.optimise.prepare import to_half
+from engine.optimise.validation import likeness
 from engine.options import Compute
 from engine.pipeline.stages import FaceSwap
 from engine.runtime import providers
 from engine.runtime.batches import SIZES, Batches
 from engine.runtime.processor import saturates
-from engine.runtime.quantise import quantise
 from engine.runtime.session import Session, Tensor, TensorSpec
-from engine.runtime.surgery import to_half
-from engine.runtime.trials import likeness
-from engine.runtime.weights import WeightStore
-from engine.swappers.neural import NeuralSwapper
-from engine.swappers.sources import Latent
+from engine.swappers.neural.network import NeuralSwapper
+from engine.swappers.neural.source_encoding import Latent
 from engine.values import Colour, Frame, PixelFormat, Planned
+from engine.weights.store import WeightStore
 
 WHO = "P006"
 BOOSTS = (128, 256, 512, 1024)

@@ -11,17 +11,7 @@ TYPE_CHECKING = False  # as type checkers know it; the module typing would take 
 if TYPE_CHECKING:
     from typing import Any, Final
 
-    from engine.app import Engine, swap
-    from engine.client import (
-        AsyncJob,
-        InferenceFailed,
-        InferenceTimeout,
-        SegmindClient,
-        SegmindError,
-        run,
-        run_sync,
-        submit_async,
-    )
+    from engine.api import Engine, swap
     from engine.errors import (
         Cancelled,
         ContentBlocked,
@@ -32,6 +22,16 @@ if TYPE_CHECKING:
         RuntimeUnavailable,
         SourceUnfit,
         WeightsError,
+    )
+    from engine.hosted.client import (
+        AsyncJob,
+        InferenceFailed,
+        InferenceTimeout,
+        SegmindClient,
+        SegmindError,
+        run,
+        run_sync,
+        submit_async,
     )
     from engine.parameters import SwapParameters
     from engine.pipeline.report import SwapReport
@@ -63,27 +63,27 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "AsyncJob": "engine.client",
+    "AsyncJob": "engine.hosted.client",
     "Cancelled": "engine.errors",
     "ContentBlocked": "engine.errors",
-    "Engine": "engine.app",
+    "Engine": "engine.api",
     "EngineError": "engine.errors",
-    "InferenceFailed": "engine.client",
-    "InferenceTimeout": "engine.client",
+    "InferenceFailed": "engine.hosted.client",
+    "InferenceTimeout": "engine.hosted.client",
     "MediaError": "engine.errors",
     "NoFaceFound": "engine.errors",
     "SourceUnfit": "engine.errors",
     "ParameterError": "engine.errors",
     "RuntimeUnavailable": "engine.errors",
-    "SegmindClient": "engine.client",
-    "SegmindError": "engine.client",
+    "SegmindClient": "engine.hosted.client",
+    "SegmindError": "engine.hosted.client",
     "SwapParameters": "engine.parameters",
     "SwapReport": "engine.pipeline.report",
     "WeightsError": "engine.errors",
-    "run": "engine.client",
-    "run_sync": "engine.client",
-    "submit_async": "engine.client",
-    "swap": "engine.app",
+    "run": "engine.hosted.client",
+    "run_sync": "engine.hosted.client",
+    "submit_async": "engine.hosted.client",
+    "swap": "engine.api",
 }
 
 

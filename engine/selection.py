@@ -15,12 +15,12 @@ import numpy as np
 
 from engine.errors import NoFaceFound
 from engine.options import SelectionRule, SelectorOrder
-from engine.values import Attributes, Calibration, Embedding, Face
+from engine.values import Attributes, DistanceScale, Embedding, Face
 
 Need: TypeAlias = Literal["embedding", "age", "gender", "race"]
 ReadT = TypeVar("ReadT")
 
-_REFERENCE = Calibration()
+_REFERENCE = DistanceScale()
 
 _KEYS: dict[SelectorOrder, tuple[Callable[[Face], float], bool]] = {
     "left-right": (lambda face: face.box.left, False),
@@ -87,7 +87,7 @@ def reference_face(
     )
 
 
-def distance(first: Embedding, second: Embedding, calibration: Calibration = _REFERENCE) -> float:
+def distance(first: Embedding, second: Embedding, calibration: DistanceScale = _REFERENCE) -> float:
     """1 - cosine of two unit embeddings: 0 for the same, 1 for unrelated, 2 for opposite.
 
     `calibration` is their embedder's: the cosine is read on the reference scale, so that a distance
@@ -106,7 +106,7 @@ def distance(first: Embedding, second: Embedding, calibration: Calibration = _RE
 
 
 def nearest(
-    face: Face, references: Sequence[Embedding], calibration: Calibration = _REFERENCE
+    face: Face, references: Sequence[Embedding], calibration: DistanceScale = _REFERENCE
 ) -> float:
     """The smallest distance from a face to any of the references, by their embedder's scale.
 
@@ -124,7 +124,7 @@ def choose(
     faces: Iterable[Face],
     rule: SelectionRule,
     references: Sequence[Embedding] = (),
-    calibration: Calibration = _REFERENCE,
+    calibration: DistanceScale = _REFERENCE,
 ) -> tuple[Face, ...]:
     """The faces of one frame that are swapped.
 

@@ -186,7 +186,7 @@ class Attributes:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class DistanceScale:
     """How the cosines of one embedder's embeddings read on the reference scale, ArcFace's.
 
     `knots` are pairs (own cosine, ArcFace's), both increasing; between them, -1 and 1 the scale is
@@ -301,9 +301,9 @@ class Aligned:
     """A square crop around one face: pixels, the display→crop matrix, the mesh in crop space.
 
     `score` is the mesh's, 0..1. `trust` tells how far a face may be drawn by its mesh, 0..1
-    (`engine.faces.fit.mesh_trust`): 0 in profile. `embedding` is the face's, where it was analysed
-    for one. `bare` is 1 where the face is seen and
-    0 on what is before it, of the crop's side; None where no occluder was asked.
+    (`engine.faces.mesh_fit.mesh_trust`): 0 in profile. `embedding` is the face's, where it was
+    analysed for one. `bare` is 1 where the face is seen and 0 on what is before it, of the crop's
+    side; None where no occluder was asked.
     """
 
     pixels: Pixels

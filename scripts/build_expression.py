@@ -30,14 +30,14 @@ from numpy.typing import NDArray
 from people import Person, people, read
 
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.mesh import BestMesh, FaceMesh
+from engine.faces.mesh import BestMesh, FaceMeshNetwork
 from engine.faces.yunet import YuNet
-from engine.geometry.face_mesh import face_mesh
+from engine.geometry.mesh_topology import face_mesh
 from engine.geometry.shape import frontal
 from engine.options import AnalysisOptions
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
 from engine.values import Bytes, Colour, Frame, PixelFormat, Points
+from engine.weights.store import WeightStore
 
 OUTPUT = Path(__file__).resolve().parent.parent / "engine" / "geometry" / "expression.npz"
 MODES = 10
@@ -86,7 +86,7 @@ def analyser() -> FaceAnalyser:
     store = WeightStore()
     names = ("yunet", "face_mesh_478", "face_mesh")
     detector, attentive, plain = (Session(store.path(name)) for name in names)
-    meshes = BestMesh(FaceMesh(attentive), FaceMesh(plain))
+    meshes = BestMesh(FaceMeshNetwork(attentive), FaceMeshNetwork(plain))
     return FaceAnalyser(YuNet(detector), meshes, None, None, AnalysisOptions())
 
 

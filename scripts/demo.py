@@ -29,15 +29,15 @@ import engine
 from engine.cli import streams
 from engine.errors import NoFaceFound
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.mesh import BestMesh, FaceMesh
+from engine.faces.mesh import BestMesh, FaceMeshNetwork
 from engine.faces.yunet import YuNet
 from engine.media.decode import read_frames
-from engine.media.files import media_url
+from engine.media.os_errors import media_url
 from engine.options import AnalysisOptions
 from engine.pixels.planes import region_bytes
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
 from engine.values import Bytes, Colour, Frame, PixelFormat, Points, Rect
+from engine.weights.store import WeightStore
 
 ROOT = Path(__file__).resolve().parents[1]
 ACTOR, SOURCE = "P006", "P008"
@@ -71,8 +71,8 @@ def meshes(pictures: dict[str, Bytes]) -> dict[str, Points]:
     analyser = FaceAnalyser(
         YuNet(Session(store.path("yunet"))),
         BestMesh(
-            FaceMesh(Session(store.path("face_mesh_478"))),
-            FaceMesh(Session(store.path("face_mesh"))),
+            FaceMeshNetwork(Session(store.path("face_mesh_478"))),
+            FaceMeshNetwork(Session(store.path("face_mesh"))),
         ),
         None,
         None,

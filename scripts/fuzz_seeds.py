@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.media.encoder_problems import silence
+from engine.media.encoder_trials import silence
 from engine.values import Bytes
 from tests.footage import MAN, WOMAN, portrait, write_png
 from tests.synth import Line, Sound, Tags, make_clip

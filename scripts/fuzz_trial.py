@@ -20,7 +20,7 @@ from typing import Any, Literal
 import av
 import cv2
 
-from engine.app import Engine
+from engine.api import Engine
 from engine.errors import EngineError
 from engine.media.pyav import open_input
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.geometry.face_mesh import OVAL, face_mesh, rigid_fit
+from engine.geometry.mesh_topology import OVAL, face_mesh, rigid_fit
 
 Floats: TypeAlias = NDArray[np.floating[Any]]  # of 32 bits where they are pictures
 Rng = np.random.Generator
@@ -136,7 +136,7 @@ class Scene:
     def at(self, points: Sequence[Sequence[float]] | Floats) -> Floats:
         """Points in the head's centimetres (x right, y up, z out of the face) in the crop.
 
-        The space is that of the canonical face of `engine.geometry.face_mesh`.
+        The space is that of the canonical face of `engine.geometry.mesh_topology`.
         """
         own = np.asarray(points, np.float64) * (1, -1, -1)
         return np.asarray(own @ self.head[:, :3].T + self.head[:, 3], np.float32)

@@ -17,7 +17,7 @@ from occluder_canvas import (
 from occluder_objects import _blob
 from occluder_patterns import hair_colour
 
-from engine.geometry.face_mesh import (
+from engine.geometry.mesh_topology import (
     LEFT_LIDS,
     LEFT_ORBIT,
     OUTER_LIPS,

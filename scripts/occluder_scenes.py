@@ -44,7 +44,7 @@ from people import read
 
 from engine.faces.landmarks import five_points
 from engine.geometry import affine
-from engine.geometry.face_mesh import OVAL, face_mesh, mesh_template, rigid_fit
+from engine.geometry.mesh_topology import OVAL, face_mesh, mesh_template, rigid_fit
 from engine.geometry.templates import in_pixels
 from engine.pixels.align import warp_crop
 from engine.values import Mesh, Template

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.geometry import affine
-from engine.geometry.face_mesh import OVAL
-from engine.pipeline.flow import ordered_map
+from engine.geometry.mesh_topology import OVAL
+from engine.pipeline.threads import ordered_map
 from engine.values import Affine, Bytes, Mask, Points
 
 Triangles = NDArray[np.intp]

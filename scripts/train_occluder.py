@@ -38,7 +38,7 @@ from occluder_spectacles import spectacles
 from torch import Tensor
 from torch.nn import functional
 
-from engine.geometry.face_mesh import OVAL, face_mesh, frontal_points
+from engine.geometry.mesh_topology import OVAL, face_mesh, frontal_points
 from engine.geometry.templates import TEMPLATES
 
 BATCH = 48

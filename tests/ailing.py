@@ -6,8 +6,8 @@ import os
 import signal
 from collections.abc import Mapping
 
+from engine.doctor.selftest import attempt
 from engine.jobs.process import Tell
-from engine.selftest import attempt
 
 
 def crash(given: Mapping[str, str], tell: Tell) -> str:

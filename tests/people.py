@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.geometry.face_mesh import face_mesh, frontal_points
+from engine.geometry.mesh_topology import face_mesh, frontal_points
 from engine.values import Attributes, Box, Detection, Embedding, Face, Gender, Mesh, Race
 
 

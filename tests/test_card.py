@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.app import Engine
+from engine.api import Engine
 from engine.media.decode import read_image
 from engine.options import Compute, Device
 from engine.runtime import providers
 from engine.runtime.providers import CUDA, probe_provider
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
+from engine.weights.store import WeightStore
 from tests.footage import STRANGER, TWO, asset, picture, write_png
 from tests.swappers import stand_ins
 

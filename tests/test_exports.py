@@ -24,9 +24,9 @@ def test_exports_are_sorted_and_there() -> None:
     "first",
     [
         "pass",
-        "from engine.app import Engine",
-        "from engine.swappers.contract import Swapper",
-        "import engine.swappers.contract",
+        "from engine.api import Engine",
+        "from engine.swappers.swapper import Swapper",
+        "import engine.swappers.swapper",
         "engine.Engine; engine.swap",
     ],
 )
@@ -59,7 +59,7 @@ def test_the_version_is_the_projects() -> None:
 def test_nothing_heavy_is_imported_before_it_is_asked_for(module: str) -> None:
     script = (
         f"import sys, {module}\n"
-        "heavy = {'av', 'cv2', 'onnxruntime', 'pydantic', 'rich.progress', 'engine.app'}\n"
+        "heavy = {'av', 'cv2', 'onnxruntime', 'pydantic', 'rich.progress', 'engine.api'}\n"
         "print(sorted(heavy & sys.modules.keys()))"
     )
     result = subprocess.run(

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.app import Engine
+from engine.api import Engine
 from engine.compose.occlusion import silhouette
 from engine.faces.hands import HandFinder, MediaPipeHand
 from engine.faces.palms import BlazePalm
 from engine.media.decode import read_image
 from engine.pixels.planes import region_bytes
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
 from engine.values import Bytes, Rect
+from engine.weights.store import WeightStore
 from tests.footage import asset, write_png
 from tests.hands import yawn
 

@@ -46,11 +46,11 @@ PERMITTED = {
         *("http.client", "http.client.HTTPConnection", "http.client.HTTPException"),
         *("http.client.HTTPResponse", "socket", "ssl"),
     },
-    "server/answers.py": {"asyncio"},
-    "server/api.py": {"asyncio"},
+    "server/responses.py": {"asyncio"},
+    "server/routes.py": {"asyncio"},
     "server/body.py": {"asyncio"},
-    "server/listen.py": {"asyncio", "socket"},
-    "server/turns.py": {"asyncio"},
+    "server/serving.py": {"asyncio", "socket"},
+    "server/fair_threads.py": {"asyncio"},
 }
 
 IMPORT_ALL = """

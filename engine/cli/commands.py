@@ -604,8 +604,8 @@ def swap(
     For example: [bold]faceswap-engine swap face.jpg film.mp4 -o swapped.mp4[/bold]
     """
     with told(debug):
-        from engine import app as engine
-        from engine.cli import progress, show
+        from engine import api as engine
+        from engine.cli import progress, tables
 
         with unwound(), progress.shown(sys.stderr) as observe:
             report = engine.swap(
@@ -655,12 +655,12 @@ def swap(
                 end=end,
                 overwrite=overwrite,
             )
-        show.remarks(report, notes=not quiet)
+        tables.remarks(report, notes=not quiet)
         if as_json:
-            show.as_json(report.to_dict())
+            tables.as_json(report.to_dict())
         elif not quiet:
             with streams.dispensable():
-                show.report(report)
+                tables.report(report)
 
 
 @app.command(epilog=EPILOG)
@@ -708,11 +708,12 @@ def faces(
     For example: [bold]faceswap-engine faces film.mp4 --frame 120 --sheet faces.png[/bold]
     """
     with told(debug):
-        from engine.app import Engine
-        from engine.cli import show
-        from engine.inspect.sheet import as_frame, contact_sheet
-        from engine.media.output import IMAGE_SUFFIXES, check_output
+        from engine.api import Engine
+        from engine.cli import tables
+        from engine.cli.contact_sheet import contact_sheet
+        from engine.media.output_file import IMAGE_SUFFIXES, check_output
         from engine.media.still import write_image
+        from engine.pixels.planes import as_frame
 
         with unwound():
             if sheet is not None:
@@ -744,26 +745,26 @@ def faces(
                 picture = contact_sheet(found.frame, found.faces, found.distances)
                 write_image(as_frame(picture), sheet, overwrite=overwrite)
         if as_json:
-            show.as_json(show.face_list(found.faces, found.distances))
+            tables.as_json(tables.face_list(found.faces, found.distances))
         else:
-            show.faces(found.faces, found.distances)
+            tables.faces(found.faces, found.distances)
 
 
 @app.command(epilog=EPILOG)
 def doctor(*, as_json: AsJson = False, debug: Debug = False) -> None:
     """Look at what this machine offers, and say how to mend what is broken."""
     with told(debug):
-        from engine.cli import show
-        from engine.doctor import Finding, examine, healthy
+        from engine.cli import tables
+        from engine.doctor.examine import Finding, examine, healthy
 
         findings: list[Finding] = []
         with unwound():
             for finding in examine():
                 findings.append(finding)
                 if not as_json:
-                    show.finding(finding)
+                    tables.finding(finding)
         if as_json:
-            show.as_json([asdict(finding) for finding in findings])
+            tables.as_json([asdict(finding) for finding in findings])
         if not healthy(findings):
             raise typer.Exit(1)
 
@@ -772,14 +773,14 @@ def doctor(*, as_json: AsJson = False, debug: Debug = False) -> None:
 def list_weights(*, as_json: AsJson = False, debug: Debug = False) -> None:
     """List the networks that are here, and those that can be imported."""
     with told(debug):
-        from engine.cli import show
-        from engine.runtime.weights import WeightStore
+        from engine.cli import tables
+        from engine.weights.store import WeightStore
 
         store = WeightStore()
         if as_json:
-            show.as_json(show.weight_list(store))
+            tables.as_json(tables.weight_list(store))
         else:
-            show.weights(store)
+            tables.weights(store)
         _tell_trouble(store.trouble())
 
 
@@ -787,15 +788,15 @@ def list_weights(*, as_json: AsJson = False, debug: Debug = False) -> None:
 def verify(*, as_json: AsJson = False, debug: Debug = False) -> None:
     """Compare every weight file with its recorded checksum; exit code 5 if one fails."""
     with told(debug):
-        from engine.cli import show
-        from engine.runtime.weights import WeightStore
+        from engine.cli import tables
+        from engine.weights.store import WeightStore
 
         store = WeightStore()
         statuses = store.verify()
         if as_json:
-            show.as_json([show.status_dict(status) for status in statuses])
+            tables.as_json([tables.status_dict(status) for status in statuses])
         else:
-            show.statuses(statuses)
+            tables.statuses(statuses)
         _tell_trouble(store.trouble())
         if any(status.state != "ok" for status in statuses):
             raise typer.Exit(WeightsError.exit_code)
@@ -830,8 +831,8 @@ def import_weights(
     are not known here are left out of folders and zips with a note.
     """
     with told(debug):
-        from engine.cli import show
-        from engine.runtime.weights import WeightStore
+        from engine.cli import tables
+        from engine.weights.store import WeightStore
 
         store, reports, broken = WeightStore(), [], []
         with unwound():
@@ -842,13 +843,13 @@ def import_weights(
                     _trace(debug)
                     broken.append(str(error))
         if as_json:
-            show.as_json([asdict(weight) for report in reports for weight in report.imported])
+            tables.as_json([asdict(weight) for report in reports for weight in report.imported])
         for report in reports:
             if not as_json:
-                show.brought(report)
-            show.left(report)
+                tables.brought(report)
+            tables.left(report)
             broken += report.broken
-        show.preparing(reports)
+        tables.preparing(reports)
         _tell_trouble(*broken)
 
 
@@ -875,8 +876,8 @@ def calibrate(
     have over half of the faces: name several, and a long video first.
     """
     with told(debug):
-        from engine.app import Engine
-        from engine.cli import progress, show
+        from engine.api import Engine
+        from engine.cli import progress, tables
 
         with (
             unwound(),
@@ -887,9 +888,9 @@ def calibrate(
         for sentence in done.skipped:
             typer.echo(f"note: {sentence}", err=True)
         if as_json:
-            show.as_json(done.to_dict())
+            tables.as_json(done.to_dict())
         else:
-            show.calibrated(done)
+            tables.calibrated(done)
 
 
 @weights_app.command("export")
@@ -908,13 +909,13 @@ def export_weights(
 ) -> None:
     """Write imported networks to one file, to import on a machine without a network."""
     with told(debug):
-        from engine.cli import show
-        from engine.runtime.weights import WeightStore
+        from engine.cli import tables
+        from engine.weights.store import WeightStore
 
         with unwound():
             written = WeightStore().export(bundle, names or (), overwrite=overwrite)
         if as_json:
-            show.as_json([asdict(weight) for weight in written])
+            tables.as_json([asdict(weight) for weight in written])
         else:
             for weight in written:
                 typer.echo(f"exported {weight.name} ({weight.role}; {weight.licence})")

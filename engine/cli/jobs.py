@@ -49,10 +49,10 @@ def worker(
     waits for another worker. A second one of these ends it at once.
     """
     with told(debug):
+        from engine.hosted.service import bounded, performer_in
         from engine.jobs.process import TaskProcess
         from engine.jobs.store import JobStore
         from engine.jobs.worker import run_worker
-        from engine.service import bounded, performer_in
 
         with (
             unwound(),
@@ -76,17 +76,17 @@ def _jobs(context: typer.Context) -> None:
 def list_jobs(*, home: Home = None, as_json: AsJson = False, debug: Debug = False) -> None:
     """List the jobs that are kept, the oldest first."""
     with told(debug):
-        from engine.cli import show
+        from engine.cli import tables
         from engine.jobs.store import JobStore
 
         with JobStore(home) as store:
             store.expire()
             jobs, now = store.list(), store.now()
         if as_json:
-            show.as_json([as_dict(job) for job in jobs])
+            tables.as_json([as_dict(job) for job in jobs])
         else:
             heads = ("id", "state", "frames", "age", "target")
-            show.table(heads, [_row(job, now) for job in jobs])
+            tables.table(heads, [_row(job, now) for job in jobs])
 
 
 @jobs_app.command("show")
@@ -95,13 +95,13 @@ def show_job(
 ) -> None:
     """Show one job: what was asked for, how far it is, and what became of it."""
     with told(debug):
-        from engine.cli import show
+        from engine.cli import tables
         from engine.jobs.store import JobStore
 
         with JobStore(home) as store:
             job = store.get(request_id)
         if as_json:
-            show.as_json(as_dict(job))
+            tables.as_json(as_dict(job))
             return
         lines = {
             "id": job.id,
@@ -115,7 +115,7 @@ def show_job(
             "output": job.output or job.request.get("output"),
             "error": job.error,
         }
-        show.table(("field", "value"), [(k, str(v)) for k, v in lines.items() if v is not None])
+        tables.table(("field", "value"), [(k, str(v)) for k, v in lines.items() if v is not None])
 
 
 @jobs_app.command()
@@ -124,13 +124,13 @@ def cancel(
 ) -> None:
     """Cancel a job: at once where it waits, at its next frame where a worker is at it."""
     with told(debug):
-        from engine.cli import show
+        from engine.cli import tables
         from engine.jobs.store import JobStore
 
         with JobStore(home) as store:
             job = store.cancel(request_id)
         if as_json:
-            show.as_json(as_dict(job))
+            tables.as_json(as_dict(job))
         elif job.state == "PROCESSING":
             typer.echo(f"{job.id} ends at its next frame")
         else:

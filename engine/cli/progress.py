@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from engine.pipeline.run import Progress, Stage
+from engine.pipeline.video import Progress, Stage
 
 Observe: TypeAlias = Callable[[Progress], None]
 

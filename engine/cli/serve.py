@@ -182,10 +182,10 @@ def serve(
     with told(debug):
         try:
             from engine.server.access import access_for
-            from engine.server.assembly import Server
-            from engine.server.limits import Limits
-            from engine.server.listen import listen, server_of
-            from engine.server.roots import MediaRoots
+            from engine.server.build import Server
+            from engine.server.media_roots import MediaRoots
+            from engine.server.quotas import Limits
+            from engine.server.serving import listen, server_of
         except ModuleNotFoundError as error:
             missing = (error.name or "").partition(".")[0]
             if missing not in ("starlette", "uvicorn"):
@@ -193,9 +193,9 @@ def serve(
             raise RuntimeUnavailable(
                 f"serve needs {missing}; install it with: {install('server')}"
             ) from error
+        from engine.hosted.service import performer_in
         from engine.jobs.process import TaskPool, TaskProcess
         from engine.jobs.store import JobStore
-        from engine.service import performer_in
 
         limits = Limits(
             body_bytes=_whole("--max-body", max_body, 2**20),

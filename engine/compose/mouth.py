@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.geometry.face_mesh import OUTER_LIPS
+from engine.geometry.mesh_topology import OUTER_LIPS
 from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import blur, resized, smoothstep
 from engine.values import Aligned, Mask, Patch

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.compose.networks import CropNetwork, softened
-from engine.geometry.face_mesh import OVAL
+from engine.compose.mask_networks import CropNetwork, softened
+from engine.geometry.mesh_topology import OVAL
 from engine.pixels.raster import fill_polygons
 from engine.pixels.tone import blur, resized, smoothstep
 from engine.runtime.batches import Batches
-from engine.runtime.manifest import Network, Weight
 from engine.values import Aligned, Mask
+from engine.weights.manifest import Network, Weight
 
 _REACH = 0.02  # of the crop's side, by which the answer counts beyond the face's outline
 _TRUSTED = (0.02, 0.12)  # the mesh's score, from an outline that is lost to one that is known

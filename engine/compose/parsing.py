@@ -8,13 +8,13 @@ from typing import Final
 
 import numpy as np
 
-from engine.compose.networks import CropNetwork, softened
+from engine.compose.mask_networks import CropNetwork, softened
 from engine.errors import ParameterError
 from engine.options import FaceRegion
 from engine.runtime.batches import Batches
-from engine.runtime.manifest import Network
 from engine.runtime.session import Tensor
 from engine.values import Aligned, Mask, Patch
+from engine.weights.manifest import Network
 
 # The classes of CelebAMask-HQ in the order of the BiSeNet that was trained on them; ears, neck,
 # clothes, hair, hat and the background are the others.

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from engine.errors import WeightsError
 from engine.geometry.templates import template_named
-from engine.pixels.box import box_mask
+from engine.pixels.box_mask import box_mask
 from engine.runtime.batches import Batches
-from engine.runtime.manifest import Network
-from engine.runtime.pictures import picture
+from engine.runtime.image_outputs import picture
 from engine.runtime.session import Tensor
 from engine.values import Aligned, Patch, Pixels
+from engine.weights.manifest import Network
 
 
 class Restorer:

@@ -7,15 +7,15 @@ from dataclasses import replace
 from itertools import islice, pairwise
 
 from engine.faces.association import mixed_detection, moved, pair
-from engine.faces.contracts import (
+from engine.faces.identity import Reader, identify
+from engine.faces.mesh import locate_in
+from engine.faces.protocols import (
     AttributeReader,
     Detector,
     Embedder,
     FaceMarker,
     Landmarker,
 )
-from engine.faces.identity import Reader, identify
-from engine.faces.mesh import locate_in
 from engine.faces.regions import (
     Region,
     agree,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.faces.networks import answers
+from engine.faces.imported import answers
 from engine.geometry.templates import template_named
-from engine.runtime.manifest import InputSpec
 from engine.runtime.session import Session
 from engine.values import Bytes, Embedding
+from engine.weights.manifest import InputSpec
 
 
 class ArcFace:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 
-from engine.faces.contracts import AttributeReader
 from engine.faces.identity import alignment_points
+from engine.faces.protocols import AttributeReader
 from engine.geometry.affine import fit_similarity
 from engine.geometry.templates import ARCFACE_112_V2, in_pixels
 from engine.pixels.align import byte_crop
-from engine.runtime.manifest import InputSpec
 from engine.runtime.session import Session
 from engine.values import Attributes, Bytes, Face, Frame, Gender, Race
+from engine.weights.manifest import InputSpec
 
 # The classes of Kärkkäinen and Joo: "FairFace", 2021, in the network's order; East and Southeast
 # Asian are one here, as in the public parameter.

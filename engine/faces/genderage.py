@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.faces.networks import answers, box_to_crop
+from engine.faces.imported import answers, box_to_crop
 from engine.pixels.align import byte_crop
-from engine.runtime.manifest import InputSpec
 from engine.runtime.session import Session
 from engine.values import Attributes, Bytes, Face, Frame, Gender
+from engine.weights.manifest import InputSpec
 
 _GENDERS: tuple[Gender, Gender] = ("female", "male")
 

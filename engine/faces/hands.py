@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from engine.faces.contracts import HandDetector, HandLandmarker
+from engine.faces.protocols import HandDetector, HandLandmarker
 from engine.faces.regions import Region, around_mesh, pointing, up
 from engine.geometry import affine as maps
 from engine.geometry.boxes import box_of

@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.faces.contracts import AttributeReader, Embedder
 from engine.faces.landmarks import five_of, five_points, frontalness
+from engine.faces.protocols import AttributeReader, Embedder
 from engine.faces.tracker import Sighting
 from engine.geometry.affine import fit_similarity
 from engine.geometry.templates import in_pixels

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.faces.contracts import Landmarker
+from engine.faces.protocols import Landmarker
 from engine.faces.regions import Region
 from engine.geometry import affine as maps
 from engine.pixels.align import byte_crop, warp_crop
@@ -18,7 +18,7 @@ _SIZE = 192  # where the graph leaves it free
 _GIVEN_UP = 0.5
 
 
-class FaceMesh:
+class FaceMeshNetwork:
     """Either of MediaPipe's landmark networks; their first 468 points are the same.
 
     The plain one (192 px) is Kartynnik et al.: "Real-time Facial Surface Geometry from Monocular

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from engine.geometry import affine as maps
 from engine.geometry.boxes import nms
 from engine.pixels.align import warp_crop
-from engine.runtime.manifest import InputSpec
 from engine.runtime.session import Session, Tensor
 from engine.values import Box, Bytes, Detection
+from engine.weights.manifest import InputSpec
 
 _FINEST = 8
 _MOST_ANCHORS = 2

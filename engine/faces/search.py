@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.faces.contracts import Detector
+from engine.faces.protocols import Detector
 from engine.geometry import affine as maps
 from engine.geometry.boxes import contained, nms
 from engine.pixels.planes import thumbnail

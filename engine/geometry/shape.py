@@ -16,7 +16,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.geometry.face_mesh import (
+from engine.geometry.mesh_topology import (
     LEFT_EYE,
     LEFT_EYE_CORNERS,
     LEFT_EYE_GAP,

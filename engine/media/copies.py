@@ -15,16 +15,16 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
-from engine.media.conversions import (
+from engine.media.clock_jumps import Splices
+from engine.media.pyav import as_fraction, codec_of, open_input, open_output, path_of, printable
+from engine.media.transcoding import (
     JITTER,
     TIMELESS,
     Conversion,
     SoundConversion,
     usual_layout,
 )
-from engine.media.pyav import as_fraction, codec_of, open_input, open_output, path_of, printable
-from engine.media.splices import Splices
-from engine.media.window import Window
+from engine.media.trim import Window
 
 # What MPEG-TS has a name for; its muxer writes all else, too, as data that no reader knows.
 _TRANSPORTED = frozenset(

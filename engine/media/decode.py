@@ -18,10 +18,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError, ParameterError
-from engine.media.boxes import is_followed
-from engine.media.files import read_bytes
+from engine.media.clock_jumps import Splices, may_be_joined
 from engine.media.formats import planes_of
-from engine.media.joined import is_joined_matroska
+from engine.media.joined_files import is_joined_matroska
+from engine.media.metadata_blocks import exif_orientation
+from engine.media.mp4_boxes import is_followed
+from engine.media.os_errors import read_bytes
 from engine.media.probe import (
     Turns,
     colour_of,
@@ -34,8 +36,6 @@ from engine.media.probe import (
     without_picture,
 )
 from engine.media.pyav import DAMAGE, as_fraction, codec_of, path_of
-from engine.media.segments import exif_orientation
-from engine.media.splices import Splices, may_be_joined
 from engine.options import Trim
 from engine.values import Frame, Orientation
 

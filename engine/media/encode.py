@@ -19,23 +19,23 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.conversions import FROM_ZERO, TIMELESS, Conversion, add_conversion
 from engine.media.copies import add_copies, copied_packets, moved_chapters
 from engine.media.decode import exact_seconds
-from engine.media.encoder_problems import silence
+from engine.media.encoder_choice import Encoding, Original, choose_encoding
+from engine.media.encoder_trials import silence
 from engine.media.encoders import encoders_for
-from engine.media.encoding import Encoding, Original, choose_encoding
-from engine.media.files import of_the_disk, refusal_to_grow, unwritable
-from engine.media.finished import check_written, stuff_transport
-from engine.media.fit import colour_tags, fitted
-from engine.media.marks import marked_metadata
-from engine.media.output import VIDEO_FORMATS, WrittenInfo, check_output, written_aside
+from engine.media.frame_conversion import colour_tags, fitted
+from engine.media.os_errors import of_the_disk, refusal_to_grow, unwritable
+from engine.media.output_check import check_written, stuff_transport
+from engine.media.output_file import VIDEO_FORMATS, WrittenInfo, check_output, written_aside
 from engine.media.probe import Source, describe, main_video, open_media
+from engine.media.provenance_tags import marked_metadata
 from engine.media.pyav import as_fraction, codec_of, open_output, printable
 from engine.media.scheduling import ordinary_scheduling
 from engine.media.tags import is_metadata, kept_chapters, kept_tags, location_warnings
 from engine.media.timecode import advanced
-from engine.media.window import Window
+from engine.media.transcoding import FROM_ZERO, TIMELESS, Conversion, add_conversion
+from engine.media.trim import Window
 from engine.options import EncodeOptions, MetadataMode, Trim
 from engine.values import Frame
 

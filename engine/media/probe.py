@@ -19,12 +19,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.boxes import has_index, is_endless
-from engine.media.dolby import dolby_vision
-from engine.media.files import read_bytes, reading
+from engine.media.dolby_vision import dolby_vision
 from engine.media.formats import planes_of
+from engine.media.metadata_blocks import exif_orientation, lacks_end
+from engine.media.mp4_boxes import has_index, is_endless
+from engine.media.os_errors import read_bytes, reading
 from engine.media.pyav import DAMAGE, as_fraction, codec_of, open_input, path_of, side_data
-from engine.media.segments import exif_orientation, lacks_end
 from engine.values import Colour, Matrix, Orientation, PixelFormat, VideoInfo
 
 _IMAGE_FORMATS = frozenset({"image2", "webp"})

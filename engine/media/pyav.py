@@ -14,8 +14,8 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from engine.media.files import media_url
-from engine.media.joined import joined_flv
+from engine.media.joined_files import joined_flv
+from engine.media.os_errors import media_url
 
 # Texts that are no UTF-8 go from file to file byte by byte. PyAV 19 always reads them so, PyAV 18
 # on request.

@@ -14,18 +14,18 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from engine.errors import MediaError
-from engine.media.files import read_bytes, unwritable
-from engine.media.finished import check_picture
 from engine.media.formats import full_range, picture_of, with_full_chroma
-from engine.media.marks import marks_packet
-from engine.media.output import IMAGE_SUFFIXES, WrittenInfo, check_output, written_aside
-from engine.media.segments import (
+from engine.media.metadata_blocks import (
     exif_of_upright,
     icc_profile,
     resolution,
     tells_place,
     with_metadata,
 )
+from engine.media.os_errors import read_bytes, unwritable
+from engine.media.output_check import check_picture
+from engine.media.output_file import IMAGE_SUFFIXES, WrittenInfo, check_output, written_aside
+from engine.media.provenance_tags import marks_packet
 from engine.options import MetadataMode
 from engine.values import Frame, Orientation, Plane
 

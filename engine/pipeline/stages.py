@@ -10,19 +10,19 @@ from typing import Generic, TypeAlias
 import numpy as np
 
 from engine.compose.colour import matched
-from engine.compose.contract import BareFaces, Limiter
-from engine.compose.limits import limited
+from engine.compose.combine import limited
+from engine.compose.limiter import BareFaces, Limiter
 from engine.compose.occlusion import before, behind
 from engine.compose.paste import is_seen, paste
-from engine.enhance.contract import Enhancer
-from engine.faces.fit import mesh_trust
+from engine.enhance.enhancer import Enhancer
 from engine.faces.identity import alignment_points
+from engine.faces.mesh_fit import mesh_trust
 from engine.geometry import affine
 from engine.geometry.templates import in_pixels
 from engine.pixels.align import frame_crop, warp_crop
 from engine.pixels.warp import carried
 from engine.runtime.portions import portions
-from engine.swappers.contract import SourceT, Swapper
+from engine.swappers.swapper import SourceT, Swapper
 from engine.values import (
     Affine,
     Aligned,

@@ -11,8 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from engine.geometry import affine as maps
 from engine.geometry.boxes import rect_around
-from engine.pixels.doubling import DOUBLED_PICTURE, doubled
 from engine.pixels.planes import region, rgb_bytes_of, rgb_of, sampled_planes
+from engine.pixels.upsampling import DOUBLED_PICTURE, doubled
 from engine.values import Affine, Bytes, Frame, Pixels, Points, Rect
 
 Picture = TypeVar("Picture", np.float32, np.uint8)

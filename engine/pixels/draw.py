@@ -1,4 +1,4 @@
-"""Drawing on pictures that people look at: boxes and words, in place, on uint8 RGB arrays."""
+"""Draw on pictures that people look at: boxes and words, in place, on uint8 RGB arrays."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import cache
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -352,3 +353,15 @@ def _undisplay(array: NDArray[ArrayT], orientation: Orientation) -> NDArray[Arra
     """A displayed (h, w, ...) array as coded, contiguous."""
     turned = np.rot90(array, -orientation.quarter_turns)
     return np.ascontiguousarray(turned[:, ::-1] if orientation.mirrored else turned)
+
+
+def as_frame(picture: Bytes) -> Frame:
+    """A picture, (h, w, 3) RGB, as the frame that an image writer takes."""
+    return Frame(
+        index=0,
+        pts=0,
+        time_base=Fraction(1),
+        planes=tuple(np.ascontiguousarray(picture[..., channel]) for channel in range(3)),
+        format=PixelFormat("gbrp", "rgb", 8),
+        colour=Colour(matrix="rgb", full_range=True),
+    )

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from engine.geometry import affine
-from engine.pixels.doubling import PICTURE_DOUBLED, doubled
+from engine.pixels.upsampling import PICTURE_DOUBLED, doubled
 from engine.values import Affine, Mask, Patch, Pixels, Rect
 
 # The side of the neighbourhood that a sample reads: a mask of zeros is still zero past it.

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.errors import ParameterError
-from engine.server.answers import Refusal
+from engine.server.responses import Refusal
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/openapi.json"})
 # The request id in such a path is 122 random bits that only its submitter was told.

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from starlette.requests import Request
 
 from engine.server.access import client_of
-from engine.server.answers import RETRY_SECONDS, Refusal
+from engine.server.responses import RETRY_SECONDS, Refusal
 
 # A call has some thirty parameters; a body of millions of tiny values would fill the memory.
 _MOST_VALUES = 2_000

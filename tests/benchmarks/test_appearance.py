@@ -11,7 +11,7 @@ import pytest
 from appearance import Appearance, appearance, skin_lightness
 from numpy.typing import NDArray
 
-from engine.geometry.face_mesh import face_mesh
+from engine.geometry.mesh_topology import face_mesh
 from engine.values import Bytes, Mesh
 
 SIDE = 360

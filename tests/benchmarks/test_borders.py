@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from borders import Border, border
 
-from engine.geometry.face_mesh import OVAL
+from engine.geometry.mesh_topology import OVAL
 from engine.pixels.raster import fill_polygons, inside_distance
 from engine.values import Bytes, Mask
 from tests.benchmarks.test_appearance import SIDE, as_bytes, mesh, skin

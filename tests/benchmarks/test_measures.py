@@ -6,7 +6,7 @@ import measures
 import numpy as np
 import pytest
 
-from engine.geometry.face_mesh import face_mesh
+from engine.geometry.mesh_topology import face_mesh
 from engine.values import Points
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from engine.cli.commands import main
+from engine.hosted.service import Intake
 from engine.jobs.store import JobStore
-from engine.service import Intake
 from tests.footage import STRANGER, TWO, asset, picture, write_png
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from engine.cli.progress import Meter, plain, shown
-from engine.pipeline.run import Progress, Stage
+from engine.pipeline.video import Progress, Stage
 
 
 class Terminal(io.StringIO):

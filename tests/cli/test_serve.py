@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.cli.commands import main
-from engine.server.listen import listen
+from engine.server.serving import listen
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli import show
+from engine.cli import tables
 from engine.cli.commands import main
-from engine.runtime.quantise import RECORD
-from engine.runtime.weights import VARIABLE, WeightStore, embedded_folder
+from engine.weights.store import CALIBRATION, VARIABLE, WeightStore, embedded_folder
 from tests.runtime.tiny_models import Signature
 
 
@@ -162,7 +161,7 @@ def test_what_an_import_replaces_is_told(
     store = WeightStore()
     folder, _ = store.prepared_folders(store.weight("ghost_1_256"))
     (folder / "v1").mkdir(parents=True)
-    (folder / "v1" / RECORD).write_text("{}")
+    (folder / "v1" / CALIBRATION).write_text("{}")
     alone.write_bytes(alone.read_bytes().replace(b"stand-in", b"standing"))
     capsys.readouterr()
     assert main(["weights", "import", str(alone)]) == 0
@@ -176,7 +175,7 @@ def test_an_import_says_what_it_takes_to_prepare_networks(
 ) -> None:
     assert main(["weights", "import", str(alone)]) == 0
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(show, "installed", lambda _: ())
+    monkeypatch.setattr(tables, "installed", lambda _: ())
     assert main(["weights", "import", str(alone)]) == 0
     assert "pip install 'onnx>=1.20'" in capsys.readouterr().err
 

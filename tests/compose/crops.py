@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from engine.geometry import affine
-from engine.geometry.face_mesh import face_mesh, frontal_points
+from engine.geometry.mesh_topology import face_mesh, frontal_points
 from engine.values import Aligned, Mask, Patch, Pixels, Points
 
 

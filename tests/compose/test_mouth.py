@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.compose.limits import limited
+from engine.compose.combine import limited
 from engine.compose.mouth import KeptMouth
 from engine.compose.paste import paste
 from engine.geometry import affine
-from engine.geometry.face_mesh import LEFT_EYE, NOSTRILS, OUTER_LIPS, OVAL, RIGHT_EYE
+from engine.geometry.mesh_topology import LEFT_EYE, NOSTRILS, OUTER_LIPS, OVAL, RIGHT_EYE
 from engine.pixels.align import frame_crop
 from engine.pixels.raster import convex_hull, fill_polygons
 from engine.values import Affine, Aligned, Mask, Points

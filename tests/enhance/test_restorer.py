@@ -17,15 +17,15 @@ from engine.compose.paste import paste
 from engine.enhance.restorer import Restorer
 from engine.errors import RuntimeUnavailable, WeightsError
 from engine.geometry import affine
+from engine.optimise import prepare
 from engine.pixels.align import frame_crop
-from engine.pixels.box import box_mask
+from engine.pixels.box_mask import box_mask
 from engine.pixels.planes import region_bytes
 from engine.pixels.warp import extent
-from engine.runtime import surgery
 from engine.runtime.batches import SIZES, Batches
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
 from engine.values import Aligned, Colour, Frame, PixelFormat, Rect
+from engine.weights.store import WeightStore
 from tests.enhance import restorers
 from tests.enhance.restorers import CODEFORMER, GFPGAN, KINDS, Kind, Setting
 
@@ -131,7 +131,7 @@ def test_faces_of_a_call_keep_their_order_in_batches(
 
 
 def test_a_graph_with_a_fidelity_can_be_prepared_for_batches(store: WeightStore) -> None:
-    graph = surgery.prepared(store, CODEFORMER.name)
+    graph = prepare.prepared(store, CODEFORMER.name)
     session = Session(graph.path)
     assert session.batchable
     network = Restorer(store.network(CODEFORMER.name), Batches(session, SIZES))

@@ -4,13 +4,13 @@ import pytest
 
 from engine.faces.analyser import FaceAnalyser
 from engine.faces.attributes import AgeGender
-from engine.faces.mesh import FaceMesh
+from engine.faces.mesh import FaceMeshNetwork
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
 from engine.options import AnalysisOptions
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
 from engine.values import Face
+from engine.weights.store import WeightStore
 from tests.faces.pictures import frame_of, picture
 
 
@@ -25,13 +25,13 @@ def detector(store: WeightStore) -> YuNet:
 
 
 @pytest.fixture(scope="session", params=["face_mesh", "face_mesh_478"])
-def landmarker(request: pytest.FixtureRequest, store: WeightStore) -> FaceMesh:
-    return FaceMesh(Session(store.path(request.param)))
+def landmarker(request: pytest.FixtureRequest, store: WeightStore) -> FaceMeshNetwork:
+    return FaceMeshNetwork(Session(store.path(request.param)))
 
 
 @pytest.fixture(scope="session")
-def mesh(store: WeightStore) -> FaceMesh:
-    return FaceMesh(Session(store.path("face_mesh")))
+def mesh(store: WeightStore) -> FaceMeshNetwork:
+    return FaceMeshNetwork(Session(store.path("face_mesh")))
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +49,7 @@ def attributes(store: WeightStore) -> AgeGender:
 
 @pytest.fixture(scope="session")
 def analyser(
-    detector: YuNet, mesh: FaceMesh, embedder: SFace, attributes: AgeGender
+    detector: YuNet, mesh: FaceMeshNetwork, embedder: SFace, attributes: AgeGender
 ) -> FaceAnalyser:
     return FaceAnalyser(detector, mesh, embedder, attributes, AnalysisOptions())
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.mesh import FaceMesh
+from engine.faces.mesh import FaceMeshNetwork
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
 from engine.geometry.boxes import iou
@@ -26,7 +26,7 @@ class CountingDetector:
 
 
 class CountingLandmarker:
-    def __init__(self, landmarker: FaceMesh) -> None:
+    def __init__(self, landmarker: FaceMeshNetwork) -> None:
         self._landmarker = landmarker
         self.size = landmarker.size
         self.crops = 0
@@ -36,7 +36,7 @@ class CountingLandmarker:
         return self._landmarker.locate(crops)
 
 
-def plain(detector: YuNet, mesh: FaceMesh, **options: object) -> FaceAnalyser:
+def plain(detector: YuNet, mesh: FaceMeshNetwork, **options: object) -> FaceAnalyser:
     return FaceAnalyser(detector, mesh, None, None, AnalysisOptions(**options))  # type: ignore[arg-type]
 
 
@@ -52,7 +52,7 @@ def test_a_portrait_shows_one_face_with_all_that_was_asked_for(portrait_face: Fa
     assert portrait_face.track is None
 
 
-def test_what_nobody_asked_for_is_none(detector: YuNet, mesh: FaceMesh) -> None:
+def test_what_nobody_asked_for_is_none(detector: YuNet, mesh: FaceMeshNetwork) -> None:
     (face,) = plain(detector, mesh).analyse_picture(frame_of(picture("P001", longest=320)))
     assert face.embedding is None
     assert face.attributes is None
@@ -69,7 +69,7 @@ def test_a_back_of_a_head_is_no_face(analyser: FaceAnalyser) -> None:
 
 
 def test_all_frames_come_out_in_order_with_one_steady_track(
-    detector: YuNet, mesh: FaceMesh
+    detector: YuNet, mesh: FaceMeshNetwork
 ) -> None:
     clip = moving(picture("P004"), 23)
     out = list(plain(detector, mesh).analyse(iter(clip)))
@@ -81,7 +81,7 @@ def test_all_frames_come_out_in_order_with_one_steady_track(
         assert motion.max() < 0.12 * size
 
 
-def test_following_sees_what_detecting_sees(detector: YuNet, mesh: FaceMesh) -> None:
+def test_following_sees_what_detecting_sees(detector: YuNet, mesh: FaceMeshNetwork) -> None:
     clip = moving(picture("P004"), 16)
     counting = CountingDetector(detector)
     follower = FaceAnalyser(counting, mesh, None, None, AnalysisOptions(detect_every=5))
@@ -96,7 +96,7 @@ def test_following_sees_what_detecting_sees(detector: YuNet, mesh: FaceMesh) -> 
         assert iou(one.faces[0].box, other.faces[0].box) > 0.85
 
 
-def test_a_followed_face_costs_one_look_a_frame(detector: YuNet, mesh: FaceMesh) -> None:
+def test_a_followed_face_costs_one_look_a_frame(detector: YuNet, mesh: FaceMeshNetwork) -> None:
     counting = CountingLandmarker(mesh)
     list(
         FaceAnalyser(detector, counting, None, None, AnalysisOptions()).analyse(
@@ -107,7 +107,7 @@ def test_a_followed_face_costs_one_look_a_frame(detector: YuNet, mesh: FaceMesh)
 
 
 def test_a_face_that_appears_between_two_detections_is_found_at_once(
-    detector: YuNet, mesh: FaceMesh
+    detector: YuNet, mesh: FaceMeshNetwork
 ) -> None:
     clip = [blank(n) for n in range(7)] + moving(picture("P004"), 9)
     out = list(plain(detector, mesh).analyse(clip))
@@ -115,7 +115,7 @@ def test_a_face_that_appears_between_two_detections_is_found_at_once(
 
 
 def test_a_face_that_vanishes_between_two_detections_is_gone_at_once(
-    detector: YuNet, mesh: FaceMesh
+    detector: YuNet, mesh: FaceMeshNetwork
 ) -> None:
     clip = moving(picture("P004"), 8) + [blank(n) for n in range(8)]
     out = list(plain(detector, mesh).analyse(clip))
@@ -123,7 +123,7 @@ def test_a_face_that_vanishes_between_two_detections_is_gone_at_once(
 
 
 def test_a_face_that_the_detector_misses_for_two_frames_is_held(
-    detector: YuNet, mesh: FaceMesh
+    detector: YuNet, mesh: FaceMeshNetwork
 ) -> None:
     clip = moving(picture("P004"), 12)
     hidden = [blank(n) if n in (5, 6) else frame for n, frame in enumerate(clip)]
@@ -141,7 +141,7 @@ def test_a_face_that_the_detector_misses_for_two_frames_is_held(
 
 
 def test_a_cut_to_another_person_in_the_same_place_starts_a_track(
-    detector: YuNet, mesh: FaceMesh, embedder: SFace
+    detector: YuNet, mesh: FaceMeshNetwork, embedder: SFace
 ) -> None:
     clip = moving(picture("P004"), 8) + moving(picture("P008"), 8)
     out = list(FaceAnalyser(detector, mesh, embedder, None, AnalysisOptions()).analyse(clip))
@@ -178,7 +178,9 @@ def test_frames_are_taken_only_as_they_are_needed(analyser: FaceAnalyser) -> Non
 
 
 @pytest.mark.parametrize("person", ["P002", "P006", "P009"])
-def test_every_expression_gets_a_mesh(detector: YuNet, landmarker: FaceMesh, person: str) -> None:
+def test_every_expression_gets_a_mesh(
+    detector: YuNet, landmarker: FaceMeshNetwork, person: str
+) -> None:
     sheet = picture(person, "emotions_sheet", 1600)
     faces = plain(detector, landmarker).analyse_picture(frame_of(sheet))
     assert len(faces) == 16

@@ -5,8 +5,8 @@ from engine.faces.analyser import FaceAnalyser
 from engine.faces.attributes import AgeGender, to_chip
 from engine.geometry import affine as maps
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
 from engine.values import Attributes, Face, Mesh
+from engine.weights.store import WeightStore
 from tests.faces.pictures import frame_of, picture
 
 

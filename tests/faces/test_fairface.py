@@ -12,8 +12,8 @@ import pytest
 
 from engine.faces.fairface import FairFace, Only, ReadTogether
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
 from engine.values import Attributes, Colour, Face, Frame, PixelFormat, Race
+from engine.weights.store import WeightStore
 from tests import people
 from tests.tiny_models_faces import save_fairface
 

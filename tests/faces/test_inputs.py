@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.faces.attributes import AgeGender
-from engine.faces.mesh import FaceMesh
+from engine.faces.mesh import FaceMeshNetwork
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
 from engine.trust.content import score_of
 from engine.values import Bytes
+from engine.weights.store import WeightStore
 from tests.faces.pictures import frame_of
 from tests.people import face
 
@@ -45,8 +45,8 @@ def middle(size: int) -> Bytes:
     [
         ("yunet", lambda session: YuNet(session).detect([square(224)]), lambda _: square(224)),
         ("sface", lambda session: SFace(session).embed([square(112)]), square),
-        ("face_mesh", lambda session: FaceMesh(session).locate([square(192)]), square),
-        ("face_mesh_478", lambda session: FaceMesh(session).locate([square(256)]), square),
+        ("face_mesh", lambda session: FaceMeshNetwork(session).locate([square(192)]), square),
+        ("face_mesh_478", lambda session: FaceMeshNetwork(session).locate([square(256)]), square),
         ("open_nsfw", lambda session: score_of(NOISE, session), middle),
     ],
 )

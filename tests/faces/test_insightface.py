@@ -16,14 +16,14 @@ import record_insightface as record
 from numpy.typing import NDArray
 
 from engine.faces.arcface import ArcFace
-from engine.faces.dense import DenseLandmarks
+from engine.faces.dense_landmarks import DenseLandmarks
 from engine.faces.genderage import GenderAge
 from engine.faces.identity import Reader
 from engine.faces.scrfd import SCRFD
-from engine.runtime.manifest import InputSpec
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
 from engine.values import Box, Detection, Face, LandmarkScheme, Mesh
+from engine.weights.manifest import InputSpec
+from engine.weights.store import WeightStore
 from tests import tiny_models_faces as tiny
 from tests.faces.pictures import frame_of
 

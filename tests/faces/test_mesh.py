@@ -3,18 +3,18 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from engine.faces.mesh import BestMesh, FaceMesh, locate_in
+from engine.faces.mesh import BestMesh, FaceMeshNetwork, locate_in
 from engine.faces.regions import around_detection, around_mesh
 from engine.faces.search import find_faces, views_for
 from engine.faces.yunet import YuNet
 from engine.geometry import affine as maps
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
 from engine.values import Bytes, Frame, Mesh
+from engine.weights.store import WeightStore
 from tests.faces.pictures import frame_of, picture, turned
 
 
-def found(frame: Frame, detector: YuNet, landmarker: FaceMesh) -> Mesh:
+def found(frame: Frame, detector: YuNet, landmarker: FaceMeshNetwork) -> Mesh:
     views = views_for(frame.size, 640, thorough=False, rotated=True)
     (detection,) = find_faces(frame, detector, views)
     (rough,) = locate_in(frame, [around_detection(detection)], landmarker)
@@ -28,7 +28,7 @@ def between_eyes(mesh: Mesh) -> float:
 
 @pytest.mark.parametrize("degrees", [0, 40, 90, 135, 180, 290])
 def test_the_mesh_turns_with_the_head(
-    detector: YuNet, landmarker: FaceMesh, degrees: float
+    detector: YuNet, landmarker: FaceMeshNetwork, degrees: float
 ) -> None:
     upright = found(frame_of(picture("P004")), detector, landmarker)
     image, motion = turned(picture("P004"), degrees, 700)
@@ -39,7 +39,7 @@ def test_the_mesh_turns_with_the_head(
     assert distance.mean() < 0.02 * between_eyes(mesh)
 
 
-def test_depth_has_the_unit_of_the_picture(detector: YuNet, landmarker: FaceMesh) -> None:
+def test_depth_has_the_unit_of_the_picture(detector: YuNet, landmarker: FaceMeshNetwork) -> None:
     small = found(frame_of(picture("P004", longest=400)), detector, landmarker)
     large = found(frame_of(picture("P004", longest=1000)), detector, landmarker)
     assert np.ptp(large.points[:, 2]) == pytest.approx(2.5 * np.ptp(small.points[:, 2]), rel=0.1)
@@ -48,7 +48,7 @@ def test_depth_has_the_unit_of_the_picture(detector: YuNet, landmarker: FaceMesh
 
 
 @pytest.mark.parametrize("value", [0, 128])
-def test_what_is_no_face_scores_low(landmarker: FaceMesh, value: int) -> None:
+def test_what_is_no_face_scores_low(landmarker: FaceMeshNetwork, value: int) -> None:
     size = landmarker.size
     blank: Bytes = np.full((size, size, 3), value, np.uint8)
     (mesh,) = landmarker.locate([blank])
@@ -56,7 +56,7 @@ def test_what_is_no_face_scores_low(landmarker: FaceMesh, value: int) -> None:
     assert mesh.points.shape == (468, 3)
 
 
-def test_no_crops_give_no_meshes(landmarker: FaceMesh) -> None:
+def test_no_crops_give_no_meshes(landmarker: FaceMeshNetwork) -> None:
     assert landmarker.locate([]) == []
 
 
@@ -90,8 +90,8 @@ def test_the_plain_network_steps_in_where_the_other_gives_up(
 
 
 def test_both_networks_see_the_same_face(store: WeightStore, detector: YuNet) -> None:
-    attentive = FaceMesh(Session(store.path("face_mesh_478")))
-    plain = FaceMesh(Session(store.path("face_mesh")))
+    attentive = FaceMeshNetwork(Session(store.path("face_mesh_478")))
+    plain = FaceMeshNetwork(Session(store.path("face_mesh")))
     frame = frame_of(picture("P004"))
     one, other = found(frame, detector, attentive), found(frame, detector, plain)
     distance = np.linalg.norm(one.points[:, :2] - other.points[:, :2], axis=1)

@@ -12,8 +12,8 @@ from engine.faces.regions import Region
 from engine.geometry import affine
 from engine.geometry.boxes import box_of
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
 from engine.values import Points
+from engine.weights.store import WeightStore
 from tests.hands import hand, thinking
 
 KNUCKLES = [0, 5, 9, 13, 17, 1, 2]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.geometry.face_mesh import LEFT_EYE, OVAL, RIGHT_EYE, face_mesh, frontal_points
+from engine.geometry.mesh_topology import LEFT_EYE, OVAL, RIGHT_EYE, face_mesh, frontal_points
 from engine.geometry.shape import _expression, _weights, frontal, reshaped, turned_by, yaw
-from engine.swappers.mesh_masks import eye_openings
+from engine.swappers.mesh.masks import eye_openings
 from engine.values import Points
 
 NOSE, MOUTH = (4, 1, 5, 195), (13, 14, 61, 291)

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.errors import Cancelled, NoFaceFound
 from engine.jobs.process import Tell
-from engine.media.header import TooLarge
+from engine.media.untrusted import TooLarge
 
 _damaged = False
 
@@ -116,7 +116,7 @@ def steps(given: str, tell: Tell) -> None:
 
 
 def job(given: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """Does a job of the store as `engine.tasks.perform` does, or crashes beside its output."""
+    """Do a job as `engine.hosted.tasks.perform` does, or crashes beside its output."""
     folder, request = Path(given["folder"]), given["request"]
     made = folder / f".output.{given['id']}-{given['claim']}.txt"
     made.write_text(json.dumps(request))

@@ -18,7 +18,7 @@ from engine.cli.serve import KEY
 from engine.errors import Cancelled, NoFaceFound, ProcessDied
 from engine.jobs import process as process_module
 from engine.jobs.process import TaskPool, TaskProcess, Unexpected
-from engine.media.header import TooLarge
+from engine.media.untrusted import TooLarge
 
 ROOT = Path(__file__).parents[2]
 DEEDS = "tests.jobs.deeds"

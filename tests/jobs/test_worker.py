@@ -317,7 +317,7 @@ def test_a_process_that_ends_does_its_jobs_first(store: JobStore) -> None:
         "from pathlib import Path\n"
         "from engine.jobs.store import JobStore\n"
         "from engine.jobs.worker import Helper, Made\n"
-        "from engine.pipeline.flow import ordered_map\n"
+        "from engine.pipeline.threads import ordered_map\n"
         "def perform(job, tell):\n"
         "    time.sleep(0.3)\n"  # the main thread is over by then
         "    n = sum(ordered_map(lambda n: n, range(20), workers=2, depth=4))\n"

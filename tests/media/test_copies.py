@@ -13,7 +13,7 @@ from av.packet import Packet
 from engine.media import copies
 from engine.media.decode import read_frames
 from engine.media.encode import write_video
-from engine.media.output import WrittenInfo
+from engine.media.output_file import WrittenInfo
 from engine.media.probe import frame_rate
 from engine.media.pyav import as_fraction, open_input, open_output
 from engine.options import Trim

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from engine.errors import MediaError
 from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
-from engine.media.header import Bounds, check_header, check_pictures
 from engine.media.probe import first_picture, is_image, open_media, probe
 from engine.media.pyav import codec_of
+from engine.media.untrusted import Bounds, check_header, check_pictures
 from tests.media.looks import kinds, seconds
 from tests.synth import Sound, draw, make_clip
 

@@ -16,12 +16,12 @@ import pytest
 from av.stream import Disposition
 
 from engine.errors import Cancelled, MediaError, OutputExists, ParameterError
-from engine.media.boxes import contents
 from engine.media.decode import read_frames
 from engine.media.encode import write_video
-from engine.media.marks import SOURCE_TYPE, read_mark
-from engine.media.output import VIDEO_FORMATS, WrittenInfo, check_output
+from engine.media.mp4_boxes import contents
+from engine.media.output_file import VIDEO_FORMATS, WrittenInfo, check_output
 from engine.media.probe import describe, probe
+from engine.media.provenance_tags import SOURCE_TYPE, read_mark
 from engine.media.pyav import as_fraction
 from engine.options import EncodeOptions, Trim
 from engine.values import Frame

@@ -12,7 +12,7 @@ import pytest
 
 from engine.media.decode import read_frames
 from engine.media.encode import write_video
-from engine.media.encoder_problems import encoder_problem
+from engine.media.encoder_trials import encoder_problem
 from engine.media.scheduling import ordinary_scheduling
 from engine.options import EncodeOptions
 from tests.synth import make_clip

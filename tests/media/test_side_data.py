@@ -28,7 +28,7 @@ import gc, sys
 from pathlib import Path
 from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
-from engine.media.header import Bounds, check_header, check_pictures
+from engine.media.untrusted import Bounds, check_header, check_pictures
 from engine.media.probe import describe, is_image
 from engine.media.still import write_image
 

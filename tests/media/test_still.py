@@ -13,9 +13,7 @@ import pytest
 from engine.errors import MediaError, OutputExists
 from engine.media.decode import read_frames, read_image
 from engine.media.formats import pixel_format
-from engine.media.marks import SOURCE_TYPE, read_mark
-from engine.media.probe import is_image, probe
-from engine.media.segments import (
+from engine.media.metadata_blocks import (
     exif_of_upright,
     exif_orientation,
     icc_profile,
@@ -23,6 +21,8 @@ from engine.media.segments import (
     with_metadata,
     xmp_packet,
 )
+from engine.media.probe import is_image, probe
+from engine.media.provenance_tags import SOURCE_TYPE, read_mark
 from engine.media.still import write_image
 from engine.values import Colour, Frame, Orientation, Plane
 from tests.synth import draw

@@ -15,10 +15,10 @@ import pytest
 from engine.geometry import affine
 from engine.geometry.templates import ARCFACE_112_V2, in_pixels
 from engine.pipeline import stages
-from engine.pipeline.flow import Stopwatch
-from engine.pipeline.run import DEPTH, Tally, Threads, swapped_frames
-from engine.pipeline.sizes import Sizes
+from engine.pipeline.crop_sizes import Sizes
 from engine.pipeline.stages import FaceSwap, Swapped, align, assign, uncovered_portrait
+from engine.pipeline.threads import Stopwatch
+from engine.pipeline.video import DEPTH, Tally, Threads, swapped_frames
 from engine.values import (
     Aligned,
     Analysed,

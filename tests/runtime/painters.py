@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import helper
 
-from engine.runtime.quantise import Sample
+from engine.optimise.int8 import Sample
 from tests.graphs import Shape, save_graph
 
 _LAYERS = 4

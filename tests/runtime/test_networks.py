@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
 from engine.values import Bytes
+from engine.weights.store import WeightStore
 
 STORE = WeightStore()
 NAMES = [weight.name for weight in STORE.weights() if weight.pack == "embedded"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.geometry.face_mesh import face_mesh, frontal_points
+from engine.geometry.mesh_topology import face_mesh, frontal_points
 
 STEPS = np.linspace(-1, 1, 16)
 

@@ -19,8 +19,8 @@ from engine.errors import RuntimeUnavailable, WeightsCorrupt, WeightsError, Weig
 from engine.geometry import affine
 from engine.runtime.batches import SIZES, Batches
 from engine.runtime.session import Session, Tensor
-from engine.runtime.weights import WeightStore
 from engine.values import Aligned
+from engine.weights.store import WeightStore
 from tests.enhance import restorers
 
 GRAPH = restorers.batched(restorers.GFPGAN)

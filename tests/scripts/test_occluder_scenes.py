@@ -16,7 +16,7 @@ import pytest
 from occluder_canvas import SIDE, Scene
 from occluder_spectacles import spectacles
 
-from engine.geometry.face_mesh import face_mesh, frontal_points
+from engine.geometry.mesh_topology import face_mesh, frontal_points
 
 Draw = Callable[[Scene], None]
 COVERS: dict[str, Draw] = {

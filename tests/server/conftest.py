@@ -19,10 +19,10 @@ from engine.jobs.process import TaskPool, Tasks, Tell
 from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import Made
 from engine.server.access import Access
-from engine.server.assembly import Server
-from engine.server.limits import Limits
-from engine.server.listen import listen, server_of
-from engine.server.roots import MediaRoots
+from engine.server.build import Server
+from engine.server.media_roots import MediaRoots
+from engine.server.quotas import Limits
+from engine.server.serving import listen, server_of
 from tests.footage import write_png
 from tests.synth import draw, make_clip
 

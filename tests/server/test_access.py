@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 
 from engine.errors import ParameterError
 from engine.server.access import Access, access_for, is_loopback
-from engine.server.answers import Refusal
+from engine.server.responses import Refusal
 
 OPEN = Access()
 KEYED = Access(api_key="secret")

@@ -12,10 +12,10 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
+from engine.hosted.service import SLUG
 from engine.parameters import HOSTED, SwapCall
-from engine.server.assembly import call_schema
+from engine.server.build import call_schema
 from engine.server.openapi import document
-from engine.service import SLUG
 from tests.server.conftest import Address, Media
 
 QUICK = settings(

@@ -11,7 +11,7 @@ import pytest
 import segmind
 
 from engine.server.access import Access
-from engine.server.limits import Limits
+from engine.server.quotas import Limits
 from tests.server.conftest import Address, Media, listening
 
 SLUG = "ai-face-swap"

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.mesh import BestMesh, FaceMesh
+from engine.faces.mesh import BestMesh, FaceMeshNetwork
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
 from engine.options import AnalysisOptions
 from engine.runtime.session import Session
-from engine.runtime.weights import WeightStore
+from engine.weights.store import WeightStore
 from tests.swappers import stand_ins
 from tests.swappers.stage import Stage
 
@@ -18,7 +18,7 @@ def stage() -> Stage:
     store = WeightStore()
     names = ("yunet", "face_mesh_478", "face_mesh", "sface")
     detector, attentive, plain, recogniser = (Session(store.path(name)) for name in names)
-    meshes = BestMesh(FaceMesh(attentive), FaceMesh(plain))
+    meshes = BestMesh(FaceMeshNetwork(attentive), FaceMeshNetwork(plain))
     return Stage(FaceAnalyser(YuNet(detector), meshes, SFace(recogniser), None, AnalysisOptions()))
 
 

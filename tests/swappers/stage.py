@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from people import person
 
-from engine.app import _Networks
 from engine.compose.paste import paste
 from engine.faces.analyser import FaceAnalyser
 from engine.geometry.shape import yaw
+from engine.networks.pool import NetworkPool
 from engine.options import Compute, SwapOptions
 from engine.pipeline.stages import align
 from engine.pixels.planes import region_bytes
-from engine.runtime.weights import WeightStore
-from engine.swappers.contract import Swapper
-from engine.swappers.neural import NeuralSwapper
-from engine.swappers.polyphase import PIXEL_BOOSTS, can_do
+from engine.swappers.neural.network import NeuralSwapper
+from engine.swappers.neural.pixel_boost import PIXEL_BOOSTS, can_do
+from engine.swappers.swapper import Swapper
 from engine.values import Aligned, Bytes, Embedding, Face, Frame, Patch, Pixels, Portrait, Rect
+from engine.weights.store import WeightStore
 from tests.faces.pictures import frame_of, picture
 
 
@@ -109,8 +109,8 @@ class Stage:
 
 def installed(packs: WeightStore, name: str, source_weight: float = 1.0) -> Swapper[Any]:
     """A swapper as the engine makes it."""
-    drawers = _Networks(packs, 1).on(Compute("cpu")).drawers
-    return drawers.drawing(name, SwapOptions(pixel_boost=None, source_weight=source_weight)).swapper
+    networks = NetworkPool(packs, 1).on(Compute("cpu")).swapping
+    return networks.chosen(name, SwapOptions(pixel_boost=None, source_weight=source_weight)).swapper
 
 
 def fitting(swapper: Swapper[Any], size: int) -> int:

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.runtime.weights import WeightStore
-from engine.swappers.contract import Swapper
+from engine.swappers.swapper import Swapper
 from engine.values import Patch
+from engine.weights.store import WeightStore
 from tests.swappers.stage import Stage, aligned, blended, fitting, installed, patch_of
 from tests.swappers.stand_ins import KINDS
 

@@ -1,0 +1,232 @@
+"""Results in words and tables for a terminal, or as JSON for a program."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import typer
+
+from engine.doctor.examine import Finding
+from engine.pipeline.int8_calibration import Calibrated
+from engine.pipeline.report import SwapReport
+from engine.runtime.distributions import install, installed
+from engine.values import Attributes, Face
+from engine.weights.store import ImportReport, Status, WeightStore
+
+_MARKS = {"ok": "ok", "note": "note", "broken": "BROKEN"}
+# What `engine.optimise.prepare` works on.
+_PREPARED = frozenset({"swapper", "converter", "restorer", "occluder", "parser"})
+_COLOURS = {"ok": "green", "note": "yellow", "broken": "red"}
+
+
+def as_json(value: Any) -> None:
+    """Prints a value of dicts, lists, strings, numbers, booleans and None on stdout."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        # Names of files may be any bytes; JSON has escapes for what stdout has no characters for.
+        text = json.dumps(value, indent=2)
+    typer.echo(text)
+
+
+def report(done: SwapReport) -> None:
+    """Prints what was swapped, how long it took, and what to look at."""
+    rate = done.frames / done.seconds if done.seconds > 0 else 0.0
+    frames = "1 frame" if done.frames == 1 else f"{done.frames} frames"
+    swapped = f"{done.faces_swapped} of {done.faces_seen} faces swapped"
+    if done.faces_faded:
+        swapped += f" ({done.faces_faded} more faded out)"
+    networks = ", ".join((done.swapper.name, *done.networks.values()))
+    typer.echo(
+        f"{done.output}: {swapped} in {frames}, "
+        f"{done.seconds:.1f} s ({rate:.1f} frames/s) with {networks} on {done.device}."
+    )
+
+
+def remarks(done: SwapReport, *, notes: bool = True) -> None:
+    """Says on stderr what was chosen, if wanted, and what asks for a look at the output."""
+    for note in done.notes if notes else ():
+        typer.echo(f"note: {note}", err=True)
+    for warning in done.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def faces(found: Sequence[Face], distances: Sequence[float | None]) -> None:
+    """Prints a line for each face, numbered from 0, with its distance to a reference if known."""
+    if not found:
+        typer.echo("No face was found, or none that passes the filters.")
+        return
+    rows = [
+        (
+            str(index),
+            f"{face.box.left:.0f},{face.box.top:.0f} to {face.box.right:.0f},{face.box.bottom:.0f}",
+            f"{face.score:.2f}",
+            *_read(face.attributes or Attributes()),
+            "-" if distance is None else f"{distance:.2f}",
+        )
+        for index, (face, distance) in enumerate(zip(found, distances, strict=True))
+    ]
+    table(("face", "box", "score", "age", "gender", "race", "distance"), rows)
+
+
+def face_list(found: Sequence[Face], distances: Sequence[float | None]) -> list[dict[str, Any]]:
+    """The same as JSON has it; boxes are left, top, right, bottom."""
+    return [
+        {
+            "index": index,
+            "box": [face.box.left, face.box.top, face.box.right, face.box.bottom],
+            "score": face.score,
+            **asdict(face.attributes or Attributes()),
+            "distance": distance,
+        }
+        for index, (face, distance) in enumerate(zip(found, distances, strict=True))
+    ]
+
+
+def finding(one: Finding) -> None:
+    """Prints a finding, and its remedy where it has one."""
+    mark = typer.style(f"{_MARKS[one.state]:>6}", fg=_COLOURS[one.state])
+    typer.echo(f"{mark}  {one.subject}: {one.detail}")
+    if one.remedy:
+        typer.echo(f"        mend it with: {one.remedy}")
+
+
+def weights(store: WeightStore) -> None:
+    """Prints the networks that are here, then those that can be imported and are not.
+
+    The last column names what each still misses: itself, others that it needs, or nothing.
+    """
+    rows = [
+        (
+            one["name"],
+            one["role"],
+            one["pack"],
+            f"{one['size'] / 1e6:.1f} MB" if one["size"] else "-",
+            one["licence"],
+            ", ".join(one["missing"]) or "-",
+        )
+        for one in weight_list(store)
+    ]
+    table(("name", "role", "pack", "size", "licence", "misses"), rows)
+
+
+def weight_list(store: WeightStore) -> list[dict[str, Any]]:
+    """The same as JSON has it; what is not here has neither file nor size.
+
+    Where the record of imports cannot be read, it is of the embedded networks alone.
+    """
+    here = store.weights()
+    installable = {network.name: network for network in store.installable()}
+    rows = [
+        {
+            **asdict(one),
+            "missing": list(store.missing(one.name)) if one.name in installable else [],
+        }
+        for one in here
+    ]
+    if store.trouble():
+        # Whether the others are here, nobody can say.
+        return rows
+    names = {weight.name for weight in here}
+    return rows + [
+        {
+            "name": one.name,
+            "role": one.role,
+            "pack": one.pack,
+            "file": None,
+            "size": None,
+            "licence": one.licence,
+            "missing": list(store.missing(one.name)),
+        }
+        for one in installable.values()
+        if one.name not in names
+    ]
+
+
+def brought(report: ImportReport) -> None:
+    """Prints what an import brought in, what it is for, under which terms, and how it was known."""
+    for one in report.imported:
+        how = "its sha256" if one.name in report.known else "its graph"
+        done = "replaced" if one.name in report.replaced else "imported"
+        done = "already here:" if one.name in report.present else done
+        typer.echo(
+            f"{done} {one.name} ({one.role}, {one.pack}; {one.licence}), recognised by {how}"
+        )
+
+
+def left(report: ImportReport) -> None:
+    """Says on stderr what an import left out as unknown, and what went with a file replaced."""
+    for sentence in report.skipped:
+        typer.echo(f"note: {sentence}", err=True)
+    for name in sorted(report.uncalibrated):
+        typer.echo(
+            f"note: the file that {name} replaces was calibrated for int8, this one is not yet; "
+            f"run `faceswap-engine weights calibrate {name} PICTURES...`.",
+            err=True,
+        )
+
+
+def preparing(reports: Iterable[ImportReport]) -> None:
+    """Says on stderr that the package onnx is missing, where imported networks may need it."""
+    drawn = any(one.role in _PREPARED for report in reports for one in report.imported)
+    if drawn and not installed(["onnx"]):
+        typer.echo(
+            "note: for batches on a card and for the precisions fp16 and int8, networks are "
+            "prepared by the package onnx, which is not installed; run "
+            f"`{install('packs')}`.",
+            err=True,
+        )
+
+
+def calibrated(done: Calibrated) -> None:
+    """Prints what a network was calibrated on, and how near it comes to fp32."""
+    result = done.result
+    files = "1 file" if done.files == 1 else f"{done.files} files"
+    typer.echo(
+        f"calibrated {done.name} on {result.samples} of {done.faces} faces from {files}; "
+        f"on the other {result.held_out}, int8 is {result.psnr:.1f} dB from fp32. Use it "
+        "with --precision int8."
+    )
+    if not done.apart:
+        typer.echo(
+            "note: the others are of the same file, and may be the same people a moment later; "
+            "name more files to have it tested on others.",
+            err=True,
+        )
+
+
+def statuses(found: Sequence[Status]) -> None:
+    """Prints the state of each weight file, and what mends those that are not well."""
+    table(("name", "state", "file"), [(one.weight.name, one.state, str(one.path)) for one in found])
+    for one in found:
+        if one.detail:
+            typer.echo(f"error: {one.detail}", err=True)
+
+
+def status_dict(status: Status) -> dict[str, str]:
+    """The state of a weight file as JSON has it."""
+    return {
+        "name": status.weight.name,
+        "state": status.state,
+        "file": str(status.path),
+        "detail": status.detail,
+    }
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints columns that are as wide as they must be, for the eye and for `awk` alike."""
+    lines = [tuple(heads), *(tuple(row) for row in rows)]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    for cells in lines:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        typer.echo("  ".join(padded).rstrip())
+
+
+def _read(attributes: Attributes) -> tuple[str, str, str]:
+    age = "-" if attributes.age is None else str(attributes.age)
+    return age, attributes.gender or "-", attributes.race or "-"

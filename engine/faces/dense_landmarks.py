@@ -1,0 +1,50 @@
+"""InsightFace's dense landmarks, which users import: 106 in the plane, 68 in space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from engine.faces.imported import answers, box_to_crop
+from engine.geometry import affine as maps
+from engine.pixels.align import byte_crop
+from engine.runtime.session import Session
+from engine.values import Bytes, Face, Frame, Landmarks, LandmarkScheme, Points
+from engine.weights.manifest import InputSpec
+
+_COUNTS: dict[LandmarkScheme, int] = {"2d106": 106, "3d68": 68}
+
+
+class DenseLandmarks:
+    """2d106det and 1k3d68: where the landmarks lie in the upright crop around a face's box.
+
+    The latter knows 1,103 points in space, of which the last 68 are those of iBUG's 300-W.
+    """
+
+    def __init__(self, session: Session, input: InputSpec, scheme: LandmarkScheme) -> None:  # noqa: A002
+        self._session = session
+        self._input = input
+        self.scheme = scheme
+        self.size = input.size
+
+    def mark(self, frame: Frame, faces: Sequence[Face]) -> list[Face]:
+        """The faces with these landmarks, in display space."""
+        boxes = [box_to_crop(face.box, self.size) for face in faces]
+        found = self.locate([byte_crop(frame, to_crop, self.size) for to_crop in boxes])
+        return [
+            replace(face, landmarks=Landmarks(self.scheme, maps.apply(maps.invert(box), points)))
+            for face, box, points in zip(faces, boxes, found, strict=True)
+        ]
+
+    def locate(self, crops: Sequence[Bytes]) -> list[Points]:
+        """The landmarks in each (size, size, 3) crop, in its pixels: (106, 2) or (68, 3)."""
+        if not crops:
+            return []
+        raw = answers(self._session, self._input.tensor(crops))
+        points = raw.reshape(len(crops), -1, int(self.scheme[0]))[:, -_COUNTS[self.scheme] :]
+        # The network's unit is half of the crop, its origin the crop's middle.
+        points = points * np.float32(self.size // 2)
+        points[..., :2] += self.size // 2
+        return list(points)

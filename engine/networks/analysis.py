@@ -1,0 +1,172 @@
+"""Which networks find faces and read them: here names become concrete readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from engine.errors import ParameterError
+from engine.faces.analyser import FaceAnalyser
+from engine.faces.arcface import ArcFace
+from engine.faces.attributes import AgeGender
+from engine.faces.dense_landmarks import DenseLandmarks
+from engine.faces.fairface import FairFace, Only, ReadTogether
+from engine.faces.genderage import GenderAge
+from engine.faces.mesh import BestMesh, FaceMeshNetwork
+from engine.faces.protocols import AttributeReader, Detector, Embedder, FaceMarker, Landmarker
+from engine.faces.scrfd import SCRFD
+from engine.faces.sface import SFace
+from engine.faces.yunet import YuNet
+from engine.options import AUTO, AnalysisOptions
+from engine.runtime.session import Session
+from engine.selection import Need
+from engine.values import DistanceScale, LandmarkScheme
+from engine.weights.manifest import InputSpec
+from engine.weights.store import WeightStore
+
+# The best first; "auto" takes the first that is installed.
+DETECTORS: Final = ("det_10g", "det_34g", "det_2.5g", "yunet", "det_500m")
+EMBEDDERS: Final = ("w600k_r50", "glintr100", "w600k_mbf", "sface")
+# "auto" takes the two meshes together: each is the better one on other faces. The dense landmarks
+# come beside the mesh, and faces are aligned by them.
+MESHES: Final = ("face_mesh_478", "face_mesh")
+DENSE: Final[dict[str, LandmarkScheme]] = {"2d106det": "2d106", "1k3d68": "3d68"}
+
+# Of each attribute the networks that tell it, the best first; the last one always can, or says what
+# is missing. Ages by years go before FairFace's decades, which are not used; its genders are as
+# sure for one race as for another.
+_READERS: Final[dict[Need, tuple[str, ...]]] = {
+    "age": ("genderage", "age"),
+    "gender": ("fairface", "genderage", "gender"),
+    "race": ("fairface",),
+}
+_YUNET_SCORE = 0.6
+_SCRFD_SCORE = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalysisNetworks:
+    """Composes analysers of installed networks; `session` gives the session of a network's name."""
+
+    store: WeightStore
+    session: Callable[[str], Session]
+
+    @property
+    def readable(self) -> frozenset[Need]:
+        """The attributes that the installed networks can read."""
+        has = self.store.has
+        return frozenset(need for need, names in _READERS.items() if any(map(has, names)))
+
+    def analyser(
+        self, wanted: Iterable[Need], options: AnalysisOptions, embedder: Embedder | None = None
+    ) -> FaceAnalyser:
+        """Detector and landmarks, and of the rest what is wanted and no more.
+
+        A given `embedder` is always asked, and instead of the chosen one.
+
+        Raises:
+            ParameterError: A name in `options` is that of no such network.
+            WeightsError: A network is missing or corrupt.
+        """
+        wanted = frozenset(wanted)
+        if embedder is None and "embedding" in wanted:
+            embedder = self.embedder(options)
+        readers = list(self._readers(wanted - {"embedding"}))
+        return FaceAnalyser(
+            self._detector(options),
+            self._landmarker(options),
+            embedder,
+            ReadTogether(readers) if readers else None,
+            options,
+            marker=self._marker(options),
+        )
+
+    def names(
+        self, wanted: Iterable[Need], options: AnalysisOptions
+    ) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The networks that find and read faces for what is wanted, by the parameters that choose.
+
+        Raises as `analyser` does.
+        """
+        wanted = frozenset(wanted)
+        yield "detector", (self._pick("detector", options.detector, DETECTORS),)
+        chosen = () if options.landmarker == AUTO else (options.landmarker,)
+        meshes = chosen if options.landmarker in MESHES else MESHES
+        yield "landmarker", tuple(dict.fromkeys((*chosen, *meshes)))
+        if "embedding" in wanted:
+            yield "embedder", (self._embedder_name(options),)
+        for need in sorted(wanted - {"embedding"}):
+            yield need, (self._reader_name(need),)
+
+    def embedder(self, options: AnalysisOptions) -> Embedder:
+        """The embedder of the options' name; raises as `analyser` does."""
+        name = self._embedder_name(options)
+        if name == SFace.name:
+            return SFace(self.session(name))
+        return ArcFace(self.session(name), self._input(name), name)
+
+    def calibration(self, options: AnalysisOptions) -> DistanceScale:
+        """How distances of that embedder's embeddings are read; raises as `analyser` does."""
+        return DistanceScale(self.store.weight(self._embedder_name(options)).calibration)
+
+    def _embedder_name(self, options: AnalysisOptions) -> str:
+        return self._pick("embedder", options.embedder, EMBEDDERS)
+
+    def _detector(self, options: AnalysisOptions) -> Detector:
+        name = self._pick("detector", options.detector, DETECTORS)
+        score = options.detector_score
+        if name == "yunet":
+            return YuNet(self.session(name), score=_YUNET_SCORE if score is None else score)
+        return SCRFD(
+            self.session(name), self._input(name), score=_SCRFD_SCORE if score is None else score
+        )
+
+    def _landmarker(self, options: AnalysisOptions) -> Landmarker:
+        if options.landmarker in MESHES:
+            return FaceMeshNetwork(self.session(options.landmarker))
+        attentive, plain = MESHES
+        return BestMesh(
+            FaceMeshNetwork(self.session(attentive)), FaceMeshNetwork(self.session(plain))
+        )
+
+    def _marker(self, options: AnalysisOptions) -> FaceMarker | None:
+        name = options.landmarker
+        if name == AUTO:
+            return None
+        self._pick("landmarker", name, (*MESHES, *DENSE))
+        if name in MESHES:
+            return None
+        return DenseLandmarks(self.session(name), self._input(name), DENSE[name])
+
+    def _readers(self, wanted: Collection[Need]) -> Iterator[AttributeReader]:
+        """A reader for each network that tells something wanted best."""
+        by_network: dict[str, list[Need]] = {}
+        for need in _READERS:
+            if need in wanted:
+                by_network.setdefault(self._reader_name(need), []).append(need)
+        for name, fields in by_network.items():
+            yield Only(self._reader(name), fields)
+
+    def _reader(self, name: str) -> AttributeReader:
+        session = self.session(name)
+        if name == "fairface":
+            return FairFace(session, self._input(name))
+        if name == "genderage":
+            return GenderAge(session, self._input(name))
+        return AgeGender(age=session) if name == "age" else AgeGender(gender=session)
+
+    def _reader_name(self, need: Need) -> str:
+        names = _READERS[need]
+        return next((name for name in names if self.store.has(name)), names[-1])
+
+    def _input(self, name: str) -> InputSpec:
+        return self.store.weight(name).input
+
+    def _pick(self, field: str, asked: str, names: tuple[str, ...]) -> str:
+        if asked == AUTO:
+            return next(name for name in names if self.store.has(name))
+        if asked not in names:
+            allowed = ", ".join((AUTO, *names))
+            raise ParameterError(f"{field} is {asked!r}; allowed: {allowed}.")
+        return asked

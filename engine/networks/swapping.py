@@ -1,0 +1,393 @@
+"""Which networks draw on faces: here names become concrete swappers, restorers and limiters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine.compose.limiter import Limiter
+from engine.compose.mouth import KeptMouth
+from engine.compose.occluder import Occluder
+from engine.compose.parsing import FaceRegions
+from engine.enhance.enhancer import Enhancer
+from engine.enhance.restorer import Restorer
+from engine.errors import ParameterError, WeightsMissing
+from engine.faces.identity import alignment_points
+from engine.optimise.network_inputs import Feed
+from engine.optimise.prepare import emap
+from engine.options import AUTO, EnhanceOptions, LimitOptions, SwapOptions
+from engine.runtime.batches import Batches
+from engine.runtime.session import Session
+from engine.swappers.mesh.warp import MeshWarp
+from engine.swappers.neural.network import NeuralSwapper
+from engine.swappers.neural.pixel_boost import PIXEL_BOOSTS, can_do
+from engine.swappers.neural.source_encoding import (
+    EMBEDDER,
+    Converted,
+    Cut,
+    Latent,
+    SourceEncoder,
+    embedding,
+)
+from engine.swappers.swapper import Swapper
+from engine.values import Choice
+from engine.weights.manifest import Network, Role
+from engine.weights.store import WeightStore
+
+# Frames whose faces go through a card's network together: on a card, one face alone is a small
+# batch.
+_TOGETHER = 4
+OCCLUDER: Final = "occluder"  # the embedded network
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChosenNetworks:
+    """What works on the chosen faces of one request.
+
+    `takes_precision` tells whether there is a network of the asked precision among it.
+    `needs_embedding` and `needs_target_embedding` tell whether the portraits' and the targets'
+    faces must carry ArcFace's embedding, `compares_portraits` whether the portraits' need any, so
+    that a stranger among them is told. `networks` names all but the swapper, by the parameter
+    that asked; `sides` are those that crops may have, `at_once` the frames to swap together, and
+    `notes` tell what the networks have to say.
+    """
+
+    swapper: Swapper[Any]
+    choice: Choice
+    occluder: Occluder | None
+    limiters: tuple[Limiter, ...]
+    enhancer: Enhancer | None
+    networks: dict[str, str]
+    takes_precision: bool
+    needs_embedding: bool
+    compares_portraits: bool
+    needs_target_embedding: bool
+    sides: tuple[int, ...]
+    at_once: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """A network that is ready to run, and what there is to say of how it was made so."""
+
+    batches: Batches
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SwapNetworks:
+    """Composes what draws of installed networks.
+
+    `session` gives the session of a network's name; `graph` its prepared graph at the precision
+    asked for, `exact` the same at fp32.
+    """
+
+    store: WeightStore
+    session: Callable[[str], Session]
+    graph: Callable[[str], Graph]
+    exact: Callable[[str], Graph]
+
+    def chosen(
+        self, asked: str | Swapper[Any], options: SwapOptions, *, from_clip: bool = False
+    ) -> ChosenNetworks:
+        """What a request's options call for; `asked` is a swapper's name, "auto" or a swapper.
+
+        `from_clip` tells that the source is a clip, in which the person must be told from others.
+
+        Raises:
+            ParameterError: A name is that of no such network, or the swapper cannot do what is
+                asked of it.
+            WeightsError: A network is missing or corrupt.
+            RuntimeUnavailable: A network cannot be prepared or run.
+        """
+        if isinstance(asked, str):
+            choice = self.choice(asked, options.pixel_boost)
+            if choice.name == MeshWarp.name and not options.exact_boost:
+                choice = self.choice(asked, None)
+        else:
+            choice = Choice(asked.name, "the caller brought it")
+        names = dict(self._names(options))
+        # All names are known to be good by now: what follows may take a while.
+        graphs = {field: self._graph(field, name) for field, name in names.items()}
+        if not isinstance(asked, str):
+            swapper = asked
+        elif choice.name == MeshWarp.name:
+            swapper = MeshWarp()
+        else:
+            graphs["swapper"] = self.graph(choice.name)
+            swapper = self._neural(choice.name, graphs["swapper"], options)
+        neural = swapper if isinstance(swapper, NeuralSwapper) else None
+        if neural is None and options.source_weight != 1:
+            raise ParameterError(
+                f"source_weight is {options.source_weight:g}, and the swapper {choice.name} takes "
+                "no embedding that it could weigh; allowed: 1, or a swapper that takes one."
+            )
+        enhancer = None
+        if "enhance" in names:
+            enhancer = self._restorer(names["enhance"], graphs["enhance"], options.enhance)
+        several = swapper.averages and (from_clip or bool(options.extra_sources))
+        needs_embedding = neural is not None and (neural.needs_embedding or several)
+        sides = _sides(neural, options)
+        return ChosenNetworks(
+            swapper=swapper,
+            choice=choice,
+            occluder=self._occluder(names, graphs),
+            limiters=tuple(self._limiters(names, graphs, options.limits)),
+            enhancer=enhancer,
+            networks=names,
+            takes_precision="swapper" in graphs or "enhance" in graphs,
+            needs_embedding=needs_embedding,
+            # Several portraits are compared with each other, whatever the swapper takes.
+            compares_portraits=(from_clip or several) and not needs_embedding,
+            needs_target_embedding=neural is not None and neural.needs_target_embedding,
+            sides=sides,
+            at_once=_TOGETHER
+            if any(
+                graph.batches.most > 1
+                for field, graph in graphs.items()
+                if names.get(field) != OCCLUDER
+            )
+            else 1,
+            notes=(
+                *self._why(asked, choice),
+                *_other_boost(choice.name, sides, options),
+                *(graph.note for graph in graphs.values() if graph.note),
+                *_unused_fidelity(enhancer, options.enhance),
+            ),
+        )
+
+    def feed(self, name: str) -> Feed:
+        """What a swapping or restoring network is given, to be calibrated on.
+
+        Raises:
+            ParameterError: The network is of another role.
+            WeightsError: It, or a network that it needs, is missing or corrupt.
+            RuntimeUnavailable: A network cannot be prepared or run.
+        """
+        network = self.store.network(name)
+        if network.role not in ("swapper", "restorer"):
+            allowed = ", ".join(
+                known.name for role in ("swapper", "restorer") for known in self._installable(role)
+            )
+            raise ParameterError(
+                f"{name} is of the role {network.role}, and swappers and restorers alone run at "
+                f"other precisions than fp32; allowed: {allowed}."
+            )
+        self._require(f"The {network.role} {name}", name)
+        batches = self.exact(name).batches
+        if network.role == "restorer":
+            return _restorer_feed(Restorer(network, batches))
+        return _swapper_feed(NeuralSwapper(network, batches, self.encoder(network)))
+
+    def choice(self, asked: str, pixel_boost: int | None) -> Choice:
+        """The swapper that is meant by a name, or by "auto", and why; raises as `drawing` does."""
+        known = self._installable("swapper")
+        if asked != AUTO:
+            names = (MeshWarp.name, *(network.name for network in known))
+            if asked not in names:
+                allowed = ", ".join((AUTO, *names))
+                raise ParameterError(f"swapper is {asked!r}; allowed: {allowed}.")
+            if asked != MeshWarp.name:
+                self._require(f"The swapper {asked}", asked)
+            return Choice(asked, "it was asked for")
+        able = [
+            network
+            for network in known
+            if pixel_boost is None or can_do(pixel_boost, network.input.size)
+        ]
+        able_to = "" if pixel_boost is None else f" that swaps at {pixel_boost}x{pixel_boost}"
+        for network in able:
+            if not self.store.missing(network.name):
+                return Choice(network.name, f"of those installed it comes first{able_to}")
+        for network in able:
+            missing = self.store.missing(network.name)
+            if network.name not in missing:
+                why = f"{network.name} is installed, but {' and '.join(missing)} it needs is not"
+                return Choice(MeshWarp.name, why)
+        unable = [
+            f"{network.name} at whole multiples of {network.input.size}x{network.input.size}"
+            for network in known
+            if network not in able and not self.store.missing(network.name)
+        ]
+        if unable:
+            return Choice(
+                MeshWarp.name,
+                f"none of those installed swaps at {pixel_boost}x{pixel_boost}: "
+                f"{' and '.join(unable)}",
+            )
+        return Choice(MeshWarp.name, "the embedded swapper is the only one there is")
+
+    def needed(self, name: str) -> tuple[str, ...]:
+        """A swapper's networks: none of `mesh` and of the caller's own, which have no file."""
+        known = [network for network in self._installable("swapper") if network.name == name]
+        return tuple(one for network in known for one in (network.name, *network.needs))
+
+    def encoder(self, network: Network) -> SourceEncoder:
+        """What makes the sources of a swapping network; raises as `drawing` does."""
+        source = network.source
+        if source is None or source.kind == "embedding":
+            return embedding
+        if source.kind == "latent":
+            return Latent(emap(self.store, network.name))
+        if source.input is not None:
+            return Cut(source.input, alignment_points)
+        crop = Cut(self.store.network(EMBEDDER).input, alignment_points)
+        converter = self.exact(source.converter).batches
+        return Converted(self.session(EMBEDDER), crop, converter, source.unit)
+
+    def _names(self, options: SwapOptions) -> Iterator[tuple[str, str]]:
+        """The networks besides the swapper, by the parameters that ask for them."""
+        limits, enhance = options.limits, options.enhance
+        asked: tuple[tuple[str, str | None, Role, bool], ...] = (
+            ("occluder", limits.occluder, "occluder", True),
+            ("parser", limits.parser, "parser", limits.regions != ()),
+            ("enhance", enhance.enhancer, "restorer", enhance.blend > 0),
+        )
+        for field, name, role, of_use in asked:
+            if name is not None:
+                own = (OCCLUDER,) if role == "occluder" else ()
+                self._require_known(field, name, role, own)
+                if of_use:
+                    yield field, self._named(field, name, role)
+
+    def _graph(self, field: str, name: str) -> Graph:
+        if name == OCCLUDER:
+            return Graph(Batches(self.session(name)))
+        return self.graph(name) if field == "enhance" else self.exact(name)
+
+    def _occluder(self, names: dict[str, str], graphs: dict[str, Graph]) -> Occluder | None:
+        if "occluder" not in names:
+            return None
+        name, batches = names["occluder"], graphs["occluder"].batches
+        if name == OCCLUDER:
+            return Occluder(self.store.weight(name), batches, within_face=True)
+        return Occluder(self.store.network(name), batches)
+
+    def _limiters(
+        self, names: dict[str, str], graphs: dict[str, Graph], options: LimitOptions
+    ) -> Iterator[Limiter]:
+        if "parser" in names:
+            network = self.store.network(names["parser"])
+            yield FaceRegions(network, graphs["parser"].batches, options.regions)
+        if options.keep_mouth:
+            yield KeptMouth()
+
+    def _neural(self, name: str, graph: Graph, options: SwapOptions) -> NeuralSwapper:
+        network = self.store.network(name)
+        return NeuralSwapper(
+            network, graph.batches, self.encoder(network), source_weight=options.source_weight
+        )
+
+    def _restorer(self, name: str, graph: Graph, options: EnhanceOptions) -> Restorer:
+        return Restorer(
+            self.store.network(name),
+            graph.batches,
+            blend=options.blend,
+            fidelity=options.fidelity,
+        )
+
+    def _named(self, field: str, asked: str, role: Role) -> str:
+        """The network of a role that is meant by a known name, or by "auto"."""
+        if role == "occluder" and asked in (AUTO, OCCLUDER):
+            return OCCLUDER
+        if asked != AUTO:
+            self._require(f"The {role} {asked}", asked)
+            return asked
+        known = [network.name for network in self._installable(role)]
+        found = next((name for name in known if self.store.has(name)), None)
+        if found is None:
+            # Who limits the regions need not have heard of parsers.
+            why = "face_region needs a parser; " if field == "parser" else ""
+            raise WeightsMissing(
+                f"{why}{field} is auto, but none of {', '.join(known)} is installed; bring one in "
+                "with `faceswap-engine weights import PATH`."
+            )
+        return found
+
+    def _require_known(self, field: str, asked: str, role: Role, own: tuple[str, ...]) -> None:
+        none = ("none",) if role == "occluder" else ()
+        names = (AUTO, *none, *own, *(network.name for network in self._installable(role)))
+        if asked not in names:
+            raise ParameterError(f"{field} is {asked!r}; allowed: {', '.join(names)}.")
+
+    def _why(self, asked: str | Swapper[Any], choice: Choice) -> Iterator[str]:
+        """Why the embedded swapper was taken where others were brought in."""
+        if asked == AUTO and choice.name == MeshWarp.name:
+            brought = [one.name for one in self._installable("swapper") if self.store.has(one.name)]
+            if brought:
+                yield f"swapper is {choice.name}: {choice.reason}."
+
+    def _require(self, what: str, name: str) -> None:
+        missing = self.store.missing(name)
+        if not missing:
+            return
+        needed = " and ".join(one for one in missing if one != name)
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        if name not in missing:
+            said = f"{what} needs {needed}, which {are} not installed"
+        elif needed:
+            said = f"{what}, and {needed} that it needs, {are} not installed"
+        else:
+            said = f"{what} {are} not installed"
+        raise WeightsMissing(f"{said}; bring {them} in with `faceswap-engine weights import PATH`.")
+
+    def _installable(self, role: Role) -> list[Network]:
+        """The best first."""
+        return [network for network in self.store.installable() if network.role == role]
+
+
+def _swapper_feed(swapper: NeuralSwapper) -> Feed:
+    return Feed(
+        name=swapper.name,
+        template=swapper.template,
+        side=swapper.side,
+        needs_embedding=swapper.needs_embedding,
+        source=lambda portrait: swapper.prepare([portrait]),
+        sample=lambda target, source: swapper.inputs([target], [source]),
+    )
+
+
+def _restorer_feed(restorer: Restorer) -> Feed:
+    return Feed(
+        name=restorer.name,
+        template=restorer.template,
+        side=restorer.size,
+        needs_embedding=False,
+        source=lambda _: None,
+        sample=lambda target, _: restorer.inputs([target]),
+    )
+
+
+def _sides(neural: NeuralSwapper | None, options: SwapOptions) -> tuple[int, ...]:
+    """The sides that crops may have.
+
+    Raises:
+        ParameterError: The network cannot do the one that is asked for.
+    """
+    able = tuple(side for side in PIXEL_BOOSTS if neural is None or can_do(side, neural.side))
+    boost = options.pixel_boost
+    if boost is None:
+        return able
+    if neural is not None and boost not in able:
+        if options.exact_boost:
+            neural.require_size(boost)
+        boost = next(side for side in able if side > boost)
+    return (boost,)
+
+
+def _other_boost(name: str, sides: tuple[int, ...], options: SwapOptions) -> Iterator[str]:
+    boost = options.pixel_boost
+    if boost is not None and boost not in sides:
+        yield (
+            f"pixel_boost is {sides[0]}x{sides[0]}, as none was asked for and {name} cannot do "
+            f"{boost}x{boost}."
+        )
+
+
+def _unused_fidelity(restorer: Restorer | None, options: EnhanceOptions) -> Iterator[str]:
+    if restorer is None:
+        return
+    if not restorer.takes_fidelity and options.fidelity != EnhanceOptions().fidelity:
+        yield f"enhance_fidelity has no effect: {restorer.name} takes none."

@@ -1,0 +1,190 @@
+"""Find what is wrong with a picture of a face as a swap's source.
+
+The limits were set by eye on 267 pictures of synthetic people: above them, swaps that draw the
+picture itself were smears.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.geometry import affine
+from engine.geometry.boxes import box_of
+from engine.geometry.mesh_topology import (
+    LEFT_ORBIT,
+    MOUTH_CORNERS,
+    MOUTH_GAP,
+    RIGHT_ORBIT,
+    openness,
+)
+from engine.geometry.shape import turned
+from engine.pixels.align import warp_crop
+from engine.pixels.raster import convex_hull, fill_polygons
+from engine.pixels.tone import Field, blur, luma, shrink
+from engine.swappers.mesh.light import FLOOR, skin_light
+from engine.swappers.mesh.masks import eye_openings
+from engine.swappers.mesh.texture import COARSE, LIGHT_SIGMA, covered, layout, unwrap
+from engine.values import Mask, Portrait
+
+_TURNED = (35.0, 48.0)  # degrees, from worth a warning to half a face
+_COVERED = (0.2, 0.5)  # of the skin, by what is before the face
+_CUT = (0.01, 0.25)  # of the mesh, outside the picture
+_SMALL = 128  # pixels of the face's width
+_UNCLEAR = (0.5, 0.2)  # the mesh's score, from worth a warning to no face
+_COVERED_EYES = -1.0  # mean log luma around the eyes, relative to skin in its light
+_ONE_SIDED = 0.75  # mean log luma by which the halves of a face differ
+# Luma of a third of the skin, and of its brightest parts: dark skin in good light has highlights.
+_DARK, _UNLIT = 0.12, 0.35
+_IN_THE_DARK = 0.33
+_COLOURED = (1.1, 1.5)  # log units of colour: the mean's and its spread over the skin
+_WIDE_OPEN = 0.5  # the mouth's height over its width
+_CLOSED = 0.12  # an eye's
+_BLURRED = 0.62  # contrast of detail of a `_SMALL`th of the face over that of twice the size
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a portrait.
+
+    `words` end a sentence that begins with the picture's name; `remedy` says what to take instead.
+    `hides` tells that so little of the face itself can be seen that a swapper which draws the
+    picture would draw a smear.
+    """
+
+    words: str
+    remedy: str
+    hides: bool = False
+
+
+def portrait_faults(portrait: Portrait) -> tuple[Fault, ...]:
+    """Return what is wrong with a portrait, worst first; nothing of one that serves well."""
+    found = (
+        *_by_shape(portrait),
+        *_by_cover(portrait),
+        *_by_light(portrait),
+        *_by_sharpness(portrait),
+    )
+    return tuple(sorted(found, key=lambda fault: not fault.hides))
+
+
+def _by_shape(portrait: Portrait) -> Iterator[Fault]:
+    face, (height, width) = portrait.face, portrait.pixels.shape[:2]
+    points = face.mesh.points
+    away = turned(face)
+    if away > _TURNED[0]:
+        yield Fault(
+            f"shows a face turned {away:.0f} degrees away from the camera",
+            "choose a picture that looks at the camera",
+            hides=away > _TURNED[1],
+        )
+    if face.mesh.score < _UNCLEAR[0]:
+        yield Fault(
+            "shows a face whose eyes, nose and mouth are hard to make out",
+            "choose a picture that shows them clearly",
+            hides=face.mesh.score < _UNCLEAR[1],
+        )
+    outside = (points[:, :2] < 0) | (points[:, :2] > (width - 1, height - 1))
+    cut = float(outside.any(axis=1).mean())
+    if cut > _CUT[0]:
+        yield Fault(
+            f"has {cut:.0%} of the face outside its border",
+            "choose a picture that shows all of it",
+            hides=cut > _CUT[1],
+        )
+    if face.box.width < _SMALL:
+        yield Fault(
+            f"shows a face only {face.box.width:.0f} pixels wide",
+            f"choose a picture with a face of {_SMALL} pixels or more",
+        )
+    if openness(points, MOUTH_GAP, MOUTH_CORNERS) > _WIDE_OPEN:
+        yield Fault("shows a mouth wide open", "choose a picture with a calm face")
+    if max(eye_openings(points)) < _CLOSED:
+        yield Fault("shows closed eyes", "choose a picture with open eyes")
+
+
+def _by_cover(portrait: Portrait) -> Iterator[Fault]:
+    if portrait.bare is None:
+        return
+    points = portrait.face.mesh.points
+    _, seen = unwrap(portrait.pixels, points, COARSE)
+    # What lies outside the picture is no cover: that it is cut is told by itself.
+    hidden = _mean(shrink(covered(portrait.bare, points), COARSE), layout(COARSE).skin * seen)
+    if hidden > _COVERED[0]:
+        yield Fault(
+            f"shows a face with something before {hidden:.0%} of its skin",
+            "choose a picture with nothing before the face",
+            hides=hidden > _COVERED[1],
+        )
+
+
+def _by_light(portrait: Portrait) -> Iterator[Fault]:
+    plan = layout(COARSE)
+    own, seen = unwrap(portrait.pixels, portrait.face.mesh.points, COARSE)
+    skin = plan.skin * seen
+    if not skin.any():
+        return
+    logs = np.log(own + FLOOR)
+    light, _ = skin_light(logs, plan.basis, skin * plan.beardless, LIGHT_SIGMA)
+    level = luma(light)
+    rest = luma(logs) - level
+    shown = [orbit * seen for orbit in _orbits() if (orbit * seen).sum() > 0.5 * orbit.sum()]
+    if shown and max(_mean(rest, orbit) for orbit in shown) < _COVERED_EYES:
+        yield Fault(
+            "shows eyes behind dark glasses or in the dark",
+            "choose a picture that shows the eyes",
+            hides=True,
+        )
+    both = np.minimum(skin, skin[:, ::-1])
+    if _mean(np.abs(level - level[:, ::-1]), both) > _ONE_SIDED:
+        yield Fault("shows a face lit from one side", "choose a picture in even light")
+    tones = luma(own)[skin > 0.5]
+    if tones.size and (tones < _DARK).mean() > _IN_THE_DARK and np.percentile(tones, 95) < _UNLIT:
+        yield Fault("shows a face in the dark", "choose a brighter picture")
+    coloured = _colour(logs, skin)
+    if coloured > _COLOURED[0]:
+        yield Fault(
+            "shows a face in coloured light",
+            "choose a picture in white light",
+            hides=coloured > _COLOURED[1],
+        )
+
+
+def _colour(logs: Field, skin: Mask) -> float:
+    """Return how coloured skin is, in log units: its mean colour and the spread around that."""
+    colour = logs - luma(logs)[..., None]
+    mean = np.array([_mean(colour[..., channel], skin) for channel in range(3)])
+    variance = _mean(((colour - mean) ** 2).sum(axis=-1, dtype=np.float32), skin)
+    return float(np.linalg.norm(mean) + np.sqrt(variance))
+
+
+def sharpness(portrait: Portrait) -> float:
+    """Return the contrast of detail of a `_SMALL`th of the face over that of twice the size."""
+    box = box_of(portrait.face.mesh.points[:, :2])
+    to_crop = affine.compose(affine.shift(-box.left, -box.top), affine.rescale(_SMALL / box.width))
+    tones = luma(warp_crop(portrait.pixels, to_crop, _SMALL))
+    coarse, coarser = blur(tones, 1.0), blur(tones, 2.0)
+    usual = max(float(np.abs(coarse - coarser).std()), 1e-6)
+    return float(np.abs(tones - coarse).std()) / usual
+
+
+def _by_sharpness(portrait: Portrait) -> Iterator[Fault]:
+    if box_of(portrait.face.mesh.points[:, :2]).width < _SMALL:
+        return
+    if sharpness(portrait) < _BLURRED:
+        yield Fault("shows a blurred face", "choose a sharper picture")
+
+
+def _orbits() -> tuple[Mask, Mask]:
+    points = layout(COARSE).points
+    left, right = (
+        fill_polygons([convex_hull(points[list(ring)])], COARSE)
+        for ring in (LEFT_ORBIT, RIGHT_ORBIT)
+    )
+    return left, right
+
+
+def _mean(values: Mask, weights: Mask) -> float:
+    return float((values * weights).sum() / max(float(weights.sum()), 1e-6))

@@ -1,0 +1,382 @@
+"""A face as a texture in the canonical face's layout, made once per source.
+
+The layout is the canonical face seen from the front (`geometry.face_mesh.frontal_points`), so one
+half of it is the other's mirror image, whatever way the portrait looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.geometry import affine
+from engine.geometry.mesh_topology import (
+    INNER_LIPS,
+    LEFT_BROW,
+    OVAL,
+    RIGHT_BROW,
+    face_mesh,
+    frontal_points,
+    signed_areas,
+    vertex_normals,
+)
+from engine.geometry.shape import frontal, turned
+from engine.pixels.raster import (
+    close_gaps,
+    convex_hull,
+    draw_triangles,
+    fill_polygons,
+    inside_distance,
+    interpolate,
+    sample_map,
+)
+from engine.pixels.tone import blur, enlarge, luma, shrink, smoothstep, weighted_blur
+from engine.swappers.mesh.light import FLOOR, calmed, fit_light, light_basis, one_sided, skin_light
+from engine.swappers.mesh.masks import beardless, eye_openings, features
+from engine.values import BareFace, Mask, Points, Portrait
+
+SIDE = 768
+LEVELS = 3
+COARSE = 96  # side of the grid that light is reckoned on
+LIGHT_SIGMA = 0.09 * COARSE
+_ONE_SIDED = 0.1  # log units by which halves of a face differ in even light
+_SEEN = (0.15, 0.4)  # texels' density, from hidden to seen
+# A part in deep shadow: log luma by which its other side is brighter, in its surroundings of some
+# breadth, where both show skin.
+_DARKER = (1.1, 1.7)
+_MIDDLE = (0.06, 0.12)  # half a strip around the middle line, of the side
+_LEVEL_SIGMA, _NEAR = 0.05 * COARSE, 0.1
+# Shares of the forehead that hair or a hat covers: from there on it is given up as a whole, and the
+# brows with it.
+_FRINGE, _OVER_BROWS = (0.25, 0.4), (0.42, 0.55)
+# How wide the face fades along the oval, of the side: a forehead says little of who it is, and
+# its shine and hairline differ most.
+_SEAM, _BROAD_SEAM = 0.016, 0.045
+# What is before a source's face, of the side: how far its edge reaches, how far skin is fetched
+# from to fill it, and half the width up to which it is filled.
+_OCCLUDER_EDGE, _FILL, _NARROW = 0.006, 0.02, 0.035
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeshSource:
+    """A prepared portrait: textures fine to coarse, each (side, side, 4) RGB and opacity.
+
+    RGB has no light and no tone: plain skin is 1, and a log light added to its logarithm gives
+    pixels + `mesh_light.FLOOR`. `detail` is its logarithm at the side `COARSE`.
+    `shape` is the face's own shape, turned to the front (`geometry.shape.frontal`);
+    `eyes` are the left and the right eye's openness.
+    """
+
+    textures: tuple[NDArray[np.float32], ...]
+    shape: Points
+    eyes: tuple[float, float]
+    detail: NDArray[np.float32]
+
+    def level(self, size: int) -> NDArray[np.float32]:
+        """The texture that is nearest to one texel a pixel in a crop of `size`."""
+        return min(self.textures, key=lambda texture: abs(np.log(texture.shape[0] / size / 1.1)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """What depends on the canonical face alone, at one side; masks are (side, side)."""
+
+    points: Points
+    ids: NDArray[np.int16]
+    basis: NDArray[np.float32]  # `light_basis`
+    skin: Mask
+    centre: Mask  # cheeks, nose and chin, where skin is sure to show
+    hairline: Mask  # where hair may hang in
+    forehead: Mask  # above the brows
+    rim: Mask  # along the oval
+    browless: Mask
+    closed: Mask  # 0 between the lips, where an open mouth shows its inside
+    seam: Mask  # the fade along the oval
+    aside: Mask  # 0 on the middle line, where the halves meet
+    beardless: Mask  # less on jaw and lip, where beards are
+
+
+@cache
+def layout_points(side: int) -> Points:
+    """The layout's vertices in pixels of a texture of `side`, (468, 2)."""
+    return (frontal_points(face_mesh())[:, :2] * side - 0.5).astype(np.float32)
+
+
+@cache
+def layout(side: int) -> Layout:
+    """The canonical layout with its masks: bare skin, and the seam's fade along the oval."""
+    mesh = face_mesh()
+    frontal = frontal_points(mesh)
+    points = layout_points(side)
+    order = np.argsort(-frontal[mesh.triangles, 2].mean(axis=1))
+    ids = draw_triangles(points, mesh.triangles, order, side)
+    normals = interpolate(ids, points, mesh.triangles, vertex_normals(frontal, mesh))
+    marked = np.clip(blur(features(points, side), side * 0.012) * 2, 0, 1)
+    oval = fill_polygons([points[list(OVAL)]], side)
+    brows = fill_polygons((convex_hull(points[list(r)]) for r in (LEFT_BROW, RIGHT_BROW)), side)
+    browless = 1 - np.clip(blur(brows, side * 0.02) * 5, 0, 1)
+    rows = np.linspace(0, 1, side, dtype=np.float32)[:, None]
+    width = _SEAM + (_BROAD_SEAM - _SEAM) * smoothstep(0.33, 0.2, rows)
+    seam = smoothstep(0.0, 1.0, inside_distance(oval) / (width * side))
+    lips = fill_polygons([points[list(INNER_LIPS)]], side)
+    ys, xs = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j].astype(np.float32)
+    radius = np.hypot((xs - 0.5) * 1.05, (ys - 0.5) * 0.85).astype(np.float32)
+    rim = oval * (1 - smoothstep(0.05, 0.17, inside_distance(oval) / side))
+    forehead = oval * smoothstep(0.30, 0.24, ys)
+    upper = np.maximum(rim * smoothstep(0.66, 0.5, ys), forehead)
+    return Layout(
+        points=points,
+        ids=ids,
+        basis=light_basis(normals),
+        skin=oval * (1 - marked),
+        centre=smoothstep(0.42, 0.30, radius),
+        hairline=upper,
+        forehead=forehead,
+        rim=rim,
+        browless=browless,
+        closed=1 - np.clip(blur(lips, side * 0.003) * 1.5, 0, 1),
+        seam=seam,
+        aside=smoothstep(*_MIDDLE, np.abs(xs - 0.5)),
+        beardless=beardless(points, side, 1.0),
+    )
+
+
+def unwrap(
+    pixels: NDArray[np.float32], points: Points, side: int
+) -> tuple[NDArray[np.float32], Mask]:
+    """Return a face in the layout, RGB (side, side, 3), and how well each part is seen, 0..1.
+
+    Args:
+        pixels: RGB 0..1 (h, w, 3).
+        points: the face's mesh in these pixels, (468, 3).
+        side: the layout's side.
+    """
+    where = _spread(np.concatenate([points[:, :2], texel_density(points)], axis=1), side)
+    xs, ys = where[..., 0], where[..., 1]
+    height, width = pixels.shape[:2]
+    inside = (xs >= 0) & (xs <= width - 1) & (ys >= 0) & (ys <= height - 1)
+    seen = smoothstep(*_SEEN, where[..., 2]) * inside
+    return sample_map(pixels, xs, ys), smoothstep(0.5, 1.0, blur(seen, side * 0.008))
+
+
+def _spread(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Return vertex `values` (468, k) spread linearly over the layout, (side, side, k)."""
+    corners, shares = _corners(side)
+    spread = shares[..., :1] * values[corners[..., 0]]
+    for corner in (1, 2):
+        spread += shares[..., corner, None] * values[corners[..., corner]]
+    return spread
+
+
+@cache
+def _corners(side: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Return the three vertices around each pixel of the layout and their shares.
+
+    Both are (side, side, 3); shares are 0 where there is no face.
+    """
+    plan = layout(side)
+    triangles = face_mesh().triangles
+    # The shares are linear over each triangle: 1 at one corner and 0 at the others.
+    flat = triangles.reshape(-1)
+    shares = interpolate(
+        plan.ids,
+        plan.points[flat],
+        np.arange(flat.size).reshape(-1, 3),
+        np.tile(np.eye(3, dtype=np.float32), (len(triangles), 1)),
+    )
+    total = np.maximum(shares.sum(axis=2, keepdims=True), np.float32(1e-6))
+    return triangles[plan.ids], np.asarray(shares / total, np.float32)
+
+
+def texel_density(points: Points) -> NDArray[np.float32]:
+    """Return how much of the picture each vertex's surroundings take, (468, 1).
+
+    It is their area in the picture over that in the layout: about 1 where the face looks at the
+    camera, 0 where it is seen edge-on, less where it is turned away.
+    """
+    density = _areas(points) / _usual_areas()
+    usual = max(float(np.percentile(density, 80)), 1e-6)
+    return np.asarray(density / usual, np.float32)[:, None]
+
+
+def _areas(points: Points) -> NDArray[np.float64]:
+    """Return the signed area of the triangles around each vertex, (468,)."""
+    triangles = face_mesh().triangles
+    areas = np.repeat(signed_areas(points[triangles, :2]), 3)
+    sums = np.bincount(triangles.ravel(), weights=areas, minlength=len(points))
+    return np.asarray(sums, np.float64)
+
+
+@cache
+def _usual_areas() -> NDArray[np.float64]:
+    areas = _areas(frontal_points(face_mesh()))
+    return np.where(np.abs(areas) < 1e-9, 1e-9, areas)
+
+
+def strange(texture: NDArray[np.float32]) -> Mask:
+    """How surely each part is not this face's skin: hair, background, rim light; 0..1 (side, side).
+
+    What counts is how far a part is from the light on cheeks, nose and chin, in brightness, hue and
+    roughness. It is looked for along the oval, hair also on the forehead; brows, eyes, lips and a
+    beard within the face are its own.
+    """
+    side = texture.shape[0]
+    plan = layout(COARSE)
+    coarse = shrink(texture, COARSE)
+    logs = np.log(coarse + FLOOR)
+    calm = plan.skin * plan.centre
+    fitted, _ = fit_light(logs, plan.basis, calm)
+    off = logs - fitted
+    tone = luma(off)
+    hue = np.abs(off - tone[..., None]).mean(axis=-1, dtype=np.float32)
+    fine = luma(texture)
+    fine = np.abs(fine - blur(fine, side / COARSE))
+    rough = shrink(fine, COARSE) / (luma(coarse) + FLOOR)
+    sure = calm > 0.5
+    hair = np.maximum(
+        _beyond(np.abs(tone), sure, 3.0, 0.12),
+        np.maximum(_beyond(hue, sure, 3.0, 0.08), _beyond(rough, sure, 6.0, 0.04)),
+    )
+    glare = np.maximum(_beyond(tone, sure, 1.5, 0.06), _beyond(hue, sure, 2.0, 0.03))
+    found = np.maximum(hair * plan.hairline, glare * plan.rim)
+    spread = np.clip(blur(blur(found, 0.8), 1.2) * 1.6, 0, 1)
+    covered = float((spread * plan.forehead).sum() / plan.forehead.sum())
+    fringe = np.maximum(spread, smoothstep(*_FRINGE, covered) * plan.forehead)
+    browless = np.maximum(plan.browless, smoothstep(*_OVER_BROWS, covered))
+    return np.clip(enlarge(fringe * browless, side), 0, 1)
+
+
+def _beyond(values: Mask, sure: NDArray[np.bool_], times: float, least: float) -> Mask:
+    """0 where `values` are as on sure skin, 1 where well beyond `times` its median and `least`."""
+    bound = float(np.median(np.abs(values[sure]))) * times + least
+    return smoothstep(bound, 1.75 * bound, values)
+
+
+def flattened(own: NDArray[np.float32], good: Mask) -> NDArray[np.float32]:
+    """Return a texture without its light and tone: log detail around 0, (side, side, 3).
+
+    `good` tells how surely each part shows this face's skin, 0..1.
+    """
+    side = own.shape[0]
+    plan = layout(COARSE)
+    logs = np.log(shrink(own, COARSE) + FLOOR)
+    skin = plan.skin * shrink(good, COARSE)
+    weights = skin * plan.beardless
+    light, trust = skin_light(logs, plan.basis, weights, LIGHT_SIGMA)
+    light += one_sided(logs - light, weights * trust, _ONE_SIDED)
+    detail = logs - light
+    light += (skin * plan.browless)[..., None] * (detail - calmed(detail))
+    return np.asarray(np.log(own + FLOOR) - enlarge(light, side), np.float32)
+
+
+def covered(bare: BareFace, points: Points) -> Mask:
+    """Return how surely something is before each part of a face, 0..1 (side, side).
+
+    Args:
+        bare: where the portrait shows the face.
+        points: the face's mesh in the portrait's pixels, (468, 3).
+    """
+    side = len(bare.mask)
+    placed = np.clip(affine.apply(bare.to_crop, points)[:, :2], 0, side - 1)
+    shown, _ = unwrap(bare.mask[..., None], placed.astype(np.float32), SIDE)
+    hidden = blur(1 - shown.reshape(SIDE, SIDE), SIDE * _OCCLUDER_EDGE)
+    return smoothstep(0.08, 0.4, hidden)
+
+
+def far_darker(own: NDArray[np.float32], good: Mask) -> Mask:
+    """Return how far each part lies in a deep shadow that its other side is not in, 0..1.
+
+    There is no skin to be seen in it: taken out of the shadow, it is noise and blotches.
+
+    Args:
+        own: a face in the layout, RGB (side, side, 3).
+        good: how surely each part shows this face's skin, 0..1.
+    """
+    skin = layout(COARSE).skin * shrink(good, COARSE)
+    level, near = weighted_blur(np.log(shrink(own, COARSE) + FLOOR), skin, _LEVEL_SIGMA)
+    tone = luma(level)
+    both = np.minimum(near, near[:, ::-1]) > _NEAR
+    dark = smoothstep(*_DARKER, tone[:, ::-1] - tone) * both * layout(COARSE).aside
+    return enlarge(blur(dark, _LEVEL_SIGMA / 3), own.shape[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What one portrait shows: a flattened texture (side, side, 3), and two masks of it.
+
+    `seen` tells how well each part is seen, `odd` how surely it is not this face's skin, 0..1.
+    """
+
+    detail: NDArray[np.float32]
+    seen: Mask
+    odd: Mask
+
+    @property
+    def good(self) -> Mask:
+        """How surely each part shows this face's skin, 0..1."""
+        return self.seen * (1 - self.odd)
+
+    def filled(self, other: View) -> View:
+        """Return this view with what it does not show taken from another one."""
+        need = smoothstep(0.1, 0.5, other.good - self.good)
+        return View(
+            self.detail + need[..., None] * (other.detail - self.detail),
+            self.seen + need * (other.seen - self.seen),
+            self.odd + need * (other.odd - self.odd),
+        )
+
+    def mirrored(self) -> View:
+        """Return the view of the mirror image."""
+        return View(self.detail[:, ::-1], self.seen[:, ::-1], self.odd[:, ::-1])
+
+
+def view_of(portrait: Portrait) -> View:
+    """Return what a portrait shows."""
+    points = portrait.face.mesh.points
+    own, seen = unwrap(portrait.pixels, points, SIDE)
+    odd = strange(own)
+    if portrait.bare is not None:
+        odd = np.maximum(odd, covered(portrait.bare, points))
+    dark = far_darker(own, seen * (1 - odd))
+    return View(flattened(own, seen * (1 - odd)), seen * (1 - dark), odd)
+
+
+def mended(view: View) -> tuple[NDArray[np.float32], Mask]:
+    """Return a view's texture, hidden or strange parts taken from its other side, and opacity.
+
+    What is hidden or strange on both sides is filled with what is around it. It becomes
+    transparent unless it is narrow, like the frame of a pair of glasses.
+    """
+    other = view.mirrored()
+    detail = view.filled(other).detail
+    lost = (1 - view.good) * (1 - other.good)
+    around, near = weighted_blur(detail, 1 - lost, SIDE * _FILL)
+    plain = around * np.clip(4 * near, 0, 1)[..., None]
+    filled = detail + lost[..., None] * (plain - detail)
+    return filled.astype(np.float32), close_gaps(1 - lost, SIDE * _NARROW)
+
+
+def prepare_texture(portraits: Sequence[Portrait]) -> MeshSource:
+    """Return the texture of one or more portraits of a person at every level.
+
+    The portrait that looks at the camera most gives shape and texture. What it hides comes from
+    the next one that shows it, else from its other half. Hair becomes transparent.
+    """
+    first, *others = sorted(portraits, key=lambda portrait: turned(portrait.face))
+    view = view_of(first)
+    for portrait in others:
+        view = view.filled(view_of(portrait))
+    points = first.face.mesh.points
+    detail, opacity = mended(view)
+    opacity = opacity * layout(SIDE).seam * layout(SIDE).closed
+    full = np.concatenate([np.exp(detail), opacity[..., None]], axis=2).astype(np.float32)
+    textures = [full]
+    for _ in range(LEVELS - 1):
+        textures.append(shrink(textures[-1], textures[-1].shape[0] // 2))
+    shape, _ = frontal(points)
+    coarse = np.log(shrink(full[..., :3], COARSE))
+    return MeshSource(tuple(textures), shape, eye_openings(points), coarse)

@@ -1,0 +1,508 @@
+"""What a call becomes: a job that any process of this machine can do."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from engine.api import Engine
+from engine.errors import MediaError, ParameterError
+from engine.hosted.service import Intake, JobBounds, bounded, checker_in, performer, performer_in
+from engine.jobs.process import TaskProcess, Tasks, Tell
+from engine.jobs.safe_open import held_beneath
+from engine.jobs.store import Job, JobStore
+from engine.jobs.worker import run_worker
+from engine.media.probe import probe
+from engine.media.untrusted import TooLarge
+from engine.pipeline.video import Progress
+from tests.footage import write_png
+from tests.media.test_untrusted import lying
+from tests.synth import draw, make_clip
+
+LISTS = pytest.mark.parametrize("name", ["reference_image", "extra_source_image"])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[JobStore]:
+    with JobStore(tmp_path / "home") as one:
+        yield one
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> dict[str, object]:
+    still = str(write_png(tmp_path / "still.png", draw(0, (64, 48))))
+    return {"source_image": still, "target": still}
+
+
+def test_the_record_holds_paths_and_what_was_asked_and_no_more(
+    store: JobStore, call: dict[str, object], tmp_path: Path
+) -> None:
+    output = tmp_path / "out.png"
+    job = Intake(store=store).submit({**call, "output": output, "crf": 18, "base64": True})
+    assert job.request == {
+        **call,
+        "output": str(output),
+        "base64": True,
+        "parameters": {"crf": 18},
+    }
+    json.dumps(dict(job.request))
+    assert list(job.folder.iterdir()) == []
+
+
+def test_a_caller_elsewhere_may_neither_write_nor_turn_the_check_off(
+    store: JobStore, call: dict[str, object], tmp_path: Path
+) -> None:
+    intake = Intake(store=store, may_write=False, may_uncheck=False)
+    with pytest.raises(ParameterError, match=r"output names a file.*content_check is False"):
+        intake.submit({**call, "output": tmp_path / "out.png", "content_check": False})
+    assert intake.submit({**call, "output": None, "content_check": True}).state == "QUEUED"
+
+
+@LISTS
+def test_pictures_of_a_list_become_paths_that_any_process_can_read(
+    store: JobStore, call: dict[str, object], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    still = Path(str(call["target"]))
+    monkeypatch.chdir(still.parent)
+    inline = f"data:image/png;base64,{b64encode(still.read_bytes()).decode()}"
+    job = Intake(store=store).submit({**call, name: [still.name, inline, still.as_uri()]})
+    given = job.folder / f"{name}-1.png"
+    assert job.request["parameters"] == {name: [str(still), str(given), str(still)]}
+    assert given.read_bytes() == still.read_bytes()
+    one = Intake(store=store).submit({**call, name: str(still)})
+    assert one.request["parameters"] == {name: [str(still)]}
+
+
+@LISTS
+def test_a_picture_of_a_list_that_cannot_be_had_is_named(
+    store: JobStore, call: dict[str, object], name: str
+) -> None:
+    for value, words in (
+        ("https://example.org/a.png", "example.org"),
+        ("nope.png", "nope.png"),
+        ("data:image/png;base64,!", "base64"),
+    ):
+        with pytest.raises(ParameterError, match=f"{name}-1 .*{words}"):
+            Intake(store=store).submit({**call, name: [call["target"], value]})
+    assert list((store.folder / "jobs").iterdir()) == []
+
+
+@LISTS
+def test_checks_look_at_every_file(store: JobStore, call: dict[str, object], name: str) -> None:
+    seen: list[str] = []
+
+    def refuse(field: str, _path: Path, _folder: Path) -> None:
+        seen.append(field)
+        raise ParameterError(f"{field} is too large.")
+
+    with pytest.raises(ParameterError) as raised:
+        Intake(store=store, checks=(lambda: refuse,)).submit({**call, name: call["target"]})
+    assert seen == ["source_image", "target", f"{name}-0"]
+    assert str(raised.value).count("too large") == 3
+    assert list((store.folder / "jobs").iterdir()) == []
+
+
+def test_an_output_over_an_input_is_refused(store: JobStore, call: dict[str, object]) -> None:
+    with pytest.raises(MediaError, match="is also an input"):
+        Intake(store=store).submit({**call, "output": call["target"], "overwrite": True})
+    assert store.list() == ()
+
+
+BOUNDS = JobBounds(
+    pixels=10_000,
+    seconds=5,
+    crf=10,
+    output_bytes=1000,
+    store_bytes=1 << 30,
+    job_seconds=60,
+    folders=("/",),
+)
+
+
+class Writer:
+    """Stands in for an engine: it writes frames of a hundred bytes."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+        self.written = 0
+
+    def swap(
+        self, _source: str, _target: Path, output: Path, *, observe: Callable[..., None], **_: Any
+    ) -> Any:
+        aside = output.with_name(f".{output.stem}.abcd.partial.mp4")
+        try:
+            while self.written < self.frames:
+                self.written += 1
+                aside.write_bytes(bytes(100 * self.written))
+                observe(Progress(self.written, self.frames))
+        finally:
+            aside.unlink()
+        raise ParameterError("it was written")
+
+
+def outcome(store: JobStore, job: Job, writer: Writer) -> str:
+    """How a job ended that the stand-in did."""
+    run_worker(store, bounded(performer(cast("Engine", writer)), store), until_idle=True)
+    files = {path.name for path in job.folder.iterdir()}
+    assert not [name for name in files if job.id in name]
+    return str(store.get(job.id).error)
+
+
+def test_an_output_that_grows_too_large_ends_the_job(
+    store: JobStore, call: dict[str, object], tmp_path: Path
+) -> None:
+    target = make_clip(tmp_path / "clip.mp4")
+    for bounds, frames in ((BOUNDS, 11), (None, 50)):
+        writer = Writer(frames=50)
+        job = Intake(store=store, bounds=bounds).submit({**call, "target": target})
+        error = outcome(store, job, writer)
+        assert writer.written == frames
+        assert error.startswith("The output grew over 1,000 bytes" if bounds else "it was")
+
+
+def test_whoever_does_a_job_keeps_to_its_bounds(
+    store: JobStore, call: dict[str, object], tmp_path: Path
+) -> None:
+    clip = lying(make_clip(tmp_path / "clip.mp4", frames=150))
+    writer = Writer(frames=1)
+    job = Intake(store=store, bounds=BOUNDS).submit({**call, "target": clip})
+    assert outcome(store, job, writer).startswith("target lasts too long")
+    small = replace(BOUNDS, pixels=100)
+    job = Intake(store=store, bounds=small).submit(call)
+    assert outcome(store, job, writer).startswith("source_image shows no picture of at most 100")
+    assert writer.written == 0
+
+
+@LISTS
+def test_whoever_does_a_job_keeps_the_pictures_of_its_lists_to_its_bounds(
+    store: JobStore, call: dict[str, object], tmp_path: Path, name: str
+) -> None:
+    large = str(write_png(tmp_path / "large.png", draw(0, (160, 120))))
+    writer = Writer(frames=1)
+    job = Intake(store=store, bounds=BOUNDS).submit({**call, name: [call["target"], large]})
+    assert outcome(store, job, writer).startswith(f"{name}-1 shows no picture of at most 10,000")
+    assert writer.written == 0
+
+
+def test_a_job_waits_in_vain_for_a_disk_that_is_full(
+    store: JobStore, call: dict[str, object]
+) -> None:
+    full = replace(BOUNDS, store_bytes=1000)
+    job = Intake(store=store, bounds=full).submit(call)
+    other = store.new_folder()
+    (other / "input").write_bytes(bytes(2000))
+    store.add({"source_image": "x", "target": "x", "output": None, "parameters": {}}, other)
+    assert outcome(store, job, Writer(1)).startswith("The jobs that are kept hold 2,000 bytes")
+
+
+class Redirected:
+    """Sends the tasks of this engine to others in the child; all else is as it is."""
+
+    def __init__(self, tasks: Tasks, function: str) -> None:
+        self._tasks, self._function = tasks, function
+
+    def call(self, _task: str, given: Any, tell: Tell) -> Any:
+        return self._tasks.call(f"tests.jobs.deeds:{self._function}", given, tell)
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[TaskProcess]:
+    with TaskProcess() as one:
+        yield one
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL"])
+def test_a_crash_fails_its_own_job_alone(store: JobStore, child: TaskProcess, name: str) -> None:
+    ids = [store.add({"n": n, **({"signal": name} if n % 3 == 1 else {})}).id for n in range(5)]
+    assert run_worker(store, performer_in(Redirected(child, "job")), until_idle=True) == 5
+    for n, job in enumerate(map(store.get, ids)):
+        if n % 3 == 1:
+            assert (job.state, job.claim) == ("FAILED", 1)
+            assert name in str(job.error)
+            assert list(job.folder.iterdir()) == []
+        else:
+            assert (job.state, job.error) == ("COMPLETED", None)
+            assert job.output is not None
+            assert json.loads(job.output.read_text()) == {"n": n}
+            assert list(job.folder.iterdir()) == [job.output]
+
+
+def test_a_header_is_read_in_another_process(child: TaskProcess, tmp_path: Path) -> None:
+    still = write_png(tmp_path / "still.png", draw(0, (64, 48)))
+    (folder := tmp_path / "job").mkdir()
+    checker_in(child, replace(BOUNDS, pixels=64 * 48))()("target", still, folder)
+    with pytest.raises(TooLarge, match="target has 64 x 48 pixels"):
+        checker_in(child, replace(BOUNDS, pixels=100))()("target", still, folder)
+    (tmp_path / "text.mp4").write_text("no picture")
+    with pytest.raises(MediaError, match="target is not a video or an image"):
+        checker_in(child, BOUNDS)()("target", tmp_path / "text.mp4", folder)
+
+
+def test_a_file_that_crashes_its_reader_is_refused(child: TaskProcess, tmp_path: Path) -> None:
+    class Crashing:
+        def call(self, _task: str, _given: Any, tell: Tell) -> Any:
+            return child.call("tests.jobs.deeds:die", "SIGSEGV", tell)
+
+    with pytest.raises(MediaError, match=r"target cannot be read\. The process .*SIGSEGV"):
+        checker_in(Crashing(), BOUNDS)()("target", tmp_path / "a.png", tmp_path)
+
+
+def test_a_file_that_takes_for_ever_to_look_through_is_refused(
+    child: TaskProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.hosted.service._CHECK_SECONDS", 0.1)
+
+    class Slow:
+        def call(self, _task: str, given: Any, tell: Tell) -> Any:
+            return child.call("tests.jobs.deeds:steps", f"{given['path']}.log", tell)
+
+    with pytest.raises(MediaError, match=r"target could not be looked through in time.* 0\.1 s"):
+        checker_in(Slow(), BOUNDS)()("target", tmp_path / "a.png", tmp_path)
+
+
+def test_a_file_is_not_refused_as_its_reader_is_busy_or_starts(
+    child: TaskProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.hosted.service._CHECK_SECONDS", 0.4)
+    still = write_png(tmp_path / "still.png", draw(0, (64, 48)))
+    told: list[tuple[int, int | None]] = []
+
+    class Starting:
+        def call(self, task: str, given: Any, tell: Tell) -> Any:
+            child.call("tests.jobs.deeds:slow_to_begin", 1.0, tell)
+            return child.call(task, given, lambda *steps: told.append(steps))
+
+    checker_in(Starting(), BOUNDS)()("target", still, tmp_path)
+    assert told[-1] == (0, 1), "a real check says when it has begun"
+
+
+def test_the_files_of_a_call_have_their_time_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("engine.hosted.service.time", SimpleNamespace(monotonic=lambda: now))
+
+    class Slow:
+        def call(self, _task: str, _given: Any, tell: Tell) -> Any:
+            nonlocal now
+            tell(0, 1)
+            now += 20
+            tell(0, 1)
+
+    begin = checker_in(Slow(), BOUNDS)
+    check = begin()
+    check("source_image", tmp_path / "a.png", tmp_path)
+    with pytest.raises(MediaError, match="target could not be looked through in time"):
+        check("target", tmp_path / "a.png", tmp_path)
+    begin()("target", tmp_path / "a.png", tmp_path)
+
+
+class Copier:
+    """Stands in for an engine: it writes what it reads at the target's path."""
+
+    def __init__(self, before: Callable[[], object] = lambda: None) -> None:
+        self.before = before
+
+    def swap(self, _source: str, target: Path, output: Path, **_: Any) -> Any:
+        self.before()
+        output.write_bytes(target.read_bytes())
+        raise ParameterError(f"copied {output.stat().st_size} bytes")
+
+
+@pytest.fixture
+def exchanged(tmp_path: Path) -> Path:
+    """A folder of media, with a secret beside it."""
+    media = tmp_path / "media"
+    (media / "folder").mkdir(parents=True)
+    write_png(media / "still.png", draw(0, (64, 48)))
+    write_png(media / "folder" / "still.png", draw(0, (64, 48)))
+    (tmp_path / "secrets").mkdir()
+    write_png(tmp_path / "secrets" / "still.png", draw(1, (32, 32)))
+    return media
+
+
+def linked(path: Path, to: Path) -> None:
+    """Puts a link in the place of a file or folder."""
+    path.rename(path.with_name("moved"))
+    path.symlink_to(to)
+
+
+def piped(path: Path, _to: Path) -> None:
+    """Puts a pipe in the place of a file."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("field", ["source_image", "target", "extra_source_image"])
+@pytest.mark.parametrize(
+    ("given", "what", "exchange", "to"),
+    [
+        ("still.png", "still.png", linked, "secrets/still.png"),
+        ("still.png", "still.png", linked, "media/folder/still.png"),
+        ("folder/still.png", "folder", linked, "secrets"),
+        ("still.png", "still.png", piped, ""),
+    ],
+)
+def test_a_file_that_is_exchanged_for_a_link_while_it_waits_is_not_read(
+    store: JobStore,
+    exchanged: Path,
+    field: str,
+    given: str,
+    what: str,
+    exchange: Callable[[Path, Path], None],
+    to: str,
+) -> None:
+    bounds = replace(BOUNDS, output_bytes=1 << 20, folders=(str(exchanged),))
+    (other,) = {"still.png", "folder/still.png"} - {given}
+    fine = str(exchanged / other)
+    call = {"source_image": fine, "target": fine, field: str(exchanged / given)}
+    job = Intake(store=store, bounds=bounds).submit(call)
+    exchange(exchanged / what, exchanged.parent / to)
+    run_worker(store, bounded(performer(cast("Engine", Copier())), store), until_idle=True)
+    error = str(store.get(job.id).error)
+    assert error.startswith(field)
+    assert f"is {exchanged / given}, which is no longer a file of the folders" in error
+    assert list(job.folder.iterdir()) == []
+
+
+def test_a_job_is_done_by_whoever_spells_the_home_in_another_way(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "home")
+    still = write_png(tmp_path / "still.png", draw(0, (64, 48)))
+    inline = f"data:image/png;base64,{b64encode(still.read_bytes()).decode()}"
+    bounds = replace(BOUNDS, output_bytes=1 << 20, folders=())
+    with JobStore(tmp_path / "link") as submitter, JobStore(tmp_path / "home") as store:
+        call = {"source_image": inline, "target": inline}
+        job = Intake(store=submitter, bounds=bounds).submit(call)
+        run_worker(store, bounded(performer(cast("Engine", Copier())), store), until_idle=True)
+        assert store.get(job.id).error == f"copied {still.stat().st_size} bytes"
+
+
+def test_a_file_that_is_exchanged_in_the_middle_of_the_work_is_the_one_that_was_checked(
+    store: JobStore, exchanged: Path
+) -> None:
+    target = exchanged / "still.png"
+    size, secret = target.stat().st_size, exchanged.parent / "secrets" / "still.png"
+    assert size != secret.stat().st_size
+    bounds = replace(BOUNDS, output_bytes=1 << 20, folders=(str(exchanged),))
+    job = Intake(store=store, bounds=bounds).submit(
+        {"source_image": str(exchanged / "folder" / "still.png"), "target": str(target)}
+    )
+    engine = Copier(lambda: linked(target, secret))
+    run_worker(store, bounded(performer(cast("Engine", engine)), store), until_idle=True)
+    assert store.get(job.id).error == f"copied {size} bytes"
+    assert list(job.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "playlist"),
+    [
+        ("film.mp4", "ffconcat version 1.0\nfile film.ts\n"),
+        ("film.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"),
+    ],
+)
+def test_a_file_that_is_rewritten_as_a_playlist_after_its_check_is_not_followed(
+    store: JobStore, exchanged: Path, name: str, playlist: str
+) -> None:
+    clip = make_clip(exchanged / "clip.mp4")
+    target = clip.rename(exchanged / name)
+    secret = make_clip(exchanged.parent / "secrets" / "film.ts", frames=30)
+
+    class Reader:
+        def swap(self, _source: str, target: Path, *_: Any, **__: Any) -> Any:
+            (exchanged / name).write_text(playlist.format(secret))
+            target.with_name(secret.name).symlink_to(secret)
+            raise ParameterError(f"It shows {probe(target).size}.")
+
+    bounds = replace(BOUNDS, output_bytes=1 << 20, folders=(str(exchanged),))
+    job = Intake(store=store, bounds=bounds).submit(
+        {"source_image": str(exchanged / "still.png"), "target": str(target)}
+    )
+    run_worker(store, bounded(performer(cast("Engine", Reader())), store), until_idle=True)
+    assert "is not a video or an image that is read here" in str(store.get(job.id).error)
+
+
+def test_where_files_have_no_names_by_number_a_copy_is_read(
+    exchanged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: "/proc/" not in str(path) and exists(path))
+    still, place = exchanged / "still.png", tmp_path / "target.png"
+    content = still.read_bytes()
+    with held_beneath("target", still, [exchanged], place, len(content)) as file:
+        still.unlink()
+        assert not file.is_symlink()
+        assert file.read_bytes() == content
+    assert not place.exists()
+    still.write_bytes(content + b"0")
+    with (
+        pytest.raises(ParameterError, match=f"target holds more than {len(content):,} bytes"),
+        held_beneath("target", still, [exchanged], place, len(content)),
+    ):
+        pass
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("way", ["folder/../still.png", "../secrets/still.png", "folder/.."])
+def test_no_file_is_held_by_a_path_that_goes_up(exchanged: Path, tmp_path: Path, way: str) -> None:
+    place = tmp_path / "target.png"
+    with (
+        pytest.raises(ParameterError, match="no longer a file of the folders"),
+        held_beneath("target", exchanged / way, [exchanged], place, 1 << 20),
+    ):
+        pass
+
+
+def test_a_job_has_so_much_time(store: JobStore, call: dict[str, object]) -> None:
+    class Endless:
+        def swap(self, *_: Any, observe: Callable[..., None], **__: Any) -> Any:
+            while True:
+                observe(Progress(1, 2))
+                time.sleep(0.01)
+
+    bounds = replace(BOUNDS, job_seconds=0.2)
+    job = Intake(store=store, bounds=bounds).submit(call)
+    run_worker(store, bounded(performer(cast("Engine", Endless())), store), until_idle=True)
+    assert "took longer than 0.2 seconds" in str(store.get(job.id).error)
+
+
+def last_look_at_size(store: JobStore, job: Job, writes: Callable[[Path], object]) -> str:
+    """How a job ended whose engine writes its output at once, and tells of no frame."""
+
+    class Quick:
+        def swap(self, _source: str, _target: Path, output: Path, **_: Any) -> Any:
+            writes(output)
+            return SimpleNamespace(frames=1)
+
+    run_worker(store, bounded(performer(cast("Engine", Quick())), store), until_idle=True)
+    return str(store.get(job.id).error)
+
+
+def test_a_picture_that_is_too_large_is_not_kept(store: JobStore, call: dict[str, object]) -> None:
+    job = Intake(store=store, bounds=BOUNDS).submit(call)
+    error = last_look_at_size(store, job, lambda output: output.write_bytes(bytes(1001)))
+    assert error.startswith("The output grew over 1,000 bytes")
+    assert list(job.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("bounds", [None, BOUNDS])
+def test_what_was_made_goes_with_a_job_that_is_cancelled_at_its_end(
+    store: JobStore, call: dict[str, object], bounds: JobBounds | None
+) -> None:
+    job = Intake(store=store, bounds=bounds).submit(call)
+
+    def write(output: Path) -> None:
+        output.write_bytes(b"made")
+        store.cancel(job.id)
+
+    assert last_look_at_size(store, job, write) == "The job was cancelled."
+    assert list(job.folder.iterdir()) == []

@@ -1,0 +1,147 @@
+"""A source's skin in the target's light: smooth where light is, bounded where it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engine.pixels.tone import Field, luma
+from engine.swappers.mesh.light import (
+    FLOOR,
+    calmed,
+    light_basis,
+    odd_light,
+    one_sided,
+    skin_light,
+)
+from engine.swappers.mesh.relight import _brightest, target_light
+from engine.swappers.mesh.texture import COARSE
+from engine.swappers.mesh.warp import MeshWarp, _relit, _shoulder
+from tests.swappers.stage import Stage, aligned
+
+SIDE = 64
+WHOLE = np.ones((SIDE, SIDE), np.float32)
+
+
+def ball() -> NDArray[np.float32]:
+    """Normals of a ball that fills the grid."""
+    y, x = np.mgrid[-0.7 : 0.7 : SIDE * 1j, -0.7 : 0.7 : SIDE * 1j]
+    return np.stack([x, y, np.sqrt(1 - x * x - y * y)], axis=-1).astype(np.float32)
+
+
+def even(log: float = 0.0) -> Field:
+    return np.full((SIDE, SIDE, 3), log, np.float32)
+
+
+def light_of(logs: Field, weights: NDArray[np.float32] = WHOLE) -> tuple[Field, Field]:
+    return skin_light(logs, light_basis(ball()), weights, 6.0)
+
+
+@pytest.mark.parametrize("log", [-3.0, -0.4, 0.0, 0.9])
+def test_even_light_is_found_as_it_is(log: float) -> None:
+    np.testing.assert_allclose(light_of(even(log))[0], log, atol=0.01)
+
+
+def test_light_from_one_side_is_found_whole() -> None:
+    side = np.broadcast_to(ball()[..., :1], (SIDE, SIDE, 3)).astype(np.float32)
+    np.testing.assert_allclose(light_of(side)[0], side, atol=0.05)
+
+
+def test_light_goes_on_under_what_is_no_skin() -> None:
+    """An eye is dark, but the light on it is that of the skin around it."""
+    logs, weights = even(-0.5), WHOLE.copy()
+    logs[26:38, 26:38], weights[26:38, 26:38] = -3.0, 0
+    np.testing.assert_allclose(light_of(logs, weights)[0], -0.5, atol=0.02)
+
+
+def test_what_is_far_from_skin_in_its_light_is_not_taken_for_light() -> None:
+    """A pale hand before the face: its light is not the face's."""
+    logs = even()
+    hand = (slice(26, 38), slice(26, 38))
+    logs[hand] = 1.0
+    light, trust = light_of(logs)
+    assert np.abs(light[30:34, 30:34]).mean() < 0.1
+    assert trust[hand].max() < 0.1
+    assert trust[:16].min() > 0.9
+
+
+def shadow(depth: float = -0.6) -> Field:
+    """Detail of a face whose left half has a shadow, and whose both halves have a fold."""
+    detail = even()
+    detail[40:44, 12:20] = detail[40:44, -20:-12] = -0.3
+    detail[16:32, 8:24] = depth
+    return detail
+
+
+def test_the_shadow_of_one_half_is_light_and_the_folds_of_both_are_the_face_s() -> None:
+    taken = one_sided(shadow(), WHOLE, 0.1)
+    assert taken[20:28, 12:20].mean() == pytest.approx(-0.5, abs=0.03)
+    assert np.abs(taken[20:28, -20:-12]).max() < 0.01
+    assert np.abs(taken[40:44]).max() < 0.01
+
+
+def test_small_differences_of_the_halves_are_the_face_s_own() -> None:
+    assert not one_sided(shadow(-0.09), WHOLE, 0.1).any()
+
+
+def test_a_half_that_is_not_seen_tells_nothing_of_light() -> None:
+    weights = WHOLE.copy()
+    weights[:, SIDE // 2 :] = 0
+    assert np.abs(one_sided(shadow(), weights, 0.1)).max() < 1e-3
+    assert np.abs(odd_light(shadow(), weights, 0.1)).max() < 1e-3
+
+
+def test_a_target_s_shadow_darkens_its_half_and_lightens_the_other() -> None:
+    light = odd_light(shadow(), WHOLE, 0.08)
+    np.testing.assert_allclose(light, -light[:, ::-1], atol=1e-6)
+    assert light[22:26, 14:18].mean() == pytest.approx(-0.22, abs=0.03)
+
+
+def test_skin_s_own_detail_stays_and_glare_and_coloured_light_are_drawn_in() -> None:
+    detail = even()
+    detail[0], detail[1], detail[2] = 0.2, 1.5, -2.0
+    detail[3] = (0.8, 0.0, -0.4)
+    calm = calmed(detail)
+    np.testing.assert_allclose(calm[0], 0.2, atol=1e-5)
+    assert 0.22 < calm[1].max() < 0.36
+    assert -1.05 < calm[2].min() < -0.65
+    assert np.ptp(calm[3], axis=-1).max() < 0.35
+    assert luma(calm)[3].mean() == pytest.approx(luma(detail)[3].mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize("log", [-1.5, 0.0, 0.8])
+def test_plain_skin_becomes_the_light_itself(log: float) -> None:
+    relit = _relit(np.ones((128, 128, 3), np.float32), even(log), 1.0)
+    np.testing.assert_allclose(relit, np.exp(log) - FLOOR, rtol=1e-4)
+
+
+def test_a_black_and_white_target_stays_black_and_white() -> None:
+    flesh = np.random.default_rng(0).uniform(0.6, 1.4, (SIDE, SIDE, 3)).astype(np.float32)
+    assert np.ptp(_relit(flesh, even(-1.0), 0.0), axis=-1).max() < 1e-5
+    assert np.ptp(_relit(flesh, even(-1.0), 1.0), axis=-1).max() > 0.1
+
+
+def test_the_source_s_colours_bring_no_colour_into_a_black_and_white_target(stage: Stage) -> None:
+    crop = aligned(MeshWarp(), stage.shot("P006"))
+    grey = np.repeat(luma(crop.pixels)[..., None], 3, axis=2)
+    yellow = np.full((COARSE, COARSE, 3), (0.3, 0.2, -0.5), np.float32)
+    lit = target_light(replace(crop, pixels=grey), yellow)
+    assert lit.colour == 0
+    assert np.ptp(lit.light, axis=-1).max() < 1e-4
+
+
+def test_glare_of_the_source_stays_near_the_target_s_highlights() -> None:
+    pixels = np.full((2, 2, 3), 0.5, np.float32)
+    pixels[0, 0], pixels[0, 1] = 1.2, (0.9, 0.7, 0.6)
+    before = pixels.copy()
+    _shoulder(pixels, 0.6)
+    assert 0.6 < luma(pixels)[0].max() < 0.65
+    assert np.array_equal(pixels[1], before[1])
+    np.testing.assert_allclose(pixels[0, 1] / pixels[0, 1, 0], before[0, 1] / 0.9, rtol=1e-5)
+
+
+def test_a_target_without_skin_bounds_no_glare() -> None:
+    assert _brightest(even(0.3), np.zeros((SIDE, SIDE), np.float32)) == 1.0
