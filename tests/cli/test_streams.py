@@ -102,9 +102,9 @@ def test_files_do_not_get_the_numbers_of_closed_streams(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8:strict"])
 def test_any_name_can_be_printed(encoding: str) -> None:
     script = (
-        "import sys; from engine.cli import show, streams; streams.guard()\n"
-        "if len(sys.argv) > 1: show.as_json({'file': 'a\\udcff \\u4e00.png'})\n"
-        "else: show.table(('file',), [('a\\udcff \\u4e00.png',)])\n"
+        "import sys; from engine.cli import streams, tables; streams.guard()\n"
+        "if len(sys.argv) > 1: tables.as_json({'file': 'a\\udcff \\u4e00.png'})\n"
+        "else: tables.table(('file',), [('a\\udcff \\u4e00.png',)])\n"
     )
     said = [
         subprocess.run(
