@@ -18,7 +18,7 @@ from engine.cli.commands import AsJson, Debug, app, told
 from engine.cli.signals import heeded, unwound
 
 if TYPE_CHECKING:
-    from engine.jobs.store import Job
+    from engine.jobs.job_store import Job
 
 jobs_app = typer.Typer(help="List, show and cancel jobs.")
 app.add_typer(jobs_app, name="jobs")
@@ -50,8 +50,8 @@ def worker(
     """
     with told(debug):
         from engine.hosted.service import bounded, performer_in
+        from engine.jobs.job_store import JobStore
         from engine.jobs.process import TaskProcess
-        from engine.jobs.store import JobStore
         from engine.jobs.worker import run_worker
 
         with (
@@ -77,7 +77,7 @@ def list_jobs(*, home: Home = None, as_json: AsJson = False, debug: Debug = Fals
     """List the jobs that are kept, the oldest first."""
     with told(debug):
         from engine.cli import tables
-        from engine.jobs.store import JobStore
+        from engine.jobs.job_store import JobStore
 
         with JobStore(home) as store:
             store.expire()
@@ -96,7 +96,7 @@ def show_job(
     """Show one job: what was asked for, how far it is, and what became of it."""
     with told(debug):
         from engine.cli import tables
-        from engine.jobs.store import JobStore
+        from engine.jobs.job_store import JobStore
 
         with JobStore(home) as store:
             job = store.get(request_id)
@@ -125,7 +125,7 @@ def cancel(
     """Cancel a job: at once where it waits, at its next frame where a worker is at it."""
     with told(debug):
         from engine.cli import tables
-        from engine.jobs.store import JobStore
+        from engine.jobs.job_store import JobStore
 
         with JobStore(home) as store:
             job = store.cancel(request_id)

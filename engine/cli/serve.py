@@ -194,8 +194,8 @@ def serve(
                 f"serve needs {missing}; install it with: {install('server')}"
             ) from error
         from engine.hosted.service import performer_in
+        from engine.jobs.job_store import JobStore
         from engine.jobs.process import TaskPool, TaskProcess
-        from engine.jobs.store import JobStore
 
         limits = Limits(
             body_bytes=_whole("--max-body", max_body, 2**20),

@@ -26,9 +26,9 @@ from engine.errors import EngineError, JobNotFound, MediaError, ParameterError, 
 from engine.hosted.service import SLUG, Intake, bounded, performer, performer_in
 from engine.jobs.descriptions import addresses, media_type, status
 from engine.jobs.inputs import Inputs, downloads_allowed
+from engine.jobs.job_store import HOUR, Job, JobStore
 from engine.jobs.process import TaskProcess
 from engine.jobs.results import in_base64
-from engine.jobs.store import HOUR, Job, JobStore
 from engine.jobs.worker import Helper
 
 if TYPE_CHECKING:

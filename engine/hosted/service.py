@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from engine.errors import EngineError, MediaError, ParameterError, ProcessDied, QueueFull
 from engine.jobs.inputs import Inputs
+from engine.jobs.job_store import Job, JobStore
 from engine.jobs.process import Tasks, Tell
 from engine.jobs.results import beside, named_output
 from engine.jobs.safe_open import held_beneath
-from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import Made, Perform
 from engine.media.output_file import IMAGE_SUFFIXES, VIDEO_FORMATS, check_output
 from engine.media.probe import probe

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.hosted.service import JobBounds, check_given, performer
+from engine.jobs.job_store import Job
 from engine.jobs.process import Tell
-from engine.jobs.store import Job
 from engine.jobs.worker import Perform
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from engine.jobs.store import Job
+from engine.jobs.job_store import Job
 
 _MEDIA_TYPES: Final = {
     ".avi": "video/x-msvideo",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.errors import ParameterError
 from engine.jobs.inputs import path_of_uri, without_secrets
-from engine.jobs.store import Job
+from engine.jobs.job_store import Job
 
 
 def named_output(value: str) -> Path:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from engine.errors import Cancelled, EngineError, JobError, LeaseLost
+from engine.jobs.job_store import CANCELLED, Job, JobStore
 from engine.jobs.process import Tell, Unexpected
-from engine.jobs.store import CANCELLED, Job, JobStore
 
 LEASE_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.5

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp
 from engine.errors import EngineError
 from engine.hosted.service import SLUG, Intake, JobBounds, bounded, checker_in
 from engine.jobs.inputs import Inputs
+from engine.jobs.job_store import Job, JobStore
 from engine.jobs.process import Tasks, Tell
-from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import Made, Perform
 from engine.parameters import SwapCall
 from engine.server.access import Access, Guarded

@@ -22,7 +22,7 @@ from starlette.types import HTTPExceptionHandler, Lifespan
 
 from engine.errors import JobNotFound, MediaError, ParameterError, QueueFull
 from engine.jobs.descriptions import addresses, media_type, status
-from engine.jobs.store import Job, JobStore
+from engine.jobs.job_store import Job, JobStore
 from engine.media.untrusted import TooLarge
 from engine.server.access import client_of
 from engine.server.body import Bodies

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Lifespan
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from engine.errors import RuntimeUnavailable
-from engine.jobs.store import JobStore
+from engine.jobs.job_store import JobStore
 from engine.jobs.worker import Perform, run_worker
 from engine.server.access import network_of
 from engine.server.fair_threads import Turns

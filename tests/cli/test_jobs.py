@@ -12,7 +12,7 @@ import pytest
 
 from engine.cli.commands import main
 from engine.hosted.service import Intake
-from engine.jobs.store import JobStore
+from engine.jobs.job_store import JobStore
 from tests.footage import STRANGER, TWO, asset, picture, write_png
 
 ROOT = Path(__file__).parents[2]

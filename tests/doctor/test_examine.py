@@ -101,7 +101,7 @@ def test_a_tiny_swap_is_tried_step_by_step_with_times() -> None:
 def test_a_step_that_fails_or_crashes_is_the_last_finding(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], kind: str, detail: str
 ) -> None:
-    monkeypatch.setattr(examine, "_ATTEMPT", f"tests.ailing:{kind}")
+    monkeypatch.setattr(examine, "_ATTEMPT", f"tests.doctor.failing_steps:{kind}")
     first, second = examine.trial()
     assert (first.subject, first.state) == ("Trial encode", "ok")
     assert second == Finding("Trial decode", "broken", detail)
@@ -111,7 +111,7 @@ def test_a_step_that_fails_or_crashes_is_the_last_finding(
 def test_an_encoder_that_crashes_is_a_finding(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(examine, "_TRY_ENCODERS", "tests.ailing:die")
+    monkeypatch.setattr(examine, "_TRY_ENCODERS", "tests.doctor.failing_steps:die")
     monkeypatch.setattr(examine, "trial", lambda: iter([Finding("Trial", "ok", "done")]))
     found = list(examine.examine())
     (broken,) = [one for one in found if one.subject == "Encoders"]

@@ -17,9 +17,9 @@ import pytest
 from engine.api import Engine
 from engine.errors import MediaError, ParameterError
 from engine.hosted.service import Intake, JobBounds, bounded, checker_in, performer, performer_in
+from engine.jobs.job_store import Job, JobStore
 from engine.jobs.process import TaskProcess, Tasks, Tell
 from engine.jobs.safe_open import held_beneath
-from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import run_worker
 from engine.media.probe import probe
 from engine.media.untrusted import TooLarge
@@ -211,7 +211,7 @@ class Redirected:
         self._tasks, self._function = tasks, function
 
     def call(self, _task: str, given: Any, tell: Tell) -> Any:
-        return self._tasks.call(f"tests.jobs.deeds:{self._function}", given, tell)
+        return self._tasks.call(f"tests.jobs.child_tasks:{self._function}", given, tell)
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +250,7 @@ def test_a_header_is_read_in_another_process(child: TaskProcess, tmp_path: Path)
 def test_a_file_that_crashes_its_reader_is_refused(child: TaskProcess, tmp_path: Path) -> None:
     class Crashing:
         def call(self, _task: str, _given: Any, tell: Tell) -> Any:
-            return child.call("tests.jobs.deeds:die", "SIGSEGV", tell)
+            return child.call("tests.jobs.child_tasks:die", "SIGSEGV", tell)
 
     with pytest.raises(MediaError, match=r"target cannot be read\. The process .*SIGSEGV"):
         checker_in(Crashing(), BOUNDS)()("target", tmp_path / "a.png", tmp_path)
@@ -263,7 +263,7 @@ def test_a_file_that_takes_for_ever_to_look_through_is_refused(
 
     class Slow:
         def call(self, _task: str, given: Any, tell: Tell) -> Any:
-            return child.call("tests.jobs.deeds:steps", f"{given['path']}.log", tell)
+            return child.call("tests.jobs.child_tasks:steps", f"{given['path']}.log", tell)
 
     with pytest.raises(MediaError, match=r"target could not be looked through in time.* 0\.1 s"):
         checker_in(Slow(), BOUNDS)()("target", tmp_path / "a.png", tmp_path)
@@ -278,7 +278,7 @@ def test_a_file_is_not_refused_as_its_reader_is_busy_or_starts(
 
     class Starting:
         def call(self, task: str, given: Any, tell: Tell) -> Any:
-            child.call("tests.jobs.deeds:slow_to_begin", 1.0, tell)
+            child.call("tests.jobs.child_tasks:slow_to_begin", 1.0, tell)
             return child.call(task, given, lambda *steps: told.append(steps))
 
     checker_in(Starting(), BOUNDS)()("target", still, tmp_path)

@@ -20,8 +20,8 @@ from engine.errors import ParameterError
 from engine.jobs import download as download_module
 from engine.jobs.download import is_public
 from engine.jobs.inputs import Inputs, downloads_allowed
+from engine.jobs.job_store import Job
 from engine.jobs.results import beside, in_base64, named_output
-from engine.jobs.store import Job
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)

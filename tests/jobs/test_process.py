@@ -21,7 +21,7 @@ from engine.jobs.process import TaskPool, TaskProcess, Unexpected
 from engine.media.untrusted import TooLarge
 
 ROOT = Path(__file__).parents[2]
-DEEDS = "tests.jobs.deeds"
+TASKS = "tests.jobs.child_tasks"
 
 
 @pytest.fixture
@@ -54,24 +54,24 @@ def lives(pid: int) -> bool:
 
 def test_the_child_stays_warm_and_tells_of_progress(child: TaskProcess) -> None:
     given = {"text": "Grüße\n" * 20_000, "none": None}
-    first = child.call(f"{DEEDS}:echo", given, unheard)
+    first = child.call(f"{TASKS}:echo", given, unheard)
     assert first["given"] == given
     assert first["pid"] != os.getpid()
     told: list[tuple[int, int | None]] = []
-    assert child.call(f"{DEEDS}:count", 3, lambda *told_: told.append(told_)) == 3
+    assert child.call(f"{TASKS}:count", 3, lambda *told_: told.append(told_)) == 3
     assert [one for one in told if one[0]] == [(1, 3), (2, 3), (3, 3)]
-    assert child.call(f"{DEEDS}:echo", 1, unheard)["pid"] == first["pid"]
+    assert child.call(f"{TASKS}:echo", 1, unheard)["pid"] == first["pid"]
 
 
 def test_errors_come_back_as_they_were_raised(child: TaskProcess) -> None:
     for given, kind, words in (("own", NoFaceFound, "nobody"), ("below", TooLarge, "too large")):
         with pytest.raises(kind, match=f"^{words}$"):
-            child.call(f"{DEEDS}:fail", given, unheard)
+            child.call(f"{TASKS}:fail", given, unheard)
     for given, words in (("other", "KeyError: 'x'"), ("memory", "MemoryError")):
         with pytest.raises(Unexpected) as raised:
-            child.call(f"{DEEDS}:fail", given, unheard)
+            child.call(f"{TASKS}:fail", given, unheard)
         assert str(raised.value) == words
-        assert "deeds.py" in raised.value.__notes__[0]
+        assert "child_tasks.py" in raised.value.__notes__[0]
     with pytest.raises(Unexpected, match="ModuleNotFoundError"):
         child.call("tests.jobs.nowhere:echo", 1, unheard)
 
@@ -89,39 +89,39 @@ def test_a_death_is_told_as_it_was_and_the_next_task_is_done(
     child: TaskProcess, name: str, words: str
 ) -> None:
     with pytest.raises(ProcessDied, match=words) as raised:
-        child.call(f"{DEEDS}:die", name, unheard)
+        child.call(f"{TASKS}:die", name, unheard)
     assert ("memory" in str(raised.value)) == (name == "SIGKILL")
-    assert child.call(f"{DEEDS}:echo", 1, unheard)["given"] == 1
+    assert child.call(f"{TASKS}:echo", 1, unheard)["given"] == 1
 
 
 def test_an_exit_is_a_death(child: TaskProcess) -> None:
     with pytest.raises(ProcessDied, match="exit code 3"):
-        child.call(f"{DEEDS}:leave", 3, unheard)
+        child.call(f"{TASKS}:leave", 3, unheard)
 
 
 def test_an_innocent_task_does_not_die_of_what_was_done_before(
     child: TaskProcess, tmp_path: Path
 ) -> None:
-    child.call(f"{DEEDS}:damage", None, unheard)
+    child.call(f"{TASKS}:damage", None, unheard)
     innocent, guilty = str(tmp_path / "innocent"), str(tmp_path / "guilty")
-    assert child.call(f"{DEEDS}:work", innocent, unheard) == innocent
+    assert child.call(f"{TASKS}:work", innocent, unheard) == innocent
     assert len(set(Path(innocent).read_text().split())) == 2
     with pytest.raises(ProcessDied, match="SIGSEGV"):
-        child.call(f"{DEEDS}:work", guilty, unheard)
+        child.call(f"{TASKS}:work", guilty, unheard)
     # Once in the child that had done a task, once in a new one, and no more.
     assert len(set(Path(guilty).read_text().split())) == 2
 
 
 def test_a_child_that_died_while_it_was_idle_is_replaced(child: TaskProcess) -> None:
-    first = child.call(f"{DEEDS}:echo", 1, unheard)["pid"]
+    first = child.call(f"{TASKS}:echo", 1, unheard)["pid"]
     os.kill(first, signal.SIGKILL)
     until(lambda: not lives(first))
-    assert child.call(f"{DEEDS}:echo", 1, unheard)["pid"] != first
+    assert child.call(f"{TASKS}:echo", 1, unheard)["pid"] != first
 
 
 def test_what_a_task_prints_and_signals_to_the_group_are_nothing(child: TaskProcess) -> None:
-    assert child.call(f"{DEEDS}:chatter", None, unheard) == ""
-    assert child.call(f"{DEEDS}:echo", 1, unheard)["given"] == 1
+    assert child.call(f"{TASKS}:chatter", None, unheard) == ""
+    assert child.call(f"{TASKS}:echo", 1, unheard)["given"] == 1
 
 
 def test_a_task_is_stopped_at_its_next_step(child: TaskProcess, tmp_path: Path) -> None:
@@ -132,9 +132,9 @@ def test_a_task_is_stopped_at_its_next_step(child: TaskProcess, tmp_path: Path) 
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled, match="enough"):
-        child.call(f"{DEEDS}:steps", str(log), tell)
+        child.call(f"{TASKS}:steps", str(log), tell)
     assert log.with_suffix(".cleaned").exists()
-    assert child.call(f"{DEEDS}:echo", 1, unheard)["pid"] == int(log.read_text())
+    assert child.call(f"{TASKS}:echo", 1, unheard)["pid"] == int(log.read_text())
 
 
 @pytest.mark.parametrize("grace", [0, 0.3])
@@ -147,9 +147,9 @@ def test_a_task_that_hangs_is_killed(tmp_path: Path, grace: float) -> None:
 
     with TaskProcess(grace=grace) as child:
         with pytest.raises(Cancelled, match="enough"):
-            child.call(f"{DEEDS}:stubborn", str(log), tell)
+            child.call(f"{TASKS}:stubborn", str(log), tell)
         assert not lives(int(log.read_text()))
-        assert child.call(f"{DEEDS}:echo", 1, unheard)["given"] == 1
+        assert child.call(f"{TASKS}:echo", 1, unheard)["given"] == 1
 
 
 def test_what_is_closed_does_no_more(tmp_path: Path) -> None:
@@ -159,18 +159,18 @@ def test_what_is_closed_does_no_more(tmp_path: Path) -> None:
         if log.exists() and log.read_text():
             child.close()
 
-    child.call(f"{DEEDS}:echo", 1, unheard)  # a child that is not new
+    child.call(f"{TASKS}:echo", 1, unheard)  # a child that is not new
     with pytest.raises(ProcessDied):
-        child.call(f"{DEEDS}:steps", str(log), tell)
+        child.call(f"{TASKS}:steps", str(log), tell)
     assert not lives(int(log.read_text()))
     with pytest.raises(RuntimeError, match="closed"):
-        child.call(f"{DEEDS}:echo", 1, unheard)
+        child.call(f"{TASKS}:echo", 1, unheard)
 
 
 def test_a_child_is_told_no_key(child: TaskProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (KEY, "SEGMIND_API_KEY", "FACESWAP_ENGINE_HOME"):
         monkeypatch.setenv(name, "secret")
-    known = child.call(f"{DEEDS}:environment", None, unheard)
+    known = child.call(f"{TASKS}:environment", None, unheard)
     assert "FACESWAP_ENGINE_HOME" in known
     assert not {KEY, "SEGMIND_API_KEY"} & {*known}
 
@@ -183,13 +183,13 @@ def test_an_interrupt_ends_the_child_at_once(child: TaskProcess, tmp_path: Path)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        child.call(f"{DEEDS}:steps", str(log), tell)
+        child.call(f"{TASKS}:steps", str(log), tell)
     assert not lives(int(log.read_text()))
 
 
 def test_as_many_children_as_work_at_once(tmp_path: Path) -> None:
     with TaskPool(3) as pool:
-        pids = [pool.call(f"{DEEDS}:echo", n, unheard)["pid"] for n in range(4)]
+        pids = [pool.call(f"{TASKS}:echo", n, unheard)["pid"] for n in range(4)]
         assert len(set(pids)) == 1
         log = tmp_path / "log"
 
@@ -199,12 +199,12 @@ def test_as_many_children_as_work_at_once(tmp_path: Path) -> None:
 
         def long() -> None:
             with pytest.raises(Cancelled):
-                pool.call(f"{DEEDS}:steps", str(log), tell)
+                pool.call(f"{TASKS}:steps", str(log), tell)
 
         thread = threading.Thread(target=long)
         thread.start()
         until(log.exists)
-        assert pool.call(f"{DEEDS}:echo", 1, unheard)["pid"] not in pids
+        assert pool.call(f"{TASKS}:echo", 1, unheard)["pid"] not in pids
         (tmp_path / "enough").touch()
         thread.join()
 
@@ -217,7 +217,7 @@ sys.path.insert(0, sys.argv[1])
 from engine.jobs.process import TaskProcess
 print("began", flush=True)
 child = TaskProcess()
-child.call("tests.jobs.deeds:steps", sys.argv[2], lambda *_: None)
+child.call("tests.jobs.child_tasks:steps", sys.argv[2], lambda *_: None)
 """
 
 
@@ -245,11 +245,11 @@ def test_a_parent_that_ends_takes_an_idle_child_along(tmp_path: Path) -> None:
         "import sys, os\n"
         "from engine.jobs.process import TaskProcess\n"
         "child = TaskProcess()\n"
-        "pid = child.call('tests.jobs.deeds:echo', 1, lambda *_: None)['pid']\n"
+        "pid = child.call('tests.jobs.child_tasks:echo', 1, lambda *_: None)['pid']\n"
         "if os.fork() == 0:\n"
         "    sys.exit(0)\n"  # a fork that ends leaves the child of its parent alone
         "os.wait()\n"
-        "assert child.call('tests.jobs.deeds:echo', 1, lambda *_: None)['pid'] == pid\n"
+        "assert child.call('tests.jobs.child_tasks:echo', 1, lambda *_: None)['pid'] == pid\n"
         "print(pid)\n"
     )
     ran = subprocess.run(
@@ -276,7 +276,7 @@ def test_a_stop_that_comes_before_the_child_has_begun_is_heeded(
 
     # A child that had not heard of it would be killed, and not clean up.
     with TaskProcess(grace=60) as child, pytest.raises(Cancelled):
-        child.call(f"{DEEDS}:steps", str(tmp_path / "log"), refuse)
+        child.call(f"{TASKS}:steps", str(tmp_path / "log"), refuse)
     assert (tmp_path / "log.cleaned").exists()
 
 
@@ -287,14 +287,14 @@ def test_a_task_that_talks_on_after_a_stop_is_ended() -> None:
 
     began = time.monotonic()
     with TaskProcess(grace=0.5) as child, pytest.raises(Cancelled):
-        child.call(f"{DEEDS}:babble", None, refuse)
+        child.call(f"{TASKS}:babble", None, refuse)
     assert time.monotonic() - began < 30
 
 
 def test_an_interrupt_while_a_message_is_awaited_leaves_no_answer_for_the_next_task(
     child: TaskProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = child.call(f"{DEEDS}:echo", "first", unheard)
+    first = child.call(f"{TASKS}:echo", "first", unheard)
 
     def interrupted(_self: object, _seconds: float) -> None:
         raise KeyboardInterrupt
@@ -302,7 +302,7 @@ def test_an_interrupt_while_a_message_is_awaited_leaves_no_answer_for_the_next_t
     with monkeypatch.context() as patch:
         patch.setattr(process_module._Child, "_received", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            child.call(f"{DEEDS}:echo", "second", unheard)
-    third = child.call(f"{DEEDS}:echo", "third", unheard)
+            child.call(f"{TASKS}:echo", "second", unheard)
+    third = child.call(f"{TASKS}:echo", "third", unheard)
     assert third["given"] == "third"
     assert third["pid"] != first["pid"]

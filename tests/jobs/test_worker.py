@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ContentBlocked, LeaseLost
+from engine.jobs.job_store import Job, JobStore
 from engine.jobs.process import Tell
-from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import STARTS_THREADS_AT_EXIT, Helper, Made, run_worker, work_at
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 CROWD = """
 import os, sys, time
 from pathlib import Path
-from engine.jobs.store import JobStore
+from engine.jobs.job_store import JobStore
 from engine.jobs.worker import Made, run_worker
 
 home, begin = Path(sys.argv[1]), Path(sys.argv[2])
@@ -53,7 +53,7 @@ with JobStore(home) as store:
 SLOW = """
 import sys, time
 from pathlib import Path
-from engine.jobs.store import JobStore
+from engine.jobs.job_store import JobStore
 from engine.jobs.worker import run_worker
 
 def perform(job, tell):
@@ -315,7 +315,7 @@ def test_a_process_that_ends_does_its_jobs_first(store: JobStore) -> None:
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from engine.jobs.store import JobStore\n"
+        "from engine.jobs.job_store import JobStore\n"
         "from engine.jobs.worker import Helper, Made\n"
         "from engine.pipeline.threads import ordered_map\n"
         "def perform(job, tell):\n"
@@ -357,7 +357,7 @@ def test_a_second_interrupt_gives_the_job_back(store: JobStore) -> None:
     script = (
         "import signal, sys, time\n"
         "from pathlib import Path\n"
-        "from engine.jobs.store import JobStore\n"
+        "from engine.jobs.job_store import JobStore\n"
         "from engine.jobs.worker import Helper\n"
         # A process started in the background inherits an interrupt that is ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"

@@ -26,9 +26,9 @@ from engine.values import Aligned, Face, Frame
 from engine.weights.store import WeightStore
 from tests import people
 from tests.album import write_album
-from tests.alive import Alive
 from tests.doubles import FIVE
 from tests.footage import MAN, STRANGER, TWO, asset, picture, write_clip, write_png
+from tests.live_arrays import LiveArrays
 from tests.runtime.painters import save_painter, save_restorer
 from tests.swappers import stand_ins
 
@@ -180,7 +180,7 @@ class Taken:
 
 
 def taken(path: Path, crowds: Crowds, monkeypatch: pytest.MonkeyPatch, most: int = 20) -> Taken:
-    kept, alive = Kept(monkeypatch), Alive()
+    kept, alive = Kept(monkeypatch), LiveArrays()
 
     def aligned(*args: Any) -> Aligned:
         target = align(*args)

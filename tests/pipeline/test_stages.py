@@ -34,8 +34,8 @@ from engine.values import (
     Template,
 )
 from tests import people
-from tests.alive import Alive
 from tests.doubles import FIVE, IdentitySwapper, TintedSwapper
+from tests.live_arrays import LiveArrays
 
 YUV420 = PixelFormat("yuv420p", "yuv", 8, 1, 1)
 
@@ -233,7 +233,7 @@ def test_many_large_faces_go_through_in_portions_and_each_comes_out_in_its_place
 def test_crops_and_patches_are_dropped_when_they_were_pasted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    crops, patches = Alive(), Alive()
+    crops, patches = LiveArrays(), LiveArrays()
 
     def aligned(*args: Any) -> Aligned:
         target = align(*args)

@@ -15,8 +15,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from engine.errors import NoFaceFound
+from engine.jobs.job_store import Job, JobStore
 from engine.jobs.process import TaskPool, Tasks, Tell
-from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import Made
 from engine.server.access import Access
 from engine.server.build import Server

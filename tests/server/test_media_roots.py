@@ -9,8 +9,8 @@ import pytest
 
 from engine.errors import ParameterError
 from engine.hosted.service import JobBounds
+from engine.jobs.job_store import Job, JobStore
 from engine.jobs.process import Tell
-from engine.jobs.store import Job, JobStore
 from engine.jobs.worker import Made, run_worker
 from engine.server.build import within
 from engine.server.media_roots import MediaRoots

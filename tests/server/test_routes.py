@@ -16,7 +16,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from engine.jobs.store import Job, JobStore
+from engine.jobs.job_store import Job, JobStore
 from engine.server import serving
 from engine.server.access import Access
 from engine.server.body import Bodies

@@ -15,8 +15,8 @@ from typing import Any, cast
 import pytest
 
 from engine.errors import JobError, JobNotFound, LeaseLost, OutputExists, ParameterError, QueueFull
-from engine.jobs import store as store_module
-from engine.jobs.store import MOST_DEATHS, JobStore, bytes_in, home
+from engine.jobs import job_store as store_module
+from engine.jobs.job_store import MOST_DEATHS, JobStore, bytes_in, home
 
 
 class Clock:
