@@ -15,7 +15,7 @@ import measures
 import numpy as np
 
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.mesh import BestMesh, FaceMeshNetwork
+from engine.faces.mesh import FaceMeshNetwork, FallbackMeshNetwork
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
 from engine.options import AnalysisOptions
@@ -95,7 +95,7 @@ class Kit:
         store = WeightStore()
         self.analyser = FaceAnalyser(
             YuNet(session("yunet")),
-            BestMesh(
+            FallbackMeshNetwork(
                 FaceMeshNetwork(session("face_mesh_478")), FaceMeshNetwork(session("face_mesh"))
             ),
             SFace(session("sface")),

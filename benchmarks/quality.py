@@ -35,15 +35,15 @@ from kit import MEDIA, OUT, Kit, as_pixels, frame_of, picture_of
 from numpy.typing import NDArray
 from second_opinion import SAME_PERSON, Dlib, distance
 
-from engine.compose.combine import limited
-from engine.compose.limiter import BareFaces
+from engine.compose.combine import limit_patches
+from engine.compose.limiter import BareFaceFinder
 from engine.compose.occluder import Occluder
 from engine.compose.paste import paste
 from engine.geometry import affine
 from engine.geometry.shape import yaw
 from engine.media.os_errors import media_url
 from engine.networks.swapping import OCCLUDER
-from engine.pipeline.stages import align, uncovered, uncovered_portrait
+from engine.pipeline.stages import add_bare_face, add_bare_masks, align
 from engine.pixels.align import warp_crop
 from engine.runtime.batches import SIZES, Batches
 from engine.runtime.session import Session
@@ -133,13 +133,13 @@ class Bench:
     second: Dlib | None
     swapper: Swapper[Any]
     size: int
-    occluder: BareFaces | None = None
+    occluder: BareFaceFinder | None = None
 
     def source(self, name: str, picture: Bytes) -> Source:
         portrait = self.kit.portrait(name, picture)
         second = self.second.describe(picture, portrait.face.mesh) if self.second else None
         if self.occluder is not None:
-            portrait = uncovered_portrait(portrait, self.occluder, self.swapper.template)
+            portrait = add_bare_face(portrait, self.occluder, self.swapper.template)
         prepared = self.swapper.prepare([portrait])
         return Source(name, portrait.face, picture, prepared, second)
 
@@ -161,9 +161,11 @@ class Bench:
         ]
 
     def swap(self, source: Source, frame: Frame, face: Face) -> Frame:
-        aligned = uncovered([align(frame, face, self.swapper.template, self.size)], self.occluder)
+        aligned = add_bare_masks(
+            [align(frame, face, self.swapper.template, self.size)], self.occluder
+        )
         patches = self.swapper.swap(aligned, [source.prepared])
-        return paste(frame, limited(aligned, patches, ()))
+        return paste(frame, limit_patches(aligned, patches, ()))
 
     def measure(self, group: str, source: Source, target: Target) -> tuple[Row, Frame]:
         """One swap, and the frame that it made."""

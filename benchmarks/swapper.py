@@ -38,7 +38,7 @@ from engine.runtime.batches import SIZES, Batches
 from engine.runtime.processor import saturates
 from engine.runtime.session import Session, Tensor, TensorSpec
 from engine.swappers.neural.network import NeuralSwapper
-from engine.swappers.neural.source_encoding import Latent
+from engine.swappers.neural.source_encoding import EmapEncoder
 from engine.values import Colour, Frame, PixelFormat, Planned
 from engine.weights.store import WeightStore
 
@@ -266,7 +266,7 @@ def around(choices: argparse.Namespace) -> Iterator[dict[str, Any]]:
     shapes = {"target": (None, 3, 128, 128), "source": (None, 512)}
     instant = Instant(tuple(TensorSpec(name, shape) for name, shape in shapes.items()))
     batches = Batches(cast("Session", instant), SIZES)
-    swapper = NeuralSwapper(network, batches, Latent(np.eye(512, dtype=np.float32)))
+    swapper = NeuralSwapper(network, batches, EmapEncoder(np.eye(512, dtype=np.float32)))
     frame, face = scene()
     latent = np.zeros(512, np.float32)
     for boost in BOOSTS:

@@ -24,7 +24,7 @@ from engine.pipeline.sources import embedding_of, largest_face
 from engine.pipeline.swap import Observe, Request, Tools, run_swap
 from engine.pipeline.video import Progress, Threads
 from engine.runtime.session import cores
-from engine.selection import Need, filtered, frame_needs, nearest, needs, ordered
+from engine.selection import Need, filter_faces, frame_needs, nearest_distance, needs, sort_faces
 from engine.swappers.neural.source_encoding import EMBEDDER
 from engine.swappers.swapper import Swapper
 from engine.values import DistanceScale, Face, Frame
@@ -177,9 +177,9 @@ class Engine:
         ]
         wanted = needs(rule) - {"embedding"} | with_embedding | networks.analysis.readable
         found = networks.analyser(wanted, analysis).analyse_picture(shown)
-        kept = filtered(ordered(found, rule.order), rule)
+        kept = filter_faces(sort_faces(found, rule.order), rule)
         scale = networks.analysis.calibration(analysis)
-        distances = tuple(nearest(face, known, scale) if known else None for face in kept)
+        distances = tuple(nearest_distance(face, known, scale) if known else None for face in kept)
         return FoundFaces(shown, kept, distances)
 
     def calibrate(

@@ -18,9 +18,9 @@ from engine.options import SelectionRule, SelectorOrder
 from engine.values import Attributes, DistanceScale, Embedding, Face
 
 Need: TypeAlias = Literal["embedding", "age", "gender", "race"]
-ReadT = TypeVar("ReadT")
+AttributeT = TypeVar("AttributeT")
 
-_REFERENCE = DistanceScale()
+_REFERENCE_SCALE = DistanceScale()
 
 _KEYS: dict[SelectorOrder, tuple[Callable[[Face], float], bool]] = {
     "left-right": (lambda face: face.box.left, False),
@@ -34,7 +34,7 @@ _KEYS: dict[SelectorOrder, tuple[Callable[[Face], float], bool]] = {
 }
 
 
-def ordered(faces: Iterable[Face], order: SelectorOrder) -> tuple[Face, ...]:
+def sort_faces(faces: Iterable[Face], order: SelectorOrder) -> tuple[Face, ...]:
     """Faces by the box's left or top edge, by its area, or by the detector's score.
 
     Faces that tie keep their order, whichever the direction.
@@ -43,7 +43,7 @@ def ordered(faces: Iterable[Face], order: SelectorOrder) -> tuple[Face, ...]:
     return tuple(sorted(faces, key=key, reverse=descending))
 
 
-def filtered(faces: Iterable[Face], rule: SelectionRule) -> tuple[Face, ...]:
+def filter_faces(faces: Iterable[Face], rule: SelectionRule) -> tuple[Face, ...]:
     """The faces of the rule's gender, race and age, in the order they came.
 
     Both bounds of the age belong to the interval.
@@ -51,10 +51,10 @@ def filtered(faces: Iterable[Face], rule: SelectionRule) -> tuple[Face, ...]:
     Raises:
         ValueError: A filter asks for what was not read off a face; plan with `needs`.
     """
-    return tuple(face for face in faces if _passes(face, rule))
+    return tuple(face for face in faces if _passes_filters(face, rule))
 
 
-def reference_face(
+def find_reference_face(
     faces: Iterable[Face], rule: SelectionRule, *, where: str = "the reference frame"
 ) -> Face:
     """The face that a reference frame names: its faces ordered, filtered, and counted to.
@@ -64,8 +64,8 @@ def reference_face(
     Raises:
         NoFaceFound: None is left, or the position lies past the last; what was found is listed.
     """
-    found = ordered(faces, rule.order)
-    candidates = filtered(found, rule)
+    found = sort_faces(faces, rule.order)
+    candidates = filter_faces(found, rule)
     if rule.reference_position < len(candidates):
         return candidates[rule.reference_position]
     if not found:
@@ -75,7 +75,8 @@ def reference_face(
         )
     if not candidates:
         raise NoFaceFound(
-            f"Of {_count(found)} in {where} none passes the filters ({_filters(rule)}): "
+            f"Of {_count_faces(found)} in {where} none passes the filters "
+            f"({_describe_filters(rule)}): "
             f"{'; '.join(map(describe, found))}. "
             "Loosen the filters, or choose another frame with reference_frame_number or another "
             "picture with reference_image."
@@ -83,11 +84,14 @@ def reference_face(
     listing = "; ".join(f"{index}: {describe(face)}" for index, face in enumerate(candidates))
     raise NoFaceFound(
         f"reference_face_position is {rule.reference_position}, but {where} offers "
-        f"{_count(candidates)}, counted from 0 ({rule.order}; {_filters(rule)}): {listing}."
+        f"{_count_faces(candidates)}, counted from 0 "
+        f"({rule.order}; {_describe_filters(rule)}): {listing}."
     )
 
 
-def distance(first: Embedding, second: Embedding, calibration: DistanceScale = _REFERENCE) -> float:
+def distance(
+    first: Embedding, second: Embedding, calibration: DistanceScale = _REFERENCE_SCALE
+) -> float:
     """1 - cosine of two unit embeddings: 0 for the same, 1 for unrelated, 2 for opposite.
 
     `calibration` is their embedder's: the cosine is read on the reference scale, so that a distance
@@ -105,8 +109,8 @@ def distance(first: Embedding, second: Embedding, calibration: DistanceScale = _
     return 1.0 - calibration.reference(cosine)
 
 
-def nearest(
-    face: Face, references: Sequence[Embedding], calibration: DistanceScale = _REFERENCE
+def nearest_distance(
+    face: Face, references: Sequence[Embedding], calibration: DistanceScale = _REFERENCE_SCALE
 ) -> float:
     """The smallest distance from a face to any of the references, by their embedder's scale.
 
@@ -120,11 +124,11 @@ def nearest(
     return min(distance(face.embedding, reference, calibration) for reference in references)
 
 
-def choose(
+def choose_faces(
     faces: Iterable[Face],
     rule: SelectionRule,
     references: Sequence[Embedding] = (),
-    calibration: DistanceScale = _REFERENCE,
+    calibration: DistanceScale = _REFERENCE_SCALE,
 ) -> tuple[Face, ...]:
     """The faces of one frame that are swapped.
 
@@ -133,8 +137,10 @@ def choose(
     """
     if rule.mode == "reference":
         limit = rule.reference_distance
-        return tuple(face for face in faces if nearest(face, references, calibration) <= limit)
-    candidates = filtered(ordered(faces, rule.order), rule)
+        return tuple(
+            face for face in faces if nearest_distance(face, references, calibration) <= limit
+        )
+    candidates = filter_faces(sort_faces(faces, rule.order), rule)
     return candidates if rule.mode == "many" else candidates[:1]
 
 
@@ -165,16 +171,18 @@ def describe(face: Face) -> str:
     return ", ".join(words)
 
 
-def _passes(face: Face, rule: SelectionRule) -> bool:
+def _passes_filters(face: Face, rule: SelectionRule) -> bool:
     read = face.attributes or Attributes()
-    if rule.gender is not None and _known(read.gender, "gender") != rule.gender:
+    if rule.gender is not None and _require_attribute(read.gender, "gender") != rule.gender:
         return False
-    if rule.race is not None and _known(read.race, "race") != rule.race:
+    if rule.race is not None and _require_attribute(read.race, "race") != rule.race:
         return False
-    return not rule.wants_age or rule.age_start <= _known(read.age, "age") <= rule.age_end
+    return (
+        not rule.wants_age or rule.age_start <= _require_attribute(read.age, "age") <= rule.age_end
+    )
 
 
-def _known(value: ReadT | None, name: str) -> ReadT:
+def _require_attribute(value: AttributeT | None, name: str) -> AttributeT:
     if value is None:
         raise ValueError(f"A filter on {name} needs it read off every face; plan with needs(rule).")
     return value
@@ -189,12 +197,12 @@ def _filter_needs(rule: SelectionRule) -> frozenset[Need]:
     return frozenset(name for name, is_wanted in wanted.items() if is_wanted)
 
 
-def _filters(rule: SelectionRule) -> str:
+def _describe_filters(rule: SelectionRule) -> str:
     words: list[str] = [word for word in (rule.gender, rule.race) if word is not None]
     if rule.wants_age:
         words.append(f"age {rule.age_start} to {rule.age_end}")
     return ", ".join(words) or "no filters"
 
 
-def _count(faces: Sequence[Face]) -> str:
+def _count_faces(faces: Sequence[Face]) -> str:
     return "1 face" if len(faces) == 1 else f"{len(faces)} faces"

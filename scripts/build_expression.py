@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from people import Person, people, read
 
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.mesh import BestMesh, FaceMeshNetwork
+from engine.faces.mesh import FaceMeshNetwork, FallbackMeshNetwork
 from engine.faces.yunet import YuNet
 from engine.geometry.mesh_topology import face_mesh
 from engine.geometry.shape import frontal
@@ -86,7 +86,7 @@ def analyser() -> FaceAnalyser:
     store = WeightStore()
     names = ("yunet", "face_mesh_478", "face_mesh")
     detector, attentive, plain = (Session(store.path(name)) for name in names)
-    meshes = BestMesh(FaceMeshNetwork(attentive), FaceMeshNetwork(plain))
+    meshes = FallbackMeshNetwork(FaceMeshNetwork(attentive), FaceMeshNetwork(plain))
     return FaceAnalyser(YuNet(detector), meshes, None, None, AnalysisOptions())
 
 

@@ -29,7 +29,7 @@ import engine
 from engine.cli import streams
 from engine.errors import NoFaceFound
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.mesh import BestMesh, FaceMeshNetwork
+from engine.faces.mesh import FaceMeshNetwork, FallbackMeshNetwork
 from engine.faces.yunet import YuNet
 from engine.media.decode import read_frames
 from engine.media.os_errors import media_url
@@ -70,7 +70,7 @@ def meshes(pictures: dict[str, Bytes]) -> dict[str, Points]:
     store = WeightStore()
     analyser = FaceAnalyser(
         YuNet(Session(store.path("yunet"))),
-        BestMesh(
+        FallbackMeshNetwork(
             FaceMeshNetwork(Session(store.path("face_mesh_478"))),
             FaceMeshNetwork(Session(store.path("face_mesh"))),
         ),

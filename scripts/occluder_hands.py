@@ -18,8 +18,8 @@ from build_expression import analyser, picture_frame
 from occluder_canvas import SIDE
 from people import people, read
 
-from engine.compose.occlusion import silhouette
-from engine.faces.hands import HandFinder, MediaPipeHand, around_hand
+from engine.compose.occlusion import hand_silhouette
+from engine.faces.hands import HandFinder, MediaPipeHand, region_around_hand
 from engine.faces.palms import BlazePalm
 from engine.geometry import affine
 from engine.pixels.align import byte_crop
@@ -46,10 +46,10 @@ def main() -> int:
             for hand in finder.find(frame, faces.analyse_picture(frame)):
                 if hand.score < _SURE:
                     continue
-                to_crop = around_hand(hand).to_crop(SIDE)
+                to_crop = region_around_hand(hand).to_crop(SIDE)
                 points = affine.apply(to_crop, hand.points)
                 # The silhouette's edge is soft and lies outside; the inner half of it is the hand.
-                cover = np.clip(2 * silhouette(points, SIDE) - 1, 0, 1)
+                cover = np.clip(2 * hand_silhouette(points, SIDE) - 1, 0, 1)
                 alpha = np.round(cover * 255).astype(np.uint8)
                 hands.append(np.dstack((byte_crop(frame, to_crop, SIDE), alpha)))
     options.data.mkdir(parents=True, exist_ok=True)

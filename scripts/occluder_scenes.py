@@ -42,7 +42,7 @@ from occluder_objects import (
 from occluder_spectacles import spectacles
 from people import read
 
-from engine.faces.landmarks import five_points
+from engine.faces.landmarks import five_points_of_mesh
 from engine.geometry import affine
 from engine.geometry.mesh_topology import OVAL, face_mesh, mesh_template, rigid_fit
 from engine.geometry.templates import in_pixels
@@ -119,7 +119,7 @@ def crop_of(
     as the alignments of five points in `engine.geometry.templates` lie apart.
     """
     five = len(template.points) == FIVE
-    points = five_points(Mesh(person.mesh, 1.0)) if five else person.mesh[:, :2]
+    points = five_points_of_mesh(Mesh(person.mesh, 1.0)) if five else person.mesh[:, :2]
     goal = in_pixels(template, INPUT) + (side - INPUT) / 2
     to_crop = affine.fit_similarity(points, goal)
     if rng is not None:

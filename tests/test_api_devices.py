@@ -19,7 +19,7 @@ from engine.options import Compute, Precision
 from engine.runtime import providers
 from engine.runtime.providers import Probe, Provider, choose
 from engine.runtime.session import Session
-from engine.swappers.neural.source_encoding import Converted
+from engine.swappers.neural.source_encoding import ConverterEncoder
 from engine.weights.store import WeightStore
 from tests.runtime.tiny_models import Signature
 from tests.swappers import stand_ins
@@ -90,7 +90,7 @@ def test_networks_at_fp32_are_loaded_once_whatever_else_is_asked(store: WeightSt
 def test_a_converter_is_run_in_batches_by_all_threads(store: WeightStore) -> None:
     swapping = networks(store, "fp16").swapping
     encoder = swapping.encoder(store.network(SWAPPER))
-    assert isinstance(encoder, Converted)
+    assert isinstance(encoder, ConverterEncoder)
     assert encoder.converter is swapping.exact(CONVERTER).batches
     assert encoder.converter.most == 16
 

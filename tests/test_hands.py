@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.api import Engine
-from engine.compose.occlusion import silhouette
+from engine.compose.occlusion import hand_silhouette
 from engine.faces.hands import HandFinder, MediaPipeHand
 from engine.faces.palms import BlazePalm
 from engine.media.decode import read_image
@@ -47,7 +47,7 @@ def test_fingers_before_a_mouth_are_the_target_s(tmp_path: Path) -> None:
     before, after = whole(target).astype(int), whole(result).astype(int)
     (hand,) = finder.find(read_image(target), faces)
     height, width = before.shape[:2]
-    covered = silhouette(hand.points, max(height, width))[:height, :width]
+    covered = hand_silhouette(hand.points, max(height, width))[:height, :width]
     changed = np.abs(after - before).max(axis=2)
     box = faces[0].box
     on_face = np.zeros((height, width), bool)

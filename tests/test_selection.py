@@ -9,15 +9,15 @@ from engine.errors import NoFaceFound
 from engine.options import SelectionRule, SelectorOrder
 from engine.selection import (
     Need,
-    choose,
+    choose_faces,
     describe,
     distance,
-    filtered,
+    filter_faces,
+    find_reference_face,
     frame_needs,
-    nearest,
+    nearest_distance,
     needs,
-    ordered,
-    reference_face,
+    sort_faces,
 )
 from engine.values import Face
 from tests.people import at_distance, embedding, face
@@ -50,13 +50,13 @@ def names(faces: tuple[Face, ...]) -> list[str]:
     ],
 )
 def test_each_order_ranks_by_its_own_measure(order: SelectorOrder, expected: list[str]) -> None:
-    assert names(ordered(PEOPLE, order)) == expected
+    assert names(sort_faces(PEOPLE, order)) == expected
 
 
 @pytest.mark.parametrize("order", get_args(SelectorOrder))
 def test_faces_that_tie_keep_their_order(order: SelectorOrder) -> None:
     twins = (face(), face(), face())
-    assert [id(one) for one in ordered(twins, order)] == [id(one) for one in twins]
+    assert [id(one) for one in sort_faces(twins, order)] == [id(one) for one in twins]
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_faces_that_tie_keep_their_order(order: SelectorOrder) -> None:
     ],
 )
 def test_filters_keep_who_they_name(rule: SelectionRule, expected: list[str]) -> None:
-    assert names(filtered(PEOPLE, rule)) == expected
+    assert names(filter_faces(PEOPLE, rule)) == expected
 
 
 @pytest.mark.parametrize("age", range(101))
 def test_every_age_passes_the_interval_of_itself(age: int) -> None:
     rule = replace(EVERYBODY, age_start=age, age_end=age)
-    assert filtered([face(age=age)], rule)
+    assert filter_faces([face(age=age)], rule)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_every_age_passes_the_interval_of_itself(age: int) -> None:
 )
 def test_a_filter_on_what_was_not_read_is_an_error(rule: SelectionRule) -> None:
     with pytest.raises(ValueError, match="read off every face"):
-        filtered([face()], rule)
+        filter_faces([face()], rule)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_filter_on_what_was_not_read_is_an_error(rule: SelectionRule) -> None:
     ],
 )
 def test_many_and_one_choose_by_order_and_filters(rule: SelectionRule, expected: list[str]) -> None:
-    assert names(choose(PEOPLE, rule)) == expected
+    assert names(choose_faces(PEOPLE, rule)) == expected
 
 
 @pytest.mark.parametrize(
@@ -126,45 +126,49 @@ def test_reference_mode_takes_every_face_within_the_distance(
     # The distances leave room for float32, and the bound itself is a match.
     faces = [face(who=at_distance(value)) for value in (1.0, 0.6, 0.25, 0.0, 1.3)]
     rule = SelectionRule(reference_distance=limit + 1e-6)
-    chosen = choose(faces, rule, [embedding(1)])
-    assert sorted(round(nearest(one, [embedding(1)]), 4) for one in chosen) == expected
+    chosen = choose_faces(faces, rule, [embedding(1)])
+    assert sorted(round(nearest_distance(one, [embedding(1)]), 4) for one in chosen) == expected
 
 
 def test_the_distance_itself_is_a_match() -> None:
-    assert choose([face(who=embedding(1))], SelectionRule(reference_distance=0.0), [embedding(1)])
+    assert choose_faces(
+        [face(who=embedding(1))], SelectionRule(reference_distance=0.0), [embedding(1)]
+    )
 
 
 def test_reference_mode_asks_neither_order_nor_filters_of_the_frame() -> None:
     rule = SelectionRule(order="left-right", gender="female", age_end=10)
     right = face(left=500, gender="male", age=80, who=embedding(1))
     left = face(left=0, gender="female", age=5, who=embedding(1))
-    assert choose([right, left], rule, [embedding(1)]) == (right, left)
+    assert choose_faces([right, left], rule, [embedding(1)]) == (right, left)
 
 
 def test_any_of_several_references_is_enough() -> None:
     faces = [face(who=embedding(0, 1)), face(who=embedding(0, 0, 1)), face(who=embedding(0, 0, -1))]
-    chosen = choose(faces, SelectionRule(), [embedding(1), embedding(0, 1), embedding(0, 0, 1)])
+    chosen = choose_faces(
+        faces, SelectionRule(), [embedding(1), embedding(0, 1), embedding(0, 0, 1)]
+    )
     assert chosen == tuple(faces[:2])
 
 
 @pytest.mark.parametrize("mode", ["many", "one", "reference"])
 def test_a_frame_without_faces_is_no_error(mode: str) -> None:
     rule = SelectionRule(mode=mode)  # type: ignore[arg-type]
-    assert choose([], rule, [embedding(1)]) == ()
+    assert choose_faces([], rule, [embedding(1)]) == ()
 
 
 def test_embeddings_of_two_networks_are_never_compared() -> None:
     with pytest.raises(ValueError, match=r"length 128 .* length 512"):
         distance(embedding(1), embedding(1, length=512))
     with pytest.raises(ValueError, match="two different recognition networks"):
-        choose([face(who=embedding(1))], SelectionRule(), [embedding(1, length=512)])
+        choose_faces([face(who=embedding(1))], SelectionRule(), [embedding(1, length=512)])
 
 
 def test_a_face_without_an_embedding_cannot_be_matched() -> None:
     with pytest.raises(ValueError, match="no embedding"):
-        choose([face()], SelectionRule(), [embedding(1)])
+        choose_faces([face()], SelectionRule(), [embedding(1)])
     with pytest.raises(ValueError, match="no reference"):
-        choose([face(who=embedding(1))], SelectionRule(), [])
+        choose_faces([face(who=embedding(1))], SelectionRule(), [])
 
 
 @pytest.mark.parametrize(
@@ -181,12 +185,12 @@ def test_a_face_without_an_embedding_cannot_be_matched() -> None:
 def test_the_reference_is_counted_among_ordered_and_filtered_faces(
     rule: SelectionRule, expected: str
 ) -> None:
-    assert names((reference_face(PEOPLE, rule),)) == [expected]
+    assert names((find_reference_face(PEOPLE, rule),)) == [expected]
 
 
 def test_no_face_at_all_names_the_place_and_the_remedy() -> None:
     with pytest.raises(NoFaceFound, match=r"frame 7 of a.mp4.*reference_frame_number") as raised:
-        reference_face([], SelectionRule(), where="frame 7 of a.mp4")
+        find_reference_face([], SelectionRule(), where="frame 7 of a.mp4")
     assert "reference_image" in str(raised.value)
 
 
@@ -195,7 +199,7 @@ def test_nobody_passing_shows_who_was_found() -> None:
     with pytest.raises(
         NoFaceFound, match="Of 3 faces in the reference frame none passes"
     ) as raised:
-        reference_face(PEOPLE, rule)
+        find_reference_face(PEOPLE, rule)
     message = str(raised.value)
     assert "male, age 70 to 100" in message
     assert "box 200,20 to 220,40, score 0.99, male, age 62, white" in message
@@ -204,9 +208,9 @@ def test_nobody_passing_shows_who_was_found() -> None:
 def test_a_position_past_the_end_says_how_many_there_are() -> None:
     rule = SelectionRule(gender="female", reference_position=2)
     with pytest.raises(NoFaceFound, match=r"position is 2, .* offers 2 faces, counted from 0"):
-        reference_face(PEOPLE, rule)
+        find_reference_face(PEOPLE, rule)
     with pytest.raises(NoFaceFound) as raised:
-        reference_face(PEOPLE, rule)
+        find_reference_face(PEOPLE, rule)
     assert f"0: {describe(CLEO)}; 1: {describe(ADA)}." in str(raised.value)
 
 

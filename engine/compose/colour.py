@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from engine.pixels.tone import resized, transform
 from engine.values import Aligned, Mask, Patch, Pixels
 
-_COARSE = 32  # side of the grid that the colours are compared on: faces, not their grain
+_GRID = 32  # side of the grid that the colours are compared on: faces, not their grain
 _NOISE = 0.01  # RGB 0..1: a spread no larger than this says nothing of how strong colours are
-_MOST = 2.0  # the strongest gain, and of its inverse the weakest
+_MAX_GAIN = 2.0  # the strongest gain, and of its inverse the weakest
 
 _ROUNDS = 3
 _OUTLIER = 0.1  # RGB 0..1: the difference at which a pixel's say has halved
@@ -28,14 +28,14 @@ _OUTLIER = 0.1  # RGB 0..1: the difference at which a pixel's say has halved
 _Matrix = NDArray[np.float64]
 
 
-def matched(target: Aligned, patch: Patch) -> Patch:
+def match_colours(target: Aligned, patch: Patch) -> Patch:
     """The patch with the mean and the spread of the target's colours, both weighed by its mask.
 
     What is before the target's face has no weight, and what differs by more than colour does
     (brows, a beard) loses its own. A patch whose mask shows next to nothing is returned as it is.
     """
     mask = patch.mask if target.bare is None else np.minimum(patch.mask, target.bare)
-    shown = resized(mask, _COARSE).ravel()
+    shown = resized(mask, _GRID).ravel()
     if float(shown.sum()) < 1:
         return patch
     own, wanted = _colours(patch.pixels), _colours(target.pixels)
@@ -44,7 +44,7 @@ def matched(target: Aligned, patch: Patch) -> Patch:
     for _ in range(_ROUNDS):
         mean, spread = _moments(own, say)
         wanted_mean, wanted_spread = _moments(wanted, say)
-        gain = _transport(spread, wanted_spread)
+        gain = _transport_map(spread, wanted_spread)
         shift = wanted_mean - gain @ mean
         off = np.linalg.norm(own @ gain + shift - wanted, axis=1)
         say = shown / (1 + (off / _OUTLIER) ** 2)
@@ -54,7 +54,7 @@ def matched(target: Aligned, patch: Patch) -> Patch:
 
 def _colours(pixels: Pixels) -> _Matrix:
     """The colours of a coarse copy, (n, 3)."""
-    return resized(pixels, _COARSE).reshape(-1, 3).astype(np.float64)
+    return resized(pixels, _GRID).reshape(-1, 3).astype(np.float64)
 
 
 def _moments(colours: _Matrix, weights: Mask) -> tuple[_Matrix, _Matrix]:
@@ -65,25 +65,25 @@ def _moments(colours: _Matrix, weights: Mask) -> tuple[_Matrix, _Matrix]:
     return mean, (rest * say[:, None]).T @ rest
 
 
-def _transport(spread: _Matrix, wanted: _Matrix) -> _Matrix:
+def _transport_map(spread: _Matrix, wanted: _Matrix) -> _Matrix:
     """The symmetric gain (3, 3) that gives colours of the covariance `spread` the one `wanted`.
 
     T = A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2, its stretches bounded.
     """
     floor = _NOISE**2 * np.eye(3)
-    root = _root(spread + floor)
+    root = _matrix_root(spread + floor)
     back = np.linalg.inv(root)
-    gain = back @ _root(root @ (wanted + floor) @ root) @ back
+    gain = back @ _matrix_root(root @ (wanted + floor) @ root) @ back
     stretches, directions = np.linalg.eigh(gain)
-    return _along(directions, np.clip(stretches, 1 / _MOST, _MOST))
+    return _from_eigen(directions, np.clip(stretches, 1 / _MAX_GAIN, _MAX_GAIN))
 
 
-def _root(matrix: _Matrix) -> _Matrix:
+def _matrix_root(matrix: _Matrix) -> _Matrix:
     """The symmetric square root of a symmetric matrix without negative stretches."""
     stretches, directions = np.linalg.eigh(matrix)
-    return _along(directions, np.sqrt(np.maximum(stretches, 0)))
+    return _from_eigen(directions, np.sqrt(np.maximum(stretches, 0)))
 
 
-def _along(directions: _Matrix, stretches: _Matrix) -> _Matrix:
+def _from_eigen(directions: _Matrix, stretches: _Matrix) -> _Matrix:
     """The symmetric matrix that stretches so along these directions, unit columns."""
     return (directions * stretches) @ directions.T

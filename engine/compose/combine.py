@@ -12,7 +12,7 @@ from engine.compose.limiter import Limiter
 from engine.values import Aligned, Mask, Patch
 
 
-def limited(
+def limit_patches(
     targets: Sequence[Aligned], patches: Sequence[Patch], limiters: Sequence[Limiter]
 ) -> list[Patch]:
     """Each target's patch with the least of its own mask, its bare face's and all limiters'.
@@ -22,11 +22,11 @@ def limited(
     """
     answers = [limiter.masks(targets, patches) for limiter in limiters]
     return [
-        _least(patch, masks if target.bare is None else (target.bare, *masks))
+        _limit_patch(patch, masks if target.bare is None else (target.bare, *masks))
         for target, patch, *masks in zip(targets, patches, *answers, strict=True)
     ]
 
 
-def _least(patch: Patch, masks: Sequence[Mask]) -> Patch:
+def _limit_patch(patch: Patch, masks: Sequence[Mask]) -> Patch:
     """Return the patch with the least of its own mask and `masks`, pixel by pixel."""
     return replace(patch, mask=reduce(np.minimum, masks, patch.mask)) if masks else patch

@@ -8,10 +8,10 @@ from typing import Protocol
 from engine.values import Aligned, Mask, Patch
 
 
-class BareFaces(Protocol):
+class BareFaceFinder(Protocol):
     """Finds where a face is seen, and where something is before it."""
 
-    def bare(self, targets: Sequence[Aligned]) -> list[Mask]:
+    def bare_masks(self, targets: Sequence[Aligned]) -> list[Mask]:
         """Return a mask of each crop's side, 1 where the face is seen."""
         ...
 

@@ -55,7 +55,7 @@ class CropNetwork:
         return answers
 
 
-def softened(mask: Mask, size: int) -> Mask:
+def soften_mask(mask: Mask, size: int) -> Mask:
     """A square mask of any side with a soft edge inside of its own, on a (size, size) grid.
 
     As in FaceFusion: a Gaussian blur, and of that the upper half, stretched to 0..1. Here the edge

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.compose.mask_networks import CropNetwork, softened
+from engine.compose.mask_networks import CropNetwork, soften_mask
 from engine.geometry.mesh_topology import OVAL
 from engine.pixels.raster import fill_polygons
 from engine.pixels.tone import blur, resized, smoothstep
@@ -38,7 +38,7 @@ class Occluder:
         self._ask = CropNetwork(network, batches, "occluder")
         self._within_face = within_face
 
-    def bare(self, targets: Sequence[Aligned]) -> list[Mask]:
+    def bare_masks(self, targets: Sequence[Aligned]) -> list[Mask]:
         """Return a mask of each crop's side, 1 where the face is seen.
 
         Raises:
@@ -53,7 +53,7 @@ class Occluder:
     def _mask(self, answer: Mask, target: Aligned) -> Mask:
         size = len(target.pixels)
         if not self._within_face:
-            return softened(answer, size)
+            return soften_mask(answer, size)
         return resized(np.maximum(answer, 1 - _near_face(target, len(answer))), size)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.compose.mask_networks import CropNetwork, softened
+from engine.compose.mask_networks import CropNetwork, soften_mask
 from engine.errors import ParameterError
 from engine.options import FaceRegion
 from engine.runtime.batches import Batches
@@ -32,7 +32,7 @@ _CLASSES: Final[Mapping[FaceRegion, int]] = {
 }
 
 
-class FaceRegions:
+class RegionLimiter:
     """Satisfies `Limiter`: patches show on the chosen regions of the swapped face.
 
     Args:
@@ -63,7 +63,7 @@ class FaceRegions:
         """
         answers = self._ask([patch.pixels for patch in patches])
         return [
-            softened(self._of(scores), len(patch.pixels))
+            soften_mask(self._of(scores), len(patch.pixels))
             for patch, scores in zip(patches, answers, strict=True)
         ]
 

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from engine.values import Frame, Mask, Patch, Pixels, Rect
 
-_SEEN = 0.1  # a mask that is nowhere above this leaves nothing to see
+_MIN_VISIBLE = 0.1  # a mask that is nowhere above this leaves nothing to see
 
 
-def is_seen(patch: Patch) -> bool:
+def is_visible(patch: Patch) -> bool:
     """Whether the patch's mask is strong enough anywhere for the patch to be seen."""
-    return bool(patch.mask.max() > _SEEN)
+    return bool(patch.mask.max() > _MIN_VISIBLE)
 
 
 def paste(frame: Frame, patches: Sequence[Patch]) -> Frame:

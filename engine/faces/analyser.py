@@ -6,36 +6,40 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
 
-from engine.faces.association import mixed_detection, moved, pair
-from engine.faces.identity import Reader, identify
+from engine.faces.association import mixed_detection, moved, pair_boxes
+from engine.faces.identity import IdentityReader, identify
 from engine.faces.mesh import locate_in
 from engine.faces.protocols import (
     AttributeReader,
+    DenseLandmarker,
     Detector,
     Embedder,
-    FaceMarker,
-    Landmarker,
+    MeshLandmarker,
 )
 from engine.faces.regions import (
     Region,
-    agree,
-    around_detection,
-    around_known,
-    around_mesh,
-    between,
+    interpolate_region,
+    region_around_detection,
+    region_around_known,
+    region_around_mesh,
+    regions_agree,
 )
-from engine.faces.search import find_faces, views_for
-from engine.faces.tracker import Sighting, follow, is_cut, steady
+from engine.faces.search import detector_views, find_faces
+from engine.faces.tracker import Sighting, is_cut, smooth_landmarks, track_faces
 from engine.options import AnalysisOptions
 from engine.pixels.planes import thumbnail
 from engine.values import Analysed, Bytes, Detection, Face, Frame, Mesh
 
-_FACE = 0.5  # mesh score from which a region shows a face
-_SURE = 0.84  # detection score that holds against a poor mesh: profiles, but no backs of heads
-_HOLD = 2  # frames for which a missed face is interpolated
+_MIN_MESH_SCORE = 0.5  # mesh score from which a region shows a face
+_MIN_SURE_DETECTION = (
+    0.84  # detection score that holds against a poor mesh: profiles, but no backs of heads
+)
+_MAX_GAP = 2  # frames for which a missed face is interpolated
 _LOOK_AHEAD = 10  # frames from which a track's identity is gathered in advance
-_STRAY = 0.25  # of the region's side, by which a followed face may leave the expected region
-_SIGNATURE = (32, 18)
+_REGION_TOLERANCE = (
+    0.25  # of the region's side, by which a followed face may leave the expected region
+)
+_SIGNATURE_SIZE = (32, 18)
 
 
 class FaceAnalyser:
@@ -48,17 +52,17 @@ class FaceAnalyser:
     def __init__(
         self,
         detector: Detector,
-        landmarker: Landmarker,
+        landmarker: MeshLandmarker,
         embedder: Embedder | None,
         attributes: AttributeReader | None,
         options: AnalysisOptions,
         *,
-        marker: FaceMarker | None = None,
+        marker: DenseLandmarker | None = None,
     ) -> None:
         self._detector = detector
         self._marker = marker
         self._landmarker = landmarker
-        self._reader = Reader(embedder, attributes)
+        self._reader = IdentityReader(embedder, attributes)
         self._options = options
 
     def analyse_picture(self, frame: Frame, *, thorough: bool = True) -> tuple[Face, ...]:
@@ -66,8 +70,8 @@ class FaceAnalyser:
 
         `thorough` looks at several scales: for portraits, still images and reference frames.
         """
-        found = [self._fresh(frame, one) for one in self._detect(frame, thorough=thorough)]
-        faces = self._marked(frame, [face for face in found if _is_face(face)])
+        found = [self._locate_new(frame, one) for one in self._detect(frame, thorough=thorough)]
+        faces = self._with_landmarks(frame, [face for face in found if _is_face(face)])
         return tuple(self._reader.read(frame, faces))
 
     def analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
@@ -75,7 +79,9 @@ class FaceAnalyser:
 
         Looks ahead by `detect_every` and some fifteen frames more, whatever the video's length.
         """
-        sightings = steady(follow(self._all_marked(self._sightings(iter(frames))), _HOLD))
+        sightings = smooth_landmarks(
+            track_faces(self._all_with_landmarks(self._sightings(iter(frames))), _MAX_GAP)
+        )
         if not self._reader.idle:
             every = self._options.detect_every
             sightings = identify(sightings, self._reader, every, _LOOK_AHEAD)
@@ -83,12 +89,12 @@ class FaceAnalyser:
             best_first = sorted(sighting.faces, key=lambda face: -face.score)
             yield Analysed(sighting.frame, tuple(best_first))
 
-    def _all_marked(self, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
+    def _all_with_landmarks(self, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
         for sighting in sightings:
-            faces = tuple(self._marked(sighting.frame, sighting.faces))
+            faces = tuple(self._with_landmarks(sighting.frame, sighting.faces))
             yield replace(sighting, faces=faces)
 
-    def _marked(self, frame: Frame, faces: Sequence[Face]) -> Sequence[Face]:
+    def _with_landmarks(self, frame: Frame, faces: Sequence[Face]) -> Sequence[Face]:
         return faces if self._marker is None or not faces else self._marker.mark(frame, faces)
 
     def _sightings(self, frames: Iterator[Frame]) -> Iterator[Sighting]:
@@ -96,111 +102,116 @@ class FaceAnalyser:
         first = next(frames, None)
         if first is None:
             return
-        before = self._sighting(first, _signature(first), ())
+        before = self._detect_sighting(first, _signature(first), ())
         yield before
         while chunk := list(islice(frames, max(self._options.detect_every, 1))):
             signatures = [_signature(frame) for frame in chunk]
             whole = not any(is_cut(*two) for two in pairwise([before.signature, *signatures]))
-            after = self._sighting(chunk[-1], signatures[-1], before.faces if whole else ())
-            ends = _one_to_one(before.faces, after.faces) if whole else None
+            after = self._detect_sighting(chunk[-1], signatures[-1], before.faces if whole else ())
+            ends = _pair_all(before.faces, after.faces) if whole else None
             for index, (frame, signature) in enumerate(zip(chunk[:-1], signatures, strict=False)):
                 share = (index + 1) / len(chunk)
-                faces = None if ends is None else self._followed(frame, ends, share)
+                faces = None if ends is None else self._follow(frame, ends, share)
                 if faces is None:
                     known = () if is_cut(before.signature, signature) else before.faces
-                    before = self._sighting(frame, signature, known)
+                    before = self._detect_sighting(frame, signature, known)
                 else:
                     before = Sighting(frame, faces, signature, thorough=False)
                 yield before
             yield after
             before = after
 
-    def _followed(
+    def _follow(
         self, frame: Frame, ends: Sequence[tuple[Face, Face]], share: float
     ) -> tuple[Face, ...] | None:
         """The faces of a frame between two others, or None where one was lost on the way."""
-        regions = [between(_region(a), _region(b), share) for a, b in ends]
+        regions = [interpolate_region(_next_region(a), _next_region(b), share) for a, b in ends]
         meshes = locate_in(frame, regions, self._landmarker)
         for mesh, region, (a, b) in zip(meshes, regions, ends, strict=True):
-            trusted = min(a.mesh.score, b.mesh.score) >= _FACE
-            if trusted and (mesh.score < _FACE or not agree(around_mesh(mesh), region, _STRAY)):
+            trusted = min(a.mesh.score, b.mesh.score) >= _MIN_MESH_SCORE
+            if trusted and (
+                mesh.score < _MIN_MESH_SCORE
+                or not regions_agree(region_around_mesh(mesh), region, _REGION_TOLERANCE)
+            ):
                 return None
         return tuple(
-            Face(_carried(a, b, mesh, share), mesh)
+            Face(_interpolate_detection(a, b, mesh, share), mesh)
             for mesh, (a, b) in zip(meshes, ends, strict=True)
         )
 
-    def _sighting(self, frame: Frame, signature: Bytes, known: Sequence[Face]) -> Sighting:
+    def _detect_sighting(self, frame: Frame, signature: Bytes, known: Sequence[Face]) -> Sighting:
         """Detect in a frame of a video, given the faces of one shortly before in the same shot.
 
         A face known from there needs the landmark network but once, and less of a score.
         """
         detections = self._detect(frame, thorough=False)
-        pairs = {new: known[old] for old, new in _pairs(known, detections)}
+        pairs = {new: known[old] for old, new in _pair_faces(known, detections)}
         faces: list[Face] = []
         for index, detection in enumerate(detections):
             earlier = pairs.get(index)
-            face = None if earlier is None else self._known(frame, detection, earlier)
+            face = None if earlier is None else self._locate_known(frame, detection, earlier)
             if face is None:
-                face = self._fresh(frame, detection)
+                face = self._locate_new(frame, detection)
             if earlier is not None or _is_face(face):
                 faces.append(face)
         return Sighting(frame, tuple(faces), signature, thorough=True)
 
-    def _known(self, frame: Frame, detection: Detection, known: Face) -> Face | None:
+    def _locate_known(self, frame: Frame, detection: Detection, known: Face) -> Face | None:
         """A face whose region is known from shortly before, or None where it is not there."""
-        if known.mesh.score < _FACE:
+        if known.mesh.score < _MIN_MESH_SCORE:
             return None
-        region = around_known(known, detection)
+        region = region_around_known(known, detection)
         (mesh,) = locate_in(frame, [region], self._landmarker)
-        lost = mesh.score < _FACE or not agree(around_mesh(mesh), region, _STRAY)
+        lost = mesh.score < _MIN_MESH_SCORE or not regions_agree(
+            region_around_mesh(mesh), region, _REGION_TOLERANCE
+        )
         return None if lost else Face(detection, mesh)
 
     def _detect(self, frame: Frame, *, thorough: bool) -> list[Detection]:
         options = self._options
-        views = views_for(
+        views = detector_views(
             frame.size, options.detector_size, thorough=thorough, rotated=options.detect_rotated
         )
         return find_faces(frame, self._detector, views)
 
-    def _fresh(self, frame: Frame, detection: Detection) -> Face:
+    def _locate_new(self, frame: Frame, detection: Detection) -> Face:
         """A face of which nothing but the detection is known.
 
         The landmark network looks twice: the second time at the region that it found itself.
         """
-        (rough,) = locate_in(frame, [around_detection(detection)], self._landmarker)
-        (mesh,) = locate_in(frame, [around_mesh(rough)], self._landmarker)
+        (rough,) = locate_in(frame, [region_around_detection(detection)], self._landmarker)
+        (mesh,) = locate_in(frame, [region_around_mesh(rough)], self._landmarker)
         return Face(detection, mesh if mesh.score >= rough.score else rough)
 
 
-def _carried(before: Face, after: Face, mesh: Mesh, share: float) -> Detection:
+def _interpolate_detection(before: Face, after: Face, mesh: Mesh, share: float) -> Detection:
     """The detection of a face that only the landmark network saw, from those around it."""
-    if min(before.mesh.score, mesh.score, after.mesh.score) < _FACE:
+    if min(before.mesh.score, mesh.score, after.mesh.score) < _MIN_MESH_SCORE:
         return mixed_detection(before.detection, after.detection, share)
     return mixed_detection(moved(before, mesh), moved(after, mesh), share)
 
 
 def _is_face(face: Face) -> bool:
-    return face.mesh.score >= _FACE or face.score >= _SURE
+    return face.mesh.score >= _MIN_MESH_SCORE or face.score >= _MIN_SURE_DETECTION
 
 
-def _region(face: Face) -> Region:
+def _next_region(face: Face) -> Region:
     """Where the landmark network should look for this face in the next frames."""
-    trusted = face.mesh.score >= _FACE
-    return around_mesh(face.mesh) if trusted else around_detection(face.detection)
+    trusted = face.mesh.score >= _MIN_MESH_SCORE
+    return region_around_mesh(face.mesh) if trusted else region_around_detection(face.detection)
 
 
-def _pairs(known: Sequence[Face], found: Sequence[Face | Detection]) -> list[tuple[int, int]]:
-    return pair([face.box for face in known], [face.box for face in found])
+def _pair_faces(known: Sequence[Face], found: Sequence[Face | Detection]) -> list[tuple[int, int]]:
+    return pair_boxes([face.box for face in known], [face.box for face in found])
 
 
-def _one_to_one(before: Sequence[Face], after: Sequence[Face]) -> list[tuple[Face, Face]] | None:
+def _pair_all(before: Sequence[Face], after: Sequence[Face]) -> list[tuple[Face, Face]] | None:
     """The sightings of each face, or None where a face appeared or vanished."""
-    pairs = _pairs(before, after)
+    pairs = _pair_faces(before, after)
     if not len(pairs) == len(before) == len(after):
         return None
     return [(before[i], after[j]) for i, j in pairs]
 
 
 def _signature(frame: Frame) -> Bytes:
-    return thumbnail(frame, _SIGNATURE)
+    return thumbnail(frame, _SIGNATURE_SIZE)

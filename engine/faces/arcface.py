@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.faces.imported import answers
+from engine.faces.imported import run_batch
 from engine.geometry.templates import template_named
 from engine.runtime.session import Session
 from engine.values import Bytes, Embedding
@@ -31,7 +31,7 @@ class ArcFace:
         """A unit-length embedding, 512 numbers as a rule, for each (size, size, 3) RGB crop."""
         if not crops:
             return []
-        raw = answers(self._session, self._input.tensor(crops))
+        raw = run_batch(self._session, self._input.tensor(crops))
         units: list[Embedding] = [
             (vector / np.linalg.norm(vector)).astype(np.float32) for vector in raw
         ]

@@ -11,11 +11,11 @@ from engine.geometry import affine as maps
 from engine.geometry.boxes import iou
 from engine.values import Box, Detection, Face, Landmarks, Mesh
 
-_FARTHEST = 0.7  # of a face's size, between two sightings
-_LARGEST_GROWTH = 1.6
+_MAX_DISTANCE = 0.7  # of a face's size, between two sightings
+_MAX_GROWTH = 1.6
 
 
-def pair(before: Sequence[Box], after: Sequence[Box]) -> list[tuple[int, int]]:
+def pair_boxes(before: Sequence[Box], after: Sequence[Box]) -> list[tuple[int, int]]:
     """Indices of the boxes that show one face, nearest first; each box in one pair at most.
 
     The distance between centres, in sizes of the larger box, and the difference in size decide.
@@ -100,6 +100,6 @@ def _cost(one: Box, other: Box) -> float | None:
         / 2
         / max(sizes)
     )
-    if distance > _FARTHEST or growth > _LARGEST_GROWTH:
+    if distance > _MAX_DISTANCE or growth > _MAX_GROWTH:
         return None
     return distance + (growth - 1) + (1 - iou(one, other))

@@ -51,15 +51,17 @@ class AgeGender:
         ages: list[int | None] = [None] * len(faces)
         genders: list[Gender | None] = [None] * len(faces)
         if faces and self._age is not None:
-            expected = _classes(self._age, _chips(frame, faces, 64)) @ _YEARS
+            expected = _class_probabilities(self._age, _cut_chips(frame, faces, 64)) @ _YEARS
             ages = [int(np.floor(years + 0.5)) for years in expected]
         if faces and self._gender is not None:
-            likelier = _classes(self._gender, _chips(frame, faces, 32)).argmax(axis=1)
+            likelier = _class_probabilities(self._gender, _cut_chips(frame, faces, 32)).argmax(
+                axis=1
+            )
             genders = [_GENDERS[index] for index in likelier]
         return [Attributes(age, gender) for age, gender in zip(ages, genders, strict=True)]
 
 
-def to_chip(mesh: Mesh, size: int) -> Affine:
+def chip_map(mesh: Mesh, size: int) -> Affine:
     """The map from display space to dlib's face chip of `size` pixels.
 
     Least squares run from the chip to the picture, as in dlib.
@@ -68,11 +70,11 @@ def to_chip(mesh: Mesh, size: int) -> Affine:
     return invert(fit_similarity(template, mesh.points[list(_MESH_POINTS), :2]))
 
 
-def _chips(frame: Frame, faces: Sequence[Face], size: int) -> list[Bytes]:
-    return [byte_crop(frame, to_chip(face.mesh, size), size) for face in faces]
+def _cut_chips(frame: Frame, faces: Sequence[Face], size: int) -> list[Bytes]:
+    return [byte_crop(frame, chip_map(face.mesh, size), size) for face in faces]
 
 
-def _classes(session: Session, chips: Sequence[Bytes]) -> NDArray[np.float32]:
+def _class_probabilities(session: Session, chips: Sequence[Bytes]) -> NDArray[np.float32]:
     blob = (np.stack(chips).astype(np.float32) - _MEANS) * _SCALE
     probabilities: NDArray[np.float32] = session.run(
         np.ascontiguousarray(blob.transpose(0, 3, 1, 2))

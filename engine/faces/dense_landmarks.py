@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.faces.imported import answers, box_to_crop
+from engine.faces.imported import box_to_crop, run_batch
 from engine.geometry import affine as maps
 from engine.pixels.align import byte_crop
 from engine.runtime.session import Session
@@ -42,7 +42,7 @@ class DenseLandmarks:
         """The landmarks in each (size, size, 3) crop, in its pixels: (106, 2) or (68, 3)."""
         if not crops:
             return []
-        raw = answers(self._session, self._input.tensor(crops))
+        raw = run_batch(self._session, self._input.tensor(crops))
         points = raw.reshape(len(crops), -1, int(self.scheme[0]))[:, -_COUNTS[self.scheme] :]
         # The network's unit is half of the crop, its origin the crop's middle.
         points = points * np.float32(self.size // 2)

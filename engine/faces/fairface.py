@@ -57,7 +57,7 @@ class FairFace:
         )
 
 
-class Only:
+class AttributeSubset:
     """A reader's word on some of the fields that it provides."""
 
     def __init__(self, reader: AttributeReader, fields: Collection[str]) -> None:
@@ -72,7 +72,7 @@ class Only:
         ]
 
 
-class ReadTogether:
+class CombinedReader:
     """Several readers as one, each giving the fields that it provides."""
 
     def __init__(self, readers: Sequence[AttributeReader]) -> None:
@@ -82,10 +82,10 @@ class ReadTogether:
     def read(self, frame: Frame, faces: Sequence[Face]) -> list[Attributes]:
         """What the readers say together; of a field that two provide, the first's word counts."""
         said = [reader.read(frame, faces) for reader in self._readers]
-        return [_joined(of_face) for of_face in zip(*said, strict=True)]
+        return [_merge_attributes(of_face) for of_face in zip(*said, strict=True)]
 
 
-def _joined(parts: Sequence[Attributes]) -> Attributes:
+def _merge_attributes(parts: Sequence[Attributes]) -> Attributes:
     known = {
         field.name: getattr(part, field.name)
         for part in reversed(parts)

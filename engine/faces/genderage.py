@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.faces.imported import answers, box_to_crop
+from engine.faces.imported import box_to_crop, run_batch
 from engine.pixels.align import byte_crop
 from engine.runtime.session import Session
 from engine.values import Attributes, Bytes, Face, Frame, Gender
@@ -33,7 +33,7 @@ class GenderAge:
         """The same of upright crops, (size, size, 3) RGB."""
         if not crops:
             return []
-        raw = answers(self._session, self._input.tensor(crops))
+        raw = run_batch(self._session, self._input.tensor(crops))
         return [
             Attributes(
                 age=max(0, round(float(row[2]) * 100)), gender=_GENDERS[int(row[:2].argmax())]

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from engine.faces.protocols import HandDetector, HandLandmarker
-from engine.faces.regions import Region, around_mesh, pointing, up
+from engine.faces.regions import Region, pointing_angle, region_around_mesh, up_vector
 from engine.geometry import affine as maps
 from engine.geometry.boxes import box_of
 from engine.pixels.align import byte_crop
@@ -20,13 +20,15 @@ from engine.values import Analysed, Bytes, Face, Frame, Hand
 
 Choose: TypeAlias = Callable[[tuple[Face, ...]], tuple[Face, ...]]
 
-_PRESENT = 0.5  # score from which a region shows a hand
-_LOST = 0.35  # score below which a hand that is followed is lost; in between, a hand is blurred
-_AROUND = 2.2  # side of the square in which hands are looked for, in sides of the face's box
-_SAME = 0.35  # of a region's side: hands whose middles are nearer than this are one
+_MIN_NEW_SCORE = 0.5  # score from which a region shows a hand
+_MIN_FOLLOWED_SCORE = (
+    0.35  # score below which a hand that is followed is lost; in between, a hand is blurred
+)
+_SEARCH_SIZE = 2.2  # side of the square in which hands are looked for, in sides of the face's box
+_MAX_SAME_DISTANCE = 0.35  # of a region's side: hands whose middles are nearer than this are one
 # Of the landmarks: the networks take some profiles for hands, with nearly all of them on the face;
 # of a real hand before a face, wrist and palm lie lower.
-_FACE = 0.7
+_MAX_SHARE_ON_FACE = 0.7
 _GRID = 64  # side of the grid on which that is reckoned
 # After MediaPipe's graphs: twice the box of the landmarks without the finger tips, moved by a tenth
 # of it towards the fingers.
@@ -74,11 +76,11 @@ class HandFinder:
         hands = list(known)
         for face in faces:
             for region in self._regions_near(frame, face):
-                if _touches(region, face) and not _among(region, hands):
-                    hands += self._fresh(frame, region, faces, hands)
+                if _touches(region, face) and not _is_among(region, hands):
+                    hands += self._locate_new(frame, region, faces, hands)
         return tuple(hands)
 
-    def watch(self, stream: Iterable[Analysed], choose: Choose) -> Iterator[Analysed]:
+    def add_hands(self, stream: Iterable[Analysed], choose: Choose) -> Iterator[Analysed]:
         """The same frames with the hands that touch the faces which `choose` picks.
 
         The detector looks at every so many frames; hands are followed from there through the
@@ -92,14 +94,16 @@ class HandFinder:
             faces = [choose(shot.faces) for shot in chunk]
             hands: list[tuple[Hand, ...]] = []
             for shot, shown in zip(chunk, faces, strict=True):
-                known = self._followed(shot.frame, shown, known)
+                known = self._follow(shot.frame, shown, known)
                 hands.append(known)
             known = self.find(chunk[-1].frame, faces[-1], known)
             back = known[len(hands[-1]) :]
             hands[-1] = known
             for at in range(len(chunk) - 2, -1, -1):
-                seen = self._followed(chunk[at].frame, faces[at], back)
-                back = tuple(hand for hand in seen if not _among(around_hand(hand), hands[at]))
+                seen = self._follow(chunk[at].frame, faces[at], back)
+                back = tuple(
+                    hand for hand in seen if not _is_among(region_around_hand(hand), hands[at])
+                )
                 hands[at] += back
             step = self._every if any(hands) else 2 * self._every
             for shot, shown_hands in zip(chunk, hands, strict=True):
@@ -108,13 +112,13 @@ class HandFinder:
     def _regions_near(self, frame: Frame, face: Face) -> list[Region]:
         """Where the detector sees hands in a square around a face."""
         box = face.box
-        side = _AROUND * max(box.width, box.height)
+        side = _SEARCH_SIZE * max(box.width, box.height)
         square = Region((box.left + box.right) / 2, (box.top + box.bottom) / 2, side, 0.0)
         to_crop = square.to_crop(self._detector.size)
         (regions,) = self._detector.detect([byte_crop(frame, to_crop, self._detector.size)])
-        return [region.moved(maps.invert(to_crop)) for region in regions]
+        return [region.transform(maps.invert(to_crop)) for region in regions]
 
-    def _fresh(
+    def _locate_new(
         self, frame: Frame, region: Region, faces: Sequence[Face], known: Sequence[Hand]
     ) -> list[Hand]:
         """The hand in a region that the detector gave, if there is one and it is not known.
@@ -122,21 +126,21 @@ class HandFinder:
         The landmark network looks twice: the second time at the region that it found itself.
         """
         rough = self._locate(frame, region)
-        if rough.score < _PRESENT:
+        if rough.score < _MIN_NEW_SCORE:
             return []
-        hand = self._locate(frame, around_hand(rough))
-        held = hand.score >= _PRESENT and _before(hand, faces)
-        return [hand] if held and not _among(around_hand(hand), known) else []
+        hand = self._locate(frame, region_around_hand(rough))
+        held = hand.score >= _MIN_NEW_SCORE and _may_cover(hand, faces)
+        return [hand] if held and not _is_among(region_around_hand(hand), known) else []
 
-    def _followed(
+    def _follow(
         self, frame: Frame, faces: Sequence[Face], hands: Sequence[Hand]
     ) -> tuple[Hand, ...]:
         """Those of the hands of a frame beside this one that are in this one, too."""
         kept: tuple[Hand, ...] = ()
-        for region in [around_hand(hand) for hand in hands] if faces else ():
+        for region in [region_around_hand(hand) for hand in hands] if faces else ():
             hand = self._locate(frame, region)
-            held = hand.score >= _LOST and _before(hand, faces)
-            if held and not _among(around_hand(hand), kept):
+            held = hand.score >= _MIN_FOLLOWED_SCORE and _may_cover(hand, faces)
+            if held and not _is_among(region_around_hand(hand), kept):
                 kept = (*kept, hand)
         return kept
 
@@ -146,27 +150,29 @@ class HandFinder:
         return Hand(maps.apply(maps.invert(to_crop), hand.points), hand.score)
 
 
-def around_hand(hand: Hand) -> Region:
+def region_around_hand(hand: Hand) -> Region:
     """Where the landmark network should look for a hand of which it saw these landmarks."""
     points = hand.points[:, :2]
-    angle = pointing(points[_WRIST], (points[_INDEX] + points[_RING]) / 4 + points[_MIDDLE] / 2)
+    angle = pointing_angle(
+        points[_WRIST], (points[_INDEX] + points[_RING]) / 4 + points[_MIDDLE] / 2
+    )
     level = Region(0.0, 0.0, 1.0, angle).to_crop(1)
     box = box_of(maps.apply(level, points[list(_STEM)]))
     middle = np.array([[(box.left + box.right) / 2, (box.top + box.bottom) / 2]])
-    x, y = maps.apply(maps.invert(level), middle)[0] + _SHIFT * box.height * up(angle)
+    x, y = maps.apply(maps.invert(level), middle)[0] + _SHIFT * box.height * up_vector(angle)
     return Region(float(x), float(y), _ZOOM * max(box.width, box.height), angle)
 
 
-def _before(hand: Hand, faces: Sequence[Face]) -> bool:
+def _may_cover(hand: Hand, faces: Sequence[Face]) -> bool:
     """Whether this may lie over one of the faces, and is none of them."""
-    region = around_hand(hand)
+    region = region_around_hand(hand)
     touches = any(_touches(region, face) for face in faces)
-    return touches and all(share_on(face, hand) <= _FACE for face in faces)
+    return touches and all(hand_share_on_face(face, hand) <= _MAX_SHARE_ON_FACE for face in faces)
 
 
-def share_on(face: Face, hand: Hand) -> float:
+def hand_share_on_face(face: Face, hand: Hand) -> float:
     """How much of a hand's landmarks lies on a face, 0..1."""
-    to_grid = around_mesh(face.mesh).to_crop(_GRID)
+    to_grid = region_around_mesh(face.mesh).to_crop(_GRID)
     hull = fill_polygons([convex_hull(maps.apply(to_grid, face.mesh.points))], _GRID)
     columns, rows = np.rint(maps.apply(to_grid, hand.points[:, :2])).astype(int).T
     inside = (columns >= 0) & (columns < _GRID) & (rows >= 0) & (rows < _GRID)
@@ -181,11 +187,11 @@ def _touches(region: Region, face: Face) -> bool:
     return float(np.hypot(x, y)) < region.side / 2
 
 
-def _among(region: Region, hands: Sequence[Hand]) -> bool:
+def _is_among(region: Region, hands: Sequence[Hand]) -> bool:
     """Whether the hand in a region is one of these."""
-    return any(_same(region, around_hand(hand)) for hand in hands)
+    return any(_same(region, region_around_hand(hand)) for hand in hands)
 
 
 def _same(one: Region, other: Region) -> bool:
     distance = float(np.hypot(one.x - other.x, one.y - other.y))
-    return distance < _SAME * min(one.side, other.side)
+    return distance < _MAX_SAME_DISTANCE * min(one.side, other.side)

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.faces.landmarks import five_of, five_points, frontalness
+from engine.faces.landmarks import five_points_of_landmarks, five_points_of_mesh, frontalness
 from engine.faces.protocols import AttributeReader, Embedder
 from engine.faces.tracker import Sighting
 from engine.geometry.affine import fit_similarity
@@ -20,19 +20,19 @@ from engine.geometry.templates import in_pixels
 from engine.pixels.align import byte_crop
 from engine.values import Attributes, Bytes, Embedding, Face, Frame, Points
 
-_READINGS = 9  # attribute readings of a track that count
-_STRANGER = 0.2  # cosine of a sighting to its own track under which it must be someone else
-_CLEAR = 0.5  # weight from which a sighting may say that
-_LEAST = 0.02  # weight of the poorest sighting
-_RAREST = 4  # times `every`: the longest time between two readings of a track
+_MAX_READINGS = 9  # attribute readings of a track that count
+_MIN_SAME_COSINE = 0.2  # cosine of a sighting to its own track under which it must be someone else
+_MIN_CLEAR_WEIGHT = 0.5  # weight from which a sighting may say that
+_MIN_WEIGHT = 0.02  # weight of the poorest sighting
+_MAX_INTERVAL = 4  # times `every`: the longest time between two readings of a track
 _TRUSTED = 0.5  # mesh score
-_GRADED_SIZE = 112  # pixels from which a face's size no longer adds to its weight
+_FULL_WEIGHT_SIZE = 112  # pixels from which a face's size no longer adds to its weight
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class IdentityReader:
     """The networks that tell who a face shows; those that nobody asks for are None."""
 
     embedder: Embedder | None
@@ -47,7 +47,9 @@ class Reader:
         embeddings: list[Embedding | None] = [None] * len(faces)
         attributes: list[Attributes | None] = [None] * len(faces)
         if self.embedder is not None:
-            embeddings = [*self.embedder.embed([_aligned(frame, f, self.embedder) for f in faces])]
+            embeddings = [
+                *self.embedder.embed([_embedder_crop(frame, f, self.embedder) for f in faces])
+            ]
         if self.attributes is not None:
             attributes = [*self.attributes.read(frame, faces)]
         return [
@@ -61,7 +63,7 @@ class _Person:
     number: int
     seen: int
     total: NDArray[np.float32] | None = None
-    readings: deque[Attributes] = field(default_factory=lambda: deque(maxlen=_READINGS))
+    readings: deque[Attributes] = field(default_factory=lambda: deque(maxlen=_MAX_READINGS))
     weight: float = 0.0
     reads: int = 0
     due: int = 0
@@ -69,15 +71,19 @@ class _Person:
     def differs(self, face: Face) -> bool:
         """Whether a clear sighting shows somebody else than clear sightings so far."""
         mine = self.embedding
-        if mine is None or face.embedding is None or min(self.weight, _weight(face)) < _CLEAR:
+        if (
+            mine is None
+            or face.embedding is None
+            or min(self.weight, _identity_weight(face)) < _MIN_CLEAR_WEIGHT
+        ):
             return False
-        return float(mine @ face.embedding) < _STRANGER
+        return float(mine @ face.embedding) < _MIN_SAME_COSINE
 
     def add(self, face: Face) -> None:
         if face.embedding is not None:
-            part = np.float32(_weight(face)) * face.embedding
+            part = np.float32(_identity_weight(face)) * face.embedding
             self.total = part if self.total is None else self.total + part
-            self.weight += _weight(face)
+            self.weight += _identity_weight(face)
         if face.attributes is not None:
             self.readings.append(face.attributes)
         self.reads += 1
@@ -98,13 +104,13 @@ class _Person:
         ages = [reading.age for reading in self.readings if reading.age is not None]
         return Attributes(
             median_low(ages) if ages else None,
-            _commonest([r.gender for r in self.readings if r.gender is not None]),
-            _commonest([r.race for r in self.readings if r.race is not None]),
+            _most_common([r.gender for r in self.readings if r.gender is not None]),
+            _most_common([r.race for r in self.readings if r.race is not None]),
         )
 
 
 def identify(
-    stream: Iterable[Sighting], reader: Reader, every: int, ahead: int
+    stream: Iterable[Sighting], reader: IdentityReader, every: int, ahead: int
 ) -> Iterator[Sighting]:
     """The same sightings with each face carrying what its track's sightings say together.
 
@@ -119,7 +125,7 @@ def identify(
     for now, sighting in enumerate(stream):
         shown = []
         for face in sighting.faces:
-            track = _track(face)
+            track = _require_track(face)
             person = people.get(track)
             if person is None:
                 person = people[track] = _Person(next(numbers), now)
@@ -128,18 +134,18 @@ def identify(
                 if person.differs(read):
                     person = people[track] = _Person(next(numbers), now)
                 person.add(read)
-                person.due = now + every * min(person.reads, _RAREST)
+                person.due = now + every * min(person.reads, _MAX_INTERVAL)
             person.seen = now
             shown.append(person)
         people = {track: p for track, p in people.items() if now - p.seen <= ahead}
         pending.append((sighting, tuple(shown)))
         if len(pending) > ahead:
-            yield _told(*pending.popleft())
+            yield _with_identities(*pending.popleft())
     while pending:
-        yield _told(*pending.popleft())
+        yield _with_identities(*pending.popleft())
 
 
-def _told(sighting: Sighting, people: Sequence[_Person]) -> Sighting:
+def _with_identities(sighting: Sighting, people: Sequence[_Person]) -> Sighting:
     faces = tuple(
         replace(face, embedding=person.embedding, attributes=person.attributes, track=person.number)
         for face, person in zip(sighting.faces, people, strict=True)
@@ -147,19 +153,21 @@ def _told(sighting: Sighting, people: Sequence[_Person]) -> Sighting:
     return replace(sighting, faces=faces)
 
 
-def _track(face: Face) -> int:
+def _require_track(face: Face) -> int:
     if face.track is None:
         raise ValueError("A face without a track cannot be identified; follow the faces first.")
     return face.track
 
 
-def _weight(face: Face) -> float:
+def _identity_weight(face: Face) -> float:
     """How much a sighting says about who it is: large, seen from the front, surely a face."""
     size = float(np.sqrt(face.box.area))
-    return max(_LEAST, face.mesh.score * frontalness(face.mesh) * min(size / _GRADED_SIZE, 1.0))
+    return max(
+        _MIN_WEIGHT, face.mesh.score * frontalness(face.mesh) * min(size / _FULL_WEIGHT_SIZE, 1.0)
+    )
 
 
-def _aligned(frame: Frame, face: Face, embedder: Embedder) -> Bytes:
+def _embedder_crop(frame: Frame, face: Face, embedder: Embedder) -> Bytes:
     target = in_pixels(embedder.template, embedder.size)
     return byte_crop(frame, fit_similarity(alignment_points(face), target), embedder.size)
 
@@ -171,9 +179,9 @@ def alignment_points(face: Face) -> Points:
     detector's.
     """
     if face.landmarks is not None:
-        return five_of(face.landmarks)
-    return five_points(face.mesh) if face.mesh.score >= _TRUSTED else face.detection.points
+        return five_points_of_landmarks(face.landmarks)
+    return five_points_of_mesh(face.mesh) if face.mesh.score >= _TRUSTED else face.detection.points
 
 
-def _commonest(values: Sequence[Value]) -> Value | None:
+def _most_common(values: Sequence[Value]) -> Value | None:
     return Counter(values).most_common(1)[0][0] if values else None

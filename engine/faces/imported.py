@@ -10,7 +10,7 @@ from engine.values import Affine, Box
 _ZOOM = 1.5
 
 
-def answers(session: Session, blob: Tensor) -> Tensor:
+def run_batch(session: Session, blob: Tensor) -> Tensor:
     """The first output for each picture of a batch (n, ...), n >= 1, whatever batch a graph takes.
 
     Exports of these networks differ in that: some fix the batch to one.

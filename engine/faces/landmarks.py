@@ -24,18 +24,18 @@ _FIVE: dict[LandmarkScheme, tuple[Indices, ...]] = {
 }
 
 
-def five_points(mesh: Mesh) -> Points:
+def five_points_of_mesh(mesh: Mesh) -> Points:
     """Middles of the eyes, nose tip, mouth corners: (5, 2), as in `Detection.points`."""
     groups = (_LEFT_EYE, _RIGHT_EYE, _NOSE, _LEFT_MOUTH, _RIGHT_MOUTH)
-    return _means(mesh.points, groups)
+    return _group_means(mesh.points, groups)
 
 
-def five_of(landmarks: Landmarks) -> Points:
+def five_points_of_landmarks(landmarks: Landmarks) -> Points:
     """The same of landmarks of another scheme, (5, 2)."""
-    return _means(landmarks.points, _FIVE[landmarks.scheme])
+    return _group_means(landmarks.points, _FIVE[landmarks.scheme])
 
 
-def _means(points: Points, groups: tuple[Indices, ...]) -> Points:
+def _group_means(points: Points, groups: tuple[Indices, ...]) -> Points:
     return np.stack([points[list(group), :2].mean(axis=0) for group in groups])
 
 

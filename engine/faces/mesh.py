@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.faces.protocols import Landmarker
+from engine.faces.protocols import MeshLandmarker
 from engine.faces.regions import Region
 from engine.geometry import affine as maps
 from engine.pixels.align import byte_crop, warp_crop
@@ -14,8 +14,8 @@ from engine.runtime.session import Session
 from engine.values import Bytes, Frame, Mesh
 
 _POINTS = 468
-_SIZE = 192  # where the graph leaves it free
-_GIVEN_UP = 0.5
+_DEFAULT_SIZE = 192  # where the graph leaves it free
+_MIN_SCORE = 0.5
 
 
 class FaceMeshNetwork:
@@ -28,7 +28,7 @@ class FaceMeshNetwork:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.size = session.inputs[0].shape[-1] or _SIZE
+        self.size = session.inputs[0].shape[-1] or _DEFAULT_SIZE
 
     def locate(self, crops: Sequence[Bytes]) -> list[Mesh]:
         """A mesh for each (size, size, 3) crop, in that crop's pixels; z in the same unit."""
@@ -41,13 +41,13 @@ class FaceMeshNetwork:
         return Mesh(landmarks[0, :_POINTS].copy(), float(score[0, 0]))
 
 
-class BestMesh:
+class FallbackMeshNetwork:
     """The landmark network with attention, and the plain one for faces that it gives up.
 
     The former is the better one on lips and eyelids, the latter on profiles and in the dark.
     """
 
-    def __init__(self, attentive: Landmarker, plain: Landmarker) -> None:
+    def __init__(self, attentive: MeshLandmarker, plain: MeshLandmarker) -> None:
         self._attentive = attentive
         self._plain = plain
         self.size = attentive.size
@@ -56,7 +56,7 @@ class BestMesh:
         """For each (size, size, 3) crop the mesh of the surer network, in that crop's pixels."""
         meshes = self._attentive.locate(crops)
         return [
-            self._surer(crop, mesh) if mesh.score < _GIVEN_UP else mesh
+            self._surer(crop, mesh) if mesh.score < _MIN_SCORE else mesh
             for crop, mesh in zip(crops, meshes, strict=True)
         ]
 
@@ -68,7 +68,7 @@ class BestMesh:
         return Mesh(maps.apply(maps.invert(smaller), other.points), other.score)
 
 
-def locate_in(frame: Frame, regions: Sequence[Region], landmarker: Landmarker) -> list[Mesh]:
+def locate_in(frame: Frame, regions: Sequence[Region], landmarker: MeshLandmarker) -> list[Mesh]:
     """The mesh of the face in each region of a frame, in display space."""
     maps_to = [region.to_crop(landmarker.size) for region in regions]
     crops = [byte_crop(frame, to_crop, landmarker.size) for to_crop in maps_to]

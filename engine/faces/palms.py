@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.faces.regions import Region, pointing, up
+from engine.faces.regions import Region, pointing_angle, up_vector
 from engine.geometry.boxes import nms
 from engine.runtime.session import Session
 from engine.values import Box, Bytes, Points
@@ -49,7 +49,7 @@ class BlazePalm:
         likely = np.flatnonzero(scores[:, 0] >= self._score)
         boxes, points = decode(rows[likely], anchors()[likely])
         kept = nms(boxes, scores[likely, 0], self._overlap)
-        return [around_palm(Box(*boxes[index].tolist()), points[index]) for index in kept]
+        return [region_around_palm(Box(*boxes[index].tolist()), points[index]) for index in kept]
 
 
 @cache
@@ -81,13 +81,13 @@ def decode(
     return np.concatenate([middle - half, middle + half], axis=1), points
 
 
-def around_palm(box: Box, points: Points) -> Region:
+def region_around_palm(box: Box, points: Points) -> Region:
     """Where the landmark network should look for the hand of a palm.
 
     `points` (7, 2) are the wrist, the knuckles of index, middle, ring and little finger, and the
     two lower joints of the thumb.
     """
-    angle = pointing(points[_WRIST], points[_KNUCKLE])
+    angle = pointing_angle(points[_WRIST], points[_KNUCKLE])
     middle = np.array([(box.left + box.right) / 2, (box.top + box.bottom) / 2])
-    x, y = middle + _SHIFT * box.height * up(angle)
+    x, y = middle + _SHIFT * box.height * up_vector(angle)
     return Region(float(x), float(y), _ZOOM * max(box.width, box.height), angle)

@@ -27,7 +27,7 @@ class Detector(Protocol):
         ...
 
 
-class Landmarker(Protocol):
+class MeshLandmarker(Protocol):
     """Finds the dense landmarks in upright square crops."""
 
     size: int
@@ -37,7 +37,7 @@ class Landmarker(Protocol):
         ...
 
 
-class FaceMarker(Protocol):
+class DenseLandmarker(Protocol):
     """Adds landmarks of another scheme than the mesh's, by which faces are then aligned."""
 
     def mark(self, frame: Frame, faces: Sequence[Face]) -> list[Face]:

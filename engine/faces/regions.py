@@ -36,14 +36,14 @@ class Region:
         linear = np.array([[cos, sin], [-sin, cos]])
         return np.column_stack([linear, (size - 1) / 2 - linear @ [self.x, self.y]])
 
-    def moved(self, motion: Affine) -> Region:
+    def transform(self, motion: Affine) -> Region:
         """The region where a similarity takes it."""
         x, y = maps.apply(motion, np.array([[self.x, self.y]]))[0].tolist()
         side, angle = self.side * maps.scale_of(motion), self.angle + maps.angle_of(motion)
         return Region(x, y, side, angle)
 
 
-def around_detection(detection: Detection) -> Region:
+def region_around_detection(detection: Detection) -> Region:
     """Where the landmark network should look for a face that a detector found."""
     box, points = detection.box, detection.points
     left, right = points[0], points[1]
@@ -55,7 +55,7 @@ def around_detection(detection: Detection) -> Region:
     )
 
 
-def around_mesh(mesh: Mesh) -> Region:
+def region_around_mesh(mesh: Mesh) -> Region:
     """Where the landmark network should look for a face of which it saw these landmarks."""
     angle = _angle(*mesh.points[[_LEFT_EYE, _RIGHT_EYE, _TOP, _CHIN]])
     level = Region(0.0, 0.0, 1.0, angle).to_crop(1)
@@ -65,13 +65,13 @@ def around_mesh(mesh: Mesh) -> Region:
     return Region(float(x), float(y), _ZOOM * max(box.width, box.height), angle)
 
 
-def around_known(face: Face, detection: Detection) -> Region:
+def region_around_known(face: Face, detection: Detection) -> Region:
     """Where to look for a known face that a detector found anew: its region, moved along."""
     motion = maps.fit_similarity(face.detection.points, detection.points)
-    return around_mesh(face.mesh).moved(motion)
+    return region_around_mesh(face.mesh).transform(motion)
 
 
-def between(first: Region, second: Region, share: float) -> Region:
+def interpolate_region(first: Region, second: Region, share: float) -> Region:
     """The region `share` (0..1) of the way from the first to the second, turning the short way."""
     turn = (second.angle - first.angle + np.pi) % (2 * np.pi) - np.pi
     return Region(
@@ -82,20 +82,20 @@ def between(first: Region, second: Region, share: float) -> Region:
     )
 
 
-def agree(one: Region, other: Region, tolerance: float) -> bool:
+def regions_agree(one: Region, other: Region, tolerance: float) -> bool:
     """Whether two regions show one face: centres within `tolerance` of a side, sides likewise."""
     side = max(one.side, other.side)
     distance = float(np.hypot(one.x - other.x, one.y - other.y))
     return distance <= tolerance * side and abs(one.side - other.side) <= tolerance * side
 
 
-def pointing(wrist: Points, fingers: Points) -> float:
+def pointing_angle(wrist: Points, fingers: Points) -> float:
     """The angle in radians by which a hand is turned from pointing up; points are (2,)."""
     x, y = (fingers - wrist).tolist()
     return float(np.arctan2(x, -y))
 
 
-def up(angle: float) -> Points:
+def up_vector(angle: float) -> Points:
     """Where up is, as x and y, in what is turned by an angle."""
     return np.array([np.sin(angle), -np.cos(angle)], np.float32)
 

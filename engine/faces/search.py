@@ -13,13 +13,13 @@ from engine.geometry.boxes import contained, nms
 from engine.pixels.planes import thumbnail
 from engine.values import Affine, Box, Bytes, Detection, Frame, Points
 
-_OVERLAP = 0.4
-_PART = 0.7  # share of a box inside a better one from which it is a part of that face
-_LARGEST_ENLARGEMENT = 2
+_MAX_OVERLAP = 0.4
+_MIN_CONTAINED = 0.7  # share of a box inside a better one from which it is a part of that face
+_MAX_ENLARGEMENT = 2
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class DetectorView:
     """One way of showing a frame to the detector.
 
     The longer side is brought to `side` pixels, black is put around it (`border`, as a share of
@@ -31,27 +31,27 @@ class View:
     quarter_turns: int = 0
 
 
-def views_for(
+def detector_views(
     size: tuple[int, int], side: int, *, thorough: bool, rotated: bool
-) -> tuple[View, ...]:
+) -> tuple[DetectorView, ...]:
     """The views that a frame of (width, height) needs.
 
     `thorough` adds half of `side` within a wide border, so that a face that fills the picture
     shows as a whole face, and twice `side` for small faces in a large picture.
     """
-    limit = _LARGEST_ENLARGEMENT * max(size)
-    plain = [View(min(side, limit))]
+    limit = _MAX_ENLARGEMENT * max(size)
+    plain = [DetectorView(min(side, limit))]
     if thorough:
-        plain.append(View(min(side // 2, limit), border=0.5))
+        plain.append(DetectorView(min(side // 2, limit), border=0.5))
         if max(size) > side:
-            plain.append(View(min(2 * side, max(size))))
+            plain.append(DetectorView(min(2 * side, max(size))))
     turns = range(4) if rotated else range(1)
-    return tuple(View(view.side, view.border, turn) for view in plain for turn in turns)
+    return tuple(DetectorView(view.side, view.border, turn) for view in plain for turn in turns)
 
 
-def find_faces(frame: Frame, detector: Detector, views: Sequence[View]) -> list[Detection]:
+def find_faces(frame: Frame, detector: Detector, views: Sequence[DetectorView]) -> list[Detection]:
     """The faces seen in any of the views, in display space, best score first, each once."""
-    pictures, back = zip(*_pictures(frame, views), strict=True)
+    pictures, back = zip(*_render_views(frame, views), strict=True)
     found = [
         _moved(detection, to_display)
         for detections, to_display in zip(detector.detect(pictures), back, strict=True)
@@ -59,14 +59,14 @@ def find_faces(frame: Frame, detector: Detector, views: Sequence[View]) -> list[
     ]
     boxes = [(d.box.left, d.box.top, d.box.right, d.box.bottom) for d in found]
     faces: list[Detection] = []
-    for index in nms(boxes, [d.score for d in found], _OVERLAP):
+    for index in nms(boxes, [d.score for d in found], _MAX_OVERLAP):
         # Half of a face may pass for a face where the view was too large for the whole of it.
-        if all(contained(found[index].box, better.box) < _PART for better in faces):
+        if all(contained(found[index].box, better.box) < _MIN_CONTAINED for better in faces):
             faces.append(found[index])
     return faces
 
 
-def _pictures(frame: Frame, views: Sequence[View]) -> Iterator[tuple[Bytes, Affine]]:
+def _render_views(frame: Frame, views: Sequence[DetectorView]) -> Iterator[tuple[Bytes, Affine]]:
     """Each view's picture, and the map from it to display space."""
     width, height = frame.size
     for view in views:

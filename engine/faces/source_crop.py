@@ -11,16 +11,18 @@ from engine.geometry.boxes import box_of, rect_around
 from engine.pixels.align import cut
 from engine.values import Affine, Box, Face, Frame, Portrait
 
-_AROUND = 1.0  # of the face's longer side, left on each of its sides: no template reaches further
-_MOST = 3072  # pixels of the part's side: a face of a third of that holds all that a swapper takes
+_MARGIN = 1.0  # of the face's longer side, left on each of its sides: no template reaches further
+_MAX_SIDE = (
+    3072  # pixels of the part's side: a face of a third of that holds all that a swapper takes
+)
 
 
-def portrait_of(name: str, picture: Frame, face: Face) -> Portrait:
+def cut_portrait(name: str, picture: Frame, face: Face) -> Portrait:
     """The face with its surroundings, whatever the size of the picture that it is cut from."""
     points = np.concatenate([face.mesh.points[:, :2], _corners(face.box)])
     extent = box_of(points)
-    margin = _AROUND * max(extent.width, extent.height)
-    pixels, to_portrait = cut(picture, rect_around(extent, margin, picture.size), _MOST)
+    margin = _MARGIN * max(extent.width, extent.height)
+    pixels, to_portrait = cut(picture, rect_around(extent, margin, picture.size), _MAX_SIDE)
     return Portrait(name, pixels, placed(face, to_portrait))
 
 

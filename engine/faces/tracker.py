@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.faces.association import mixed, pair
+from engine.faces.association import mixed, pair_boxes
 from engine.values import Box, Bytes, Detection, Face, Frame, Landmarks, Mesh, Points
 
-_CUT = 0.07  # mean absolute difference of two frames' signatures, above that of motion
+_MIN_CUT_DIFFERENCE = (
+    0.07  # mean absolute difference of two frames' signatures, above that of motion
+)
 _SMOOTHING_REACH = 2  # frames to either side
-_STEADY = 0.012  # of a face's size: motion that deviates less from a straight line is jitter
+_MAX_JITTER = 0.012  # of a face's size: motion that deviates less from a straight line is jitter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +39,7 @@ class Sighting:
 def is_cut(before: Bytes, after: Bytes) -> bool:
     """Whether two successive frames of these signatures belong to different shots."""
     difference = np.abs(before.astype(np.int16) - after.astype(np.int16))
-    return float(difference.mean()) / 255 > _CUT
+    return float(difference.mean()) / 255 > _MIN_CUT_DIFFERENCE
 
 
 @dataclass(slots=True)
@@ -47,7 +49,7 @@ class _Track:
     when: int
 
 
-def follow(stream: Iterable[Sighting], hold: int) -> Iterator[Sighting]:
+def track_faces(stream: Iterable[Sighting], hold: int) -> Iterator[Sighting]:
     """The same sightings with a `track` number on each face, increasing as faces appear.
 
     A face missing for up to `hold` frames between two sightings of one track is interpolated.
@@ -63,13 +65,13 @@ def follow(stream: Iterable[Sighting], hold: int) -> Iterator[Sighting]:
         faces = list(sighting.faces)
         known = {
             new: tracks[old]
-            for old, new in pair([t.face.box for t in tracks], [f.box for f in faces])
+            for old, new in pair_boxes([t.face.box for t in tracks], [f.box for f in faces])
         }
         for index, face in enumerate(faces):
             if index in known:
                 track = known[index]
                 faces[index] = replace(face, track=track.number)
-                _fill(pending, track.face, faces[index], now - track.when)
+                _fill_gap(pending, track.face, faces[index], now - track.when)
                 track.face, track.when = faces[index], now
             else:
                 faces[index] = replace(face, track=count)
@@ -81,7 +83,7 @@ def follow(stream: Iterable[Sighting], hold: int) -> Iterator[Sighting]:
     yield from pending
 
 
-def _fill(pending: deque[Sighting], first: Face, last: Face, distance: int) -> None:
+def _fill_gap(pending: deque[Sighting], first: Face, last: Face, distance: int) -> None:
     """Put the faces between two sightings `distance` frames apart into the frames that wait."""
     for step in range(1, distance):
         at = len(pending) - distance + step
@@ -89,7 +91,9 @@ def _fill(pending: deque[Sighting], first: Face, last: Face, distance: int) -> N
         pending[at] = replace(pending[at], faces=(*pending[at].faces, face))
 
 
-def steady(stream: Iterable[Sighting], reach: int = _SMOOTHING_REACH) -> Iterator[Sighting]:
+def smooth_landmarks(
+    stream: Iterable[Sighting], reach: int = _SMOOTHING_REACH
+) -> Iterator[Sighting]:
     """The same sightings with the jitter of the landmarks removed and no lag added.
 
     Each landmark is averaged with its own places in the frames at equal distance before and after,
@@ -101,46 +105,46 @@ def steady(stream: Iterable[Sighting], reach: int = _SMOOTHING_REACH) -> Iterato
     for sighting in stream:
         window.append(sighting)
         if len(window) - behind > reach:
-            yield _steadied(window, behind)
+            yield _smooth_sighting(window, behind)
             if behind == reach:
                 window.popleft()
             else:
                 behind += 1
     while behind < len(window):
-        yield _steadied(window, behind)
+        yield _smooth_sighting(window, behind)
         behind += 1
 
 
-def _steadied(window: deque[Sighting], at: int) -> Sighting:
+def _smooth_sighting(window: deque[Sighting], at: int) -> Sighting:
     sighting = window[at]
-    faces = tuple(_steadied_face(face, window, at) for face in sighting.faces)
+    faces = tuple(_smooth_face(face, window, at) for face in sighting.faces)
     return replace(sighting, faces=faces)
 
 
-def _steadied_face(face: Face, window: deque[Sighting], at: int) -> Face:
-    tolerance = _STEADY * float(np.sqrt(face.box.area))
-    packed = _packed(face)
+def _smooth_face(face: Face, window: deque[Sighting], at: int) -> Face:
+    tolerance = _MAX_JITTER * float(np.sqrt(face.box.area))
+    packed = _pack(face)
     scores = [face.mesh.score]
     total, weight = packed.copy(), np.ones((len(packed), 1), np.float32)
     for distance in range(1, min(at, len(window) - 1 - at) + 1):
-        before = _same(window[at - distance], face.track)
-        after = _same(window[at + distance], face.track)
+        before = _face_of_track(window[at - distance], face.track)
+        after = _face_of_track(window[at + distance], face.track)
         if before is None or after is None:
             break
-        middle = (_packed(before) + _packed(after)) / 2
+        middle = (_pack(before) + _pack(after)) / 2
         deviation = np.linalg.norm(middle - packed, axis=1, keepdims=True) / max(tolerance, 1e-6)
         share = 2 * np.exp(-(deviation**2)).astype(np.float32)
         total += share * middle
         weight += share
         scores += [before.mesh.score, after.mesh.score]
-    return _unpacked(face, total / weight, float(np.mean(scores)))
+    return _unpack(face, total / weight, float(np.mean(scores)))
 
 
-def _same(sighting: Sighting, track: int | None) -> Face | None:
+def _face_of_track(sighting: Sighting, track: int | None) -> Face | None:
     return next((face for face in sighting.faces if face.track == track), None)
 
 
-def _packed(face: Face) -> Points:
+def _pack(face: Face) -> Points:
     """All that moves, as rows of three: the five points, the box's corners, mesh and landmarks."""
     box = face.box
     corners = np.array([[box.left, box.top], [box.right, box.bottom]], np.float32)
@@ -149,7 +153,7 @@ def _packed(face: Face) -> Points:
     return np.concatenate([np.pad(part, ((0, 0), (0, 3 - part.shape[1]))) for part in parts])
 
 
-def _unpacked(face: Face, packed: Points, mesh_score: float) -> Face:
+def _unpack(face: Face, packed: Points, mesh_score: float) -> Face:
     five, corners, points, extra = np.split(packed, np.cumsum([5, 2, len(face.mesh.points)]))
     (left, top), (right, bottom) = corners[:, :2].tolist()
     landmarks = face.landmarks

@@ -11,10 +11,16 @@ from engine.faces.analyser import FaceAnalyser
 from engine.faces.arcface import ArcFace
 from engine.faces.attributes import AgeGender
 from engine.faces.dense_landmarks import DenseLandmarks
-from engine.faces.fairface import FairFace, Only, ReadTogether
+from engine.faces.fairface import AttributeSubset, CombinedReader, FairFace
 from engine.faces.genderage import GenderAge
-from engine.faces.mesh import BestMesh, FaceMeshNetwork
-from engine.faces.protocols import AttributeReader, Detector, Embedder, FaceMarker, Landmarker
+from engine.faces.mesh import FaceMeshNetwork, FallbackMeshNetwork
+from engine.faces.protocols import (
+    AttributeReader,
+    DenseLandmarker,
+    Detector,
+    Embedder,
+    MeshLandmarker,
+)
 from engine.faces.scrfd import SCRFD
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
@@ -77,7 +83,7 @@ class AnalysisNetworks:
             self._detector(options),
             self._landmarker(options),
             embedder,
-            ReadTogether(readers) if readers else None,
+            CombinedReader(readers) if readers else None,
             options,
             marker=self._marker(options),
         )
@@ -122,15 +128,15 @@ class AnalysisNetworks:
             self.session(name), self._input(name), score=_SCRFD_SCORE if score is None else score
         )
 
-    def _landmarker(self, options: AnalysisOptions) -> Landmarker:
+    def _landmarker(self, options: AnalysisOptions) -> MeshLandmarker:
         if options.landmarker in MESHES:
             return FaceMeshNetwork(self.session(options.landmarker))
         attentive, plain = MESHES
-        return BestMesh(
+        return FallbackMeshNetwork(
             FaceMeshNetwork(self.session(attentive)), FaceMeshNetwork(self.session(plain))
         )
 
-    def _marker(self, options: AnalysisOptions) -> FaceMarker | None:
+    def _marker(self, options: AnalysisOptions) -> DenseLandmarker | None:
         name = options.landmarker
         if name == AUTO:
             return None
@@ -146,7 +152,7 @@ class AnalysisNetworks:
             if need in wanted:
                 by_network.setdefault(self._reader_name(need), []).append(need)
         for name, fields in by_network.items():
-            yield Only(self._reader(name), fields)
+            yield AttributeSubset(self._reader(name), fields)
 
     def _reader(self, name: str) -> AttributeReader:
         session = self.session(name)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.compose.limiter import Limiter
-from engine.compose.mouth import KeptMouth
+from engine.compose.mouth import MouthLimiter
 from engine.compose.occluder import Occluder
-from engine.compose.parsing import FaceRegions
+from engine.compose.parsing import RegionLimiter
 from engine.enhance.enhancer import Enhancer
 from engine.enhance.restorer import Restorer
 from engine.errors import ParameterError, WeightsMissing
@@ -21,14 +21,14 @@ from engine.runtime.batches import Batches
 from engine.runtime.session import Session
 from engine.swappers.mesh.warp import MeshWarp
 from engine.swappers.neural.network import NeuralSwapper
-from engine.swappers.neural.pixel_boost import PIXEL_BOOSTS, can_do
+from engine.swappers.neural.pixel_boost import PIXEL_BOOSTS, supports_size
 from engine.swappers.neural.source_encoding import (
     EMBEDDER,
-    Converted,
-    Cut,
-    Latent,
+    EMBEDDING_ENCODER,
+    ConverterEncoder,
+    CropEncoder,
+    EmapEncoder,
     SourceEncoder,
-    embedding,
 )
 from engine.swappers.swapper import Swapper
 from engine.values import Choice
@@ -195,7 +195,7 @@ class SwapNetworks:
         able = [
             network
             for network in known
-            if pixel_boost is None or can_do(pixel_boost, network.input.size)
+            if pixel_boost is None or supports_size(pixel_boost, network.input.size)
         ]
         able_to = "" if pixel_boost is None else f" that swaps at {pixel_boost}x{pixel_boost}"
         for network in able:
@@ -228,14 +228,14 @@ class SwapNetworks:
         """What makes the sources of a swapping network; raises as `drawing` does."""
         source = network.source
         if source is None or source.kind == "embedding":
-            return embedding
+            return EMBEDDING_ENCODER
         if source.kind == "latent":
-            return Latent(emap(self.store, network.name))
+            return EmapEncoder(emap(self.store, network.name))
         if source.input is not None:
-            return Cut(source.input, alignment_points)
-        crop = Cut(self.store.network(EMBEDDER).input, alignment_points)
+            return CropEncoder(source.input, alignment_points)
+        crop = CropEncoder(self.store.network(EMBEDDER).input, alignment_points)
         converter = self.exact(source.converter).batches
-        return Converted(self.session(EMBEDDER), crop, converter, source.unit)
+        return ConverterEncoder(self.session(EMBEDDER), crop, converter, source.unit)
 
     def _names(self, options: SwapOptions) -> Iterator[tuple[str, str]]:
         """The networks besides the swapper, by the parameters that ask for them."""
@@ -270,9 +270,9 @@ class SwapNetworks:
     ) -> Iterator[Limiter]:
         if "parser" in names:
             network = self.store.network(names["parser"])
-            yield FaceRegions(network, graphs["parser"].batches, options.regions)
+            yield RegionLimiter(network, graphs["parser"].batches, options.regions)
         if options.keep_mouth:
-            yield KeptMouth()
+            yield MouthLimiter()
 
     def _neural(self, name: str, graph: Graph, options: SwapOptions) -> NeuralSwapper:
         network = self.store.network(name)
@@ -366,7 +366,9 @@ def _sides(neural: NeuralSwapper | None, options: SwapOptions) -> tuple[int, ...
     Raises:
         ParameterError: The network cannot do the one that is asked for.
     """
-    able = tuple(side for side in PIXEL_BOOSTS if neural is None or can_do(side, neural.side))
+    able = tuple(
+        side for side in PIXEL_BOOSTS if neural is None or supports_size(side, neural.side)
+    )
     boost = options.pixel_boost
     if boost is None:
         return able

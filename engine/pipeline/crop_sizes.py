@@ -10,11 +10,11 @@ from engine.pipeline.stages import crop_map
 from engine.values import Face, Planned, Template
 
 # A face that grows or shrinks by less than this past a step keeps its size: a change shows.
-_SLACK = 1.1
+_HYSTERESIS = 1.1
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class CropSizes:
     """The sides that crops may have, rising; a single one is taken for all.
 
     Of several, a face gets the smallest that holds as many pixels as the frame shows of the crop:
@@ -25,7 +25,7 @@ class Sizes:
     sides: Sequence[int]
     template: Template
 
-    def settle(self, stream: Iterable[Planned]) -> Iterator[Planned]:
+    def assign(self, stream: Iterable[Planned]) -> Iterator[Planned]:
         """The frames with the sides of their chosen faces' crops."""
         kept: dict[int, int] = {}
         for planned in stream:
@@ -36,13 +36,17 @@ class Sizes:
         if len(self.sides) == 1:
             return self.sides[0]
         shown = 1 / affine.scale_of(crop_map(face, self.template, 1))
-        side = self._least(shown)
+        side = self._smallest_side(shown)
         if face.track is not None:
             known = kept.get(face.track, side)
-            settled = self._least(shown / _SLACK) <= known <= self._least(shown * _SLACK)
+            settled = (
+                self._smallest_side(shown / _HYSTERESIS)
+                <= known
+                <= self._smallest_side(shown * _HYSTERESIS)
+            )
             side = kept[face.track] = known if settled else side
         return side
 
-    def _least(self, shown: float) -> int:
+    def _smallest_side(self, shown: float) -> int:
         """The smallest side of at least this many pixels, or the largest there is."""
         return next((side for side in self.sides if side >= shown), self.sides[-1])

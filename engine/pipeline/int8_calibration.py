@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.errors import MediaError, NoFaceFound
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.source_crop import portrait_of
+from engine.faces.source_crop import cut_portrait
 from engine.media.decode import read_frames
 from engine.media.probe import probe
 from engine.media.sampling import sampled_frames
@@ -26,14 +26,16 @@ from engine.pipeline.video import Progress
 from engine.values import Aligned, Frame, VideoInfo
 from engine.weights.store import WeightStore
 
-LEAST_FACES: Final = 16
-MOST_FACES: Final = 128
+MIN_FACES: Final = 16
+MAX_FACES: Final = 128
 
 _CROP_BYTES = 2**29  # that all crops may take together
-_HELD_OUT = 5  # one face of so many
-_LEAST_HELD_OUT = 4
-_EVERY = 0.2  # seconds between two looks at a video, at least: faces nearer in time are alike
-_WATCHED = 300.0  # seconds of a video that is looked at frame by frame, and not by key frames
+_HELD_OUT_DIVISOR = 5  # one face of so many
+_MIN_HELD_OUT = 4
+_MIN_INTERVAL = (
+    0.2  # seconds between two looks at a video, at least: faces nearer in time are alike
+)
+_MAX_DECODED = 300.0  # seconds of a video that is looked at frame by frame, and not by key frames
 
 Observe: TypeAlias = Callable[[Progress], None]
 
@@ -81,46 +83,46 @@ def calibrate_network(
         WeightsError: The network is missing or corrupt, or strays too far from fp32.
         RuntimeUnavailable: The network cannot be run or prepared.
     """
-    most = min(MOST_FACES, max(LEAST_FACES, _CROP_BYTES // (12 * feed.side**2)))
-    files = _files(paths)
-    found, skipped = _look(feed, files, analyser, most)
+    most = min(MAX_FACES, max(MIN_FACES, _CROP_BYTES // (12 * feed.side**2)))
+    files = _list_files(paths)
+    found, skipped = _collect_faces(feed, files, analyser, most)
     seen, counts = found.seen, found.counts
     if not seen and len(skipped) == len(files):
-        raise _nothing_in(paths)
-    if len(seen) < LEAST_FACES:
+        raise _no_media_error(paths)
+    if len(seen) < MIN_FACES:
         faces = "1 face was" if len(seen) == 1 else f"{len(seen)} faces were"
         raise NoFaceFound(
             f"{faces} found in {', '.join(map(str, paths))}, and a "
-            f"calibration takes at least {LEAST_FACES}; name more pictures or videos."
+            f"calibration takes at least {MIN_FACES}; name more pictures or videos."
         )
-    held_out, apart = _held_out(counts)
+    held_out, apart = _held_out_count(counts)
     result = calibrate(
         store,
         feed.name,
-        _told(_samples(feed, seen[:-held_out]), len(seen) - held_out, observe),
-        list(_samples(feed, seen[-held_out:])),
+        _report_progress(_pair_samples(feed, seen[:-held_out]), len(seen) - held_out, observe),
+        list(_pair_samples(feed, seen[-held_out:])),
     )
     return Calibrated(feed.name, len(counts), len(seen), apart, result, tuple(skipped))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
+class _Sample:
     """A face as a target, and what the network takes of it as a source."""
 
     target: Aligned
     source: Any
 
 
-class _Faces:
+class _FaceReservoir:
     """At most so many faces, of as many files as there are, and of all parts of each file."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._files: dict[int, list[_Seen]] = {}
+        self._files: dict[int, list[_Sample]] = {}
         self._lots = np.random.default_rng(0)
 
     @property
-    def seen(self) -> list[_Seen]:
+    def seen(self) -> list[_Sample]:
         """In the order of their files, and in that of each file."""
         return list(chain(*self._in_order()))
 
@@ -129,13 +131,13 @@ class _Faces:
         """How many there are of each file that has any."""
         return [len(file) for file in self._in_order() if file]
 
-    def add(self, place: int, faces: Iterable[_Seen]) -> None:
+    def add(self, place: int, faces: Iterable[_Sample]) -> None:
         """Takes those of one more file, which has this place among the files.
 
         Where they become too many, the file with the most of them gives one up by lot: of those
         that the present file has shown so far, each stays with the same chance.
         """
-        own: list[_Seen] = []
+        own: list[_Sample] = []
         self._files[place] = own
         for met, face in enumerate(faces, 1):
             own.append(face)
@@ -144,30 +146,30 @@ class _Faces:
                 lot = int(self._lots.integers(met if fullest is own else len(fullest)))
                 del fullest[min(lot, len(fullest) - 1)]
 
-    def _in_order(self) -> Iterator[list[_Seen]]:
+    def _in_order(self) -> Iterator[list[_Sample]]:
         return (self._files[place] for place in sorted(self._files))
 
 
-def _held_out(counts: Sequence[int]) -> tuple[int, bool]:
+def _held_out_count(counts: Sequence[int]) -> tuple[int, bool]:
     """How many of the last faces are held out, and whether these are all faces of their files."""
     total = sum(counts)
-    least = max(_LEAST_HELD_OUT, total // _HELD_OUT)
+    least = max(_MIN_HELD_OUT, total // _HELD_OUT_DIVISOR)
     whole = next(held for held in accumulate(reversed(counts)) if held >= least)
     apart = whole <= total // 2
     return (whole if apart else least), apart
 
 
-def _look(
+def _collect_faces(
     feed: Feed, files: Sequence[_File], analyser: FaceAnalyser, most: int
-) -> tuple[_Faces, list[str]]:
+) -> tuple[_FaceReservoir, list[str]]:
     """The files' faces, and a sentence on each of a folder's files that cannot be read."""
-    found, skipped = _Faces(most), list[str]()
-    media = _media(_spread(files, most), skipped)
+    found, skipped = _FaceReservoir(most), list[str]()
+    media = _probe_files(_spread_files(files, most), skipped)
     first = list(islice(media, most))
     for place, file, info in chain(first, media):
         try:
-            with closing(_frames(file.path, info, -(-most // len(first)))) as frames:
-                faces = (face for frame in frames for face in _faces(feed, frame, analyser))
+            with closing(_read_frames(file.path, info, -(-most // len(first)))) as frames:
+                faces = (face for frame in frames for face in _find_faces(feed, frame, analyser))
                 found.add(place, faces)
         except MediaError as error:
             file.skip(error, skipped)
@@ -176,7 +178,7 @@ def _look(
     return found, skipped
 
 
-def _media(
+def _probe_files(
     files: Iterable[tuple[int, _File]], skipped: list[str]
 ) -> Iterator[tuple[int, _File, VideoInfo]]:
     """Those that are pictures or videos, with their places."""
@@ -201,7 +203,7 @@ class _File:
         skipped.append(str(error))
 
 
-def _files(paths: Sequence[Path]) -> list[_File]:
+def _list_files(paths: Sequence[Path]) -> list[_File]:
     """The files that are meant, each once, in the order given; those of a folder by name.
 
     Raises:
@@ -209,9 +211,9 @@ def _files(paths: Sequence[Path]) -> list[_File]:
     """
     found: dict[Path, _File] = {}
     for path in paths:
-        files = list(_inside(path)) if path.is_dir() else [_File(path, named=True)]
+        files = list(_list_folder(path)) if path.is_dir() else [_File(path, named=True)]
         if not files:
-            raise _nothing_in([path])
+            raise _no_media_error([path])
         for file in files:
             key = file.path.resolve()
             if file.named or key not in found:
@@ -219,20 +221,20 @@ def _files(paths: Sequence[Path]) -> list[_File]:
     return list(found.values())
 
 
-def _inside(folder: Path) -> Iterator[_File]:
+def _list_folder(folder: Path) -> Iterator[_File]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith("."):
             yield _File(path, named=False)
 
 
-def _nothing_in(folders: Iterable[Path]) -> MediaError:
+def _no_media_error(folders: Iterable[Path]) -> MediaError:
     return MediaError(
         f"There is no picture or video that can be read in {', '.join(map(str, folders))}; name "
         "pictures, videos, or folders that hold some."
     )
 
 
-def _spread(files: Sequence[_File], most: int) -> Iterator[tuple[int, _File]]:
+def _spread_files(files: Sequence[_File], most: int) -> Iterator[tuple[int, _File]]:
     """All files with their places: so many evenly spread over all, so many of the rest, and on."""
     left = list(enumerate(files))
     while left:
@@ -243,31 +245,35 @@ def _spread(files: Sequence[_File], most: int) -> Iterator[tuple[int, _File]]:
             del left[one]
 
 
-def _frames(path: Path, info: VideoInfo, most: int) -> Generator[Frame]:
+def _read_frames(path: Path, info: VideoInfo, most: int) -> Generator[Frame]:
     """The picture of a still, or pictures spread over a video."""
     rate = float(info.frame_rate)
-    if info.duration is None or info.duration <= _WATCHED:
-        step = max(1, round(rate * max(_EVERY, (info.duration or 0) / most)))
+    if info.duration is None or info.duration <= _MAX_DECODED:
+        step = max(1, round(rate * max(_MIN_INTERVAL, (info.duration or 0) / most)))
         with closing(read_frames(path)) as frames:
             yield from islice(frames, 0, step * most, step)
     else:
-        yield from sampled_frames(path, Trim(), duration=info.duration, every=_EVERY, most=most)
+        yield from sampled_frames(
+            path, Trim(), duration=info.duration, every=_MIN_INTERVAL, most=most
+        )
 
 
-def _faces(feed: Feed, frame: Frame, analyser: FaceAnalyser) -> Iterator[_Seen]:
+def _find_faces(feed: Feed, frame: Frame, analyser: FaceAnalyser) -> Iterator[_Sample]:
     for face in analyser.analyse_picture(frame):
-        source = feed.source(portrait_of("calibration", frame, face))
-        yield _Seen(align(frame, face, feed.template, feed.side), source)
+        source = feed.source(cut_portrait("calibration", frame, face))
+        yield _Sample(align(frame, face, feed.template, feed.side), source)
 
 
-def _samples(feed: Feed, seen: Sequence[_Seen]) -> Iterator[Sample]:
+def _pair_samples(feed: Feed, seen: Sequence[_Sample]) -> Iterator[Sample]:
     """Each face as a target, with the source of one that is far from it in time and files."""
     away = len(seen) // 2
     for number, face in enumerate(seen):
         yield feed.sample(face.target, seen[number - away].source)
 
 
-def _told(samples: Iterable[Sample], total: int, observe: Observe | None) -> Iterator[Sample]:
+def _report_progress(
+    samples: Iterable[Sample], total: int, observe: Observe | None
+) -> Iterator[Sample]:
     for number, sample in enumerate(samples):
         if observe is not None:
             observe(Progress(number, total, "calibrating"))

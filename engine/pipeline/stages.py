@@ -9,11 +9,11 @@ from typing import Generic, TypeAlias
 
 import numpy as np
 
-from engine.compose.colour import matched
-from engine.compose.combine import limited
-from engine.compose.limiter import BareFaces, Limiter
-from engine.compose.occlusion import before, behind
-from engine.compose.paste import is_seen, paste
+from engine.compose.colour import match_colours
+from engine.compose.combine import limit_patches
+from engine.compose.limiter import BareFaceFinder, Limiter
+from engine.compose.occlusion import limit_to_visible, nearer_faces
+from engine.compose.paste import is_visible, paste
 from engine.enhance.enhancer import Enhancer
 from engine.faces.identity import alignment_points
 from engine.faces.mesh_fit import mesh_trust
@@ -37,12 +37,12 @@ from engine.values import (
 )
 
 _FIVE = 5
-_PORTRAIT = 256  # side of the crop of a portrait that an occluder is shown
+_PORTRAIT_SIZE = 256  # side of the crop of a portrait that an occluder is shown
 
 Choose: TypeAlias = Callable[[tuple[Face, ...]], tuple[Face, ...]]
 
 
-def assign(stream: Iterable[Analysed], choose: Choose) -> Iterator[Planned]:
+def plan_frames(stream: Iterable[Analysed], choose: Choose) -> Iterator[Planned]:
     """Frames with those of their faces that are to be swapped."""
     for shot in stream:
         yield Planned(shot.frame, shot.faces, choose(shot.faces), shot.hands)
@@ -74,30 +74,30 @@ def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
     )
 
 
-def uncovered(targets: Sequence[Aligned], occluder: BareFaces | None) -> list[Aligned]:
+def add_bare_masks(targets: Sequence[Aligned], occluder: BareFaceFinder | None) -> list[Aligned]:
     """Return the crops with the masks of their bare faces; as they are without an occluder."""
     if occluder is None:
         return list(targets)
-    masks = occluder.bare(targets)
+    masks = occluder.bare_masks(targets)
     return [replace(target, bare=mask) for target, mask in zip(targets, masks, strict=True)]
 
 
-def uncovered_portrait(portrait: Portrait, occluder: BareFaces, template: Template) -> Portrait:
+def add_bare_face(portrait: Portrait, occluder: BareFaceFinder, template: Template) -> Portrait:
     """Return the portrait with the mask of its bare face."""
-    to_crop = crop_map(portrait.face, template, _PORTRAIT)
+    to_crop = crop_map(portrait.face, template, _PORTRAIT_SIZE)
     mesh = portrait.face.mesh
     crop = Aligned(
-        pixels=warp_crop(portrait.pixels, to_crop, _PORTRAIT),
+        pixels=warp_crop(portrait.pixels, to_crop, _PORTRAIT_SIZE),
         to_crop=to_crop,
         mesh=affine.apply(to_crop, mesh.points.astype(np.float32)),
         score=mesh.score,
     )
-    (mask,) = occluder.bare([crop])
+    (mask,) = occluder.bare_masks([crop])
     return replace(portrait, bare=BareFace(mask, to_crop))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Swapped:
+class SwappedFrame:
     """A finished frame, and on how many of its chosen faces the swap is to be seen.
 
     It is not where the swapper faded out, or where hands cover the face.
@@ -121,18 +121,18 @@ class FaceSwap(Generic[SourceT]):
 
     swapper: Swapper[SourceT]
     source: SourceT
-    occluder: BareFaces | None = None
+    occluder: BareFaceFinder | None = None
     limiters: tuple[Limiter, ...] = ()
     match_colour: bool = False
     enhancer: Enhancer | None = None
 
-    def __call__(self, shots: Sequence[Planned]) -> list[Swapped]:
+    def __call__(self, shots: Sequence[Planned]) -> list[SwappedFrame]:
         """The finished frames, in order; the sizes of their crops are settled."""
         patches = self._patches(shots)
-        pasted = (_pasted(shot, islice(patches, len(shot.chosen))) for shot in shots)
+        pasted = (_paste_patches(shot, islice(patches, len(shot.chosen))) for shot in shots)
         # Without an enhancer, a frame's patches are not kept until the next frame has its own.
-        works = pasted if self.enhancer is None else _enhanced([*pasted], self.enhancer)
-        return [Swapped(work.frame, len(work.seen)) for work in works]
+        works = pasted if self.enhancer is None else _enhance_frames([*pasted], self.enhancer)
+        return [SwappedFrame(work.frame, len(work.seen)) for work in works]
 
     def _patches(self, shots: Sequence[Planned]) -> Iterator[Patch]:
         """What is to be pasted for each chosen face of each frame, in that order."""
@@ -146,45 +146,46 @@ class FaceSwap(Generic[SourceT]):
 
     def _together(self, chosen: Sequence[tuple[Frame, Face, int]]) -> list[Patch]:
         template = self.swapper.template
-        targets = uncovered(
+        targets = add_bare_masks(
             [align(frame, face, template, size) for frame, face, size in chosen], self.occluder
         )
         patches = self.swapper.swap(targets, [self.source] * len(targets))
         if self.match_colour:
-            patches = [matched(*pair) for pair in zip(targets, patches, strict=True)]
-        return limited(targets, patches, self.limiters)
+            patches = [match_colours(*pair) for pair in zip(targets, patches, strict=True)]
+        return limit_patches(targets, patches, self.limiters)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Work:
+class _PastedFrame:
     """A frame, and the faces whose swap is to be seen in it, with their patches."""
 
     frame: Frame
     seen: tuple[tuple[Face, Patch], ...]
 
 
-def _pasted(shot: Planned, patches: Iterable[Patch]) -> _Work:
+def _paste_patches(shot: Planned, patches: Iterable[Patch]) -> _PastedFrame:
     """The frame with its patches behind what is before the faces."""
     placed = [
-        (face, behind(patch, shot.hands, before(face, shot.faces)))
+        (face, limit_to_visible(patch, shot.hands, nearer_faces(face, shot.faces)))
         for face, patch in zip(shot.chosen, patches, strict=True)
     ]
     frame = paste(shot.frame, [patch for _, patch in placed])
-    return _Work(frame, tuple((face, patch) for face, patch in placed if is_seen(patch)))
+    return _PastedFrame(frame, tuple((face, patch) for face, patch in placed if is_visible(patch)))
 
 
-def _enhanced(works: Sequence[_Work], enhancer: Enhancer) -> list[_Work]:
+def _enhance_frames(works: Sequence[_PastedFrame], enhancer: Enhancer) -> list[_PastedFrame]:
     """The frames with each swapped face drawn anew where the swap shows."""
-    answers = _answers(works, enhancer)
+    answers = _enhance_faces(works, enhancer)
     return [
         replace(
-            work, frame=paste(work.frame, [_within(next(answers), swap) for _, swap in work.seen])
+            work,
+            frame=paste(work.frame, [_limit_to_swap(next(answers), swap) for _, swap in work.seen]),
         )
         for work in works
     ]
 
 
-def _answers(works: Sequence[_Work], enhancer: Enhancer) -> Iterator[Patch]:
+def _enhance_faces(works: Sequence[_PastedFrame], enhancer: Enhancer) -> Iterator[Patch]:
     """What the enhancer makes of each swapped face of each frame, in that order."""
     template, size = enhancer.template, enhancer.size
     seen = [(work.frame, face) for work in works for face, _ in work.seen]
@@ -192,6 +193,6 @@ def _answers(works: Sequence[_Work], enhancer: Enhancer) -> Iterator[Patch]:
         yield from enhancer.enhance([align(*one, template, size) for one in seen[part]])
 
 
-def _within(answer: Patch, swap: Patch) -> Patch:
+def _limit_to_swap(answer: Patch, swap: Patch) -> Patch:
     """An enhancer's patch where the swap's shows."""
     return replace(answer, mask=answer.mask * carried(swap, answer.to_crop, answer.mask.shape[0]))

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Never, TypeAlias
 
-from engine.compose.limiter import BareFaces, Limiter
+from engine.compose.limiter import BareFaceFinder, Limiter
 from engine.enhance.enhancer import Enhancer
 from engine.errors import MediaError, SourceUnfit
 from engine.faces.analyser import FaceAnalyser
@@ -22,7 +22,7 @@ from engine.media.probe import is_image, probe
 from engine.media.sampling import sampled_frames
 from engine.media.still import write_image
 from engine.options import SwapOptions, Trim
-from engine.pipeline.crop_sizes import Sizes
+from engine.pipeline.crop_sizes import CropSizes
 from engine.pipeline.report import (
     Content,
     Reference,
@@ -32,19 +32,19 @@ from engine.pipeline.report import (
     SwapReport,
 )
 from engine.pipeline.sources import (
-    Seen,
     SourceReader,
-    View,
+    SourceView,
+    SourceViews,
     embedding_of,
-    faulty,
-    several_faces,
-    strangers,
+    note_several_faces,
+    warn_of_faults,
+    warn_of_other_people,
 )
-from engine.pipeline.stages import FaceSwap, assign, uncovered_portrait
+from engine.pipeline.stages import FaceSwap, add_bare_face, plan_frames
 from engine.pipeline.threads import Stopwatch
-from engine.pipeline.unused_options import unused
-from engine.pipeline.video import Progress, Stage, Tally, Threads, swapped_frames
-from engine.selection import choose, nearest, reference_face
+from engine.pipeline.unused_options import unused_option_notes
+from engine.pipeline.video import Progress, Stage, SwapCounter, Threads, swapped_frames
+from engine.selection import choose_faces, find_reference_face, nearest_distance
 from engine.swappers.swapper import Swapper
 from engine.trust.content import LIMIT, PREVIEWED, SAMPLE_SECONDS, Classifier, ContentCheck
 from engine.trust.provenance import synthetic_marks
@@ -63,7 +63,7 @@ from engine.values import (
 
 Observe: TypeAlias = Callable[[Progress], None]
 
-_MANY = 0.1  # of the chosen faces: if more faded, the output will not be what was hoped for
+_MAX_FADED = 0.1  # of the chosen faces: if more faded, the output will not be what was hoped for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ class Tools:
 
     swapper: Swapper[Any]
     choice: Choice
-    occluder: BareFaces | None
+    occluder: BareFaceFinder | None
     limiters: tuple[Limiter, ...]
     enhancer: Enhancer | None
     networks: Mapping[str, str]
@@ -117,11 +117,11 @@ class Tools:
         """Return the portrait with the mask of its bare face; as it is without an occluder."""
         if self.occluder is None or not self.swapper.draws_source:
             return portrait
-        return uncovered_portrait(portrait, self.occluder, self.swapper.template)
+        return add_bare_face(portrait, self.occluder, self.swapper.template)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Known:
+class References:
     """The reference faces: their embeddings, and what the report says of them."""
 
     embeddings: tuple[Embedding, ...] = ()
@@ -152,10 +152,10 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         ),
     )
     _check_kind(request, info)
-    begin = partial(_begin, observe)
+    begin = partial(_report_stage, observe)
     begin("reading the source")
     sources = read_sources(request, tools, observe)
-    target_check = _check(tools.classifier, request.target)
+    target_check = _content_check(tools.classifier, request.target)
     if target_check is not None and info.kind == "video":
         begin("checking content")
         target_check.preview(
@@ -169,7 +169,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         )
     if rule.mode == "reference":
         begin("finding the reference")
-    known = known_faces(request, tools.references)
+    known = find_references(request, tools.references)
     source = tools.swapper.prepare([view.portrait for view in sources.views])
     used = tuple(SourcePicture(view.field, view.path, view.seconds) for view in sources.views)
     sources = replace(sources, views=())  # their pictures are not to be held while all frames go by
@@ -185,12 +185,12 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         request=request,
         tools=tools,
         choose=partial(
-            choose, rule=rule, references=known.embeddings, calibration=tools.calibration
+            choose_faces, rule=rule, references=known.embeddings, calibration=tools.calibration
         ),
         swap=swap,
         check=target_check,
-        tally=Tally(
-            partial(nearest, references=known.embeddings, calibration=tools.calibration)
+        tally=SwapCounter(
+            partial(nearest_distance, references=known.embeddings, calibration=tools.calibration)
             if known.embeddings
             else None
         ),
@@ -204,9 +204,9 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     warnings = (*sources.warnings, *warnings)
     tally = run.tally
     if not tally.faces_chosen:
-        warnings = (*warnings, _nothing_swapped(tally, options))
-    elif tally.faces_faded > _MANY * tally.faces_chosen:
-        warnings = (*warnings, _faded(tally, tools))
+        warnings = (*warnings, _warn_of_nothing_swapped(tally, options))
+    elif tally.faces_faded > _MAX_FADED * tally.faces_chosen:
+        warnings = (*warnings, _warn_of_faded(tally, tools))
     return SwapReport(
         output=request.output,
         kind=info.kind,
@@ -231,14 +231,14 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
             nearest_rejected=tally.nearest_rejected,
         ),
         sources=used,
-        content=_content(sources.score, target_check),
+        content=_content_report(sources.score, target_check),
         notes=tuple(
             dict.fromkeys(
                 (
                     *tools.notes,
                     *sources.notes,
                     *known.notes,
-                    *unused(
+                    *unused_option_notes(
                         options,
                         info.kind,
                         averages=tools.swapper.averages,
@@ -248,16 +248,18 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
             )
         ),
         warnings=warnings,
-        parameters=_in_force(request, tools),
+        parameters=_effective_parameters(request, tools),
     )
 
 
-def _begin(observe: Observe | None, stage: Stage, done: int = 0, total: int | None = None) -> None:
+def _report_stage(
+    observe: Observe | None, stage: Stage, done: int = 0, total: int | None = None
+) -> None:
     if observe is not None:
         observe(Progress(done, total, stage))
 
 
-def read_sources(request: Request, tools: Tools, observe: Observe | None = None) -> Seen:
+def read_sources(request: Request, tools: Tools, observe: Observe | None = None) -> SourceViews:
     """The views of the source and, if the swapper averages, those of the extra pictures.
 
     Raises:
@@ -276,21 +278,24 @@ def read_sources(request: Request, tools: Tools, observe: Observe | None = None)
         uncovered=tools.uncovered,
         classifier=tools.classifier,
         several=tools.swapper.averages,
-        each=partial(_begin, observe, "reading the source"),
+        each=partial(_report_stage, observe, "reading the source"),
     )
     seen = reader.read(given)
-    warned = (*strangers(seen.views, tools.portrait_calibration), *faulty(seen.views))
+    warned = (
+        *warn_of_other_people(seen.views, tools.portrait_calibration),
+        *warn_of_faults(seen.views),
+    )
     seen = replace(seen, warnings=(*seen.warnings, *warned))
     if not tools.swapper.draws_source:
         return seen
     # Beside a view that hides no part of the face, one that does is of no use.
     fit = tuple(view for view in seen.views if not view.hides)
     if not fit and not request.options.any_source:
-        _refuse(seen.views[0])
+        _refuse_source(seen.views[0])
     return replace(seen, views=fit or seen.views)
 
 
-def _in_force(request: Request, tools: Tools) -> Mapping[str, Any]:
+def _effective_parameters(request: Request, tools: Tools) -> Mapping[str, Any]:
     """The public parameters, with the boost that was taken where none was asked for."""
     if request.options.pixel_boost in (None, *tools.sides):
         return request.parameters
@@ -298,7 +303,7 @@ def _in_force(request: Request, tools: Tools) -> Mapping[str, Any]:
     return {**request.parameters, "pixel_boost": f"{side}x{side}"}
 
 
-def _refuse(view: View) -> Never:
+def _refuse_source(view: SourceView) -> Never:
     fault = view.faults[0]
     raise SourceUnfit(
         f"{view.where} {fault.words}; {fault.remedy}, or go on with this one by any_source "
@@ -315,14 +320,14 @@ class _Run:
     choose: Callable[[tuple[Face, ...]], tuple[Face, ...]]
     swap: FaceSwap[Any]
     check: ContentCheck | None
-    tally: Tally
+    tally: SwapCounter
     watch: Stopwatch
     marks: Mapping[str, str]
 
     def plan(self, stream: Iterable[Analysed]) -> Iterator[Planned]:
         """The frames with the faces that are chosen, and how large each is swapped."""
-        sizes = Sizes(self.tools.sides, self.tools.swapper.template)
-        return sizes.settle(assign(stream, self.choose))
+        sizes = CropSizes(self.tools.sides, self.tools.swapper.template)
+        return sizes.assign(plan_frames(stream, self.choose))
 
     def video(self, info: VideoInfo, observe: Observe | None) -> tuple[str, ...]:
         """Swap a video; returns what to warn of."""
@@ -336,7 +341,7 @@ class _Run:
 
         def told_at_the_end(frames: Iterable[Frame]) -> Iterator[Frame]:
             yield from frames
-            _begin(observe, "writing", self.tally.frames, total)
+            _report_stage(observe, "writing", self.tally.frames, total)
 
         tell(0)
         frames = swapped_frames(
@@ -391,10 +396,10 @@ class _Run:
 
     def _analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
         guarded = frames if self.check is None else self.check.guard(frames)
-        return self.tools.hands.watch(self.tools.frames.analyse(guarded), self.choose)
+        return self.tools.hands.add_hands(self.tools.frames.analyse(guarded), self.choose)
 
 
-def known_faces(request: Request, analyser: FaceAnalyser) -> Known:
+def find_references(request: Request, analyser: FaceAnalyser) -> References:
     """The reference faces of a request: one of each of its pictures, else of its reference frame.
 
     Order, filters and position name the face in either.
@@ -405,21 +410,21 @@ def known_faces(request: Request, analyser: FaceAnalyser) -> Known:
     """
     rule = request.options.selection
     if rule.mode != "reference":
-        return Known()
+        return References()
     if not rule.reference_images:
         number = rule.reference_frame
         frame = read_frame(request.target, number)
         where = f"frame {number} of {request.target}"
-        face = reference_face(analyser.analyse_picture(frame), rule, where=where)
-        return Known((embedding_of(face),), (_reference(where, face),))
+        face = find_reference_face(analyser.analyse_picture(frame), rule, where=where)
+        return References((embedding_of(face),), (_reference(where, face),))
     known: list[Face] = []
     notes: list[str] = []
     for path in rule.reference_images:
         faces = analyser.analyse_picture(read_image(path, warn=notes.append))
-        face = reference_face(faces, rule, where=f"reference_image {path}")
+        face = find_reference_face(faces, rule, where=f"reference_image {path}")
         known.append(face)
-        notes += (*_moving(path), *several_faces(path, face, faces, "the one taken is"))
-    return Known(
+        notes += (*_note_video(path), *note_several_faces(path, face, faces, "the one taken is"))
+    return References(
         tuple(map(embedding_of, known)),
         tuple(map(_reference, map(str, rule.reference_images), known)),
         tuple(notes),
@@ -450,7 +455,7 @@ def _check_kind(request: Request, info: VideoInfo) -> None:
         )
 
 
-def _moving(path: Path) -> tuple[str, ...]:
+def _note_video(path: Path) -> tuple[str, ...]:
     """A note where a video was given for a picture."""
     return () if is_image(path) else (f"{path} is a video; its first picture is taken.",)
 
@@ -459,11 +464,11 @@ def _reference(where: str, face: Face) -> Reference:
     return Reference(where, face.box, face.score, face.attributes or Attributes())
 
 
-def _check(classifier: Classifier | None, what: Path) -> ContentCheck | None:
+def _content_check(classifier: Classifier | None, what: Path) -> ContentCheck | None:
     return None if classifier is None else ContentCheck(classifier, str(what))
 
 
-def _content(source_score: float | None, target: ContentCheck | None) -> Content:
+def _content_report(source_score: float | None, target: ContentCheck | None) -> Content:
     if target is None:
         return Content(checked=False, limit=LIMIT, sample_seconds=SAMPLE_SECONDS)
     return Content(
@@ -477,7 +482,7 @@ def _content(source_score: float | None, target: ContentCheck | None) -> Content
     )
 
 
-def _faded(tally: Tally, tools: Tools) -> str:
+def _warn_of_faded(tally: SwapCounter, tools: Tools) -> str:
     """Why the output shows chosen faces as they were."""
     lead = "" if tally.faces_swapped else "No face was swapped: "
     limiting = [name for field, name in tools.networks.items() if field != "enhance"]
@@ -489,7 +494,7 @@ def _faded(tally: Tally, tools: Tools) -> str:
     )
 
 
-def _nothing_swapped(tally: Tally, options: SwapOptions) -> str:
+def _warn_of_nothing_swapped(tally: SwapCounter, options: SwapOptions) -> str:
     """Why the output shows every face as it was."""
     frames = "the picture" if tally.frames == 1 else f"any of the {tally.frames} frames"
     if not tally.faces_seen:

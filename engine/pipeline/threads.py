@@ -91,7 +91,7 @@ def ordered_map(
     # in another thread is to be finished.
     tasks: SimpleQueue[tuple[Future[R], T] | None] = SimpleQueue()
     threads = [
-        threading.Thread(target=_work, args=(function, tasks), name=f"engine-worker-{n}")
+        threading.Thread(target=_run_tasks, args=(function, tasks), name=f"engine-worker-{n}")
         for n in range(workers)
     ]
     pending: deque[Future[R]] = deque()
@@ -116,7 +116,7 @@ def ordered_map(
         _close(source)
 
 
-def _work(function: Callable[[T], R], tasks: SimpleQueue[tuple[Future[R], T] | None]) -> None:
+def _run_tasks(function: Callable[[T], R], tasks: SimpleQueue[tuple[Future[R], T] | None]) -> None:
     """Answers tasks until there is a None."""
     while (task := tasks.get()) is not None:
         future, value = task

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Literal, TypeAlias
 
-from engine.pipeline.stages import Swapped
+from engine.pipeline.stages import SwappedFrame
 from engine.pipeline.threads import Stopwatch, ordered_map, prefetch
 from engine.values import Analysed, Face, Frame, Planned
 
 Analyse: TypeAlias = Callable[[Iterable[Frame]], Iterator[Analysed]]
 Plan: TypeAlias = Callable[[Iterable[Analysed]], Iterator[Planned]]
-Swap: TypeAlias = Callable[[Sequence[Planned]], list[Swapped]]
+Swap: TypeAlias = Callable[[Sequence[Planned]], list[SwappedFrame]]
 
 # Frames that may wait between two stages: enough to even out slow frames, and a bound on memory.
-DEPTH = 8
+QUEUE_DEPTH = 8
 
 
 # What a run is at, in the order of a swap; the last one is calibration's.
@@ -58,7 +58,7 @@ class Threads:
         return cls(network=max(1, min(cores, 8)), workers=max(1, min(cores // 2, 8)))
 
 
-class Tally:
+class SwapCounter:
     """What was seen and swapped. `distance` measures a face's distance to the reference, if any.
 
     Chosen faces count as swapped where the swap is to be seen, and as faded elsewhere.
@@ -98,7 +98,7 @@ class Tally:
                 self._measure(self._distance(face), accepted=id(face) in chosen)
         return planned
 
-    def count_swapped(self, swapped: Swapped) -> Frame:
+    def count_swapped(self, swapped: SwappedFrame) -> Frame:
         """Count the faces that were swapped, and hand the frame on."""
         self.faces_swapped += swapped.faces
         self.frames_with_swap += bool(swapped.faces)
@@ -107,12 +107,12 @@ class Tally:
     def _measure(self, distance: float, *, accepted: bool) -> None:
         if accepted:
             self._accepted_sum += distance
-            self.smallest_accepted = _least(self.smallest_accepted, distance)
+            self.smallest_accepted = _minimum(self.smallest_accepted, distance)
         else:
-            self.nearest_rejected = _least(self.nearest_rejected, distance)
+            self.nearest_rejected = _minimum(self.nearest_rejected, distance)
 
 
-def _least(known: float | None, new: float) -> float:
+def _minimum(known: float | None, new: float) -> float:
     return new if known is None else min(known, new)
 
 
@@ -122,7 +122,7 @@ def swapped_frames(
     plan: Plan,
     swap: Swap,
     *,
-    tally: Tally,
+    tally: SwapCounter,
     watch: Stopwatch,
     workers: int,
     at_once: int = 1,
@@ -133,9 +133,13 @@ def swapped_frames(
     thread has ended when this generator has.
     """
     with ExitStack() as stages:
-        decoded = stages.enter_context(closing(prefetch(watch.timed("decode", frames), DEPTH)))
+        decoded = stages.enter_context(
+            closing(prefetch(watch.timed("decode", frames), QUEUE_DEPTH))
+        )
         analysed = stages.enter_context(
-            closing(prefetch(watch.timed("analyse", analyse(watch.timed(None, decoded))), DEPTH))
+            closing(
+                prefetch(watch.timed("analyse", analyse(watch.timed(None, decoded))), QUEUE_DEPTH)
+            )
         )
         planned = map(tally.count, plan(analysed))
         swapped = stages.enter_context(
@@ -144,7 +148,7 @@ def swapped_frames(
                     watch.call("swap", swap),
                     _batched(planned, at_once),
                     workers,
-                    max(workers, DEPTH // at_once),
+                    max(workers, QUEUE_DEPTH // at_once),
                 )
             )
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from engine.compose.combine import limited
+from engine.compose.combine import limit_patches
 from engine.values import Aligned, Mask, Patch
 from tests.compose.crops import patch_of, plain, target_of
 
@@ -39,7 +39,7 @@ def noisy() -> tuple[list[Aligned], list[Patch]]:
 def test_the_least_of_all_masks_is_left() -> None:
     targets, patches = noisy()
     limiters = [Noise(1), Noise(2), Noise(3)]
-    result = limited(targets, patches, limiters)
+    result = limit_patches(targets, patches, limiters)
     for index, (before, after) in enumerate(zip(patches, result, strict=True)):
         masks = [before.mask, *(limiter.given[index] for limiter in limiters)]
         np.testing.assert_array_equal(after.mask, np.min(masks, axis=0))
@@ -55,7 +55,7 @@ def test_masks_that_were_given_are_not_written_to() -> None:
     targets, patches = noisy()
     before = [patch.mask.copy() for patch in patches]
     limiter = Noise(1)
-    limited(targets, patches, [limiter, Noise(2)])
+    limit_patches(targets, patches, [limiter, Noise(2)])
     assert all(map(np.array_equal, before, (patch.mask for patch in patches)))
     again = Noise(1)
     again.masks(targets, patches)
@@ -65,12 +65,12 @@ def test_masks_that_were_given_are_not_written_to() -> None:
 def test_what_is_before_a_face_limits_its_patch_alone() -> None:
     targets, patches = noisy()
     bare = np.full((SIZES[0],) * 2, 0.25, np.float32)
-    result = limited([replace(targets[0], bare=bare), *targets[1:]], patches, [])
+    result = limit_patches([replace(targets[0], bare=bare), *targets[1:]], patches, [])
     np.testing.assert_array_equal(result[0].mask, np.minimum(patches[0].mask, 0.25))
     assert [*map(id, result[1:])] == [*map(id, patches[1:])]
 
 
 def test_without_limiters_the_very_patches_are_left() -> None:
     targets, patches = noisy()
-    assert all(a is b for a, b in zip(limited(targets, patches, []), patches, strict=True))
-    assert limited([], [], [Noise(1)]) == []
+    assert all(a is b for a, b in zip(limit_patches(targets, patches, []), patches, strict=True))
+    assert limit_patches([], [], [Noise(1)]) == []

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from engine.compose.limiter import Limiter
-from engine.compose.mask_networks import softened
+from engine.compose.mask_networks import soften_mask
 from engine.compose.occluder import Occluder
-from engine.compose.parsing import FaceRegions
+from engine.compose.parsing import RegionLimiter
 from engine.errors import ParameterError, RuntimeUnavailable, WeightsError
 from engine.options import FaceRegion
 from engine.runtime.batches import SIZES, Batches
@@ -65,12 +65,12 @@ def parser(tmp_path_factory: pytest.TempPathFactory) -> Batches:
     return Batches(Session(save_parser(path)))
 
 
-def regions(parser: Batches, *chosen: FaceRegion) -> FaceRegions:
-    return FaceRegions(network("bisenet_resnet_34"), parser, chosen)
+def regions(parser: Batches, *chosen: FaceRegion) -> RegionLimiter:
+    return RegionLimiter(network("bisenet_resnet_34"), parser, chosen)
 
 
 def bare(occluder: Occluder, target: Pixels) -> Mask:
-    (mask,) = occluder.bare([target_of(target)])
+    (mask,) = occluder.bare_masks([target_of(target)])
     return checked(mask, target)
 
 
@@ -129,7 +129,7 @@ def test_an_edge_is_as_wide_in_every_crop() -> None:
     for side in SIDES:
         half = np.zeros((side, side), np.float32)
         half[:, side // 2 :] = 1
-        row = softened(half, side)[side // 2]
+        row = soften_mask(half, side)[side // 2]
         widths.append(float(((row > 0.05) & (row < 0.95)).mean()))
     assert max(widths) - min(widths) < 0.015
 
@@ -172,7 +172,7 @@ def test_each_crop_of_a_call_gets_its_own_answer(
     ]
     targets, patches = [*map(target_of, pictures)], [*map(patch_of, pictures)]
     batched = Occluder(network("xseg_2"), Batches(Session(graph), SIZES))
-    for mask, picture in zip(batched.bare(targets), pictures, strict=True):
+    for mask, picture in zip(batched.bare_masks(targets), pictures, strict=True):
         np.testing.assert_allclose(mask, bare(occluder, picture), atol=1e-6)
     limiter = regions(parser, "skin", "mouth", "lower-lip")
     for mask, target, patch in zip(limiter.masks(targets, patches), targets, patches, strict=True):
@@ -201,7 +201,7 @@ def test_many_crops_go_through_in_portions(parser: Batches) -> None:
 
 
 def test_of_no_crops_there_are_no_masks(occluder: Occluder, parser: Batches) -> None:
-    assert occluder.bare([]) == []
+    assert occluder.bare_masks([]) == []
     assert regions(parser, "skin").masks([], []) == []
 
 
@@ -217,7 +217,7 @@ def test_a_network_of_another_role_is_refused(graph: Path, parser: Batches) -> N
     with pytest.raises(WeightsError, match=r"bisenet_resnet_18 is no occluder.*parser"):
         Occluder(network("bisenet_resnet_18"), parser)
     with pytest.raises(WeightsError, match=r"xseg_1 is no parser.*occluder"):
-        FaceRegions(network("xseg_1"), Batches(Session(graph)), ["skin"])
+        RegionLimiter(network("xseg_1"), Batches(Session(graph)), ["skin"])
 
 
 def test_no_region_at_all_is_refused(parser: Batches) -> None:
@@ -244,9 +244,9 @@ def test_beyond_a_known_face_the_answer_of_the_embedded_network_does_not_count(g
     """The stand-in sees a face in blue alone."""
     occluder = Occluder(network("xseg_1"), Batches(Session(graph)), within_face=True)
     target = target_of(plain(256, YELLOW))
-    (mask,) = occluder.bare([target])
+    (mask,) = occluder.bare_masks([target])
     x, y = np.rint(target.mesh[1, :2]).astype(int)
     assert mask[y, x] == 0
     assert mask[0, 0] == 1
-    (lost,) = occluder.bare([replace(target, score=0.0)])
+    (lost,) = occluder.bare_masks([replace(target, score=0.0)])
     assert lost.min() == 1

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.compose.combine import limited
-from engine.compose.mouth import KeptMouth
+from engine.compose.combine import limit_patches
+from engine.compose.mouth import MouthLimiter
 from engine.compose.paste import paste
 from engine.geometry import affine
 from engine.geometry.mesh_topology import LEFT_EYE, NOSTRILS, OUTER_LIPS, OVAL, RIGHT_EYE
@@ -25,7 +25,7 @@ SIDES = (64, 128, 384, 1024)
 
 
 def kept(target: Aligned) -> Mask:
-    (mask,) = KeptMouth().masks([target], [patch_of(target.pixels)])
+    (mask,) = MouthLimiter().masks([target], [patch_of(target.pixels)])
     assert mask.shape == target.pixels.shape[:2]
     assert mask.dtype == np.float32
     assert np.isfinite(mask).all()
@@ -78,7 +78,7 @@ def test_pasted_the_mouth_is_the_target_s_bit_for_bit(side: int) -> None:
     target = replace(face(side), pixels=frame_crop(frame, to_crop, side), to_crop=to_crop)
     patch = replace(patch_of(plain(side, (0, 1, 0))), to_crop=to_crop)
     whole = paste(frame, [patch])
-    result = paste(frame, limited([target], [patch], [KeptMouth()]))
+    result = paste(frame, limit_patches([target], [patch], [MouthLimiter()]))
     points = affine.apply(affine.invert(to_crop), target.mesh)
     lips = inside(points[list(OUTER_LIPS)], 320)[:300]
     eyes = inside(points[list(LEFT_EYE)], 320)[:300]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.compose.occlusion import before, behind, silhouette
+from engine.compose.occlusion import hand_silhouette, limit_to_visible, nearer_faces
 from engine.geometry import affine
 from engine.values import Patch
 from tests import people
@@ -31,7 +31,7 @@ def patch(to_crop: np.ndarray | None = None) -> Patch:
 @pytest.mark.parametrize("unit", [10, 30])
 def test_a_silhouette_covers_the_bones_and_stays_near_them(turned: float, unit: float) -> None:
     points = hand(80, 80, unit, turned=turned).points
-    mask = silhouette(points, SIZE)
+    mask = hand_silhouette(points, SIZE)
     columns, rows = np.rint(points[:, :2]).astype(int).T
     assert mask[rows, columns].min() > 0.85
     y, x = np.mgrid[:SIZE, :SIZE]
@@ -42,7 +42,9 @@ def test_a_silhouette_covers_the_bones_and_stays_near_them(turned: float, unit: 
 
 
 def test_a_silhouette_grows_with_its_hand() -> None:
-    small, large = (float(silhouette(hand(80, 80, unit).points, SIZE).sum()) for unit in (15, 30))
+    small, large = (
+        float(hand_silhouette(hand(80, 80, unit).points, SIZE).sum()) for unit in (15, 30)
+    )
     assert large == pytest.approx(4 * small, rel=0.07)
 
 
@@ -51,7 +53,7 @@ def test_a_hand_tipped_towards_the_camera_is_shorter_but_as_wide() -> None:
     tipped = points.copy()
     tipped[:, 1] = 80 + 0.4 * (points[:, 1] - 80)
     tipped[:, 2] = np.sqrt(1 - 0.4**2) * (points[:, 1] - points[0, 1])
-    upright, slanted = (silhouette(some, SIZE) > 0.5 for some in (points, tipped))
+    upright, slanted = (hand_silhouette(some, SIZE) > 0.5 for some in (points, tipped))
     across = [int(mask.any(axis=0).sum()) for mask in (upright, slanted)]
     assert across[1] == pytest.approx(across[0], abs=2)
     assert slanted.any(axis=1).sum() < 0.7 * upright.any(axis=1).sum()
@@ -59,15 +61,15 @@ def test_a_hand_tipped_towards_the_camera_is_shorter_but_as_wide() -> None:
 
 def test_open_fingers_leave_gaps() -> None:
     points = hand(80, 80, 30).points
-    mask = silhouette(points, SIZE)
+    mask = hand_silhouette(points, SIZE)
     between = (points[8, :2] + points[4, :2]) / 2
     assert mask[int(between[1]), int(between[0])] < 0.05
 
 
 def test_the_mask_leaves_out_the_hand_and_nothing_else() -> None:
     whole = patch()
-    cut = behind(whole, [hand(80, 80, 30)])
-    shape = silhouette(hand(80, 80, 30).points, SIZE)
+    cut = limit_to_visible(whole, [hand(80, 80, 30)])
+    shape = hand_silhouette(hand(80, 80, 30).points, SIZE)
     np.testing.assert_allclose(cut.mask, whole.mask * (1 - shape), atol=1e-6)
     assert cut.pixels is whole.pixels
     assert cut.to_crop is whole.to_crop
@@ -75,53 +77,53 @@ def test_the_mask_leaves_out_the_hand_and_nothing_else() -> None:
 
 def test_two_hands_are_both_left_out() -> None:
     one, other = hand(40, 60, 20), hand(120, 60, 20, turned=20)
-    both = behind(patch(), [one, other]).mask
-    each = [behind(patch(), [single]).mask for single in (one, other)]
+    both = limit_to_visible(patch(), [one, other]).mask
+    each = [limit_to_visible(patch(), [single]).mask for single in (one, other)]
     np.testing.assert_allclose(both, each[0] * each[1], atol=1e-6)
 
 
 @pytest.mark.parametrize("place", [(80, 1000), (-900, 40), (80, 149)])
 def test_a_hand_off_the_mask_changes_nothing(place: tuple[float, float]) -> None:
     whole = patch()
-    assert behind(whole, [hand(*place, 25)]) is whole
+    assert limit_to_visible(whole, [hand(*place, 25)]) is whole
 
 
 def test_no_hand_changes_nothing() -> None:
     whole = patch()
-    assert behind(whole, []) is whole
+    assert limit_to_visible(whole, []) is whole
 
 
 def test_hands_are_where_the_crop_shows_them() -> None:
     motion = np.array([[1.6, 0.9, -60], [-0.9, 1.6, 40]])
     shown = hand(70, 50, 18)
-    moved = behind(patch(motion), [shown]).mask
-    direct = silhouette(affine.apply(motion, shown.points), SIZE)
+    moved = limit_to_visible(patch(motion), [shown]).mask
+    direct = hand_silhouette(affine.apply(motion, shown.points), SIZE)
     np.testing.assert_allclose(moved, patch().mask * (1 - direct), atol=1e-6)
 
 
 def test_the_larger_of_two_faces_that_overlap_is_nearer() -> None:
     near, far = people.face(10, 10, 50), people.face(40, 30, 30)
-    assert before(far, (near, far)) == [near]
-    assert before(near, (near, far)) == []
+    assert nearer_faces(far, (near, far)) == [near]
+    assert nearer_faces(near, (near, far)) == []
 
 
 def test_faces_of_one_size_do_not_hide_each_other() -> None:
     one, other = people.face(10, 10, 40), people.face(30, 10, 40)
-    assert before(one, (one, other)) == before(other, (one, other)) == []
+    assert nearer_faces(one, (one, other)) == nearer_faces(other, (one, other)) == []
 
 
 @pytest.mark.parametrize("left", [0, 60])
 def test_a_larger_face_elsewhere_hides_nothing(left: float) -> None:
     """Boxes that only touch do not overlap."""
     small, large = people.face(40, 0, 20), people.face(left, 30 if left else 0, 40)
-    assert before(small, (small, large)) == []
+    assert nearer_faces(small, (small, large)) == []
 
 
 def test_a_face_whose_mesh_is_poor_hides_nothing() -> None:
     near, far = people.face(10, 10, 50), people.face(40, 30, 30)
     for score, hides in ((0.5, True), (0.49, False)):
         unsure = replace(near, mesh=replace(near.mesh, score=score))
-        assert (before(far, (unsure, far)) == [unsure]) is hides
+        assert (nearer_faces(far, (unsure, far)) == [unsure]) is hides
 
 
 def test_a_nearer_face_stays_before_a_farther_one() -> None:
@@ -130,7 +132,7 @@ def test_a_nearer_face_stays_before_a_farther_one() -> None:
     points = np.zeros((468, 3), np.float32)
     points[:, :2] = np.resize(square, (468, 2))
     near = replace(near, mesh=replace(near.mesh, points=points))
-    shown = behind(patch(), [], [near]).mask
+    shown = limit_to_visible(patch(), [], [near]).mask
     assert shown[12:48, 22:58].max() == 0
     away = np.ones_like(shown)
     away[6:54, 16:64] = 0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from engine.faces.association import mixed, moved, pair
+from engine.faces.association import mixed, moved, pair_boxes
 from engine.geometry import affine as maps
 from engine.values import Box, Face, Mesh
 
@@ -23,7 +23,7 @@ def square(x: float, y: float, size: float = 100) -> Box:
     ],
 )
 def test_pairs(before: list[Box], after: list[Box], expected: list[tuple[int, int]]) -> None:
-    assert sorted(pair(before, after)) == expected
+    assert sorted(pair_boxes(before, after)) == expected
 
 
 def test_a_mixture_ends_at_its_ends(portrait_face: Face) -> None:

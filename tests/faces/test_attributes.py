@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.attributes import AgeGender, to_chip
+from engine.faces.attributes import AgeGender, chip_map
 from engine.geometry import affine as maps
 from engine.runtime.session import Session
 from engine.values import Attributes, Face, Mesh
@@ -36,7 +36,7 @@ def test_the_chip_is_where_dlib_cuts_it() -> None:
     places = (np.array(mean) * 1000 + rng.normal(size=(5, 2)) * 40 + 500).round()
     points = np.zeros((468, 3), np.float32)
     points[[263, 362, 33, 133, 2], :2] = places
-    chip = to_chip(Mesh(points, 1.0), 64)
+    chip = chip_map(Mesh(points, 1.0), 64)
     back = maps.invert(chip)
     assert maps.scale_of(back) * 64 == pytest.approx(1355.43, abs=0.05)
     assert maps.angle_of(back) == pytest.approx(0.0019126, abs=1e-5)

@@ -9,8 +9,8 @@ import numpy as np
 
 from engine.faces.association import mixed
 from engine.faces.identity import alignment_points
-from engine.faces.landmarks import five_of
-from engine.faces.tracker import Sighting, steady
+from engine.faces.landmarks import five_points_of_landmarks
+from engine.faces.tracker import Sighting, smooth_landmarks
 from engine.values import Colour, Face, Frame, Landmarks, PixelFormat
 from tests import people
 
@@ -31,15 +31,15 @@ def first(face: Face) -> float:
 
 def test_five_points_are_found_in_each_scheme() -> None:
     flat = Landmarks("2d106", np.arange(212, dtype=np.float32).reshape(106, 2))
-    assert five_of(flat)[:, 0].tolist() == [76, 176, 172, 104, 122]
+    assert five_points_of_landmarks(flat)[:, 0].tolist() == [76, 176, 172, 104, 122]
     deep = Landmarks("3d68", np.repeat(np.arange(68, dtype=np.float32), 3).reshape(68, 3))
-    assert five_of(deep).tolist() == [[n, n] for n in (38.5, 44.5, 30, 48, 54)]
+    assert five_points_of_landmarks(deep).tolist() == [[n, n] for n in (38.5, 44.5, 30, 48, 54)]
 
 
 def test_chosen_landmarks_align_a_face_before_its_mesh() -> None:
     face = marked(0)
     assert face.landmarks is not None
-    np.testing.assert_array_equal(alignment_points(face), five_of(face.landmarks))
+    np.testing.assert_array_equal(alignment_points(face), five_points_of_landmarks(face.landmarks))
 
 
 def test_a_face_between_two_sightings_has_landmarks_between() -> None:
@@ -50,7 +50,7 @@ def test_jitter_of_landmarks_is_removed_and_motion_kept() -> None:
     def steadied(offsets: list[float]) -> list[float]:
         signature = np.zeros((18, 32, 3), np.uint8)
         shots = [Sighting(BLACK, (marked(o),), signature, thorough=True) for o in offsets]
-        return [first(shot.faces[0]) for shot in steady(shots)]
+        return [first(shot.faces[0]) for shot in smooth_landmarks(shots)]
 
     np.testing.assert_allclose(steadied([0, 5, 10, 15, 20]), [0, 5, 10, 15, 20], atol=1e-4)
     assert max(steadied([0, 0, 0.6, 0, 0])) < 0.4

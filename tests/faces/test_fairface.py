@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.faces.fairface import FairFace, Only, ReadTogether
+from engine.faces.fairface import AttributeSubset, CombinedReader, FairFace
 from engine.runtime.session import Session
 from engine.values import Attributes, Colour, Face, Frame, PixelFormat, Race
 from engine.weights.store import WeightStore
@@ -76,13 +76,13 @@ def test_class_numbers_become_the_public_words(
 
 def test_only_some_fields_are_let_through(frame: Frame) -> None:
     everything = Reader(Attributes(30, "female", "indian"), frozenset({"age", "gender", "race"}))
-    some = Only(everything, {"gender", "race"})
+    some = AttributeSubset(everything, {"gender", "race"})
     assert some.provides == {"gender", "race"}
     assert some.read(frame, [a_face(10)]) == [Attributes(None, "female", "indian")]
 
 
 def test_readers_together_say_what_each_knows(frame: Frame) -> None:
-    both = ReadTogether(
+    both = CombinedReader(
         [
             Reader(Attributes(age=30, gender="female"), frozenset({"age", "gender"})),
             Reader(Attributes(age=50, race="indian"), frozenset({"age", "race"})),

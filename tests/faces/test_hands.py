@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.hands import HandFinder, MediaPipeHand, around_hand, share_on
+from engine.faces.hands import HandFinder, MediaPipeHand, hand_share_on_face, region_around_hand
 from engine.faces.palms import BlazePalm
 from engine.faces.regions import Region
 from engine.geometry import affine
@@ -101,7 +101,7 @@ class Watch:
     def over(
         self, shots: Sequence[Analysed], *, chosen: slice = slice(None)
     ) -> list[tuple[Hand, ...]]:
-        result = list(self.finder.watch(shots, lambda faces: faces[chosen]))
+        result = list(self.finder.add_hands(shots, lambda faces: faces[chosen]))
         assert [one.frame for one in result] == [shot.frame for shot in shots]
         assert [one.faces for one in result] == [shot.faces for shot in shots]
         return [one.hands for one in result]
@@ -184,15 +184,15 @@ def test_a_face_taken_for_a_hand_is_none() -> None:
 
 
 def test_the_share_on_a_face_is_that_of_the_landmarks() -> None:
-    assert share_on(face(), hand(200, 110, 10)) == 1
-    assert share_on(face(), hand(10, 10, 10)) == 0
-    assert 0.2 < share_on(face(), hand(200, 180, 40)) < 0.8
+    assert hand_share_on_face(face(), hand(200, 110, 10)) == 1
+    assert hand_share_on_face(face(), hand(10, 10, 10)) == 0
+    assert 0.2 < hand_share_on_face(face(), hand(200, 180, 40)) < 0.8
 
 
 @pytest.mark.parametrize("angle", [-120, 0, 33, 179])
 def test_the_region_moves_and_turns_with_its_hand(angle: float) -> None:
-    level = around_hand(hand(0, 0, 20))
-    moved = around_hand(hand(70, -30, 50, turned=angle))
+    level = region_around_hand(hand(0, 0, 20))
+    moved = region_around_hand(hand(70, -30, 50, turned=angle))
     turn = np.radians(angle)
     x, y = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ (
         level.x,
@@ -206,7 +206,7 @@ def test_the_region_moves_and_turns_with_its_hand(angle: float) -> None:
 @pytest.mark.parametrize("angle", [-90, 0, 40])
 def test_the_region_holds_the_whole_hand(angle: float) -> None:
     shown = hand(0, 0, 20, turned=angle)
-    crop = affine.apply(around_hand(shown).to_crop(1), shown.points)[:, :2]
+    crop = affine.apply(region_around_hand(shown).to_crop(1), shown.points)[:, :2]
     assert crop.min() > -0.5
     assert crop.max() < 0.5
 

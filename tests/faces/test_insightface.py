@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from engine.faces.arcface import ArcFace
 from engine.faces.dense_landmarks import DenseLandmarks
 from engine.faces.genderage import GenderAge
-from engine.faces.identity import Reader
+from engine.faces.identity import IdentityReader
 from engine.faces.scrfd import SCRFD
 from engine.runtime.session import Session
 from engine.values import Box, Detection, Face, LandmarkScheme, Mesh
@@ -90,7 +90,7 @@ def test_faces_are_aligned_for_arcface_as_insightface_does(theirs: Answers, tmp_
     )
     whole = a_face(record.BOX, record.POINTS + record.SHIFT)
     turned = a_face(record.BOX, record.POINTS @ record.TURN.T + record.SHIFT)
-    first, second = Reader(embedder, None).read(FRAME, [whole, turned])
+    first, second = IdentityReader(embedder, None).read(FRAME, [whole, turned])
     assert first.embedding is not None
     assert second.embedding is not None
     np.testing.assert_allclose(first.embedding, theirs["arcface/whole"], atol=1e-5)

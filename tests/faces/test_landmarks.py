@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.landmarks import five_points, frontalness
+from engine.faces.landmarks import five_points_of_mesh, frontalness
 from engine.values import Face, Mesh
 from tests.faces.pictures import frame_of, picture
 
 
 def test_the_five_points_of_the_mesh_are_those_of_the_detector(portrait_face: Face) -> None:
     distance = np.linalg.norm(
-        five_points(portrait_face.mesh) - portrait_face.detection.points, axis=1
+        five_points_of_mesh(portrait_face.mesh) - portrait_face.detection.points, axis=1
     )
     assert distance.max() < 0.1 * portrait_face.box.width
 

@@ -3,9 +3,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from engine.faces.mesh import BestMesh, FaceMeshNetwork, locate_in
-from engine.faces.regions import around_detection, around_mesh
-from engine.faces.search import find_faces, views_for
+from engine.faces.mesh import FaceMeshNetwork, FallbackMeshNetwork, locate_in
+from engine.faces.regions import region_around_detection, region_around_mesh
+from engine.faces.search import detector_views, find_faces
 from engine.faces.yunet import YuNet
 from engine.geometry import affine as maps
 from engine.runtime.session import Session
@@ -15,10 +15,10 @@ from tests.faces.pictures import frame_of, picture, turned
 
 
 def found(frame: Frame, detector: YuNet, landmarker: FaceMeshNetwork) -> Mesh:
-    views = views_for(frame.size, 640, thorough=False, rotated=True)
+    views = detector_views(frame.size, 640, thorough=False, rotated=True)
     (detection,) = find_faces(frame, detector, views)
-    (rough,) = locate_in(frame, [around_detection(detection)], landmarker)
-    (mesh,) = locate_in(frame, [around_mesh(rough)], landmarker)
+    (rough,) = locate_in(frame, [region_around_detection(detection)], landmarker)
+    (mesh,) = locate_in(frame, [region_around_mesh(rough)], landmarker)
     return mesh
 
 
@@ -82,7 +82,7 @@ def test_the_plain_network_steps_in_where_the_other_gives_up(
 ) -> None:
     attentive, plain = Fixed(256, 100.0, first), Fixed(192, 29.5, second)
     crop: Bytes = np.zeros((256, 256, 3), np.uint8)
-    (mesh,) = BestMesh(attentive, plain).locate([crop])
+    (mesh,) = FallbackMeshNetwork(attentive, plain).locate([crop])
     assert mesh.score == max(first, second) if first < 0.5 else first
     # Place 29.5 of 192 pixels is, by the edges, place 39.5 of 256.
     np.testing.assert_allclose(mesh.points[:, :2], expected, atol=1e-3)

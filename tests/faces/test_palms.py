@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.faces.palms import BlazePalm, anchors, around_palm, decode
+from engine.faces.palms import BlazePalm, anchors, decode, region_around_palm
 from engine.faces.regions import Region
 from engine.geometry import affine
 from engine.geometry.boxes import box_of
@@ -84,7 +84,7 @@ def test_palms_apart_come_best_first() -> None:
 @pytest.mark.parametrize("angle", [-170, -60, 0, 45, 120])
 def test_the_hand_points_up_in_its_region(angle: float) -> None:
     points = palm(100, 90, angle)
-    region = around_palm(box_of(points), points)
+    region = region_around_palm(box_of(points), points)
     wrist, knuckle = affine.apply(region.to_crop(224), points[[0, 2]])
     assert knuckle[0] == pytest.approx(wrist[0], abs=0.1)
     assert knuckle[1] < wrist[1]
@@ -93,7 +93,7 @@ def test_the_hand_points_up_in_its_region(angle: float) -> None:
 @pytest.mark.parametrize("angle", [-90, 0, 90, 180])
 def test_the_region_holds_the_whole_hand(angle: float) -> None:
     shown = hand(100, 90, 24, turned=angle).points[:, :2]
-    region = around_palm(box_of(shown[KNUCKLES]), shown[KNUCKLES])
+    region = region_around_palm(box_of(shown[KNUCKLES]), shown[KNUCKLES])
     crop = affine.apply(region.to_crop(1), shown)
     assert crop.min() > -0.5
     assert crop.max() < 0.5

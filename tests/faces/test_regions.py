@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from engine.faces.regions import Region, agree, around_detection, around_known, around_mesh, between
+from engine.faces.regions import (
+    Region,
+    interpolate_region,
+    region_around_detection,
+    region_around_known,
+    region_around_mesh,
+    regions_agree,
+)
 from engine.geometry import affine as maps
 from engine.values import Affine, Face, Mesh
 
@@ -23,7 +30,7 @@ def test_a_region_fills_its_crop() -> None:
 def test_a_region_turns_and_moves_with_its_mesh(portrait_face: Face, degrees: float) -> None:
     motion = turn(degrees, 0.7, 30, -20)
     moved = Mesh(maps.apply(motion, portrait_face.mesh.points), 1.0)
-    here, there = around_mesh(portrait_face.mesh), around_mesh(moved)
+    here, there = region_around_mesh(portrait_face.mesh), region_around_mesh(moved)
     assert there.side == pytest.approx(0.7 * here.side, rel=1e-4)
     turned_by = there.angle - here.angle - np.radians(degrees)
     assert np.exp(1j * turned_by) == pytest.approx(1, abs=1e-3)
@@ -33,28 +40,28 @@ def test_a_region_turns_and_moves_with_its_mesh(portrait_face: Face, degrees: fl
 
 
 def test_the_face_is_upright_in_its_crop_and_fills_two_thirds(portrait_face: Face) -> None:
-    region = around_mesh(portrait_face.mesh)
+    region = region_around_mesh(portrait_face.mesh)
     points = maps.apply(region.to_crop(192), portrait_face.mesh.points)
     assert abs(points[33, 1] - points[263, 1]) < 6
     assert np.ptp(points[:, :2], axis=0).max() == pytest.approx(128, abs=1)
 
 
 def test_detection_mesh_and_known_face_agree_on_the_region(portrait_face: Face) -> None:
-    by_mesh = around_mesh(portrait_face.mesh)
-    assert agree(by_mesh, around_detection(portrait_face.detection), 0.25)
-    assert agree(by_mesh, around_known(portrait_face, portrait_face.detection), 1e-4)
+    by_mesh = region_around_mesh(portrait_face.mesh)
+    assert regions_agree(by_mesh, region_around_detection(portrait_face.detection), 0.25)
+    assert regions_agree(by_mesh, region_around_known(portrait_face, portrait_face.detection), 1e-4)
 
 
 def test_half_way_goes_the_short_way_round() -> None:
-    middle = between(Region(0, 0, 10, 3.0), Region(10, 20, 40, -3.0), 0.5)
+    middle = interpolate_region(Region(0, 0, 10, 3.0), Region(10, 20, 40, -3.0), 0.5)
     assert (middle.x, middle.y, middle.side) == pytest.approx((5, 10, 20))
     assert abs(np.cos(middle.angle) - np.cos(np.pi)) < 0.01
-    ends = between(Region(0, 0, 10, 1.0), Region(10, 20, 40, -3.0), 0.0)
+    ends = interpolate_region(Region(0, 0, 10, 1.0), Region(10, 20, 40, -3.0), 0.0)
     assert ends == Region(0, 0, 10, 1.0)
 
 
 def test_regions_apart_or_of_other_size_disagree() -> None:
     region = Region(0, 0, 100, 0)
-    assert agree(region, Region(20, 0, 90, 1), 0.25)
-    assert not agree(region, Region(30, 0, 100, 0), 0.25)
-    assert not agree(region, Region(0, 0, 70, 0), 0.25)
+    assert regions_agree(region, Region(20, 0, 90, 1), 0.25)
+    assert not regions_agree(region, Region(30, 0, 100, 0), 0.25)
+    assert not regions_agree(region, Region(0, 0, 70, 0), 0.25)

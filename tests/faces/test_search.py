@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.faces.search import View, find_faces, views_for
+from engine.faces.search import DetectorView, detector_views, find_faces
 from engine.faces.yunet import YuNet
 from engine.geometry.boxes import iou
 from engine.values import Face, Frame
@@ -11,7 +11,7 @@ from tests.faces.pictures import frame_of, picture
 
 def look(frame: Frame, detector: YuNet, *, rotated: bool = False) -> list[tuple[float, float]]:
     """Centre (x) and width of each face found, as shares of the frame's width."""
-    views = views_for(frame.size, 640, thorough=True, rotated=rotated)
+    views = detector_views(frame.size, 640, thorough=True, rotated=rotated)
     width = frame.size[0]
     return [
         ((d.box.left + d.box.right) / 2 / width, d.box.width / width)
@@ -22,20 +22,24 @@ def look(frame: Frame, detector: YuNet, *, rotated: bool = False) -> list[tuple[
 @pytest.mark.parametrize(
     ("size", "thorough", "expected"),
     [
-        ((640, 360), False, [View(640)]),
-        ((1920, 1080), False, [View(640)]),
-        ((200, 100), False, [View(400)]),
-        ((640, 360), True, [View(640), View(320, border=0.5)]),
-        ((4000, 3000), True, [View(640), View(320, border=0.5), View(1280)]),
-        ((800, 600), True, [View(640), View(320, border=0.5), View(800)]),
+        ((640, 360), False, [DetectorView(640)]),
+        ((1920, 1080), False, [DetectorView(640)]),
+        ((200, 100), False, [DetectorView(400)]),
+        ((640, 360), True, [DetectorView(640), DetectorView(320, border=0.5)]),
+        (
+            (4000, 3000),
+            True,
+            [DetectorView(640), DetectorView(320, border=0.5), DetectorView(1280)],
+        ),
+        ((800, 600), True, [DetectorView(640), DetectorView(320, border=0.5), DetectorView(800)]),
     ],
 )
-def test_views(size: tuple[int, int], thorough: bool, expected: list[View]) -> None:
-    assert list(views_for(size, 640, thorough=thorough, rotated=False)) == expected
+def test_views(size: tuple[int, int], thorough: bool, expected: list[DetectorView]) -> None:
+    assert list(detector_views(size, 640, thorough=thorough, rotated=False)) == expected
 
 
 def test_turned_views_come_four_for_one() -> None:
-    views = views_for((640, 360), 640, thorough=False, rotated=True)
+    views = detector_views((640, 360), 640, thorough=False, rotated=True)
     assert [view.quarter_turns for view in views] == [0, 1, 2, 3]
 
 
@@ -45,7 +49,7 @@ def test_every_view_leads_back_to_the_same_place(
     detector: YuNet, portrait_face: Face, border: float, side: int
 ) -> None:
     frame = frame_of(picture("P001"))
-    (found,) = find_faces(frame, detector, [View(side, border)])
+    (found,) = find_faces(frame, detector, [DetectorView(side, border)])
     assert iou(found.box, portrait_face.box) > 0.9
 
 
@@ -55,7 +59,7 @@ def test_a_turned_head_is_found_and_its_points_keep_their_meaning(
 ) -> None:
     image = np.ascontiguousarray(np.rot90(picture("P001"), quarter_turns)[:, :900])
     frame = frame_of(image)
-    views = views_for(frame.size, 640, thorough=False, rotated=True)
+    views = detector_views(frame.size, 640, thorough=False, rotated=True)
     found = find_faces(frame, detector, views)
     assert len(found) == 1
     # Where the points of the upright picture go when it is turned.

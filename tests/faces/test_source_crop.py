@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.faces.source_crop import placed, portrait_of
+from engine.faces.source_crop import cut_portrait, placed
 from engine.geometry import affine
 from engine.pixels.align import warp_crop
 from engine.values import Bytes, Face, Landmarks
@@ -41,7 +41,7 @@ def test_a_portrait_is_a_face_and_what_is_around_it(
     left: float, top: float, size: float, shape: tuple[int, int]
 ) -> None:
     picture = scene(1200, 1000)
-    portrait = portrait_of("somebody", frame_of(picture), face_at(left, top, size))
+    portrait = cut_portrait("somebody", frame_of(picture), face_at(left, top, size))
     assert portrait.name == "somebody"
     assert np.abs(np.subtract(portrait.pixels.shape[:2], shape)).max() <= 2
     y, x = np.rint(portrait.face.detection.points[2]).astype(int)[::-1]
@@ -51,7 +51,7 @@ def test_a_portrait_is_a_face_and_what_is_around_it(
 
 def test_a_vast_face_is_shrunk_with_all_that_is_known_of_it() -> None:
     picture, face = scene(4000, 3600), face_at(300, 200, 3200)
-    portrait = portrait_of("somebody", frame_of(picture), face)
+    portrait = cut_portrait("somebody", frame_of(picture), face)
     assert max(portrait.pixels.shape) <= 3072
     assert portrait.face.box.width == pytest.approx(1600, abs=1)
     # An aligned crop of the portrait is that of the picture.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.faces.tracker import Sighting, follow, is_cut, steady
+from engine.faces.tracker import Sighting, is_cut, smooth_landmarks, track_faces
 from engine.values import Box, Bytes, Detection, Face, Frame, Mesh
 from tests.faces.pictures import frame_of
 
@@ -26,25 +26,25 @@ def seen(*faces: Face, signature: Bytes = GREY) -> Sighting:
 
 
 def tracks(stream: Iterable[Sighting], hold: int = 2) -> list[list[int | None]]:
-    return [[f.track for f in s.faces] for s in follow(stream, hold)]
+    return [[f.track for f in s.faces] for s in track_faces(stream, hold)]
 
 
 def test_faces_keep_their_numbers_while_they_move() -> None:
     stream = [seen(face(10 * n), face(400 - 10 * n)) for n in range(8)]
-    followed = list(follow(stream, 2))
+    followed = list(track_faces(stream, 2))
     assert [[f.track for f in s.faces] for s in followed] == [[0, 1]] * 8
 
 
 def test_the_order_of_the_faces_does_not_matter() -> None:
     stream = [seen(face(0), face(400)), seen(face(400), face(0))]
-    assert [[f.track for f in s.faces] for s in follow(stream, 2)] == [[0, 1], [1, 0]]
+    assert [[f.track for f in s.faces] for s in track_faces(stream, 2)] == [[0, 1], [1, 0]]
 
 
 @pytest.mark.parametrize("missing", [1, 2])
 def test_a_short_gap_is_filled_on_the_straight_line(missing: int) -> None:
     last = missing + 1
     stream = [seen(face(0)), *[seen() for _ in range(missing)], seen(face(10.0 * last))]
-    followed = list(follow(stream, 2))
+    followed = list(track_faces(stream, 2))
     assert [[f.track for f in s.faces] for s in followed] == [[0]] * (last + 1)
     assert [s.faces[0].box.left for s in followed] == pytest.approx(
         [10.0 * n for n in range(last + 1)], abs=1e-3
@@ -77,7 +77,7 @@ def test_following_looks_ahead_only_as_far_as_it_holds() -> None:
             taken += 1
             yield seen(face(n))
 
-    stream = steady(follow(source(), 2), 2)
+    stream = smooth_landmarks(track_faces(source(), 2), 2)
     for n in range(20):
         next(stream)
         assert taken <= n + 6
@@ -90,7 +90,7 @@ def at(shape: NDArray[np.float32], x: float) -> NDArray[np.float32]:
 
 def positions(shapes: list[NDArray[np.float32]], xs: list[float]) -> NDArray[np.float32]:
     stream = [seen(face(x, shape=shape)) for x, shape in zip(xs, shapes, strict=True)]
-    return np.stack([s.faces[0].mesh.points for s in steady(follow(stream, 2))])
+    return np.stack([s.faces[0].mesh.points for s in smooth_landmarks(track_faces(stream, 2))])
 
 
 def test_even_motion_is_left_alone() -> None:
@@ -125,7 +125,7 @@ def test_a_blink_is_kept() -> None:
 
 def test_tracks_are_not_mixed_and_all_frames_come_out() -> None:
     stream = [seen(face(0), face(300)) for _ in range(7)]
-    out = list(steady(follow(stream, 2)))
+    out = list(smooth_landmarks(track_faces(stream, 2)))
     assert len(out) == 7
     assert all(len(s.faces) == 2 for s in out)
-    assert list(steady(follow([], 2))) == []
+    assert list(smooth_landmarks(track_faces([], 2))) == []

@@ -11,11 +11,11 @@ import pytest
 from engine.api import Engine
 from engine.errors import ParameterError, WeightsCorrupt, WeightsMissing
 from engine.faces.identity import alignment_points
-from engine.faces.landmarks import five_of
+from engine.faces.landmarks import five_points_of_landmarks
 from engine.networks.analysis import AnalysisNetworks
 from engine.options import AnalysisOptions, SelectionRule
 from engine.runtime.session import Session
-from engine.selection import Need, choose, distance
+from engine.selection import Need, choose_faces, distance
 from engine.values import DistanceScale, Face
 from engine.weights.manifest import MANIFEST, PACKS, read_packs
 from engine.weights.store import WeightStore, embedded_folder
@@ -164,8 +164,8 @@ def test_distances_mean_the_same_whichever_embedder_measured(tmp_path: Path, pac
         Face(people.face().detection, people.face().mesh, people.at_distance(d))
         for d in (0.63, 0.65)
     )
-    assert choose([same, other], rule, [one], shifted) == (same,)
-    assert choose([same, other], rule, [one], arcface) == ()
+    assert choose_faces([same, other], rule, [one], shifted) == (same,)
+    assert choose_faces([same, other], rule, [one], arcface) == ()
 
 
 def test_a_calibration_rises_and_keeps_its_ends() -> None:
@@ -199,4 +199,6 @@ def test_chosen_landmarks_are_on_every_face_of_a_video_and_align_it(
         assert face.landmarks is not None
         assert face.landmarks.points.shape == shape
         assert face.mesh.points.shape == (468, 3)
-        np.testing.assert_array_equal(alignment_points(face), five_of(face.landmarks))
+        np.testing.assert_array_equal(
+            alignment_points(face), five_points_of_landmarks(face.landmarks)
+        )

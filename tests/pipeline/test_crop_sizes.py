@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.geometry import affine
-from engine.pipeline.crop_sizes import Sizes
+from engine.pipeline.crop_sizes import CropSizes
 from engine.pipeline.stages import crop_map
 from engine.values import Face, Frame, PixelFormat, Planned
 from tests import people
@@ -34,7 +34,7 @@ def planned(*faces: Face) -> Planned:
 
 
 def sizes(sides: tuple[int, ...], *shots: Planned) -> list[tuple[int, ...]]:
-    return [shot.sizes for shot in Sizes(sides, FIVE).settle(shots)]
+    return [shot.sizes for shot in CropSizes(sides, FIVE).assign(shots)]
 
 
 @pytest.mark.parametrize(

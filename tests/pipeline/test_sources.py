@@ -12,13 +12,13 @@ import pytest
 from engine.errors import SourceUnfit
 from engine.geometry.mesh_topology import OUTER_LIPS, face_mesh
 from engine.pipeline.sources import (
-    Shot,
-    Sight,
-    View,
-    calmest,
-    person_in,
-    spread,
-    strangers,
+    ClipPicture,
+    RatedView,
+    SourceView,
+    choose_views,
+    find_person,
+    rate_expressions,
+    warn_of_other_people,
 )
 from engine.swappers.mesh.source_faults import Fault
 from engine.values import DistanceScale, Embedding, Face, Mesh, Portrait
@@ -30,7 +30,9 @@ SHADE = Fault("shows a face in the dark", "choose a brighter picture")
 AWAY = Fault("shows a face turned away", "choose another", hides=True)
 
 
-def sight(yaw: float, quality: float, pitch: float = 0.0, faults: tuple[Fault, ...] = ()) -> Sight:
+def sight(
+    yaw: float, quality: float, pitch: float = 0.0, faults: tuple[Fault, ...] = ()
+) -> RatedView:
     """A view of a head that is turned by so many degrees."""
     across, up = np.radians(yaw), np.radians(pitch)
     looks = np.array(
@@ -38,12 +40,14 @@ def sight(yaw: float, quality: float, pitch: float = 0.0, faults: tuple[Fault, .
     )
     portrait = Portrait("somebody", np.zeros((8, 8, 3), np.float32), people.face())
     turned = float(np.degrees(np.arccos(-looks[2])))
-    return Sight(View("source_image", CLIP, portrait, faults, seconds=yaw), looks, turned, quality)
+    return RatedView(
+        SourceView("source_image", CLIP, portrait, faults, seconds=yaw), looks, turned, quality
+    )
 
 
 def test_the_best_of_those_that_look_at_the_camera_comes_first() -> None:
     blurred, sharp, turned = sight(0, 0.2), sight(6, 0.8), sight(30, 1.0)
-    chosen = spread([blurred, sharp, turned], 6)
+    chosen = choose_views([blurred, sharp, turned], 6)
     assert chosen[0] is sharp
     assert blurred not in chosen
 
@@ -52,19 +56,19 @@ def test_further_views_show_other_sides_and_are_turned_more_than_the_first() -> 
     first = sight(3, 0.9)
     left, right, up = sight(-30, 0.7), sight(35, 0.7), sight(0, 0.7, pitch=30)
     alike, poor = sight(5, 0.9), sight(60, 0.2)
-    chosen = spread([alike, left, poor, first, right, up], 6)
+    chosen = choose_views([alike, left, poor, first, right, up], 6)
     assert chosen[0] in (first, alike)
     assert set(map(id, chosen[1:])) == set(map(id, (left, right, up)))
     assert all(view.turned > chosen[0].turned for view in chosen[1:])
-    assert len(spread([first, left, right, up], 3)) == 3
-    assert spread([first, left, right, up], 1) == [first]
+    assert len(choose_views([first, left, right, up], 3)) == 3
+    assert choose_views([first, left, right, up], 1) == [first]
 
 
 def test_views_that_hide_a_part_are_taken_only_where_all_do() -> None:
     hidden, dark = sight(0, 1.0, faults=(AWAY,)), sight(2, 0.1, faults=(SHADE,))
-    assert spread([hidden, dark], 6) == [dark]
+    assert choose_views([hidden, dark], 6) == [dark]
     worse = sight(1, 0.5, faults=(AWAY,))
-    assert spread([worse, hidden, sight(40, 0.9, faults=(AWAY,))], 6) == [hidden]
+    assert choose_views([worse, hidden, sight(40, 0.9, faults=(AWAY,))], 6) == [hidden]
 
 
 def test_a_calm_face_is_worth_more_than_one_that_pulls_its_mouth() -> None:
@@ -77,14 +81,14 @@ def test_a_calm_face_is_worth_more_than_one_that_pulls_its_mouth() -> None:
         replace(one, view=replace(one.view, portrait=replace(one.view.portrait, face=face)))
         for one, face in zip(views, (calm, pulled, calm), strict=True)
     ]
-    found = [one.quality for one in calmest(shown)]
+    found = [one.quality for one in rate_expressions(shown)]
     assert found[0] == found[2] == pytest.approx(0.9, rel=1e-3)
     assert found[1] < 0.6
-    assert [one.quality for one in calmest(shown[1:2])] == pytest.approx([0.9])
+    assert [one.quality for one in rate_expressions(shown[1:2])] == pytest.approx([0.9])
 
 
-def at(seconds: float, *faces: Face) -> Shot:
-    return Shot(frame_of(np.zeros((100, 200, 3), np.uint8)), seconds, faces)
+def at(seconds: float, *faces: Face) -> ClipPicture:
+    return ClipPicture(frame_of(np.zeros((100, 200, 3), np.uint8)), seconds, faces)
 
 
 def somebody(distance: float, size: float = 40, left: float = 0) -> Face:
@@ -98,10 +102,10 @@ ANN, BOB = 0.0, 1.4
 
 
 def taken(
-    shots: Sequence[Shot], known: Embedding | None = None
+    shots: Sequence[ClipPicture], known: Embedding | None = None
 ) -> tuple[list[tuple[float, float]], bool]:
     """The instants and the faces' widths of who is taken; and whether there are others."""
-    found, others = person_in(shots, known, DistanceScale(), "source_image clip.mp4")
+    found, others = find_person(shots, known, DistanceScale(), "source_image clip.mp4")
     return [(shot.seconds, face.box.width) for shot, face in found], others
 
 
@@ -142,11 +146,11 @@ def test_a_picture_that_is_far_from_the_first_is_warned_of(distance: float, warn
         for one in (0.0, distance)
     )
     views = [
-        View(field, Path(f"{number}.jpg"), portrait, ())
+        SourceView(field, Path(f"{number}.jpg"), portrait, ())
         for number, (field, portrait) in enumerate(zip("abc", (same, same, other), strict=True))
     ]
-    sentences = list(strangers(views, DistanceScale()))
+    sentences = list(warn_of_other_people(views, DistanceScale()))
     assert len(sentences) == warned
     assert all(sentence.startswith("c 2.jpg may show another person") for sentence in sentences)
     of_a_clip = replace(views[2], leads=False)
-    assert not list(strangers([*views[:2], of_a_clip], DistanceScale()))
+    assert not list(warn_of_other_people([*views[:2], of_a_clip], DistanceScale()))

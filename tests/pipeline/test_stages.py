@@ -15,10 +15,10 @@ import pytest
 from engine.geometry import affine
 from engine.geometry.templates import ARCFACE_112_V2, in_pixels
 from engine.pipeline import stages
-from engine.pipeline.crop_sizes import Sizes
-from engine.pipeline.stages import FaceSwap, Swapped, align, assign, uncovered_portrait
+from engine.pipeline.crop_sizes import CropSizes
+from engine.pipeline.stages import FaceSwap, SwappedFrame, add_bare_face, align, plan_frames
 from engine.pipeline.threads import Stopwatch
-from engine.pipeline.video import DEPTH, Tally, Threads, swapped_frames
+from engine.pipeline.video import QUEUE_DEPTH, SwapCounter, Threads, swapped_frames
 from engine.values import (
     Aligned,
     Analysed,
@@ -80,7 +80,7 @@ def nobody(faces: tuple[Face, ...]) -> tuple[Face, ...]:
 
 def test_assign_keeps_the_frame_and_all_its_faces() -> None:
     shot = Analysed(frame_of(0), two_faces())
-    (found,) = assign([shot], lambda faces: faces[1:])
+    (found,) = plan_frames([shot], lambda faces: faces[1:])
     assert found.frame is shot.frame
     assert found.faces == shot.faces
     assert found.chosen == shot.faces[1:]
@@ -131,7 +131,7 @@ class LeftHalf:
 
     crops: list[Pixels] = field(default_factory=list)
 
-    def bare(self, targets: Sequence[Aligned]) -> list[Mask]:
+    def bare_masks(self, targets: Sequence[Aligned]) -> list[Mask]:
         crops = [target.pixels for target in targets]
         self.crops += crops
         sides = [len(crop) for crop in crops]
@@ -170,7 +170,7 @@ def test_an_occluder_is_shown_a_portrait_as_the_swapper_is_shown_a_target() -> N
     occluder = LeftHalf()
     face, _ = two_faces()
     pixels = np.random.default_rng(1).random((96, 128, 3), np.float32)
-    portrait = uncovered_portrait(Portrait("one", pixels, face), occluder, FIVE)
+    portrait = add_bare_face(Portrait("one", pixels, face), occluder, FIVE)
     assert portrait.bare is not None
     (crop,) = occluder.crops
     assert portrait.bare.mask.shape == crop.shape[:2]
@@ -296,7 +296,7 @@ class Run:
     """`swapped_frames` over made-up frames, with what there is to watch."""
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.tally = SwapCounter()
         self.watch = Stopwatch()
         self.drawn = 0
         self.is_closed = False
@@ -305,11 +305,11 @@ class Run:
         self,
         count: int,
         choose: Callable[[tuple[Face, ...]], tuple[Face, ...]] = everybody,
-        swap: Callable[[Sequence[Planned]], list[Swapped]] | None = None,
+        swap: Callable[[Sequence[Planned]], list[SwappedFrame]] | None = None,
         at_once: int = 1,
     ) -> Generator[Frame]:
         def plan(stream: Iterable[Analysed]) -> Iterator[Planned]:
-            return Sizes((64,), FIVE).settle(assign(stream, choose))
+            return CropSizes((64,), FIVE).assign(plan_frames(stream, choose))
 
         return swapped_frames(
             self.frames(count),
@@ -373,7 +373,7 @@ def test_what_is_held_is_bounded_however_long_the_clip(run: Run) -> None:
     with closing(run(1000)) as stream:
         for taken, _ in zip(range(1, 20), stream, strict=False):
             # Two queues and a window, and one frame in the hands of each of four stages.
-            assert run.drawn <= taken + 3 * DEPTH + 4
+            assert run.drawn <= taken + 3 * QUEUE_DEPTH + 4
 
 
 def test_closing_early_ends_every_stage(run: Run) -> None:
@@ -384,10 +384,10 @@ def test_closing_early_ends_every_stage(run: Run) -> None:
 
 
 def test_a_failing_swapper_ends_every_stage(run: Run) -> None:
-    def fail(shots: Sequence[Planned]) -> list[Swapped]:
+    def fail(shots: Sequence[Planned]) -> list[SwappedFrame]:
         if any(shot.frame.index == 7 for shot in shots):
             raise RuntimeError("at frame 7")
-        return [Swapped(shot.frame, 0) for shot in shots]
+        return [SwappedFrame(shot.frame, 0) for shot in shots]
 
     with pytest.raises(RuntimeError, match="at frame 7"):
         list(run(1000, swap=fail))
@@ -406,7 +406,7 @@ def test_a_failing_choice_ends_every_stage(run: Run) -> None:
 def test_distances_are_told_apart_by_what_was_chosen() -> None:
     near, far = two_faces()
     distances = {id(near): [0.2, 0.4], id(far): [0.9, 0.7]}
-    tally = Tally(lambda face: distances[id(face)].pop(0))
+    tally = SwapCounter(lambda face: distances[id(face)].pop(0))
     for _ in range(2):
         tally.count(Planned(frame_of(0), (near, far), (near,)))
     assert tally.smallest_accepted == pytest.approx(0.2)
@@ -415,7 +415,7 @@ def test_distances_are_told_apart_by_what_was_chosen() -> None:
 
 
 def test_without_a_reference_no_distance_is_measured() -> None:
-    tally = Tally()
+    tally = SwapCounter()
     tally.count(Planned(frame_of(0), two_faces(), two_faces()))
     assert tally.smallest_accepted is tally.mean_accepted is tally.nearest_rejected is None
 

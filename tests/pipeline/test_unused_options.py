@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from engine.parameters import parse
-from engine.pipeline.unused_options import unused
+from engine.pipeline.unused_options import unused_option_notes
 
 
 @pytest.mark.parametrize(
@@ -32,14 +32,20 @@ def test_references_that_nobody_asks_are_told(
     parameters: dict[str, Any], names: str, why: str
 ) -> None:
     notes = (f"{names} no effect: {why}.",)
-    assert unused(parse(parameters).options(), "video", averages=True, draws_source=True) == notes
-    assert unused(parse(parameters).options(), "image", averages=True, draws_source=True) == notes
+    assert (
+        unused_option_notes(parse(parameters).options(), "video", averages=True, draws_source=True)
+        == notes
+    )
+    assert (
+        unused_option_notes(parse(parameters).options(), "image", averages=True, draws_source=True)
+        == notes
+    )
 
 
 def test_a_picture_has_no_use_for_what_is_about_videos() -> None:
     options = parse({"reference_frame_number": 2, "crf": 20, "audio": "copy", "end": 3}).options()
-    assert unused(options, "video", averages=True, draws_source=True) == ()
-    assert unused(options, "image", averages=True, draws_source=True) == (
+    assert unused_option_notes(options, "video", averages=True, draws_source=True) == ()
+    assert unused_option_notes(options, "image", averages=True, draws_source=True) == (
         "reference_frame_number has no effect: the target is a picture.",
         "crf, audio, end have no effect: the target is a picture.",
     )
@@ -60,8 +66,8 @@ def test_a_picture_has_no_use_for_what_is_about_videos() -> None:
 def test_nothing_is_said_of_what_is_used(parameters: dict[str, Any]) -> None:
     options = parse(parameters).options()
     assert (
-        unused(options, "video", averages=True, draws_source=True)
-        == unused(options, "image", averages=True, draws_source=True)
+        unused_option_notes(options, "video", averages=True, draws_source=True)
+        == unused_option_notes(options, "image", averages=True, draws_source=True)
         == ()
     )
 
@@ -97,13 +103,15 @@ def test_nothing_is_said_of_what_is_used(parameters: dict[str, Any]) -> None:
 def test_choices_that_no_network_uses_are_told(
     parameters: dict[str, Any], averages: bool, note: str | None
 ) -> None:
-    notes = unused(parse(parameters).options(), "video", averages=averages, draws_source=True)
+    notes = unused_option_notes(
+        parse(parameters).options(), "video", averages=averages, draws_source=True
+    )
     assert notes == (() if note is None else (note,))
 
 
 def test_a_swapper_that_draws_faces_itself_refuses_no_source() -> None:
     options = parse({"any_source": True}).options()
-    assert unused(options, "video", averages=True, draws_source=True) == ()
-    assert unused(options, "video", averages=True, draws_source=False) == (
+    assert unused_option_notes(options, "video", averages=True, draws_source=True) == ()
+    assert unused_option_notes(options, "video", averages=True, draws_source=False) == (
         "any_source has no effect: the swapper draws no part of the source's picture.",
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from engine.faces.analyser import FaceAnalyser
-from engine.faces.mesh import BestMesh, FaceMeshNetwork
+from engine.faces.mesh import FaceMeshNetwork, FallbackMeshNetwork
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
 from engine.options import AnalysisOptions
@@ -18,7 +18,7 @@ def stage() -> Stage:
     store = WeightStore()
     names = ("yunet", "face_mesh_478", "face_mesh", "sface")
     detector, attentive, plain, recogniser = (Session(store.path(name)) for name in names)
-    meshes = BestMesh(FaceMeshNetwork(attentive), FaceMeshNetwork(plain))
+    meshes = FallbackMeshNetwork(FaceMeshNetwork(attentive), FaceMeshNetwork(plain))
     return Stage(FaceAnalyser(YuNet(detector), meshes, SFace(recogniser), None, AnalysisOptions()))
 
 

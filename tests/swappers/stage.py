@@ -17,7 +17,7 @@ from engine.options import Compute, SwapOptions
 from engine.pipeline.stages import align
 from engine.pixels.planes import region_bytes
 from engine.swappers.neural.network import NeuralSwapper
-from engine.swappers.neural.pixel_boost import PIXEL_BOOSTS, can_do
+from engine.swappers.neural.pixel_boost import PIXEL_BOOSTS, supports_size
 from engine.swappers.swapper import Swapper
 from engine.values import Aligned, Bytes, Embedding, Face, Frame, Patch, Pixels, Portrait, Rect
 from engine.weights.store import WeightStore
@@ -117,7 +117,9 @@ def fitting(swapper: Swapper[Any], size: int) -> int:
     """The least side of a crop from this one up that the swapper can do."""
     if not isinstance(swapper, NeuralSwapper):
         return size
-    return next(boost for boost in PIXEL_BOOSTS if boost >= size and can_do(boost, swapper.side))
+    return next(
+        boost for boost in PIXEL_BOOSTS if boost >= size and supports_size(boost, swapper.side)
+    )
 
 
 def aligned(swapper: Swapper[Any], target: Shot, size: int = 256) -> Aligned:

@@ -23,12 +23,12 @@ def face_mask(target: Aligned) -> Mask:
     trust = float(smoothstep(*_TRUSTED, target.score))
     if trust == 0:
         return box.copy()
-    oval = enlarge(1 - trust * (1 - _oval(target, _GRID)), size)
+    oval = enlarge(1 - trust * (1 - _oval_mask(target, _GRID)), size)
     mask: Mask = np.minimum(box, oval, out=oval)
     return mask
 
 
-def _oval(target: Aligned, grid: int) -> NDArray[np.float32]:
+def _oval_mask(target: Aligned, grid: int) -> NDArray[np.float32]:
     """1 well inside the face's contour, 0 on it and outside, soft within."""
     size = target.pixels.shape[0]
     filled = fill_polygons([target.mesh[list(OVAL)]], grid, grid / size)

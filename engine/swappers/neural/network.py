@@ -12,8 +12,13 @@ from engine.runtime.batches import Batches
 from engine.runtime.image_outputs import picture
 from engine.runtime.session import Tensor
 from engine.swappers.neural.crop_mask import face_mask
-from engine.swappers.neural.pixel_boost import join, phases, require_size
-from engine.swappers.neural.source_encoding import EMBEDDER, SourceEncoder, arcface_embedding, mixed
+from engine.swappers.neural.pixel_boost import join_phases, require_size, split_phases
+from engine.swappers.neural.source_encoding import (
+    EMBEDDER,
+    SourceEncoder,
+    mix_identities,
+    require_arcface_embedding,
+)
 from engine.values import Aligned, Patch, Portrait
 from engine.weights.manifest import Network
 
@@ -102,7 +107,11 @@ class NeuralSwapper:
         answers = self._batches.run(*self.inputs(targets, paired))
         ends = np.cumsum([self._phases(target) for target in targets])[:-1]
         return [
-            Patch(picture(join(answer), self._span, self.name), face_mask(target), target.to_crop)
+            Patch(
+                picture(join_phases(answer), self._span, self.name),
+                face_mask(target),
+                target.to_crop,
+            )
             for target, answer in zip(targets, np.split(answers, ends), strict=True)
         ]
 
@@ -122,7 +131,7 @@ class NeuralSwapper:
         pictures = np.empty((sum(counts), 3, self.side, self.side), np.float32)
         parts = np.split(pictures, np.cumsum(counts)[:-1])
         for part, target in zip(parts, targets, strict=True):
-            views = phases(target.pixels, self.side)
+            views = split_phases(target.pixels, self.side)
             np.multiply(views, self._scale, out=part.reshape(views.shape))
         if self._shift.any():
             pictures -= self._shift
@@ -138,5 +147,7 @@ class NeuralSwapper:
         if not self.needs_target_embedding:
             return np.stack(sources)
         remedy = f"analyse it with {EMBEDDER}, or set source_weight to 1"
-        others = [arcface_embedding(target.embedding, "a target", remedy) for target in targets]
-        return self._encode.codes(mixed(np.stack(sources), np.stack(others), self._weight))
+        others = [
+            require_arcface_embedding(target.embedding, "a target", remedy) for target in targets
+        ]
+        return self._encode.codes(mix_identities(np.stack(sources), np.stack(others), self._weight))

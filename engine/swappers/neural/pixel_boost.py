@@ -18,14 +18,14 @@ from engine.errors import ParameterError
 PIXEL_BOOSTS: Final = (128, 256, 384, 512, 768, 1024)
 
 
-def phases(crop: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+def split_phases(crop: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     """The phases of a crop (N, N, channels) as a view of it, (n, n, channels, side, side)."""
     size, _, channels = crop.shape
     grid = crop.reshape(side, size // side, side, size // side, channels)
     return grid.transpose(1, 3, 4, 0, 2)
 
 
-def join(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+def join_phases(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
     """The crop (N, N, channels) that has these phases, (n * n, channels, side, side).
 
     Phase (a, b) is at a * n + b. Undoes `phases` to the bit.
@@ -33,11 +33,11 @@ def join(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
     number, channels, side, _ = tiles.shape
     count = isqrt(number)
     crop = np.empty((count * side, count * side, channels), np.float32)
-    phases(crop, side)[...] = tiles.reshape(count, count, channels, side, side)
+    split_phases(crop, side)[...] = tiles.reshape(count, count, channels, side, side)
     return crop
 
 
-def can_do(size: int, side: int) -> bool:
+def supports_size(size: int, side: int) -> bool:
     """Whether a crop of this size falls into whole phases of a network's side."""
     return size >= side and size % side == 0
 
@@ -48,8 +48,8 @@ def require_size(size: int, side: int, name: str) -> None:
     Raises:
         ParameterError: it names the pixel boosts that the network `name` of that side can do.
     """
-    if not can_do(size, side):
-        possible = (boost for boost in PIXEL_BOOSTS if can_do(boost, side))
+    if not supports_size(size, side):
+        possible = (boost for boost in PIXEL_BOOSTS if supports_size(boost, side))
         allowed = ", ".join(f"{boost}x{boost}" for boost in possible)
         raise ParameterError(
             f"pixel_boost is {size}x{size}, and {name} swaps faces at {side}x{side} or whole "

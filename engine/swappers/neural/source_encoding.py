@@ -19,7 +19,7 @@ from engine.weights.manifest import InputSpec
 
 EMBEDDER: Final = "w600k_r50"  # whose space all of the packs' swappers were trained in
 _LENGTH = 512
-_NOTHING = 1e-5  # a length that the rounding of vectors of unit length may leave
+_MIN_LENGTH = 1e-5  # a length that the rounding of vectors of unit length may leave
 
 
 class SourceEncoder(Protocol):
@@ -43,7 +43,7 @@ class SourceEncoder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Unchanged:
+class _EmbeddingEncoder:
     """ArcFace's embeddings, (n, 512) of unit length, as they are."""
 
     def identity(self, portraits: Sequence[Portrait]) -> Tensor:
@@ -53,11 +53,11 @@ class _Unchanged:
         return identities
 
 
-embedding: Final[SourceEncoder] = _Unchanged()
+EMBEDDING_ENCODER: Final[SourceEncoder] = _EmbeddingEncoder()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Latent:
+class EmapEncoder:
     """The embeddings in inswapper's own space, (n, 512) of unit length.
 
     As InsightFace's `INSwapper.get` has it; FaceFusion leaves out the second normalisation. `emap`
@@ -70,11 +70,11 @@ class Latent:
         return mean_embedding(portraits)
 
     def codes(self, identities: Tensor) -> Tensor:
-        return _unit(identities @ self.emap)
+        return _normalise(identities @ self.emap)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cut:
+class CropEncoder:
     """The face cut out of the first portrait as `spec` says, (3, side, side).
 
     `points` tells the five points (5, 2) that a face is aligned by.
@@ -100,7 +100,7 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Converted:
+class ConverterEncoder:
     """ArcFace's answers as another network's, (n, 512), of unit length if `unit`.
 
     The converters were trained on ArcFace's answers as they come, before they are brought to unit
@@ -109,7 +109,7 @@ class Converted:
     """
 
     embedder: Session
-    crop: Cut
+    crop: CropEncoder
     converter: Batches
     unit: bool
 
@@ -120,7 +120,7 @@ class Converted:
 
     def codes(self, identities: Tensor) -> Tensor:
         converted = self.converter.run(identities)
-        return _unit(converted) if self.unit else converted
+        return _normalise(converted) if self.unit else converted
 
 
 def mean_embedding(portraits: Sequence[Portrait]) -> Tensor:
@@ -130,15 +130,15 @@ def mean_embedding(portraits: Sequence[Portrait]) -> Tensor:
         WeightsError: a face has none, or one of another length.
     """
     found = [
-        arcface_embedding(
+        require_arcface_embedding(
             portrait.face.embedding, f"the portrait {portrait.name}", f"analyse it with {EMBEDDER}"
         )
         for portrait in portraits
     ]
-    return _unit(np.mean(found, axis=0))
+    return _normalise(np.mean(found, axis=0))
 
 
-def arcface_embedding(found: Embedding | None, whose: str, remedy: str) -> Embedding:
+def require_arcface_embedding(found: Embedding | None, whose: str, remedy: str) -> Embedding:
     """An embedding that is to be ArcFace's, (512,).
 
     Raises:
@@ -153,21 +153,21 @@ def arcface_embedding(found: Embedding | None, whose: str, remedy: str) -> Embed
     return found
 
 
-def mixed(identities: Tensor, others: Tensor, weight: float) -> Tensor:
+def mix_identities(identities: Tensor, others: Tensor, weight: float) -> Tensor:
     """Identities (n, 512), each moved towards the one beside it in `others` (n, 512).
 
     Directions are mixed: `weight` of the identity's, and the rest of the other's; a weight over 1
     moves it away from the other. Lengths stay the identities'. Where the two parts take each other
     away, no direction is left, and the identity stays as it is.
     """
-    directions = weight * _unit(identities) + (1 - weight) * _unit(others)
-    cancelled = np.linalg.norm(directions, axis=-1, keepdims=True) < _NOTHING
-    towards = _unit(np.where(cancelled, identities, directions))
+    directions = weight * _normalise(identities) + (1 - weight) * _normalise(others)
+    cancelled = np.linalg.norm(directions, axis=-1, keepdims=True) < _MIN_LENGTH
+    towards = _normalise(np.where(cancelled, identities, directions))
     moved: Tensor = np.linalg.norm(identities, axis=-1, keepdims=True) * towards
     return moved
 
 
-def _unit(vectors: Tensor) -> Tensor:
+def _normalise(vectors: Tensor) -> Tensor:
     """Vectors (..., d) brought to unit length."""
     unit: Tensor = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
     return unit.astype(np.float32, copy=False)

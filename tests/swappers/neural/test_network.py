@@ -20,7 +20,12 @@ from engine.runtime.batches import SIZES, Batches
 from engine.runtime.session import Session, Tensor
 from engine.swappers.neural.network import NeuralSwapper
 from engine.swappers.neural.pixel_boost import PIXEL_BOOSTS
-from engine.swappers.neural.source_encoding import EMBEDDER, Cut, Latent, embedding
+from engine.swappers.neural.source_encoding import (
+    EMBEDDER,
+    EMBEDDING_ENCODER,
+    CropEncoder,
+    EmapEncoder,
+)
 from engine.values import Aligned, Bytes, Frame, Portrait, Rect
 from engine.weights.store import WeightStore
 from tests.swappers import stand_ins
@@ -67,7 +72,7 @@ def identity_of(store: WeightStore, kind: Kind, portraits: Sequence[Portrait]) -
     if not kind.converter:
         known = [one.face.embedding for one in portraits if one.face.embedding is not None]
         return unit(np.sum(known, axis=0))
-    crop = Cut(store.network(EMBEDDER).input, alignment_points)
+    crop = CropEncoder(store.network(EMBEDDER).input, alignment_points)
     embedder = Session(store.path(EMBEDDER))
     answers = [embedder.run(crop.picture(one)[None])[0][0] for one in portraits]
     mean: Tensor = np.mean(answers, axis=0)
@@ -87,7 +92,9 @@ def colours_of(store: WeightStore, kind: Kind, portrait: Portrait) -> Tensor:
     source = store.network(kind.name).source
     assert source is not None
     assert source.input is not None
-    colours: Tensor = Cut(source.input, alignment_points).picture(portrait).mean(axis=(1, 2))
+    colours: Tensor = (
+        CropEncoder(source.input, alignment_points).picture(portrait).mean(axis=(1, 2))
+    )
     return colours
 
 
@@ -227,7 +234,7 @@ def test_faces_of_all_sizes_share_batches(
 ) -> None:
     """Each of a call's faces gets its own answer, made with its own source and its own identity."""
     graph = stand_ins.tinted(tmp_path / f"{kind.name}.onnx", batch="N")
-    encode = Latent(stand_ins.EMAP) if kind.name == "inswapper_128" else embedding
+    encode = EmapEncoder(stand_ins.EMAP) if kind.name == "inswapper_128" else EMBEDDING_ENCODER
     batched, alone = (
         NeuralSwapper(
             tinted.network(kind.name), Batches(session, sizes), encode, source_weight=weight
@@ -324,7 +331,7 @@ def test_a_size_that_cannot_be_done_is_refused(packs: WeightStore) -> None:
 def test_what_draws_but_takes_no_source_is_no_swapper(packs: WeightStore) -> None:
     batches = Batches(Session(packs.path("inswapper_128")))
     with pytest.raises(WeightsError, match=r"gfpgan_1\.4 cannot swap faces; its role is restorer"):
-        NeuralSwapper(packs.network("gfpgan_1.4"), batches, embedding)
+        NeuralSwapper(packs.network("gfpgan_1.4"), batches, EMBEDDING_ENCODER)
 
 
 def test_a_network_that_fails_says_so(tmp_path: Path) -> None:
@@ -361,7 +368,7 @@ def test_insightface_s_own_swapper_agrees(tinted: WeightStore, stage: Stage) -> 
     for seed in range(3):
         portrait = with_embedding(shot, seed)
         target = common.Face(kps=points)
-        source = common.Face(embedding=7 * np.asarray(portrait.face.embedding))
+        source = common.Face(EMBEDDING_ENCODER=7 * np.asarray(portrait.face.embedding))
         picture = np.ascontiguousarray(shot.picture[..., ::-1])
         fake, to_crop = theirs.get(picture, target, source, paste_back=False)
         unsure = replace(shot.face, mesh=replace(shot.face.mesh, score=0.0))

@@ -7,9 +7,17 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.errors import ParameterError
-from engine.swappers.neural.pixel_boost import PIXEL_BOOSTS, can_do, join, phases, require_size
+from engine.swappers.neural.pixel_boost import (
+    PIXEL_BOOSTS,
+    join_phases,
+    require_size,
+    split_phases,
+    supports_size,
+)
 
-POSSIBLE = [(size, side) for side in (128, 256, 512) for size in PIXEL_BOOSTS if can_do(size, side)]
+POSSIBLE = [
+    (size, side) for side in (128, 256, 512) for size in PIXEL_BOOSTS if supports_size(size, side)
+]
 
 
 def crop(size: int) -> NDArray[np.float32]:
@@ -19,22 +27,22 @@ def crop(size: int) -> NDArray[np.float32]:
 @pytest.mark.parametrize(("size", "side"), POSSIBLE)
 def test_there_and_back_is_the_crop_to_the_bit(size: int, side: int) -> None:
     whole = crop(size)
-    tiles = phases(whole, side)
+    tiles = split_phases(whole, side)
     assert tiles.shape == (size // side, size // side, 3, side, side)
     assert tiles.base is not None
-    np.testing.assert_array_equal(join(tiles.reshape(-1, 3, side, side)), whole)
+    np.testing.assert_array_equal(join_phases(tiles.reshape(-1, 3, side, side)), whole)
 
 
 def test_a_phase_is_a_strided_sample_of_the_whole() -> None:
     whole = crop(384)
-    tiles = phases(whole, 128)
+    tiles = split_phases(whole, 128)
     for a in range(3):
         for b in range(3):
             np.testing.assert_array_equal(tiles[a, b], whole[a::3, b::3].transpose(2, 0, 1))
 
 
 def test_all_hosted_sizes_are_multiples_of_inswapper_s() -> None:
-    assert all(can_do(size, 128) for size in PIXEL_BOOSTS)
+    assert all(supports_size(size, 128) for size in PIXEL_BOOSTS)
 
 
 @pytest.mark.parametrize(
