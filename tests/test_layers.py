@@ -16,6 +16,7 @@ PACKAGE = Path(engine.__file__).parent
 ROWS = {
     "values": 0,
     "errors": 0,
+    "bounds": 0,
     "options": 0,
     "version": 0,
     "suggestions": 0,

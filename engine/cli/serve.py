@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from engine.bounds import JobBounds, Limits
 from engine.cli.commands import Debug, app, told
 from engine.cli.jobs import Home
 from engine.cli.signals import unwound
@@ -17,6 +18,7 @@ from engine.errors import ParameterError, RuntimeUnavailable
 from engine.runtime.distributions import install
 
 KEY = "FACESWAP_ENGINE_API_KEY"
+_LIMITS = Limits()
 WHERE, WHO, HOW_MUCH = "Where it listens", "Who may use it", "How much it takes on"
 
 
@@ -78,7 +80,7 @@ def serve(
         typer.Option(
             help="Largest body of a request, in MiB.", metavar="MIB", rich_help_panel=HOW_MUCH
         ),
-    ] = 256,
+    ] = _LIMITS.body_bytes / 2**20,
     body_timeout: Annotated[
         float,
         typer.Option(
@@ -86,7 +88,7 @@ def serve(
             metavar="SECONDS",
             rich_help_panel=HOW_MUCH,
         ),
-    ] = 120,
+    ] = _LIMITS.body_seconds,
     max_pixels: Annotated[
         float,
         typer.Option(
@@ -94,13 +96,13 @@ def serve(
             metavar="NUMBER",
             rich_help_panel=HOW_MUCH,
         ),
-    ] = 64,
+    ] = _LIMITS.job.pixels / 10**6,
     max_duration: Annotated[
         float,
         typer.Option(
             help="Longest video, in seconds.", metavar="SECONDS", rich_help_panel=HOW_MUCH
         ),
-    ] = 600,
+    ] = _LIMITS.job.seconds,
     min_crf: Annotated[
         float,
         typer.Option(
@@ -108,11 +110,11 @@ def serve(
             metavar="NUMBER",
             rich_help_panel=HOW_MUCH,
         ),
-    ] = 10,
+    ] = _LIMITS.job.crf,
     max_output: Annotated[
         float,
         typer.Option(help="Largest output, in MiB.", metavar="MIB", rich_help_panel=HOW_MUCH),
-    ] = 2048,
+    ] = _LIMITS.job.output_bytes / 2**20,
     max_store: Annotated[
         float,
         typer.Option(
@@ -121,7 +123,7 @@ def serve(
             metavar="MIB",
             rich_help_panel=HOW_MUCH,
         ),
-    ] = 20480,
+    ] = _LIMITS.job.store_bytes / 2**20,
     max_job_time: Annotated[
         float,
         typer.Option(
@@ -129,15 +131,15 @@ def serve(
             metavar="SECONDS",
             rich_help_panel=HOW_MUCH,
         ),
-    ] = 7200,
+    ] = _LIMITS.job.job_seconds,
     max_queue: Annotated[
         int,
         typer.Option(help="Jobs that may wait.", metavar="NUMBER", rich_help_panel=HOW_MUCH),
-    ] = 100,
+    ] = _LIMITS.queue,
     max_connections: Annotated[
         int,
         typer.Option(help="Connections at once.", metavar="NUMBER", rich_help_panel=HOW_MUCH),
-    ] = 200,
+    ] = _LIMITS.connections,
     max_client_connections: Annotated[
         int,
         typer.Option(
@@ -146,17 +148,18 @@ def serve(
             metavar="NUMBER",
             rich_help_panel=HOW_MUCH,
         ),
-    ] = 50,
+    ] = _LIMITS.client_connections,
     max_client_checks: Annotated[
         int,
         typer.Option(
-            help="Requests of one client whose files are looked at at once, of 4 in all; its "
+            help="Requests of one client whose files are looked at at once, of "
+            f"{_LIMITS.checks} in all; its "
             "others wait. Raise it where all clients come through one proxy.",
-            max=4,
+            max=_LIMITS.checks,
             metavar="NUMBER",
             rich_help_panel=HOW_MUCH,
         ),
-    ] = 2,
+    ] = _LIMITS.client_checks,
     wait_timeout: Annotated[
         float,
         typer.Option(
@@ -164,7 +167,7 @@ def serve(
             metavar="SECONDS",
             rich_help_panel=HOW_MUCH,
         ),
-    ] = 600,
+    ] = _LIMITS.wait_seconds,
     retention: Annotated[
         float,
         typer.Option(
@@ -184,7 +187,6 @@ def serve(
             from engine.server.access import access_for
             from engine.server.build import Server
             from engine.server.media_roots import MediaRoots
-            from engine.server.quotas import Limits
             from engine.server.serving import listen, server_of
         except ModuleNotFoundError as error:
             missing = (error.name or "").partition(".")[0]
@@ -198,15 +200,17 @@ def serve(
         from engine.jobs.process import TaskPool, TaskProcess
 
         limits = Limits(
+            job=JobBounds(
+                pixels=_whole("--max-pixels", max_pixels, 10**6),
+                seconds=max_duration,
+                crf=min_crf,
+                output_bytes=_whole("--max-output", max_output, 2**20),
+                store_bytes=_whole("--max-store", max_store, 2**20),
+                job_seconds=max_job_time,
+            ),
             body_bytes=_whole("--max-body", max_body, 2**20),
             held_bytes=_whole("--max-body", max_body, 4 * 2**20),
             body_seconds=body_timeout,
-            pixels=_whole("--max-pixels", max_pixels, 10**6),
-            seconds=max_duration,
-            crf=min_crf,
-            output_bytes=_whole("--max-output", max_output, 2**20),
-            store_bytes=_whole("--max-store", max_store, 2**20),
-            job_seconds=max_job_time,
             queue=max_queue,
             connections=max_connections,
             client_connections=max_client_connections,

@@ -7,12 +7,13 @@ job, `performer` does it with an `Engine`, and `performer_in` in another process
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
+from engine.bounds import JobBounds
 from engine.errors import EngineError, MediaError, ParameterError, ProcessDied, QueueFull
 from engine.jobs.inputs import Inputs
 from engine.jobs.job_store import Job, JobStore
@@ -22,7 +23,7 @@ from engine.jobs.safe_open import held_beneath
 from engine.jobs.worker import Made, Perform
 from engine.media.output_file import IMAGE_SUFFIXES, VIDEO_FORMATS, check_output
 from engine.media.probe import probe
-from engine.media.untrusted import Bounds, TooLarge, check_header, check_pictures
+from engine.media.untrusted import TooLarge, check_header, check_pictures
 from engine.parameters import SwapCall, parse_call
 from engine.pipeline.video import Progress
 
@@ -42,9 +43,6 @@ LOSSY_ENCODERS: Final = frozenset(
     }
 )  # fmt: skip
 
-# How long a job of a remote client may be worked at, unless the server says otherwise.
-JOB_SECONDS: Final = 7200.0
-
 # Parameters that name several pictures.
 _LISTS: Final = ("reference_image", "extra_source_image")
 
@@ -59,28 +57,17 @@ SLOWEST_PRESETS: Final = frozenset({"placebo", "veryslow", "0", "1"})
 Check: TypeAlias = Callable[[str, Path, Path], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobBounds:
-    """How much a stranger's job may take; its record holds them, so that any worker keeps them.
+@dataclass(frozen=True, slots=True)
+class JobGuard:
+    """Holds the job of a remote client to its bounds."""
 
-    `pixels` bounds each picture and `seconds` a video of the inputs, `crf` is the least that may
-    be asked for, `output_bytes` bounds what is written, `job_seconds` how long it is worked at, and
-    `store_bytes` all that the store's jobs hold when another begins. `folders` are those that the
-    inputs may come from, beside the job's own; no link in them is followed.
-    """
-
-    pixels: int
-    seconds: float
-    crf: float
-    output_bytes: int
-    store_bytes: int
-    job_seconds: float = JOB_SECONDS  # also for jobs that an earlier version queued
-    folders: Sequence[str] = ()
+    bounds: JobBounds
 
     @classmethod
     def of(cls, job: Job) -> Self | None:
-        """The bounds in a job's record; None where it is its owner's own."""
-        return cls(**job.request["bounds"]) if "bounds" in job.request else None
+        """Return the guard of a job whose record has bounds; None for a job of the owner."""
+        record = job.request.get("bounds")
+        return None if record is None else cls(JobBounds(**record))
 
     def check_encoding(self, call: SwapCall) -> None:
         """Raises a ParameterError for a call that asks for a file without measure."""
@@ -90,9 +77,9 @@ class JobBounds:
                 f"video_codec is {call.video_codec[:80]!r}, which this server does not encode; "
                 f"allowed: {', '.join(sorted(LOSSY_ENCODERS))}, or null."
             )
-        if call.crf is not None and call.crf < self.crf:
+        if call.crf is not None and call.crf < self.bounds.crf:
             problems.append(
-                f"crf is {call.crf:g}; allowed on this server: from {self.crf:g}, or null."
+                f"crf is {call.crf:g}; allowed on this server: from {self.bounds.crf:g}, or null."
             )
         if call.preset in SLOWEST_PRESETS:
             problems.append(
@@ -105,22 +92,22 @@ class JobBounds:
     def check_store(self, store: JobStore) -> None:
         """Raises a QueueFull where the jobs' files fill their share of the disk."""
         held = store.held_bytes()
-        if held > self.store_bytes:
+        if held > self.bounds.store_bytes:
             raise QueueFull(
-                f"The jobs that are kept hold {held:,} bytes, and {self.store_bytes:,} may be "
-                "held; try again when some have expired."
+                f"The jobs that are kept hold {held:,} bytes, and "
+                f"{self.bounds.store_bytes:,} may be held; try again when some have expired."
             )
 
     def timed(self, tell: Tell) -> Tell:
         """The same, but it raises an EngineError once the job's time is over."""
-        end = time.monotonic() + self.job_seconds
+        end = time.monotonic() + self.bounds.job_seconds
 
         def tell_in_time(done: int, total: int | None) -> None:
             if time.monotonic() > end:
                 raise EngineError(
-                    f"The job took longer than {self.job_seconds:g} seconds, which are the most "
-                    "that this server gives to one; ask for a part by start and end, or for a "
-                    "faster preset."
+                    f"The job took longer than {self.bounds.job_seconds:g} seconds, which are "
+                    "the most that this server gives to one; ask for a part by start and end, or "
+                    "for a faster preset."
                 )
             tell(done, total)
 
@@ -136,20 +123,22 @@ class JobBounds:
         if path.parent.resolve() == folder:
             yield path
             return
-        place, folders = folder / f"{field}{path.suffix}", [Path(one) for one in self.folders]
-        with held_beneath(field, path, folders, place, self.store_bytes) as file:
+        place, folders = (
+            folder / f"{field}{path.suffix}",
+            [Path(one) for one in self.bounds.folders],
+        )
+        with held_beneath(field, path, folders, place, self.bounds.store_bytes) as file:
             yield file
 
     @contextmanager
     def inputs(self, job: Job, tell: Tell) -> Iterator[Mapping[str, Any]]:
         """The request of a job with its inputs held, and looked through by `check_pictures`."""
-        bounds = Bounds(pixels=self.pixels, seconds=self.seconds)
         with ExitStack() as files:
 
             def hold(field: str, path: str) -> str:
                 file = files.enter_context(self.held(field, Path(path), job.folder))
                 # Its header may have lied.
-                check_pictures(file, field, bounds, lambda: tell(0, None))
+                check_pictures(file, field, self.bounds, lambda: tell(0, None))
                 return str(file)
 
             request, how = dict(job.request), dict(job.request["parameters"])
@@ -161,10 +150,10 @@ class JobBounds:
 
     def check_output(self, job: Job, output: Path) -> None:
         """Raises a TooLarge where what a job has written of its output is over the bound."""
-        if sum(path.stat().st_size for path in job.partials(output)) > self.output_bytes:
+        if sum(path.stat().st_size for path in job.partials(output)) > self.bounds.output_bytes:
             raise TooLarge(
-                f"The output grew over {self.output_bytes:,} bytes, which are the most that this "
-                "server writes; ask for a higher crf, or for a part by start and end."
+                f"The output grew over {self.bounds.output_bytes:,} bytes, which are the most "
+                "that this server writes; ask for a higher crf, or for a part by start and end."
             )
 
 
@@ -195,9 +184,10 @@ class Intake:
         call = parse_call(parameters)
         self._permit(call)
         if self.bounds is not None:
-            self.bounds.check_encoding(call)
+            guard = JobGuard(self.bounds)
+            guard.check_encoding(call)
             self.store.expire()
-            self.bounds.check_store(self.store)
+            guard.check_store(self.store)
         folder = self.store.new_folder()
         try:
             return self.store.add(self._request(call, folder), folder)
@@ -260,15 +250,15 @@ def performer(engine: Engine) -> Perform:
     """What does a job of an `Intake` with an engine, whose networks stay loaded."""
 
     def perform(job: Job, tell: Tell) -> Made:
-        bounds = JobBounds.of(job)
-        with nullcontext(job.request) if bounds is None else bounds.inputs(job, tell) as request:
-            return swap(job, request, tell, bounds)
+        guard = JobGuard.of(job)
+        with nullcontext(job.request) if guard is None else guard.inputs(job, tell) as request:
+            return swap(job, request, tell, guard)
 
-    def swap(job: Job, request: Mapping[str, Any], tell: Tell, bounds: JobBounds | None) -> Made:
+    def swap(job: Job, request: Mapping[str, Any], tell: Tell, guard: JobGuard | None) -> Made:
         def observe(progress: Progress) -> None:
             tell(progress.done, progress.total)
-            if bounds is not None:
-                bounds.check_output(job, output)
+            if guard is not None:
+                guard.check_output(job, output)
 
         target = Path(request["target"])
         output = Path(request["output"]) if request["output"] else _own_output(job, target)
@@ -280,8 +270,8 @@ def performer(engine: Engine) -> Perform:
             report = engine.swap(request["source_image"], target, made, observe=observe, **how)
             # A picture has no frames to be asked at.
             tell(report.frames, report.frames)
-            if bounds is not None:
-                bounds.check_output(job, output)
+            if guard is not None:
+                guard.check_output(job, output)
         except BaseException:
             made.unlink(missing_ok=True)
             raise
@@ -300,10 +290,10 @@ def bounded(perform: Perform, store: JobStore) -> Perform:
     """The same, within what a job's record lets it take of time and of the store."""
 
     def perform_within(job: Job, tell: Tell) -> Made:
-        bounds = JobBounds.of(job)
-        if bounds is not None:
-            bounds.check_store(store)
-            tell = bounds.timed(tell)
+        guard = JobGuard.of(job)
+        if guard is not None:
+            guard.check_store(store)
+            tell = guard.timed(tell)
         return perform(job, tell)
 
     return perform_within
@@ -379,8 +369,8 @@ def checker_in(tasks: Tasks, bounds: JobBounds) -> Callable[[], Check]:
 
 def check_given(field: str, path: Path, folder: Path, bounds: JobBounds) -> None:
     """Looks at a file that a caller elsewhere gave. Raises as `check_header` does."""
-    with bounds.held(field, path, folder) as file:
-        check_header(file, field, Bounds(pixels=bounds.pixels, seconds=bounds.seconds))
+    with JobGuard(bounds).held(field, path, folder) as file:
+        check_header(file, field, bounds)
 
 
 def _own_output(job: Job, target: Path) -> Path:

@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from engine.hosted.service import JobBounds, check_given, performer
+from engine.bounds import JobBounds
+from engine.hosted.service import check_given, performer
 from engine.jobs.job_store import Job
 from engine.jobs.process import Tell
 from engine.jobs.worker import Perform

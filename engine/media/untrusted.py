@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -12,6 +11,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from engine.bounds import MediaBounds
 from engine.errors import MediaError
 from engine.media.metadata_blocks import claimed_size, hidden_bytes
 from engine.media.os_errors import reading
@@ -41,18 +41,7 @@ class TooLarge(MediaError):
     """A picture has more pixels, or a video lasts longer, than is allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The most that a file may hold: pixels of a picture, and seconds of a video.
-
-    A video of so many seconds may hold 120 pictures for each of them.
-    """
-
-    pixels: int
-    seconds: float
-
-
-def check_header(path: Path, name: str, bounds: Bounds) -> None:
+def check_header(path: Path, name: str, bounds: MediaBounds) -> None:
     """Looks whether a file is media of an allowed size; `name` is how errors call it.
 
     No picture of more than `bounds.pixels` is ever allocated, and no other file is opened.
@@ -81,7 +70,7 @@ def check_header(path: Path, name: str, bounds: Bounds) -> None:
 
 
 def check_pictures(
-    path: Path, name: str, bounds: Bounds, each: Callable[[], None] = lambda: None
+    path: Path, name: str, bounds: MediaBounds, each: Callable[[], None] = lambda: None
 ) -> None:
     """Decodes all of a file, as a header may claim what it likes; calls `each` at every picture.
 
@@ -103,7 +92,9 @@ def check_pictures(
 
 
 @contextmanager
-def _opened(path: Path, name: str, bounds: Bounds) -> Iterator[tuple[InputContainer, VideoStream]]:
+def _opened(
+    path: Path, name: str, bounds: MediaBounds
+) -> Iterator[tuple[InputContainer, VideoStream]]:
     """A file that holds its media itself, and the stream of its pictures."""
     try:
         container = open_input(
@@ -144,7 +135,7 @@ def _stamps(
     container: InputContainer,
     stream: VideoStream,
     name: str,
-    bounds: Bounds,
+    bounds: MediaBounds,
     each: Callable[[], None],
 ) -> Iterator[int | None]:
     """The time stamp of every picture that decodes within the bounds."""
@@ -169,7 +160,7 @@ def _stamps(
 
 
 def _check_length(
-    stamps: Iterable[int | None], stream: VideoStream, name: str, bounds: Bounds
+    stamps: Iterable[int | None], stream: VideoStream, name: str, bounds: MediaBounds
 ) -> None:
     base, rate = as_fraction(stream.time_base or 1), frame_rate(stream)
     first: int | None = None
@@ -184,7 +175,7 @@ def _check_length(
             )
 
 
-def _check_size(size: tuple[int, int] | None, name: str, bounds: Bounds) -> None:
+def _check_size(size: tuple[int, int] | None, name: str, bounds: MediaBounds) -> None:
     if size is not None and size[0] * size[1] > bounds.pixels:
         raise TooLarge(
             f"{name} has {size[0]} x {size[1]} pixels; "

@@ -9,8 +9,9 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
+from engine.bounds import Limits
 from engine.errors import EngineError
-from engine.hosted.service import SLUG, Intake, JobBounds, bounded, checker_in
+from engine.hosted.service import SLUG, Intake, JobGuard, bounded, checker_in
 from engine.jobs.inputs import Inputs
 from engine.jobs.job_store import Job, JobStore
 from engine.jobs.process import Tasks, Tell
@@ -21,7 +22,6 @@ from engine.server.body import Bodies
 from engine.server.fair_threads import Turns
 from engine.server.media_roots import MediaRoots
 from engine.server.openapi import document
-from engine.server.quotas import Limits
 from engine.server.routes import Api
 from engine.server.serving import Workshop, lifespan_of
 
@@ -73,15 +73,7 @@ class Server:
 
     def intake(self) -> Intake:
         """Takes calls of strangers: only files of the media roots, and nothing of the owner's."""
-        bounds = JobBounds(
-            pixels=self.limits.pixels,
-            seconds=self.limits.seconds,
-            crf=self.limits.crf,
-            output_bytes=self.limits.output_bytes,
-            store_bytes=self.limits.store_bytes,
-            job_seconds=self.limits.job_seconds,
-            folders=tuple(map(str, self.roots.folders)),
-        )
+        bounds = replace(self.limits.job, folders=[str(folder) for folder in self.roots.folders])
         return Intake(
             store=self.store,
             inputs=Inputs(admit=self.roots.admit, most_bytes=self.limits.body_bytes),
@@ -99,10 +91,10 @@ def within(roots: MediaRoots, perform: Perform) -> Perform:
     """
 
     def perform_within(job: Job, tell: Tell) -> Made:
-        bounds = JobBounds.of(job)
-        if bounds is None:
+        guard = JobGuard.of(job)
+        if guard is None:
             return perform(job, tell)
-        record = asdict(replace(bounds, folders=[str(folder) for folder in roots.folders]))
+        record = asdict(replace(guard.bounds, folders=[str(folder) for folder in roots.folders]))
         return perform(replace(job, request={**job.request, "bounds": record}), tell)
 
     return perform_within

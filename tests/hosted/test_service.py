@@ -15,8 +15,9 @@ from typing import Any, cast
 import pytest
 
 from engine.api import Engine
+from engine.bounds import JobBounds
 from engine.errors import MediaError, ParameterError
-from engine.hosted.service import Intake, JobBounds, bounded, checker_in, performer, performer_in
+from engine.hosted.service import Intake, bounded, checker_in, performer, performer_in
 from engine.jobs.job_store import Job, JobStore
 from engine.jobs.process import TaskProcess, Tasks, Tell
 from engine.jobs.safe_open import held_beneath

@@ -20,12 +20,13 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from engine.bounds import MediaBounds
 from engine.errors import MediaError
 from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.probe import first_picture, is_image, open_media, probe
 from engine.media.pyav import codec_of
-from engine.media.untrusted import Bounds, check_header, check_pictures
+from engine.media.untrusted import check_header, check_pictures
 from tests.media.looks import kinds, seconds
 from tests.synth import Sound, draw, make_clip
 
@@ -36,7 +37,7 @@ def test_a_jpeg_that_only_lacks_its_last_marker_is_whole(tmp_path: Path, progres
     cv2.imwrite(str(whole), draw(0, (256, 192)), [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])
     bare.write_bytes(whole.read_bytes().removesuffix(b"\xff\xd9"))
     assert bare.stat().st_size == whole.stat().st_size - 2
-    check_pictures(bare, "it", Bounds(10**6, 60))
+    check_pictures(bare, "it", MediaBounds(10**6, 60))
     said: list[str] = []
     frame, same = read_image(bare, warn=said.append), read_image(whole, warn=said.append)
     assert all(np.array_equal(*both) for both in zip(frame.planes, same.planes, strict=True))
@@ -49,7 +50,7 @@ READERS: tuple[Callable[[Path], object], ...] = (
     lambda path: list(read_frames(path)),
     lambda path: read_frame(path, 1),
     probe,
-    lambda path: check_pictures(path, str(path), Bounds(10**6, 60)),
+    lambda path: check_pictures(path, str(path), MediaBounds(10**6, 60)),
 )
 
 
@@ -117,7 +118,7 @@ def no_file(
 
 def test_what_is_no_file_is_refused_at_once(no_file: tuple[Path, str]) -> None:
     path, said = no_file
-    bounds = Bounds(pixels=1 << 20, seconds=1)
+    bounds = MediaBounds(pixels=1 << 20, seconds=1)
     for read in (
         probe,
         is_image,

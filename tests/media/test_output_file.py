@@ -27,6 +27,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from engine.bounds import MediaBounds
 from engine.errors import MediaError, OutputExists
 from engine.media import encode as encode_module
 from engine.media import output_file as output_module
@@ -38,7 +39,7 @@ from engine.media.output_file import check_output, written_aside
 from engine.media.probe import probe
 from engine.media.provenance_tags import read_mark
 from engine.media.still import write_image
-from engine.media.untrusted import Bounds, check_header
+from engine.media.untrusted import check_header
 from engine.options import EncodeOptions
 from tests.footage import write_png
 from tests.synth import Sound, make_clip
@@ -49,7 +50,7 @@ READERS: list[Callable[[Path], object]] = [
     probe,
     read_image,
     read_mark,
-    lambda path: check_header(path, str(path), Bounds(10**6, 60)),
+    lambda path: check_header(path, str(path), MediaBounds(10**6, 60)),
 ]
 
 

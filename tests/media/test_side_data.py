@@ -26,13 +26,14 @@ EXIF = b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHxxI", 0x0112, 3, 1, 6, 0)
 READ_ALL = """
 import gc, sys
 from pathlib import Path
+from engine.bounds import MediaBounds
 from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
-from engine.media.untrusted import Bounds, check_header, check_pictures
+from engine.media.untrusted import check_header, check_pictures
 from engine.media.probe import describe, is_image
 from engine.media.still import write_image
 
-bounds = Bounds(pixels=1 << 20, seconds=10)
+bounds = MediaBounds(pixels=1 << 20, seconds=10)
 for name in sys.argv[1:]:
     path = Path(name)
     output = path.with_name(f"output-{path.name}")

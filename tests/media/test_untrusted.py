@@ -11,13 +11,14 @@ from typing import Any
 import av
 import pytest
 
+from engine.bounds import MediaBounds
 from engine.errors import MediaError
 from engine.media.metadata_blocks import claimed_size
-from engine.media.untrusted import Bounds, TooLarge, check_header, check_pictures
+from engine.media.untrusted import TooLarge, check_header, check_pictures
 from tests.footage import write_png
 from tests.synth import draw, make_clip
 
-BOUNDS = Bounds(pixels=64_000_000, seconds=5)
+BOUNDS = MediaBounds(pixels=64_000_000, seconds=5)
 
 
 def png_that_claims(path: Path, width: int, height: int) -> Path:
@@ -48,7 +49,7 @@ def test_a_picture_within_the_bounds_passes(tmp_path: Path, suffix: str) -> None
     picture = write_png(tmp_path / f"picture{suffix}", draw(0, (64, 48)))
     check_header(picture, "source_image", BOUNDS)
     with pytest.raises(MediaError, match=r"64 x 48|at most 3,071 pixels"):
-        check_header(picture, "source_image", Bounds(pixels=64 * 48 - 1, seconds=5))
+        check_header(picture, "source_image", MediaBounds(pixels=64 * 48 - 1, seconds=5))
 
 
 @pytest.mark.parametrize("side", [100_000, 8_001])
@@ -162,8 +163,8 @@ def test_a_clip_that_does_not_say_its_length_is_measured(tmp_path: Path) -> None
     raw = make_clip(tmp_path / "raw.h264", frames=150)
     stream = live(make_clip(tmp_path / "clip.mp4", frames=150), tmp_path / "live.mkv")
     for clip in (raw, stream):
-        check_header(clip, "target", Bounds(pixels=10_000, seconds=7))
-        check_pictures(clip, "target", Bounds(pixels=10_000, seconds=7))
+        check_header(clip, "target", MediaBounds(pixels=10_000, seconds=7))
+        check_pictures(clip, "target", MediaBounds(pixels=10_000, seconds=7))
         with pytest.raises(TooLarge, match="target lasts too long"):
             check_header(clip, "target", BOUNDS)
 
@@ -178,7 +179,7 @@ def test_a_clip_that_lies_about_its_length_is_found_out(tmp_path: Path) -> None:
 def test_a_second_holds_only_so_many_pictures(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=130, fps=1000)
     with pytest.raises(TooLarge, match="of 120 pictures each"):
-        check_pictures(clip, "target", Bounds(pixels=10_000, seconds=1))
+        check_pictures(clip, "target", MediaBounds(pixels=10_000, seconds=1))
 
 
 @pytest.mark.parametrize(
@@ -199,10 +200,10 @@ def test_a_video_whose_pictures_grow_is_found_out(tmp_path: Path, suffix: str, c
     large = make_clip(tmp_path / f"large{suffix}", size=(640, 480), frames=3, **how).read_bytes()
     clip = tmp_path / f"clip{suffix}"
     clip.write_bytes(small + (large[32:] if suffix == ".ivf" else large))
-    check_pictures(clip, "target", Bounds(pixels=640 * 480, seconds=5))
-    check_header(clip, "target", Bounds(pixels=10_000, seconds=5))
+    check_pictures(clip, "target", MediaBounds(pixels=640 * 480, seconds=5))
+    check_header(clip, "target", MediaBounds(pixels=10_000, seconds=5))
     with pytest.raises(TooLarge, match="target has a picture of more pixels than allowed"):
-        check_pictures(clip, "target", Bounds(pixels=10_000, seconds=5))
+        check_pictures(clip, "target", MediaBounds(pixels=10_000, seconds=5))
 
 
 def test_damage_is_no_matter_of_size(tmp_path: Path) -> None:

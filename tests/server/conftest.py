@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import pytest
 from starlette.testclient import TestClient
 
+from engine.bounds import Limits
 from engine.errors import NoFaceFound
 from engine.jobs.job_store import Job, JobStore
 from engine.jobs.process import TaskPool, Tasks, Tell
@@ -21,7 +22,6 @@ from engine.jobs.worker import Made
 from engine.server.access import Access
 from engine.server.build import Server
 from engine.server.media_roots import MediaRoots
-from engine.server.quotas import Limits
 from engine.server.serving import listen, server_of
 from tests.footage import write_png
 from tests.synth import draw, make_clip

@@ -13,10 +13,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from engine.bounds import Limits
 from engine.jobs.process import Tell
 from engine.server.access import Access
 from engine.server.fair_threads import Turns
-from engine.server.quotas import Limits
 from engine.server.responses import Refusal
 from tests.server.conftest import Address, Media, listening
 

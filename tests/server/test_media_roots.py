@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ParameterError
-from engine.hosted.service import JobBounds
+from engine.hosted.service import JobGuard
 from engine.jobs.job_store import Job, JobStore
 from engine.jobs.process import Tell
 from engine.jobs.worker import Made, run_worker
@@ -91,9 +91,9 @@ def test_jobs_read_the_roots_that_the_server_has_now(tmp_path: Path) -> None:
     seen: list[list[str]] = []
 
     def perform(job: Job, _tell: Tell) -> Made:
-        bounds = JobBounds.of(job)
-        assert bounds is not None
-        seen.append([*bounds.folders])
+        guard = JobGuard.of(job)
+        assert guard is not None
+        seen.append([*guard.bounds.folders])
         return Made(job.folder / "output", {})
 
     now = tmp_path / "now"

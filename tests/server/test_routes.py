@@ -16,12 +16,12 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
+from engine.bounds import JobBounds, Limits
 from engine.jobs.job_store import Job, JobStore
 from engine.server import serving
 from engine.server.access import Access
 from engine.server.body import Bodies
 from engine.server.media_roots import MediaRoots
-from engine.server.quotas import Limits
 from engine.version import VERSION
 from tests.media.test_untrusted import png_that_claims
 from tests.server.conftest import HOST, House, Media, Open, data_uri, done_before
@@ -186,7 +186,7 @@ def test_no_client_may_ask_for_a_file_without_measure(
 
 
 def test_a_store_that_is_full_takes_no_more(opened: Open, media: Media) -> None:
-    with opened(limits=Limits(store_bytes=1000)) as house:
+    with opened(limits=Limits(job=JobBounds(store_bytes=1000))) as house:
         done(house, **media.call)
         answer = house.call(**media.call)
         assert (answer.status_code, "1,000 may be held" in answer.json()["error"]) == (429, True)
@@ -308,7 +308,7 @@ def test_bodies_that_are_read_at_once_are_bounded_together(opened: Open, media: 
 
 def test_too_many_pixels_and_too_long_a_video(opened: Open, media: Media, tmp_path: Path) -> None:
     huge = data_uri(png_that_claims(tmp_path / "huge.png", 100_000, 100_000), "image/png")
-    with opened(limits=Limits(seconds=2)) as house:
+    with opened(limits=Limits(job=JobBounds(seconds=2))) as house:
         answer = house.call(**{**media.call, "source_image": huge})
         assert (answer.status_code, "100000 x 100000" in answer.json()["error"]) == (413, True)
         for name in LISTS:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import segmind
 
+from engine.bounds import Limits
 from engine.server.access import Access
-from engine.server.quotas import Limits
 from tests.server.conftest import Address, Media, listening
 
 SLUG = "ai-face-swap"

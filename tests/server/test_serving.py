@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from engine.bounds import Limits
 from engine.errors import RuntimeUnavailable
 from engine.server import serving as listening_module
 from engine.server.access import Access, network_of
-from engine.server.quotas import Limits
 from engine.server.serving import listen
 from tests.server.conftest import Address, Media, done_before, listening
 
