@@ -22,7 +22,7 @@ from engine.options import AnalysisOptions
 from engine.pixels.planes import region_bytes
 from engine.runtime.session import Session
 from engine.values import Bytes, Colour, Face, Frame, Mesh, PixelFormat, Pixels, Portrait, Rect
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

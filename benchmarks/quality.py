@@ -51,7 +51,7 @@ from engine.swappers.mesh.source_faults import portrait_faults
 from engine.swappers.mesh.warp import MeshWarp
 from engine.swappers.swapper import Swapper
 from engine.values import Bytes, Face, Frame, Portrait
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 SAME = 0.363  # SFace: two pictures of one person are at least this near (OpenCV zoo)
 FRONTAL = 30.0  # degrees of yaw

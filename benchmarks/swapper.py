@@ -40,7 +40,7 @@ from engine.runtime.session import Session, Tensor, TensorSpec
 from engine.swappers.neural.network import NeuralSwapper
 from engine.swappers.neural.source_encoding import EmapEncoder
 from engine.values import Colour, Frame, PixelFormat, Planned
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 WHO = "P006"
 BOOSTS = (128, 256, 512, 1024)

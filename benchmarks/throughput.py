@@ -26,7 +26,7 @@ from engine.media.decode import read_frames
 from engine.media.encode import write_video
 from engine.media.probe import probe
 from engine.options import EncodeOptions
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 SOURCE = "P008"
 

@@ -28,7 +28,7 @@ from engine.selection import Need, filter_faces, frame_needs, nearest_distance, 
 from engine.swappers.neural.source_encoding import EMBEDDER
 from engine.swappers.swapper import Swapper
 from engine.values import DistanceScale, Face, Frame
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 Location: TypeAlias = str | os.PathLike[str]
 

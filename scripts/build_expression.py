@@ -37,7 +37,7 @@ from engine.geometry.shape import frontal
 from engine.options import AnalysisOptions
 from engine.runtime.session import Session
 from engine.values import Bytes, Colour, Frame, PixelFormat, Points
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 OUTPUT = Path(__file__).resolve().parent.parent / "engine" / "geometry" / "expression.npz"
 MODES = 10

@@ -25,7 +25,7 @@ import numpy as np
 from engine.errors import EngineError, RuntimeUnavailable, WeightsError, WeightsMissing
 from engine.runtime.session import Session, Tensor
 from engine.weights.atomic_files import replacing
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 LEAST_PSNR: Final = 60.0  # dB of the graph's answer against PyTorch's
 _FAMILY = "gfpgan_"

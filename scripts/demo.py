@@ -37,7 +37,7 @@ from engine.options import AnalysisOptions
 from engine.pixels.planes import region_bytes
 from engine.runtime.session import Session
 from engine.values import Bytes, Colour, Frame, PixelFormat, Points, Rect
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 ROOT = Path(__file__).resolve().parents[1]
 ACTOR, SOURCE = "P006", "P008"

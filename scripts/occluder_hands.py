@@ -24,7 +24,7 @@ from engine.faces.palms import BlazePalm
 from engine.geometry import affine
 from engine.pixels.align import byte_crop
 from engine.runtime.session import Session
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 PERSONS = 7
 _SURE = 0.8  # score of a hand that is good enough to be cut out

@@ -20,7 +20,7 @@ from engine.runtime import providers
 from engine.runtime.providers import Probe, Provider, choose
 from engine.runtime.session import Session
 from engine.swappers.neural.source_encoding import ConverterEncoder
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.runtime.tiny_models import Signature
 from tests.swappers import stand_ins
 

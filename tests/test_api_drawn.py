@@ -17,7 +17,7 @@ from engine.runtime.batches import Batches
 from engine.swappers.neural.network import NeuralSwapper
 from engine.trust import content
 from engine.values import Aligned, Bytes, Patch
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.compose import mask_networks
 from tests.enhance import restorers
 from tests.footage import MAN, STRANGER, TWO, WOMAN, Spot, asset, picture, write_clip, write_png

@@ -15,7 +15,7 @@ from engine.media.decode import read_image
 from engine.networks.pool import NetworkPool
 from engine.options import Compute
 from engine.values import Choice
-from engine.weights.store import RECORD, WeightStore
+from engine.weights.weight_store import RECORD, WeightStore
 from tests.footage import MAN, STRANGER, TWO, asset, picture, write_clip, write_png
 from tests.swappers import stand_ins
 

@@ -14,7 +14,7 @@ from engine.options import Compute, Device
 from engine.runtime import providers
 from engine.runtime.providers import CUDA, probe_provider
 from engine.runtime.session import Session
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.footage import STRANGER, TWO, asset, picture, write_png
 from tests.swappers import stand_ins
 

@@ -15,7 +15,7 @@ from engine.media.decode import read_image
 from engine.pixels.planes import region_bytes
 from engine.runtime.session import Session
 from engine.values import Bytes, Rect
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.footage import asset, write_png
 from tests.hands import yawn
 

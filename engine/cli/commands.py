@@ -774,7 +774,7 @@ def list_weights(*, as_json: AsJson = False, debug: Debug = False) -> None:
     """List the networks that are here, and those that can be imported."""
     with told(debug):
         from engine.cli import tables
-        from engine.weights.store import WeightStore
+        from engine.weights.weight_store import WeightStore
 
         store = WeightStore()
         if as_json:
@@ -789,7 +789,7 @@ def verify(*, as_json: AsJson = False, debug: Debug = False) -> None:
     """Compare every weight file with its recorded checksum; exit code 5 if one fails."""
     with told(debug):
         from engine.cli import tables
-        from engine.weights.store import WeightStore
+        from engine.weights.weight_store import WeightStore
 
         store = WeightStore()
         statuses = store.verify()
@@ -832,7 +832,7 @@ def import_weights(
     """
     with told(debug):
         from engine.cli import tables
-        from engine.weights.store import WeightStore
+        from engine.weights.weight_store import WeightStore
 
         store, reports, broken = WeightStore(), [], []
         with unwound():
@@ -910,7 +910,7 @@ def export_weights(
     """Write imported networks to one file, to import on a machine without a network."""
     with told(debug):
         from engine.cli import tables
-        from engine.weights.store import WeightStore
+        from engine.weights.weight_store import WeightStore
 
         with unwound():
             written = WeightStore().export(bundle, names or (), overwrite=overwrite)

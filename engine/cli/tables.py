@@ -15,7 +15,7 @@ from engine.pipeline.int8_calibration import Calibrated
 from engine.pipeline.report import SwapReport
 from engine.runtime.distributions import install, installed
 from engine.values import Attributes, Face
-from engine.weights.store import ImportReport, Status, WeightStore
+from engine.weights.weight_store import ImportReport, Status, WeightStore
 
 _MARKS = {"ok": "ok", "note": "note", "broken": "BROKEN"}
 # What `engine.optimise.prepare` works on.

@@ -16,7 +16,7 @@ from engine.runtime.distributions import RUNTIMES, Distribution, install, instal
 if TYPE_CHECKING:  # the same modules are imported where they may fail to load
     from engine.jobs.process import Tell
     from engine.weights.manifest import Weight
-    from engine.weights.store import WeightStore
+    from engine.weights.weight_store import WeightStore
 
 State: TypeAlias = Literal["ok", "note", "broken"]
 
@@ -144,7 +144,7 @@ def int8() -> Iterator[Finding]:
 
 def surgery() -> Iterator[Finding]:
     """Whether imported networks can be prepared here, and what was prepared."""
-    from engine.weights.store import WeightStore  # noqa: PLC0415 - the same
+    from engine.weights.weight_store import WeightStore  # noqa: PLC0415 - the same
 
     found = installed(["onnx"])
     if found:
@@ -209,7 +209,7 @@ def trial() -> Iterator[Finding]:
 
 def weights() -> Iterator[Finding]:
     """The weight files, each against the checksum in the manifest."""
-    from engine.weights.store import WeightStore  # noqa: PLC0415 - the same
+    from engine.weights.weight_store import WeightStore  # noqa: PLC0415 - the same
 
     store = WeightStore()
     if trouble := store.trouble():

@@ -16,7 +16,7 @@ from engine.media.still import write_image
 from engine.media.trial_clip import read_contents, write_clip
 from engine.pixels.planes import as_frame
 from engine.runtime.session import Session, TensorSpec
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 FRAMES: Final = 3
 _FACE, _CLIP, _SWAPPED = "face.png", "clip.mp4", "swapped.mp4"

@@ -29,7 +29,7 @@ from engine.runtime.session import Session
 from engine.selection import Need
 from engine.values import DistanceScale, LandmarkScheme
 from engine.weights.manifest import InputSpec
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 # The best first; "auto" takes the first that is installed.
 DETECTORS: Final = ("det_10g", "det_34g", "det_2.5g", "yunet", "det_500m")

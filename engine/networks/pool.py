@@ -22,7 +22,7 @@ from engine.runtime.batches import Batches
 from engine.runtime.session import Session
 from engine.selection import Need
 from engine.swappers.neural.source_encoding import EMBEDDER
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 _Providers: TypeAlias = tuple[providers.Provider, ...]
 

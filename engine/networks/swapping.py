@@ -33,7 +33,7 @@ from engine.swappers.neural.source_encoding import (
 from engine.swappers.swapper import Swapper
 from engine.values import Choice
 from engine.weights.manifest import Network, Role
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 # Frames whose faces go through a card's network together: on a card, one face alone is a small
 # batch.

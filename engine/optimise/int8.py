@@ -27,7 +27,7 @@ from engine.runtime.processor import saturates
 from engine.runtime.providers import CPU, load_runtime
 from engine.runtime.session import Session, Tensor, read_signature
 from engine.weights.atomic_files import replacing, scratch_beside, sha256_of
-from engine.weights.store import CALIBRATION
+from engine.weights.weight_store import CALIBRATION
 
 # One sample: the graph's inputs in its order.
 Sample: TypeAlias = Sequence[NDArray[Any]]

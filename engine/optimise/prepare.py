@@ -28,7 +28,7 @@ from engine.runtime.session import Session
 from engine.weights.atomic_files import replacing
 from engine.weights.emap import read_emap
 from engine.weights.manifest import Weight
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 VERSION: Final = 3
 LEAST_PSNR: Final = 40.0  # dB, half against single precision

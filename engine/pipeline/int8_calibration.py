@@ -24,7 +24,7 @@ from engine.options import Trim
 from engine.pipeline.stages import align
 from engine.pipeline.video import Progress
 from engine.values import Aligned, Frame, VideoInfo
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 MIN_FACES: Final = 16
 MAX_FACES: Final = 128

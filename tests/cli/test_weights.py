@@ -8,7 +8,7 @@ import pytest
 
 from engine.cli import tables
 from engine.cli.commands import main
-from engine.weights.store import CALIBRATION, VARIABLE, WeightStore, embedded_folder
+from engine.weights.weight_store import CALIBRATION, VARIABLE, WeightStore, embedded_folder
 from tests.runtime.tiny_models import Signature
 
 

@@ -19,7 +19,7 @@ from engine.runtime.batches import SIZES, Batches
 from engine.runtime.session import Session, Tensor
 from engine.values import Mask, Pixels
 from engine.weights.manifest import Network
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.compose.crops import patch_of, plain, target_of
 from tests.compose.mask_networks import (
     CLASSES,

@@ -18,7 +18,7 @@ from engine.optimise.prepare import calibrate, prepared
 from engine.runtime import processor, providers
 from engine.runtime.distributions import Distribution, installed
 from engine.runtime.providers import CPU_NAME, CUDA_NAME, TENSORRT_NAME, Probe, load_runtime
-from engine.weights.store import RECORD, WeightStore
+from engine.weights.weight_store import RECORD, WeightStore
 from tests.runtime.painters import samples, save_painter, save_restorer
 from tests.runtime.tiny_models import save_swapper
 

@@ -25,7 +25,7 @@ from engine.pixels.warp import extent
 from engine.runtime.batches import SIZES, Batches
 from engine.runtime.session import Session
 from engine.values import Aligned, Colour, Frame, PixelFormat, Rect
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.enhance import restorers
 from tests.enhance.restorers import CODEFORMER, GFPGAN, KINDS, Kind, Setting
 

@@ -10,7 +10,7 @@ from engine.faces.yunet import YuNet
 from engine.options import AnalysisOptions
 from engine.runtime.session import Session
 from engine.values import Face
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.faces.pictures import frame_of, picture
 
 

@@ -6,7 +6,7 @@ from engine.faces.attributes import AgeGender, chip_map
 from engine.geometry import affine as maps
 from engine.runtime.session import Session
 from engine.values import Attributes, Face, Mesh
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.faces.pictures import frame_of, picture
 
 

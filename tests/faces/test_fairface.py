@@ -13,7 +13,7 @@ import pytest
 from engine.faces.fairface import AttributeSubset, CombinedReader, FairFace
 from engine.runtime.session import Session
 from engine.values import Attributes, Colour, Face, Frame, PixelFormat, Race
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests import people
 from tests.tiny_models_faces import save_fairface
 

@@ -16,7 +16,7 @@ from engine.faces.regions import Region
 from engine.geometry import affine
 from engine.runtime.session import Session
 from engine.values import Analysed, Bytes, Face, Hand, Mesh
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests import people
 from tests.faces.pictures import frame_of, picture, turned
 from tests.hands import as_points, hand, thinking, yawn

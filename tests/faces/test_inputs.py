@@ -16,7 +16,7 @@ from engine.faces.yunet import YuNet
 from engine.runtime.session import Session
 from engine.trust.content import score_of
 from engine.values import Bytes
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.faces.pictures import frame_of
 from tests.people import face
 

@@ -23,7 +23,7 @@ from engine.faces.scrfd import SCRFD
 from engine.runtime.session import Session
 from engine.values import Box, Detection, Face, LandmarkScheme, Mesh
 from engine.weights.manifest import InputSpec
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests import tiny_models_faces as tiny
 from tests.faces.pictures import frame_of
 

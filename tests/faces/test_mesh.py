@@ -10,7 +10,7 @@ from engine.faces.yunet import YuNet
 from engine.geometry import affine as maps
 from engine.runtime.session import Session
 from engine.values import Bytes, Frame, Mesh
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.faces.pictures import frame_of, picture, turned
 
 

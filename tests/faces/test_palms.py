@@ -13,7 +13,7 @@ from engine.geometry import affine
 from engine.geometry.boxes import box_of
 from engine.runtime.session import Session
 from engine.values import Points
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.hands import hand, thinking
 
 KNUCKLES = [0, 5, 9, 13, 17, 1, 2]

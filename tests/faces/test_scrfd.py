@@ -5,7 +5,7 @@ import pytest
 
 from engine.faces.scrfd import SCRFD, decode
 from engine.runtime.session import Session
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests import tiny_models_faces as tiny
 
 INPUT = WeightStore().network("det_10g").input

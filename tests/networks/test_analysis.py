@@ -18,7 +18,7 @@ from engine.runtime.session import Session
 from engine.selection import Need, choose_faces, distance
 from engine.values import DistanceScale, Face
 from engine.weights.manifest import MANIFEST, PACKS, read_packs
-from engine.weights.store import WeightStore, embedded_folder
+from engine.weights.weight_store import WeightStore, embedded_folder
 from tests import people
 from tests import tiny_models_faces as tiny
 from tests.faces.pictures import FOLDER, moving, picture

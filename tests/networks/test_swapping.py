@@ -14,7 +14,7 @@ from engine.options import EnhanceOptions, LimitOptions, SwapOptions
 from engine.runtime.batches import SIZES, Batches
 from engine.runtime.session import Session
 from engine.swappers.neural.network import NeuralSwapper
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.compose import mask_networks
 from tests.enhance import restorers
 from tests.swappers import stand_ins

@@ -22,7 +22,7 @@ from engine.errors import (
 from engine.optimise import int8, prepare
 from engine.optimise.int8 import LEAST_PSNR, Sample
 from engine.runtime.session import Session
-from engine.weights.store import CALIBRATION, WeightStore
+from engine.weights.weight_store import CALIBRATION, WeightStore
 from tests.runtime.painters import samples, save_painter
 from tests.runtime.tiny_models import save_difference
 

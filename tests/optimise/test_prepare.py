@@ -20,7 +20,7 @@ from engine.optimise.validation import same_alone
 from engine.options import Compute, Precision
 from engine.runtime.providers import CPU, Probe, Provider, choose
 from engine.runtime.session import Session, Tensor
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.graphs import save_graph
 from tests.runtime.tiny_models import save_difference, save_swapper
 

@@ -23,7 +23,7 @@ from engine.pipeline import int8_calibration
 from engine.pipeline.stages import align
 from engine.pipeline.video import Progress
 from engine.values import Aligned, Face, Frame
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests import people
 from tests.album import write_album
 from tests.doubles import FIVE

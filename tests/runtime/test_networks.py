@@ -9,7 +9,7 @@ import pytest
 
 from engine.runtime.session import Session
 from engine.values import Bytes
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 
 STORE = WeightStore()
 NAMES = [weight.name for weight in STORE.weights() if weight.pack == "embedded"]

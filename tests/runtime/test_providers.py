@@ -152,7 +152,7 @@ def test_a_runtime_that_does_not_load_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 def test_importing_the_room_does_not_import_the_runtime() -> None:
     code = (
-        "import engine.weights.store, engine.runtime.session, sys;"
+        "import engine.weights.weight_store, engine.runtime.session, sys;"
         "sys.exit('onnxruntime' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -20,7 +20,7 @@ from engine.geometry import affine
 from engine.runtime.batches import SIZES, Batches
 from engine.runtime.session import Session, Tensor
 from engine.values import Aligned
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.enhance import restorers
 
 GRAPH = restorers.batched(restorers.GFPGAN)

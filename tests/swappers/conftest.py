@@ -8,7 +8,7 @@ from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
 from engine.options import AnalysisOptions
 from engine.runtime.session import Session
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.swappers import stand_ins
 from tests.swappers.stage import Stage
 

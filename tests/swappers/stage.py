@@ -20,7 +20,7 @@ from engine.swappers.neural.network import NeuralSwapper
 from engine.swappers.neural.pixel_boost import PIXEL_BOOSTS, supports_size
 from engine.swappers.swapper import Swapper
 from engine.values import Aligned, Bytes, Embedding, Face, Frame, Patch, Pixels, Portrait, Rect
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.faces.pictures import frame_of, picture
 
 

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.graphs import Shape, out_of_range, save_graph
 
 Nodes: TypeAlias = list[onnx.NodeProto]

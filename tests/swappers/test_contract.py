@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from engine.swappers.swapper import Swapper
 from engine.values import Patch
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.swappers.stage import Stage, aligned, blended, fitting, installed, patch_of
 from tests.swappers.stand_ins import KINDS
 

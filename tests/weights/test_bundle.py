@@ -21,7 +21,7 @@ from engine.weights import bundle
 from engine.weights.atomic_files import sha256_of
 from engine.weights.bundle import Archive
 from engine.weights.manifest import MANIFEST, PACKS
-from engine.weights.store import ImportReport, WeightStore, embedded_folder
+from engine.weights.weight_store import ImportReport, WeightStore, embedded_folder
 from tests.runtime.tiny_models import Signature
 
 CONVERTER = Signature({"input": (1, 512)}, {"output": (1, 512)})

@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import WeightsCorrupt, WeightsMissing
 from engine.weights.manifest import MANIFEST, PACKS, InputSpec, read_manifest, read_packs
-from engine.weights.store import embedded_folder
+from engine.weights.weight_store import embedded_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = f"""

@@ -13,7 +13,7 @@ from engine.errors import WeightsCorrupt
 from engine.runtime.session import Session, TensorSpec
 from engine.weights.manifest import TensorPattern
 from engine.weights.recognise import _fits
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.runtime.tiny_models import Signature
 
 PICTURE, SMALL = (1, 3, 512, 512), (1, 3, 128, 128)

@@ -27,7 +27,7 @@ from engine.swappers.neural.source_encoding import (
     EmapEncoder,
 )
 from engine.values import Aligned, Bytes, Frame, Portrait, Rect
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.swappers import stand_ins
 from tests.swappers.stage import Shot, Stage, aligned, installed
 from tests.swappers.stand_ins import KINDS, Kind

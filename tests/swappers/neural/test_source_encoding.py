@@ -19,7 +19,7 @@ from engine.swappers.neural.source_encoding import (
     EmapEncoder,
     mix_identities,
 )
-from engine.weights.store import WeightStore
+from engine.weights.weight_store import WeightStore
 from tests.swappers import stand_ins
 
 

@@ -18,10 +18,9 @@ import onnx
 import pytest
 
 from engine.errors import MediaError, OutputExists, WeightsCorrupt, WeightsError, WeightsMissing
-from engine.weights import atomic_files, recognise
-from engine.weights import store as room
+from engine.weights import atomic_files, recognise, weight_store
 from engine.weights.manifest import MANIFEST, PACKS, Weight
-from engine.weights.store import CALIBRATION, RECORD, VARIABLE, WeightStore, embedded_folder
+from engine.weights.weight_store import CALIBRATION, RECORD, VARIABLE, WeightStore, embedded_folder
 from tests.runtime.tiny_models import Signature
 
 INSWAPPER = Signature(
@@ -88,7 +87,7 @@ def test_a_path_is_verified_once(store: WeightStore, monkeypatch: pytest.MonkeyP
         read.append(path)
         return digest(path)
 
-    monkeypatch.setattr(room, "sha256_of", counted)
+    monkeypatch.setattr(weight_store, "sha256_of", counted)
     assert store.path("yunet") == store.path("yunet") == store.folder / "yunet_2023mar.onnx"
     assert len(read) == 1
 
@@ -337,7 +336,8 @@ def test_imports_at_the_same_time_lose_nothing(
 def test_processes_import_side_by_side(store: WeightStore, tmp_path: Path) -> None:
     """More than once each, so that they meet."""
     code = (
-        "import sys; from pathlib import Path; from engine.weights.store import WeightStore\n"
+        "import sys; from pathlib import Path\n"
+        "from engine.weights.weight_store import WeightStore\n"
         "folder, user, *paths = map(Path, sys.argv[1:])\n"
         "for path in paths: WeightStore(folder, user).import_path(path)"
     )
@@ -650,7 +650,7 @@ def test_what_was_here_stays_where_an_import_cannot_be_written(
 
     before = {path: path.read_bytes() for path in full.user_folder.iterdir()}
     with monkeypatch.context() as patch:
-        patch.setattr(room, "scratch_beside", refused)
+        patch.setattr(weight_store, "scratch_beside", refused)
         with pytest.raises(WeightsError, match="disk is full"):
             full.import_path(bundle)
     assert {path: path.read_bytes() for path in full.user_folder.iterdir()} == before
@@ -723,7 +723,7 @@ def test_what_was_prepared_in_the_cache_is_found_when_the_folder_opens(
 ) -> None:
     weight = store.weight("yunet")
     beside, cache = store.prepared_folders(weight)
-    monkeypatch.setattr(room, "writable", lambda _: False)
+    monkeypatch.setattr(weight_store, "writable", lambda _: False)
     assert store.prepared_folders(weight) == (cache, beside)
 
 
