@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
+from engine.analysis.film_analysis import FilmAnalysis
+from engine.analysis.people import Person, find_people
 from engine.errors import ParameterError
 from engine.media.decode import read_frame, read_image
 from engine.media.probe import is_image
-from engine.networks.pool import NetworkPool
+from engine.networks.analysis import EMBEDDERS
+from engine.networks.pool import HAND_NETWORKS, DeviceNetworks, NetworkPool
 from engine.networks.swapping import ChosenNetworks
 from engine.options import AUTO, AnalysisOptions, Compute, Device
 from engine.parameters import SwapParameters, parse
+from engine.pipeline.analyse import AnalysisTools, analyse_film, key_of, open_analysis
 from engine.pipeline.int8_calibration import Calibrated, calibrate_network
 from engine.pipeline.report import SwapReport
 from engine.pipeline.sources import embedding_of, largest_face
@@ -110,6 +114,7 @@ class Engine:
         target: Location,
         output: Location,
         *,
+        analysis: Location | None = None,
         observe: Observe | None = None,
         **parameters: Any,
     ) -> SwapReport:
@@ -118,6 +123,7 @@ class Engine:
         Of a clip as source, pictures that are spread over it are looked at, and the best views of
         one person are taken.
 
+        `analysis` is a file that `analyse` made of the target: its faces are not found again.
         `parameters` are those of `SwapParameters`. `observe` is called in this thread at the
         beginning of each stage, at each picture of a clip that is looked at as source, and after
         each frame of a video; what it raises ends the run. No error leaves a file behind.
@@ -147,7 +153,73 @@ class Engine:
         )
         if observe is not None:
             observe(Progress(0, None, "loading networks"))
-        return run_swap(request, self._tools(request, parsed, own), observe)
+        tools = self._tools(request, parsed, own)
+        if analysis is not None:
+            known = self._known_analysis(_path("analysis", analysis), request, tools)
+            tools = replace(tools, analysis=known)
+        return run_swap(request, tools, observe)
+
+    def analyse(
+        self,
+        target: Location,
+        output: Location,
+        *,
+        overwrite: bool = False,
+        observe: Observe | None = None,
+        **parameters: Any,
+    ) -> FilmAnalysis:
+        """Find all faces of a film once, and keep them in a file for any number of swaps.
+
+        Args:
+            target: The film.
+            output: The file to write. It holds embeddings, which are biometric data; only its
+                owner may read it.
+            overwrite: Replace a file that is there.
+            observe: Called in this thread after each frame; what it raises ends the run.
+            **parameters: Those of `SwapParameters` that say how faces are found: `device`,
+                `detector`, `embedder`, `landmarker`, `detect_rotated`, `detect_every`.
+
+        Returns:
+            The analysis, with the tracks of the film. Age, gender and, where fairface is imported,
+            race are read, so that it serves a swap with any filter.
+
+        Raises:
+            ParameterError: A parameter is unknown, of the wrong type or out of range.
+            MediaError: A file cannot be read or written, or the target is a picture.
+            WeightsError: A network is missing or corrupt.
+            RuntimeUnavailable: The device cannot be used.
+        """
+        parsed, _ = self._parse(parameters)
+        options = parsed.options().analysis
+        networks = self._networks.on(parsed.compute())
+        wanted = {"embedding", *networks.analysis.readable}
+        tools = AnalysisTools(
+            analyser=networks.analyser(wanted, options),
+            hands=networks.hand_finder(options),
+            networks=self._analysing(networks, wanted, options),
+            reads=tuple(sorted(wanted)),
+        )
+        return analyse_film(
+            _path("target", target),
+            _path("output", output),
+            options,
+            tools,
+            observe,
+            overwrite=overwrite,
+        )
+
+    def people(self, analysis: FilmAnalysis) -> tuple[Person, ...]:
+        """Return the people of an analysed film, those in most frames first.
+
+        Tracks are gathered by their embeddings. Two faces of one frame are never one person, and
+        where it is unsure two groups are kept.
+        """
+        embedder = next((name for name in EMBEDDERS if name in analysis.key.networks), None)
+        if embedder is None:
+            raise ParameterError("The analysis holds no embeddings; analyse the film again.")
+        options = AnalysisOptions(embedder=embedder)
+        scale = self._networks.on(Compute("cpu")).analysis.calibration(options)
+        return find_people(analysis, scale)
 
     def faces(
         self,
@@ -215,6 +287,31 @@ class Engine:
             return calibrate_network(feed, paths, self._networks.store, analyser, observe)
         finally:
             self._networks.clear()
+
+    def _known_analysis(self, path: Path, request: Request, tools: Tools) -> FilmAnalysis:
+        """Return the analysis in a file, if it holds what the request needs."""
+        options, rule = request.options.analysis, request.options.selection
+        networks = self._networks.on(Compute("cpu"))
+        wanted = set(frame_needs(rule))
+        if request.options.source_weight != 1:  # the targets' identities are weighed, too
+            options = replace(options, embedder=EMBEDDER)
+            wanted.add("embedding")
+        needed = AnalysisTools(
+            analyser=tools.frames,
+            hands=tools.hands,
+            networks=self._analysing(networks, wanted, options),
+            reads=tuple(sorted(wanted)),
+        )
+        return open_analysis(path, key_of(request.target, options, needed))
+
+    def _analysing(
+        self, networks: DeviceNetworks, wanted: Iterable[Need], options: AnalysisOptions
+    ) -> dict[str, str]:
+        """Return the sha256 of the networks that analyse films, by name."""
+        readers = chain.from_iterable(
+            names for _, names in networks.analysis.names(wanted, options)
+        )
+        return self._networks.sha256((*readers, *HAND_NETWORKS))
 
     def _parse(self, parameters: dict[str, Any]) -> tuple[SwapParameters, Swapper[Any] | None]:
         """The call's parameters over the engine's own, and the caller's own swapper if in use."""

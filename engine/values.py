@@ -239,11 +239,15 @@ class Hand:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Analysed:
-    """A frame, the faces found in it, best score first, and the hands near them."""
+    """A frame, the faces found in it, best score first, and the hands near them.
+
+    `cut` tells that a new shot begins with it.
+    """
 
     frame: Frame
     faces: tuple[Face, ...]
     hands: tuple[Hand, ...] = ()
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

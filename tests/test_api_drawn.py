@@ -91,7 +91,7 @@ def test_a_picture_of_somebody_else_is_warned_of(
     settings: dict[str, Any] = {**QUICK, "extra_source_image": asset(MAN), "overwrite": True}
     result = tmp_path / "result.png"
     assert not warm.swap(SOURCE, still, result, **settings).warnings
-    monkeypatch.setattr(sources, "MAX_PERSON_DISTANCE", 0.0)
+    monkeypatch.setattr(sources, "STRANGER", 0.0)
     (warning,) = warm.swap(SOURCE, still, result, **settings).warnings
     assert warning.startswith(f"extra_source_image {asset(MAN)} may show another person")
 

@@ -11,7 +11,7 @@ from engine.geometry import affine as maps
 from engine.pixels.align import byte_crop
 from engine.pixels.draw import Ink, fill, outline, text_width, write
 from engine.pixels.planes import thumbnail
-from engine.values import Affine, Attributes, Box, Bytes, Face, Frame, Rect
+from engine.values import Attributes, Box, Bytes, Face, Frame, Rect
 
 _COLUMNS = 5
 _CARD = 240  # side of a face's picture
@@ -90,7 +90,7 @@ def _tag(picture: Bytes, words: str, left: int, top: int) -> None:
 def _card(frame: Frame, index: int, face: Face, distance: float | None) -> Bytes:
     """A face with some room around it, and what is known of it below."""
     card = np.full((_CARD + _LINES * _LINE + _GAP, _CARD, 3), _PAPER, np.uint8)
-    card[:_CARD] = byte_crop(frame, _to_card(face.box), _CARD)
+    card[:_CARD] = face_picture(frame, face.box, _CARD)
     _tag(card, str(index), 0, 0)
     for number, line in enumerate(_lines(face, distance), start=1):
         write(card, line, 0, _CARD + number * _LINE, _WORDS, size=_TEXT)
@@ -111,13 +111,14 @@ def _lines(face: Face, distance: float | None) -> Iterator[str]:
     yield f"box {box.left:.0f},{box.top:.0f} to {box.right:.0f},{box.bottom:.0f}"
 
 
-def _to_card(box: Box) -> Affine:
-    """The map of display space that puts the box into the middle of a card's picture."""
+def face_picture(frame: Frame, box: Box, size: int) -> Bytes:
+    """Return the face in a box with some room around it, (size, size, 3) uint8 RGB."""
     side = max(box.width, box.height, 1.0) * _MARGIN
     # The crop's first pixel edge, at -0.5 in the crop, is half a side left of the box's middle.
     left = (box.left + box.right) / 2 - side / 2
     top = (box.top + box.bottom) / 2 - side / 2
-    return maps.compose(maps.shift(-left - 0.5, -top - 0.5), maps.rescale(_CARD / side))
+    to_crop = maps.compose(maps.shift(-left - 0.5, -top - 0.5), maps.rescale(size / side))
+    return byte_crop(frame, to_crop, size)
 
 
 def _paste(sheet: Bytes, picture: Bytes, left: int, top: int) -> None:

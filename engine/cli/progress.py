@@ -21,7 +21,7 @@ Observe: TypeAlias = Callable[[Progress], None]
 _EVERY: Final = 5.0  # seconds between two plain lines
 _WINDOW: Final = 30.0  # seconds that the speed is measured over
 _ENOUGH: Final = 2.0  # seconds of work, from which its speed is told
-_COUNTED: Final[frozenset[Stage]] = frozenset({"swapping", "calibrating"})
+_COUNTED: Final[frozenset[Stage]] = frozenset({"swapping", "calibrating", "analysing"})
 
 
 class Meter:

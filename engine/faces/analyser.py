@@ -85,9 +85,12 @@ class FaceAnalyser:
         if not self._reader.idle:
             every = self._options.detect_every
             sightings = identify(sightings, self._reader, every, _LOOK_AHEAD)
+        before: Bytes | None = None
         for sighting in sightings:
             best_first = sorted(sighting.faces, key=lambda face: -face.score)
-            yield Analysed(sighting.frame, tuple(best_first))
+            cut = before is None or is_cut(before, sighting.signature)
+            before = sighting.signature
+            yield Analysed(sighting.frame, tuple(best_first), cut=cut)
 
     def _all_with_landmarks(self, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
         for sighting in sightings:

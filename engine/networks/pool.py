@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from engine.faces.analyser import FaceAnalyser
 from engine.faces.arcface import ArcFace
@@ -23,6 +23,9 @@ from engine.runtime.session import Session
 from engine.selection import Need
 from engine.swappers.neural.source_encoding import EMBEDDER
 from engine.weights.weight_store import WeightStore
+
+# The embedded networks that find hands.
+HAND_NETWORKS: Final = ("palm_detection", "hand_landmark")
 
 _Providers: TypeAlias = tuple[providers.Provider, ...]
 
@@ -138,8 +141,9 @@ class DeviceNetworks:
         return self.analysis.analyser(wanted, options, embedder)
 
     def hand_finder(self, options: AnalysisOptions) -> HandFinder:
+        palms, landmarks = HAND_NETWORKS
         return HandFinder(
-            BlazePalm(self.session("palm_detection")),
-            MediaPipeHand(self.session("hand_landmark")),
+            BlazePalm(self.session(palms)),
+            MediaPipeHand(self.session(landmarks)),
             options.detect_every,
         )

@@ -79,7 +79,7 @@ def calibrate_network(
 
     Raises:
         MediaError: A file that was named cannot be read, or a folder holds none that can.
-        NoFaceFound: There are fewer faces than `MIN_FACES`.
+        NoFaceFound: There are fewer faces than `LEAST_FACES`.
         WeightsError: The network is missing or corrupt, or strays too far from fp32.
         RuntimeUnavailable: The network cannot be run or prepared.
     """

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Never, TypeAlias
 
+from engine.analysis.film_analysis import FilmAnalysis
 from engine.compose.limiter import BareFaceFinder, Limiter
 from engine.enhance.enhancer import Enhancer
 from engine.errors import MediaError, SourceUnfit
@@ -86,6 +87,9 @@ class Tools:
     them. `calibration` is that of the references' and the frames' embedder, `portrait_calibration`
     that of the portraits'. `classifier` is None where the content check is off.
 
+    `analysis` holds the target's faces, where they were found before; the frames' are not found
+    again then.
+
     `networks` names what works on faces besides the swapper, `readers` what finds and reads them,
     both by parameter; `weights` holds the sha256 of the networks among all of these. `sides` are
     the crops' sides that may be taken, `at_once` is how many frames are swapped together, and
@@ -112,6 +116,7 @@ class Tools:
     hands: HandFinder
     classifier: Classifier | None
     threads: Threads
+    analysis: FilmAnalysis | None = None
 
     def uncovered(self, portrait: Portrait) -> Portrait:
         """Return the portrait with the mask of its bare face; as it is without an occluder."""
@@ -396,6 +401,8 @@ class _Run:
 
     def _analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
         guarded = frames if self.check is None else self.check.guard(frames)
+        if self.tools.analysis is not None:
+            return self.tools.analysis.replay(guarded)
         return self.tools.hands.add_hands(self.tools.frames.analyse(guarded), self.choose)
 
 

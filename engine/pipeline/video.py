@@ -20,7 +20,7 @@ Swap: TypeAlias = Callable[[Sequence[Planned]], list[SwappedFrame]]
 QUEUE_DEPTH = 8
 
 
-# What a run is at, in the order of a swap; the last one is calibration's.
+# What a run is at, in the order of a swap; the last two are those of other runs.
 Stage: TypeAlias = Literal[
     "loading networks",
     "reading the source",
@@ -29,6 +29,7 @@ Stage: TypeAlias = Literal[
     "swapping",
     "writing",
     "calibrating",
+    "analysing",
 ]
 
 

@@ -188,7 +188,7 @@ def taken(path: Path, crowds: Crowds, monkeypatch: pytest.MonkeyPatch, most: int
         return target
 
     monkeypatch.setattr(int8_calibration, "align", aligned)
-    monkeypatch.setattr(int8_calibration, "MAX_FACES", most)
+    monkeypatch.setattr(int8_calibration, "MOST_FACES", most)
     feed = Feed(
         name="a network",
         template=FIVE,

@@ -1,0 +1,128 @@
+"""Gather the tracks of a film into people.
+
+Average-linkage clustering of the tracks' embeddings (Sokal and Michener, 1958) under a constraint:
+two tracks that are seen in one frame are never one person. Where it is unsure it keeps two groups,
+as a wrong merge would put a face on somebody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.analysis.film_analysis import FilmAnalysis, Seen, Track
+from engine.selection import distance
+from engine.values import Attributes, DistanceScale
+
+# Mean distance of two groups' tracks up to which they are one person. A reference matches up to
+# 0.6 by default; groups are merged without anybody looking, so they need to be nearer.
+LIMIT: Final = 0.5
+_CLEAR = 24.0  # weight of a track's best face from which its embedding may join it to others
+_NEVER = np.inf
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Person:
+    """Tracks that show one person; `number` counts from 0 by frames, the most first."""
+
+    number: int
+    tracks: tuple[Track, ...]
+
+    @property
+    def frames(self) -> int:
+        """Frames that show the person."""
+        return sum(track.frames for track in self.tracks)
+
+    @property
+    def first(self) -> int:
+        """The pts of the first frame."""
+        return min(track.first for track in self.tracks)
+
+    @property
+    def last(self) -> int:
+        """The pts of the last frame."""
+        return max(track.last for track in self.tracks)
+
+    @property
+    def best(self) -> tuple[Seen, ...]:
+        """The best faces of all tracks, the best first."""
+        return tuple(
+            sorted((one for t in self.tracks for one in t.best), key=lambda one: -one.weight)
+        )
+
+    @property
+    def attributes(self) -> Attributes | None:
+        """Age, gender and race of the longest track that has any."""
+        read = [track for track in self.tracks if track.attributes is not None]
+        return max(read, key=lambda track: track.frames).attributes if read else None
+
+
+def find_people(
+    analysis: FilmAnalysis, scale: DistanceScale, limit: float = LIMIT
+) -> tuple[Person, ...]:
+    """Return the people of a film, those in most frames first.
+
+    `scale` is that of the embedder. Tracks without an embedding, and those that are too small,
+    blurred or turned to tell, are people of their own.
+    """
+    groups = group(analysis.tracks, analysis.together, scale, limit)
+    ordered = sorted(groups, key=lambda tracks: (-sum(t.frames for t in tracks), tracks[0].first))
+    return tuple(Person(number, tuple(tracks)) for number, tracks in enumerate(ordered))
+
+
+def group(
+    tracks: Iterable[Track],
+    together: Collection[tuple[int, int]],
+    scale: DistanceScale,
+    limit: float = LIMIT,
+) -> list[list[Track]]:
+    """Return the tracks in groups, each in the order of time.
+
+    Groups are merged nearest first while their mean distance is at most `limit` and no track of
+    one is seen together with a track of the other.
+    """
+    tracks = list(tracks)
+    clear = [track for track in tracks if _is_clear(track)]
+    apart = _distances(clear, scale)
+    row = {track.number: index for index, track in enumerate(clear)}
+    for one, other in together:
+        if one in row and other in row:
+            apart[row[one], row[other]] = apart[row[other], row[one]] = _NEVER
+    merged = [[clear[index] for index in members] for members in _cluster(apart, limit)]
+    alone = [[track] for track in tracks if not _is_clear(track)]
+    return [sorted(members, key=lambda track: track.first) for members in (*merged, *alone)]
+
+
+def _is_clear(track: Track) -> bool:
+    return track.embedding is not None and bool(track.best) and track.best[0].weight >= _CLEAR
+
+
+def _distances(tracks: Sequence[Track], scale: DistanceScale) -> NDArray[np.float64]:
+    apart = np.full((len(tracks), len(tracks)), _NEVER)
+    for i, one in enumerate(tracks):
+        for j, other in enumerate(tracks[:i]):
+            if one.embedding is not None and other.embedding is not None:
+                apart[i, j] = apart[j, i] = distance(one.embedding, other.embedding, scale)
+    return apart
+
+
+def _cluster(apart: NDArray[np.float64], limit: float) -> list[list[int]]:
+    """Return rows in clusters by average linkage; rows at infinity are never in one."""
+    members = [[index] for index in range(len(apart))]
+    means = apart.copy()
+    np.fill_diagonal(means, _NEVER)
+    while len(members) > 1:
+        one, other = sorted(map(int, np.unravel_index(np.argmin(means), means.shape)))
+        if not means[one, other] <= limit:
+            break
+        a, b = len(members[one]), len(members[other])
+        # Lance and Williams (1967): the mean over all pairs; infinity stays infinity.
+        means[one] = means[:, one] = (a * means[one] + b * means[other]) / (a + b)
+        means[one, one] = _NEVER
+        means = np.delete(np.delete(means, other, 0), other, 1)
+        members[one] += members.pop(other)
+    return members

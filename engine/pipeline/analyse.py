@@ -1,0 +1,137 @@
+"""Find the faces of a film once, and keep them in a file that later swaps read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from engine.analysis.film_analysis import (
+    AnalysisKey,
+    FilmAnalysis,
+    film_sha256,
+    read_analysis,
+    write_analysis,
+)
+from engine.errors import MediaError, OutputExists, ParameterError
+from engine.faces.analyser import FaceAnalyser
+from engine.faces.hands import HandFinder
+from engine.media.decode import read_frames
+from engine.media.probe import probe
+from engine.options import AnalysisOptions, Trim
+from engine.pipeline.threads import prefetch
+from engine.pipeline.video import QUEUE_DEPTH, Progress
+from engine.values import Analysed, Face, Frame
+
+Observe: TypeAlias = Callable[[Progress], None]
+
+# Options that choose a network: the sha256 of the chosen file tells more than its name.
+_NAMES = frozenset({"detector", "embedder", "landmarker"})
+_NEAR = 0.001  # seconds before a frame at which a search for it begins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisTools:
+    """Networks that find faces and hands, and read the faces.
+
+    `networks` holds their sha256 by name, `reads` names what is read off each face.
+    """
+
+    analyser: FaceAnalyser
+    hands: HandFinder
+    networks: Mapping[str, str]
+    reads: tuple[str, ...]
+
+
+def key_of(target: Path, options: AnalysisOptions, tools: AnalysisTools) -> AnalysisKey:
+    """Return what an analysis of a film by these options and networks depends on.
+
+    Raises:
+        MediaError: The film cannot be read.
+    """
+    values = {name: value for name, value in asdict(options).items() if name not in _NAMES}
+    return AnalysisKey(film_sha256(target), dict(tools.networks), values, tools.reads)
+
+
+def analyse_film(
+    target: Path,
+    output: Path,
+    options: AnalysisOptions,
+    tools: AnalysisTools,
+    observe: Observe | None = None,
+    *,
+    overwrite: bool = False,
+) -> FilmAnalysis:
+    """Find all faces of a film and keep them in the file `output`.
+
+    `observe` is called after each frame; what it raises ends the run, and no file appears.
+
+    Raises:
+        MediaError: A file cannot be read or written, or `target` is a picture.
+        OutputExists: `output` exists, and `overwrite` is False.
+    """
+    info = probe(target)
+    if info.kind != "video":
+        raise MediaError(f"{target} is a picture; `faceswap-engine faces` lists its faces.")
+    _check(output, target, overwrite=overwrite)
+    key = key_of(target, options, tools)
+    total = info.frame_count
+
+    def counted(shots: Iterable[Analysed]) -> Iterator[Analysed]:
+        for done, shot in enumerate(shots, start=1):
+            yield shot
+            if observe is not None:
+                observe(Progress(done, total, "analysing"))
+
+    with closing(prefetch(read_frames(target), QUEUE_DEPTH)) as frames:
+        shots = tools.hands.add_hands(tools.analyser.analyse(frames), _all)
+        return write_analysis(output, key, counted(shots), info.size)
+
+
+def open_analysis(path: Path, wanted: AnalysisKey) -> FilmAnalysis:
+    """Return an analysis that serves a request.
+
+    Raises:
+        MediaError: The file cannot be read.
+        ParameterError: It lacks something that the request needs.
+    """
+    analysis = read_analysis(path)
+    lack = analysis.key.lack(wanted)
+    if lack is not None:
+        raise ParameterError(
+            f"analysis is {path}, but {lack}; make it again with `faceswap-engine analyse`."
+        )
+    return analysis
+
+
+def frame_at(target: Path, analysis: FilmAnalysis, pts: int) -> Frame:
+    """Return the film's frame with a pts.
+
+    Raises:
+        MediaError: The film cannot be read, or has no such frame.
+    """
+    start = max(analysis.seconds(pts) - _NEAR, 0.0)
+    with closing(read_frames(target, Trim(start=start))) as frames:
+        frame = next((one for one in frames if one.pts >= pts), None)
+    if frame is None or frame.pts != pts:
+        raise MediaError(f"{target} has no frame at pts {pts}; analyse the film again.")
+    return frame
+
+
+def _all(faces: tuple[Face, ...]) -> tuple[Face, ...]:
+    return faces
+
+
+def _check(output: Path, target: Path, *, overwrite: bool) -> None:
+    if os.path.lexists(output):
+        if not overwrite:
+            raise OutputExists(f"{output} exists; choose another name, or overwrite it.")
+        if output.is_dir() or (output.exists() and output.samefile(target)):
+            raise MediaError(f"The output {output} is a directory or the film; name another file.")
+    elif not output.parent.is_dir():
+        raise MediaError(
+            f"The folder of the output, {output.parent}, does not exist; make it first."
+        )

@@ -1,0 +1,157 @@
+"""An analysis is written as faces are found, and read back without its film."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.analysis import film_analysis
+from engine.analysis.columns import round_face
+from engine.analysis.film_analysis import (
+    AnalysisKey,
+    FilmAnalysis,
+    film_sha256,
+    read_analysis,
+    write_analysis,
+)
+from engine.errors import MediaError
+from engine.values import Analysed, Attributes, Face, Frame, PixelFormat
+from tests.analysis.test_columns import face, same_face, unit
+
+KEY = AnalysisKey(
+    "ab" * 32,
+    {"yunet": "cd" * 32, "sface": "01" * 32},
+    {"detector": "auto", "detect_rotated": False},
+    ("embedding",),
+)
+FORMAT = PixelFormat("gray", "gray", 8)
+ANNA, BEN = unit(), unit()
+
+
+def frame(index: int) -> Frame:
+    return Frame(index, 40 * index, Fraction(1, 1000), (np.zeros((4, 6), np.uint8),), FORMAT)
+
+
+def shots(count: int) -> Iterator[Analysed]:
+    for index in range(count):
+        faces: tuple[Face, ...] = (face(0, ANNA, Attributes(30, "female")),)
+        if 5 <= index < 20:
+            faces = (*faces, face(1, BEN))
+        yield Analysed(frame(index), faces if index != 3 else (), cut=index in (0, 7))
+
+
+def written(path: Path, count: int = 30) -> tuple[FilmAnalysis, list[Analysed]]:
+    made = list(shots(count))
+    return write_analysis(path, KEY, iter(made), (6, 4)), made
+
+
+def test_the_faces_of_every_frame_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(film_analysis, "_CHUNK", 8)
+    written_analysis, made = written(tmp_path / "film.faces")
+    analysis = read_analysis(tmp_path / "film.faces")
+    for one in (written_analysis, analysis):
+        found = list(one.frames())
+        assert [f.pts for f in found] == [40 * n for n in range(30)]
+        assert [n for n, f in enumerate(found) if f.cut] == [0, 7]
+        for shot, stored in zip(made, found, strict=True):
+            assert len(shot.faces) == len(stored.faces)
+            assert all(map(same_face, map(round_face, shot.faces), stored.faces))
+    assert (analysis.key, analysis.size, analysis.time_base) == (KEY, (6, 4), Fraction(1, 1000))
+    assert analysis.together == {(0, 1)}
+
+
+def test_tracks_are_summed_up(tmp_path: Path) -> None:
+    written(tmp_path / "film.faces", 90)
+    anna, ben = read_analysis(tmp_path / "film.faces").tracks
+    assert (anna.first, anna.last, anna.frames) == (0, 3560, 89)
+    assert (ben.first, ben.last, ben.frames) == (200, 760, 15)
+    assert np.array_equal(ben.embedding, BEN)  # type: ignore[arg-type]
+    assert anna.attributes == Attributes(30, "female")
+    assert len(anna.best) == 3
+    assert min(abs(a.index - b.index) for a in anna.best for b in anna.best if a is not b) >= 12
+    assert [one.weight for one in anna.best] == sorted((s.weight for s in anna.best), reverse=True)
+
+
+def test_frames_get_their_faces_again_from_anywhere_in_the_film(tmp_path: Path) -> None:
+    analysis, made = written(tmp_path / "film.faces")
+    part = list(analysis.replay(shot.frame for shot in made[4:9]))
+    assert [shot.frame for shot in part] == [shot.frame for shot in made[4:9]]
+    assert [len(shot.faces) for shot in part] == [1, 2, 2, 2, 2]
+
+
+def test_a_frame_of_another_film_is_refused(tmp_path: Path) -> None:
+    analysis, made = written(tmp_path / "film.faces")
+    stranger = Frame(0, 41, Fraction(1, 1000), made[0].frame.planes, FORMAT)
+    with pytest.raises(MediaError, match=r"has no frame at pts 41; analyse the film again"):
+        list(analysis.replay([stranger]))
+
+
+@pytest.mark.parametrize("cut", [0, 10, 1000])
+def test_a_damaged_file_is_told(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "film.faces"
+    written(path)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(MediaError, match=r"film\.faces is no analysis of a film, or is damaged"):
+        read_analysis(path)
+
+
+def test_a_zip_of_something_else_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "film.faces"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", "a")
+    with pytest.raises(MediaError, match="is no analysis"):
+        read_analysis(path)
+    with pytest.raises(MediaError, match="cannot be read"):
+        read_analysis(tmp_path / "none")
+
+
+def test_nothing_is_written_when_the_analysis_fails(tmp_path: Path) -> None:
+    def broken() -> Iterator[Analysed]:
+        yield from shots(3)
+        raise MediaError("The film is damaged.")
+
+    with pytest.raises(MediaError, match="damaged"):
+        write_analysis(tmp_path / "film.faces", KEY, broken(), (6, 4))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
+    written(tmp_path / "film.faces")
+    assert (tmp_path / "film.faces").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (replace(KEY, target="ef" * 32), "it is of another film"),
+        (replace(KEY, reads=("age",)), "it holds no age"),
+        (replace(KEY, networks={"yunet": "00"}), "made with another network than the yunet of"),
+        (replace(KEY, options={"detector": "yunet"}), "made with detector 'auto', not 'yunet'"),
+    ],
+)
+def test_an_analysis_tells_what_it_lacks_for_a_request(wanted: AnalysisKey, words: str) -> None:
+    assert words in str(KEY.lack(wanted))
+
+
+def test_an_analysis_may_hold_more_than_a_request_wants() -> None:
+    assert KEY.lack(replace(KEY, networks={}, reads=())) is None
+    assert KEY.lack(KEY) is None
+
+
+def test_a_film_is_known_by_its_content(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.mp4", tmp_path / "other.mp4"
+    one.write_bytes(b"film")
+    other.write_bytes(b"film")
+    assert film_sha256(one) == film_sha256(other)
+    other.write_bytes(b"Film")
+    assert film_sha256(one) != film_sha256(other)
+    with pytest.raises(MediaError, match="cannot be read"):
+        film_sha256(tmp_path / "none")
