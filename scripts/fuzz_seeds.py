@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.media.encoder_trials import silence
+from engine.media.encoder_trials import quiet_svt_av1
 from engine.values import Bytes
 from tests.footage import MAN, WOMAN, portrait, write_png
 from tests.synth import Line, Sound, Tags, make_clip
@@ -219,7 +219,7 @@ def stills() -> dict[str, Callable[[], bytes]]:
 
 def write_seeds(folder: Path) -> list[Path]:
     """Write every clip and every still into a folder that is made for them."""
-    silence()
+    quiet_svt_av1()
     folder.mkdir(parents=True)
     for name, clip in clips().items():
         clip.write(folder / name)

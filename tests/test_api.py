@@ -30,7 +30,6 @@ from engine.errors import (
     WeightsMissing,
 )
 from engine.media.decode import read_frames, read_image
-from engine.media.provenance_tags import read_mark
 from engine.pipeline.video import Progress
 from engine.pixels.planes import region
 from engine.values import Aligned, Bytes, Frame, Patch, Rect
@@ -50,6 +49,7 @@ from tests.footage import (
     write_clip,
     write_png,
 )
+from tests.media.looks import provenance
 from tests.synth import Tags
 
 # Not a constant rate, and not from zero.
@@ -332,12 +332,12 @@ def test_outputs_say_that_they_are_synthetic(
 ) -> None:
     report = warm.swap(SOURCE, clip, output, content_check=False, **QUICK)
     assert not report.content.checked
-    said = read_mark(output) or ""
+    said = provenance(output) or ""
     assert "Synthetic" in said
     assert "content check turned off" in said
     result = output.with_suffix(".jpg")
     warm.swap(SOURCE, still, result, pixel_boost="128x128")
-    assert "content check passed" in (read_mark(result) or "")
+    assert "content check passed" in (provenance(result) or "")
 
 
 def picture_in(path: Path) -> Bytes:

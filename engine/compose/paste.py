@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.pixels import planes, warp
+from engine.pixels import planes
+from engine.pixels.patch_warp import patch_extent, warp_patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +32,6 @@ def paste(frame: Frame, patches: Sequence[Patch]) -> Frame:
 
 def _pieces(patches: Sequence[Patch], size: tuple[int, int]) -> Iterator[tuple[Rect, Pixels, Mask]]:
     for patch in patches:
-        rect = warp.extent(patch, size)
+        rect = patch_extent(patch, size)
         if rect is not None:
-            yield rect, *warp.place(patch, rect)
+            yield rect, *warp_patch(patch, rect)

@@ -163,9 +163,11 @@ def surgery() -> Iterator[Finding]:
 def encoders() -> Iterator[Finding]:
     """PyAV and, for each codec, the encoders that truly encode, tried in a process of their own."""
     from engine.jobs.process import TaskProcess  # noqa: PLC0415 - the same
-    from engine.media.working_encoders import versions  # noqa: PLC0415 - the same
+    from engine.media.pyav import library_versions  # noqa: PLC0415 - the same
 
-    yield Finding("PyAV", "ok", ", ".join(f"{name} {text}" for name, text in versions().items()))
+    yield Finding(
+        "PyAV", "ok", ", ".join(f"{name} {text}" for name, text in library_versions().items())
+    )
     with TaskProcess() as child:
         trials: dict[str, list[str]] = child.call(_TRY_ENCODERS, None, _unheard)
     for codec, working in trials.items():
@@ -184,10 +186,10 @@ def encoders() -> Iterator[Finding]:
 
 def try_encoders(_given: None, _tell: Tell) -> dict[str, list[str]]:
     """Return the encoders that work, by codec, as a `TaskProcess` calls it."""
-    from engine.media.working_encoders import encoder_trials  # noqa: PLC0415 - the same
+    from engine.media import encoder_trials  # noqa: PLC0415 - the same
 
     found: dict[str, list[str]] = {}
-    for trial in encoder_trials():
+    for trial in encoder_trials.try_encoders():
         found.setdefault(trial.codec, []).extend([trial.encoder] if trial.works else [])
     return found
 

@@ -21,7 +21,8 @@ from engine.jobs.process import Tasks, Tell
 from engine.jobs.results import beside, named_output
 from engine.jobs.safe_open import held_beneath
 from engine.jobs.worker import Made, Perform
-from engine.media.output_file import IMAGE_SUFFIXES, VIDEO_FORMATS, check_output
+from engine.media.containers import VIDEO_CONTAINERS
+from engine.media.output_file import IMAGE_SUFFIXES, check_output
 from engine.media.probe import probe
 from engine.media.untrusted import TooLarge, check_header, check_pictures
 from engine.parameters import SwapCall, parse_call
@@ -378,4 +379,4 @@ def _own_output(job: Job, target: Path) -> Path:
     suffix = target.suffix.lower()
     if probe(target).kind == "image":
         return job.folder / f"output{suffix if suffix in IMAGE_SUFFIXES else '.png'}"
-    return job.folder / f"output{suffix if suffix in VIDEO_FORMATS else '.mp4'}"
+    return job.folder / f"output{suffix if suffix in VIDEO_CONTAINERS else '.mp4'}"

@@ -1,4 +1,4 @@
-"""Give one time to files whose clock restarts in the middle, such as joined transport streams."""
+"""Make timestamps continuous in files whose clock restarts, such as joined MPEG-TS files."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from av.stream import Stream
 from engine.media.joined_files import is_joined_matroska
 from engine.media.pyav import as_fraction, path_of
 
-_JOINED = frozenset({"mpegts", "mpeg", "flv", "ogg"})
+_CONCATENATED = frozenset({"mpegts", "mpeg", "flv", "ogg"})
 _MATROSKA = "matroska,webm"
-# Seconds that a stream's decoding time goes back, or ahead of all streams, where a part begins.
-# In a file of one part, only a far jump is no pause.
+# Seconds by which a dts goes back, or ahead of all streams, at the start of a part. As long as the
+# file has one part, a shorter jump ahead is a pause.
 _BACK, _AHEAD, _FAR_AHEAD = Fraction(3, 10), 10, 3600
 
 
 @dataclass
-class _Course:
-    """How far one stream has come."""
+class _StreamClock:
+    """Position of one stream; times are in seconds."""
 
-    part: int  # the number of parts that began before this one
-    offset: Fraction  # what moves the part's times behind those before it
-    last: Fraction  # the last decoding time as the file has it
-    end: Fraction  # when the last packet ends, in decoding time of the whole
-    shown: Fraction  # when what is shown last ends, in the time of the whole
-    step: Fraction = Fraction(0)  # from packet to packet
+    part: int  # number of parts before the current one
+    offset: Fraction  # added to the part's times
+    last: Fraction  # last dts, without the offset
+    end: Fraction  # end of the last packet by its dts, with the offset
+    shown: Fraction  # latest end of a packet by its pts, with the offset
+    step: Fraction = Fraction(0)  # between the last two packets
 
 
-class Splices:
-    """Finds where a file's clock restarts, and moves all packets from there behind the last.
+class ClockJumps:
+    """Finds where a file's clock restarts, and moves all later packets after those before.
 
-    Whoever reads a file must show every packet of the streams in `watched` to `follow`, so that
-    all readers move the same packets by the same offset.
+    A reader must pass every packet of the streams in `watched` to `follow`, so that all readers
+    move the same packets by the same offset. `parts` counts the restarts so far.
     """
 
     def __init__(self, container: InputContainer) -> None:
@@ -44,10 +44,10 @@ class Splices:
         self.parts = 0
         self._offset = Fraction(0)
         self._latest: Fraction | None = None
-        self._courses: dict[int, _Course] = {}
+        self._clocks: dict[int, _StreamClock] = {}
 
     def follow(self, packet: Packet[Any]) -> None:
-        """Moves a packet's times in place."""
+        """Add the offset of a packet's part to its times, in place."""
         if not self.watched:
             return
         offset = self._offset_of(packet)
@@ -62,34 +62,34 @@ class Splices:
             return self._offset
         base = as_fraction(packet.time_base)
         time, length = packet.dts * base, (packet.duration or 0) * base
-        # By how much it is shown later; unknown of the first pictures in Matroska, and so zero.
-        wait = Fraction(0) if packet.pts is None else packet.pts * base - time
-        wait = wait if 0 <= wait < _AHEAD else Fraction(0)  # what is longer is damage
-        course = self._courses.get(stream.index)
-        if course is None:
+        # Delay from decoding to display; Matroska does not tell it for the first frames: 0.
+        delay = Fraction(0) if packet.pts is None else packet.pts * base - time
+        delay = delay if 0 <= delay < _AHEAD else Fraction(0)  # a longer delay is damage
+        clock = self._clocks.get(stream.index)
+        if clock is None:
             begin = time + self._offset
-            course = _Course(self.parts, self._offset, time, begin, begin)
-            self._courses[stream.index] = course
-        elif self._jumps(course, time):
-            if course.part == self.parts or self._is_ahead(time + self._offset):
+            clock = _StreamClock(self.parts, self._offset, time, begin, begin)
+            self._clocks[stream.index] = clock
+        elif self._jumps(clock, time):
+            if clock.part == self.parts or self._is_ahead(time + self._offset):
                 self.parts += 1
                 # One offset for all streams of a part keeps its sound and picture together.
-                decoded = max(one.end for one in self._courses.values())
-                shown = max(one.shown for one in self._courses.values())
-                self._offset = max(decoded, shown - wait) - time
-            course.part, course.offset = self.parts, self._offset
+                decoded = max(one.end for one in self._clocks.values())
+                shown = max(one.shown for one in self._clocks.values())
+                self._offset = max(decoded, shown - delay) - time
+            clock.part, clock.offset = self.parts, self._offset
         else:
-            course.step = time - course.last
-        course.last = time
-        end = time + course.offset + (length or course.step)
-        course.end, course.shown = max(course.end, end), max(course.shown, end + wait)
-        self._latest = max(course.end, self._latest or course.end)
-        return course.offset
+            clock.step = time - clock.last
+        clock.last = time
+        end = time + clock.offset + (length or clock.step)
+        clock.end, clock.shown = max(clock.end, end), max(clock.shown, end + delay)
+        self._latest = max(clock.end, self._latest or clock.end)
+        return clock.offset
 
-    def _jumps(self, course: _Course, time: Fraction) -> bool:
-        if time < course.last - _BACK:
+    def _jumps(self, clock: _StreamClock, time: Fraction) -> bool:
+        if time < clock.last - _BACK:
             return True
-        return self._is_ahead(time + course.offset)
+        return self._is_ahead(time + clock.offset)
 
     def _is_ahead(self, time: Fraction) -> bool:
         ahead = _AHEAD if self.parts else _FAR_AHEAD
@@ -97,6 +97,6 @@ class Splices:
 
 
 def may_be_joined(container: InputContainer) -> bool:
-    """Whether a file may have been joined by writing one after the other, and so lacks one time."""
+    """Return True for formats that can be joined by concatenation, which restarts the clock."""
     name = container.format.name
-    return name in _JOINED or (name == _MATROSKA and is_joined_matroska(path_of(container)))
+    return name in _CONCATENATED or (name == _MATROSKA and is_joined_matroska(path_of(container)))

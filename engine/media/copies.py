@@ -1,4 +1,4 @@
-"""Copy sound, subtitles and attachments from file to file, packet by packet."""
+"""Copy sound, subtitles, data and attachments of the target packet by packet."""
 
 from __future__ import annotations
 
@@ -15,47 +15,32 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
-from engine.media.clock_jumps import Splices
+from engine.media.clock_jumps import ClockJumps
+from engine.media.containers import Container
 from engine.media.pyav import as_fraction, codec_of, open_input, open_output, path_of, printable
 from engine.media.transcoding import (
     JITTER,
-    TIMELESS,
     Conversion,
     SoundConversion,
     usual_layout,
 )
 from engine.media.trim import Window
 
-# What MPEG-TS has a name for; its muxer writes all else, too, as data that no reader knows.
-_TRANSPORTED = frozenset(
-    {
-        "aac",
-        "aac_latm",
-        "ac3",
-        "dts",
-        "dvb_subtitle",
-        "dvb_teletext",
-        "eac3",
-        "mp1",
-        "mp2",
-        "mp3",
-        "opus",
-        "s302m",
-        "truehd",
-    }
-)
-# Formats whose muxers write a track of time codes from the metadata.
-_TIME_CODED = frozenset({"mov", "mp4"})
-_BEHIND = 10  # seconds by which one stream may come later in a file than another
+_INTERLEAVING = 10  # seconds by which one stream may come later in a file than another
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
-    """What goes with the picture: the output's streams, by the source's stream index.
+class StreamCopies:
+    """The output's streams besides the video, by the stream index of the source.
 
-    `conversions` are of streams that the output could not hold as they were. `warnings` tell of
-    these, and of what is left out.
+    Attributes:
+        container: the output's container.
+        copies: streams that are copied packet by packet.
+        conversions: streams that the output cannot hold and that are re-encoded.
+        warnings: a sentence for each stream that is re-encoded or left out.
     """
+
+    container: Container
 
     copies: dict[int, Stream]
     conversions: dict[int, Conversion]
@@ -63,113 +48,131 @@ class Carried:
 
     @property
     def streams(self) -> dict[int, Stream]:
-        """All of the output's streams but that of the picture."""
+        """All streams of the output except the video."""
         return {**self.copies, **{n: one.stream for n, one in self.conversions.items()}}
 
 
 def add_copies(
     source: InputContainer,
-    output: OutputContainer,
-    picture: Stream,
+    muxer: OutputContainer,
+    container: Container,
+    video: Stream,
     *,
     window: Window,
-    unwanted: Callable[[Stream], bool],
+    is_dropped: Callable[[Stream], bool],
     convert: Callable[[Stream], Conversion | None],
-) -> Carried:
-    """Adds a stream to `output` for each of `source` that it can hold, but not for `picture`.
+) -> StreamCopies:
+    """Add a stream to `muxer` for each stream of `source` except `video`.
 
-    Those that are `unwanted` are passed over without a word. `convert` adds what holds anew a
-    stream that the output cannot hold, if it can.
+    Args:
+        source: the target.
+        muxer: the output, before its header is written.
+        container: the container of `muxer`.
+        video: the stream of `source` that the swapped frames replace.
+        window: part of the target that is kept.
+        is_dropped: True for a stream that is left out on request, without a warning.
+        convert: adds a re-encoded stream to the output; returns None if that is impossible.
     """
-    carried = Carried({}, {}, [])
-    name = output.format.name
+    copies = StreamCopies(container, {}, {}, [])
+    name = container.name
     for stream in source.streams:
-        if stream.index == picture.index or unwanted(stream):
+        if stream.index == video.index or is_dropped(stream):
             continue
         if _kind(stream) == ("data", "bin_data") and source.chapters():
-            continue  # in MP4 the chapters' titles; they are written anew
-        if _is_time_code(stream) and name in _TIME_CODED:
-            continue  # their muxers write it anew, from the picture's metadata
-        if _is_cover(stream) and name == "matroska":
-            _attach_cover(source, output, stream)
+            continue  # chapter titles of MP4; the muxer writes them from the chapters
+        if _is_time_code(stream) and container.writes_time_code:
+            continue  # the muxer writes it from the metadata of the video
+        if _is_cover(stream) and container.covers == "attachment":
+            _attach_cover(source, muxer, stream)
             continue
-        held = _can_hold(name, stream)
-        late = held and name in TIMELESS and _is_late(stream, window)
-        conversion = convert(stream) if late or not held else None
+        fits = _can_hold(container, stream)
+        is_late = fits and not container.stores_times and _starts_late(stream, window)
+        conversion = convert(stream) if is_late or not fits else None
         if conversion is not None:
-            carried.conversions[stream.index] = conversion
-            why = "say that it begins late" if late else "hold it as it is"
-            carried.warnings.append(
-                f"The {_named(stream)} is encoded anew as {conversion.codec}: {name} cannot {why}."
+            copies.conversions[stream.index] = conversion
+            why = "store that it begins late" if is_late else "hold the original"
+            copies.warnings.append(
+                f"The {_description(stream)} is re-encoded as {conversion.codec}: {name} cannot "
+                f"{why}."
             )
-        elif held:
-            carried.copies[stream.index] = _add_copy(output, stream)
+        elif fits:
+            copies.copies[stream.index] = _add_copy(muxer, stream)
         else:
-            carried.warnings.append(f"The {_named(stream)} is left out: {name} cannot hold it.")
-    return carried
+            copies.warnings.append(
+                f"The {_description(stream)} is left out: {name} cannot hold it."
+            )
+    return copies
 
 
 def copied_packets(
-    source: InputContainer, carried: Carried, window: Window
+    source: InputContainer, copies: StreamCopies, window: Window
 ) -> Iterator[tuple[Fraction, Packet[Any]]]:
-    """Packets ready to be muxed, each with its time in the output's seconds."""
-    wanted = [stream for stream in source.streams if stream.index in carried.streams]
-    packets = [stream for stream in wanted if stream.type != "attachment"]
-    if not packets:
+    """Yield the packets to mux, each with its decoding time in seconds of the output.
+
+    Adds to `copies.warnings` what turns out on the way.
+    """
+    streams = [
+        stream
+        for stream in source.streams
+        if stream.index in copies.streams and stream.type != "attachment"
+    ]
+    if not streams:
         return
     latest: dict[int, int] = {}
-    gaps = _Gaps(window)
-    for packet in _demuxed(source, packets, window.end):
+    gaps = _GapRemover(copies.container, window)
+    for packet in _demux(source, streams, window.end):
         # The demuxer ends with empty packets; a cover has no time, but it is not empty.
         if not packet.size or _is_filler(packet):
             continue
-        conversion = carried.conversions.get(packet.stream_index)
-        # Sound that is encoded anew is cut to the sample, and so not here.
-        if not isinstance(conversion, SoundConversion) and not _placed(packet, window):
+        conversion = copies.conversions.get(packet.stream_index)
+        # Re-encoded sound is cut to the sample by its conversion.
+        if not isinstance(conversion, SoundConversion) and not _move(packet, window):
             continue
         if conversion is None:
-            copy = carried.copies[packet.stream_index]
-            if gaps.close(packet, copy):
-                carried.warnings.append(
-                    f"The {_named(packet.stream)} has gaps, which {copy.container.format.name} "
-                    "cannot say: what follows is heard too early. Choose .mkv or .mp4."
+            copy = copies.copies[packet.stream_index]
+            if gaps.remove(packet, copy):
+                copies.warnings.append(
+                    f"The {_description(packet.stream)} has gaps, which {copies.container.name} "
+                    "cannot store: the sound after them is heard too early. Choose .mkv or .mp4."
                 )
             packet.stream = copy
-            yield _in_order(packet, latest)
+            yield _in_output_time(packet, latest)
         else:
-            for made in conversion.packets(packet):
-                yield _in_order(made, latest)
-    yield from _rest(source, carried, latest)
+            for converted in conversion.packets(packet):
+                yield _in_output_time(converted, latest)
+    yield from _flush(source, copies, latest)
 
 
-def _rest(
-    source: InputContainer, carried: Carried, latest: dict[int, int]
+def _flush(
+    source: InputContainer, copies: StreamCopies, latest: dict[int, int]
 ) -> Iterator[tuple[Fraction, Packet[Any]]]:
-    """What conversions still hold at the end; tells of what they lost."""
-    for index, conversion in carried.conversions.items():
-        for made in conversion.rest():
-            yield _in_order(made, latest)
+    """Yield the last packets of the conversions and add a warning for what they left out."""
+    for index, conversion in copies.conversions.items():
+        for packet in conversion.flush():
+            yield _in_output_time(packet, latest)
         if conversion.lost:
-            carried.warnings.append(
-                f"The {_named(source.streams[index])} has {conversion.lost} damaged or overlong "
-                f"parts that could not be encoded as {conversion.codec}; they are left out."
+            copies.warnings.append(
+                f"The {_description(source.streams[index])} has {conversion.lost} damaged or "
+                f"overlong parts that could not be encoded as {conversion.codec}; they are left "
+                "out."
             )
 
 
-class _Gaps:
-    """Closes gaps in copied sound for containers that write it without times."""
+class _GapRemover:
+    """Removes gaps in copied sound for containers that store no times."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, container: Container, window: Window) -> None:
+        self._is_needed = not container.stores_times
         self._begin = window.begin - window.shift
         self._ends: dict[int, Fraction] = {}
-        self._closed: dict[int, Fraction] = {}
+        self._removed: dict[int, Fraction] = {}  # seconds by stream
 
-    def close(self, packet: Packet[Any], copy: Stream) -> bool:
-        """Move a packet to the end of the one before; True at the first gap of a stream.
+    def remove(self, packet: Packet[Any], copy: Stream) -> bool:
+        """Move a packet to the end of the one before; return True at a stream's first gap.
 
-        Some muxers would refuse a gap. The packet has the output's time.
+        The packet has the output's time. Some muxers refuse a gap.
         """
-        if copy.type != "audio" or copy.container.format.name not in TIMELESS:
+        if copy.type != "audio" or not self._is_needed:
             return False
         if packet.pts is None or packet.dts is None or not packet.duration:
             return False
@@ -177,55 +180,56 @@ class _Gaps:
         time = packet.pts * base
         gap = time - self._ends.get(index, self._begin)
         self._ends[index] = time + packet.duration * base
-        is_first = gap > JITTER and index not in self._closed
+        is_first = gap > JITTER and index not in self._removed
         if gap > JITTER:
-            self._closed[index] = self._closed.get(index, Fraction(0)) + gap
-        moved = round(self._closed.get(index, Fraction(0)) / base)
+            self._removed[index] = self._removed.get(index, Fraction(0)) + gap
+        moved = round(self._removed.get(index, Fraction(0)) / base)
         packet.pts, packet.dts = packet.pts - moved, packet.dts - moved
         return is_first
 
 
-def _is_late(stream: Stream, window: Window) -> bool:
-    """Whether sound begins noticeably after the output does."""
+def _starts_late(stream: Stream, window: Window) -> bool:
+    """Return True if a stream is sound that begins audibly after the output does."""
     if stream.type != "audio" or stream.start_time is None:
         return False
     return stream.start_time * as_fraction(stream.time_base) > window.begin + JITTER
 
 
-def _demuxed(
+def _demux(
     source: InputContainer, streams: list[Stream], end: Fraction | None
 ) -> Iterator[Packet[Any]]:
-    """Packets up to `end`, to the file's end, or to where it cannot be read any further.
+    """Yield packets up to `end`, to the end of the file or to where it becomes unreadable.
 
-    What is missing then is missing from the picture, too, and its reader says so.
+    An unreadable rest needs no warning here: the reader of the frames warns of it.
     """
-    splices = Splices(source)
-    # Some files have their subtitles at the end, so that each stream tells for itself.
+    jumps = ClockJumps(source)
+    # Some files have their subtitles at the end, so each stream must reach `end` by itself.
     waiting = {stream.index for stream in streams if not _is_cover(stream)}
     for stream in source.streams:
-        if stream not in (splices.watched or streams):
+        if stream not in (jumps.watched or streams):
             stream.discard = Discard.all
     with suppress(av.FFmpegError):
-        for packet in source.demux(splices.watched or streams):
-            splices.follow(packet)
+        for packet in source.demux(jumps.watched or streams):
+            jumps.follow(packet)
             if packet.stream in streams:
                 yield packet
-            if end is not None and _is_behind(packet, end + _BEHIND):
+            if end is not None and _is_after(packet, end + _INTERLEAVING):
                 waiting.discard(packet.stream_index)
                 if not waiting:
                     return
 
 
-def _is_behind(packet: Packet[Any], end: Fraction) -> bool:
+def _is_after(packet: Packet[Any], end: Fraction) -> bool:
     stamp = packet.pts if packet.dts is None else packet.dts
     return stamp is not None and stamp * as_fraction(packet.time_base) > end
 
 
-def _in_order(packet: Packet[Any], latest: dict[int, int]) -> tuple[Fraction, Packet[Any]]:
-    """A packet brought to its output's clock, later than the last of its stream, and its time.
+def _in_output_time(packet: Packet[Any], latest: dict[int, int]) -> tuple[Fraction, Packet[Any]]:
+    """Convert a packet to its output stream's time base; return its dts in seconds and itself.
 
-    Packets of one time, or that go back, occur in files on coarse clocks and where a sender
-    stumbled. Muxers refuse them. Several subtitles may begin together.
+    The dts is made later than `latest`, the last one of the stream: muxers refuse packets with
+    equal or decreasing times, which occur in files with a coarse time base and in damaged
+    broadcasts. Several subtitles may begin together.
     """
     if packet.dts is None:
         return Fraction(0), packet
@@ -243,13 +247,13 @@ def _in_order(packet: Packet[Any], latest: dict[int, int]) -> tuple[Fraction, Pa
 
 
 def _rounded(time: Fraction) -> int:
-    """The nearest whole number, halves away from zero, as FFmpeg rounds an encoder's delay."""
+    """Round to the nearest integer, halves away from zero, as FFmpeg rounds an encoder's delay."""
     return int(time + Fraction(1, 2)) if time >= 0 else -int(Fraction(1, 2) - time)
 
 
-def moved_chapters(source: InputContainer, window: Window) -> list[Any]:
-    """The chapters of the part that is kept, in the output's time."""
-    kept = []
+def chapters_in(source: InputContainer, window: Window) -> list[Any]:
+    """Return the chapters inside the window, in the output's time, as PyAV's dictionaries."""
+    chapters = []
     for chapter in source.chapters():
         base = as_fraction(chapter["time_base"] or 1)
         start, end = chapter["start"] * base, chapter["end"] * base
@@ -259,18 +263,18 @@ def moved_chapters(source: InputContainer, window: Window) -> list[Any]:
             continue
         first = start if window.start is None else max(start, window.start)
         last = end if window.end is None else min(end, window.end)
-        kept.append(
+        chapters.append(
             {
                 **chapter,
                 "start": round((first - window.shift) / base),
                 "end": round((last - window.shift) / base),
             }
         )
-    return kept
+    return chapters
 
 
-def _placed(packet: Packet[Any], window: Window) -> bool:
-    """Moves a packet's time into the output; False where it lies outside the window."""
+def _move(packet: Packet[Any], window: Window) -> bool:
+    """Move a packet to the output's time; return False if it lies outside the window."""
     stamp = packet.pts if packet.pts is not None else packet.dts
     if _is_cover(packet.stream) or stamp is None:
         return True
@@ -283,7 +287,7 @@ def _placed(packet: Packet[Any], window: Window) -> bool:
         shown = time + (packet.duration or 0) * base
         if packet.stream.type != "subtitle" or shown <= window.start:
             return False
-        # A subtitle on screen when the part begins appears at its first picture.
+        # A subtitle that is on screen when the part begins appears at its first frame.
         late = round((window.start - time) / base)
         packet.duration = max(1, (packet.duration or 0) - late)
     move = late - round(window.shift / base)
@@ -293,7 +297,7 @@ def _placed(packet: Packet[Any], window: Window) -> bool:
 
 
 def _is_filler(packet: Packet[Any]) -> bool:
-    """Whether a packet is MP4's empty text between two subtitles, which the muxer writes itself."""
+    """Return True for the empty text between two subtitles of MP4; the muxer writes it itself."""
     return packet.size <= 2 and codec_of(packet.stream) == "mov_text"
 
 
@@ -305,14 +309,14 @@ def _is_time_code(stream: Stream) -> bool:
     return stream.type == "data" and "timecode" in stream.metadata
 
 
-def _attach_cover(source: InputContainer, output: OutputContainer, stream: Stream) -> None:
-    """Adds a cover as Matroska has it: a file of its own."""
+def _attach_cover(source: InputContainer, muxer: OutputContainer, stream: Stream) -> None:
+    """Add a cover as an attachment, which is how Matroska stores it."""
     codec = codec_of(stream)
     kind = "jpeg" if codec == "mjpeg" else codec
     with open_input(path_of(source)) as again:
         for packet in again.demux(again.streams[stream.index]):
             if packet.size:
-                output.add_attachment(
+                muxer.add_attachment(
                     stream.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}"),
                     stream.metadata.get("mimetype", f"image/{kind}"),
                     bytes(packet),
@@ -320,22 +324,23 @@ def _attach_cover(source: InputContainer, output: OutputContainer, stream: Strea
                 return
 
 
-def _can_hold(format_name: str, stream: Stream) -> bool:
-    """Whether a muxer takes a stream: tried on a file in memory, as no table says it all."""
-    if _is_cover(stream) and format_name == "mov":
-        return False  # its muxer takes a cover and does not write it
+def _can_hold(container: Container, stream: Stream) -> bool:
+    """Return True if a container can hold a stream; the muxer is tried on a file in memory."""
+    if _is_cover(stream) and container.covers == "lost":
+        return False
     kind, codec = _kind(stream)
-    if format_name == "mpegts" and kind in ("audio", "subtitle") and codec not in _TRANSPORTED:
+    known = container.copied_codecs
+    if known is not None and kind in ("audio", "subtitle") and codec not in known:
         return False
     file = io.BytesIO()
     try:
-        with open_output(file, format_name) as trial:
+        with open_output(file, container.name) as trial:
             copy = _add_copy(trial, stream)
             trial.start_encoding()
-            # What a muxer says of PCM it says at the file's end, and of a file that holds some.
+            # Muxers refuse PCM only in the trailer, and only if there is a packet.
             if stream.type == "data" or (codec or "").startswith("pcm_"):
                 trial.mux(_first_packet(copy))
-        return stream.type != "data" or _comes_back(file, stream)
+        return stream.type != "data" or _is_read_back(file, stream)
     except (OSError, av.FFmpegError, ValueError):
         return False
 
@@ -348,8 +353,8 @@ def _first_packet(stream: Stream) -> Packet[Any]:
     return packet
 
 
-def _comes_back(file: io.BytesIO, stream: Stream) -> bool:
-    """Whether a file is read as one stream of the same kind: some muxers write what none knows."""
+def _is_read_back(file: io.BytesIO, stream: Stream) -> bool:
+    """Return True if a file is read as one stream like `stream`; not all that is written is."""
     file.seek(0)
     with open_input(file) as written:
         return [_kind(other) for other in written.streams] == [_kind(stream)]
@@ -359,13 +364,13 @@ def _kind(stream: Stream) -> tuple[str, str]:
     return stream.type, codec_of(stream)
 
 
-def _add_copy(output: OutputContainer, stream: Stream) -> Stream:
-    copy: Stream = output.add_stream_from_template(stream, opaque=True)
+def _add_copy(muxer: OutputContainer, stream: Stream) -> Stream:
+    copy: Stream = muxer.add_stream_from_template(stream, opaque=True)
     # Streams of unknown codecs have no context.
     if isinstance(stream, AudioStream) and isinstance(copy, AudioStream) and stream.codec_context:
         layout = usual_layout(stream.codec_context)
         if layout != stream.codec_context.layout.name:
-            # MP4 writes no PCM whose channels are only counted, as those of AVI and WAV are.
+            # MP4 cannot hold PCM without a channel layout; AVI and WAV store only a count.
             copy.codec_context.layout = layout
     copy.time_base = stream.time_base
     copy.disposition = stream.disposition
@@ -373,7 +378,7 @@ def _add_copy(output: OutputContainer, stream: Stream) -> Stream:
     return copy
 
 
-def _named(stream: Stream) -> str:
+def _description(stream: Stream) -> str:
     kind, codec = _kind(stream)
     title = printable(stream.metadata.get("title") or stream.metadata.get("language") or "")
     codec = codec or "of an unknown codec"

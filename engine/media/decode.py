@@ -18,8 +18,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError, ParameterError
-from engine.media.clock_jumps import Splices, may_be_joined
-from engine.media.formats import planes_of
+from engine.media.clock_jumps import ClockJumps, may_be_joined
+from engine.media.formats import picture_planes
 from engine.media.joined_files import is_joined_matroska
 from engine.media.metadata_blocks import exif_orientation
 from engine.media.mp4_boxes import is_followed
@@ -31,9 +31,9 @@ from engine.media.probe import (
     frame_rate,
     is_image,
     main_video,
+    no_picture_error,
     only_decoding_times,
     open_media,
-    without_picture,
 )
 from engine.media.pyav import DAMAGE, as_fraction, codec_of, path_of
 from engine.options import Trim
@@ -141,7 +141,7 @@ def read_image(path: Path, *, warn: Warn = silent) -> Frame:
         for picture in _decoded(container, stream, packets, damage):
             if picture.is_corrupt or damage.packets:
                 warn(f"{path} is damaged: a part of its picture is wrong; copy it again.")
-            planes, described = planes_of(picture)
+            planes, described = picture_planes(picture)
             return Frame(
                 index=0,
                 pts=0,
@@ -152,7 +152,7 @@ def read_image(path: Path, *, warn: Warn = silent) -> Frame:
                 orientation=exif_orientation(data),
                 duration=1,
             )
-    raise without_picture(path)
+    raise no_picture_error(path)
 
 
 def exact_seconds(seconds: float | None) -> Fraction | None:
@@ -182,7 +182,7 @@ def _pictures(
         decoded = _decoded(container, stream, packets, damage)
         picture = next(decoded, None)
         if picture is None:
-            raise without_picture(path)
+            raise no_picture_error(path)
         origin = picture.pts or 0
         if seek and start > 0:
             wanted = origin + math.ceil(start / base)
@@ -412,11 +412,11 @@ class _DecodingTimes:
 def _packets(container: InputContainer, stream: VideoStream, damage: _Damage) -> Iterator[_Picture]:
     """Packets of a stream, then None, which lets the decoder hand out what it still holds."""
     try:
-        splices = Splices(container)
+        jumps = ClockJumps(container)
         counted = codec_of(stream) in _ONE_EACH
-        for packet in container.demux(splices.watched or [stream]):
-            splices.follow(packet)
-            damage.parts = splices.parts
+        for packet in container.demux(jumps.watched or [stream]):
+            jumps.follow(packet)
+            damage.parts = jumps.parts
             if packet.stream is stream and (packet.dts is not None or packet.size):
                 damage.hidden += packet.is_discard
                 damage.pictures += counted and packet.size > 0
@@ -437,7 +437,7 @@ def frame_of(
     picture: VideoFrame, stream: VideoStream, index: int, orientation: Orientation
 ) -> Frame:
     """The frame that holds a decoded picture's samples."""
-    planes, described = planes_of(picture)
+    planes, described = picture_planes(picture)
     return Frame(
         index=index,
         pts=picture.pts or 0,

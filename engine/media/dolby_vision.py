@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.media.mp4_boxes import contents
-from engine.media.os_errors import reading
+from engine.media.os_errors import explain_read_errors
 
 _MOST = 1 << 20  # bytes that are searched: of an MP4 track's description, or of another file's head
 _TELLING = 2048  # bytes that tell which kind of file it is
@@ -30,7 +30,7 @@ def dolby_vision(path: Path) -> tuple[int, int] | None:
     MP4 has the record in a box of the picture's track, Matroska in an addition to its blocks,
     MPEG-TS in a descriptor of its program's map.
     """
-    with reading(path), path.open("rb") as file:
+    with explain_read_errors(path), path.open("rb") as file:
         head = file.read(_TELLING)
         if head.startswith(_MATROSKA):
             return _of_matroska(head + file.read(_MOST))

@@ -1,4 +1,4 @@
-"""Write frames to a video file, with everything else of the target carried over."""
+"""Write frames to a video file and carry the target's other streams over."""
 
 from __future__ import annotations
 
@@ -19,36 +19,30 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.copies import add_copies, copied_packets, moved_chapters
+from engine.media.containers import Container, container_of
+from engine.media.copies import add_copies, chapters_in, copied_packets
 from engine.media.decode import exact_seconds
 from engine.media.encoder_choice import Encoding, Original, choose_encoding
-from engine.media.encoder_trials import silence
+from engine.media.encoder_trials import quiet_svt_av1
 from engine.media.encoders import encoders_for
-from engine.media.frame_conversion import colour_tags, fitted
-from engine.media.os_errors import of_the_disk, refusal_to_grow, unwritable
-from engine.media.output_check import check_written, stuff_transport
-from engine.media.output_file import VIDEO_FORMATS, WrittenInfo, check_output, written_aside
+from engine.media.frame_conversion import colour_tags, convert_frame
+from engine.media.os_errors import append_error, is_disk_error, write_error
+from engine.media.output_check import check_video, pad_mpegts
+from engine.media.output_file import WrittenInfo, check_output, partial_output
 from engine.media.probe import Source, describe, main_video, open_media
-from engine.media.provenance_tags import marked_metadata
+from engine.media.provenance_tags import add_provenance
 from engine.media.pyav import as_fraction, codec_of, open_output, printable
 from engine.media.scheduling import ordinary_scheduling
-from engine.media.tags import is_metadata, kept_chapters, kept_tags, location_warnings
-from engine.media.timecode import advanced
-from engine.media.transcoding import FROM_ZERO, TIMELESS, Conversion, add_conversion
+from engine.media.tags import is_metadata, location_warnings, select_chapters, select_tags
+from engine.media.timecode import advance_time_code
+from engine.media.transcoding import Conversion, add_conversion
 from engine.media.trim import Window
 from engine.options import EncodeOptions, MetadataMode, Trim
 from engine.values import Frame
 
 Observe = Callable[[int], None]
-_ISO_FORMATS = frozenset({"mp4", "mov"})
-_CLOCKS = {
-    "matroska": Fraction(1, 1000),
-    "webm": Fraction(1, 1000),
-    "flv": Fraction(1, 1000),
-    "mpegts": Fraction(1, 90_000),
-}
-_TURNING = frozenset({"mp4", "mov", "matroska", "webm"})
 _DEFAULT, _WHOLE = EncodeOptions(), Trim()
+_UNKNOWN_RATE = Fraction(1, 100_000)  # damaged files and single frames have no true frame rate
 
 
 def write_video(
@@ -60,117 +54,126 @@ def write_video(
     trim: Trim = _WHOLE,
     overwrite: bool = False,
     observe: Observe | None = None,
-    marks: Mapping[str, str] | None = None,
+    provenance: Mapping[str, str] | None = None,
 ) -> WrittenInfo:
-    """Encodes frames as the picture of `output` and copies the rest of `like` packet by packet.
+    """Encode frames as the video stream of `output` and copy all other streams of `like`.
 
-    Every frame keeps its pts, time base and duration; of a trimmed target, everything moves so
-    that the first picture comes when the target's came. Colour tags, display matrix, aspect ratio,
-    HDR metadata, sound, subtitles, attachments, chapters and metadata are those of `like`;
-    `marks` are further metadata. `observe` is told the number of frames written after each; what
-    it raises ends the work. Until the end the file grows beside `output`, under a temporary name
-    that no failure leaves behind. Memory does not grow with the length.
+    Each frame keeps its pts, time base and duration. If the target is trimmed, all streams move so
+    that the first frame has the time of the target's first frame. Colour tags, display matrix,
+    sample aspect ratio, HDR metadata, sound, subtitles, attachments, chapters and metadata are
+    those of `like`. The output is written as a partial output beside `output`; no failure leaves
+    it behind. Memory does not grow with the length.
+
+    Args:
+        frames: decoded frames in display order, all of one size.
+        output: file to write; its suffix chooses the container.
+        like: the target, from which everything but the frames is taken.
+        options: codec, quality, pixel format, sound and metadata.
+        trim: the part of `like` that the frames come from.
+        overwrite: replace an existing file.
+        observe: called with the number of written frames after each; an exception from it stops
+            the work.
+        provenance: further metadata for the container.
 
     Raises:
         MediaError: `output` cannot be written, or its container cannot hold the codec.
-        OutputExists: it is there and `overwrite` is False.
-        ParameterError: unknown codec or preset, quality out of range.
+        OutputExists: `output` exists and `overwrite` is False.
+        ParameterError: unknown codec or preset, or quality out of range.
     """
     check_output(output, overwrite=overwrite, inputs=(like,))
     remaining = iter(frames)
     first = next(remaining, None)
     if first is None:
         raise MediaError(f"There is no frame to write to {output}.")
+    container = container_of(output)
     source = describe(like)
-    window = _window(source, first, trim, VIDEO_FORMATS[output.suffix.lower()])
+    window = _window(source, first, trim, container)
     try:
         with (
             open_media(like) as target,
-            written_aside(output, overwrite=overwrite) as aside,
+            partial_output(output, overwrite=overwrite) as partial,
         ):
-            with _opened(aside, output, first) as container:
-                name = container.format.name
+            with _open_muxer(partial, output, first) as muxer:
                 shown = main_video(target, like)
                 original = Original(source.info.codec, shown.codec_context.profile)
-                encoding = choose_encoding(first, container.format.name, original, options)
-                stream, warnings = _add_picture(
-                    container, output, first, source, encoding, window=window
-                )
+                encoding = choose_encoding(first, container, original, options)
+                stream, warnings = _add_video(muxer, output, first, source, encoding, window=window)
                 mode = options.metadata
-                tags = _Tags(mode, _skipped(source, first), source.info.frame_rate)
-                stream.metadata.update(tags.kept(shown.metadata))
+                tags = _OutputTags(mode, _skipped_seconds(source, first), source.info.frame_rate)
+                stream.metadata.update(tags.select(shown.metadata))
                 stream.disposition = shown.disposition
-                carried = add_copies(
+                copies = add_copies(
                     target,
+                    muxer,
                     container,
                     shown,
                     window=window,
-                    unwanted=_unwanted(options),
-                    convert=_converter(container, window, options),
+                    is_dropped=_stream_filter(options),
+                    convert=_converter(muxer, container, window, options),
                 )
-                for copy in carried.streams.values():
-                    kept = tags.kept(copy.metadata)
+                for copy in copies.streams.values():
+                    selected = tags.select(copy.metadata)
                     copy.metadata.clear()
-                    copy.metadata.update(kept)
-                container.set_chapters(kept_chapters(moved_chapters(target, window), mode))
-                own = tags.kept(target.metadata)
-                container.metadata.update(marked_metadata(own, marks or {}))
+                    copy.metadata.update(selected)
+                muxer.set_chapters(select_chapters(chapters_in(target, window), mode))
+                own = tags.select(target.metadata)
+                muxer.metadata.update(add_provenance(own, provenance or {}))
                 warnings += tags.warnings()
                 if mode == "keep":
-                    warnings += location_warnings(target, carried.copies)
-                _start(container, output, aside, stream)
-                written = _Count(observe)
+                    warnings += location_warnings(target, copies.copies)
+                _write_header(muxer, output, partial, stream)
+                written = _WrittenFrames(observe)
                 frames = itertools.chain((first,), remaining)
-                packets = _encoded(stream, encoding, frames, window, written)
-                if name in _ISO_FORMATS:
-                    packets = _covering(packets, written)
-                others = copied_packets(target, carried, window)
-                sounds = _mux(container, output, aside, _side_by_side(packets, others))
-            if name == "mpegts":
-                with _writing(output, aside):
-                    stuff_transport(aside)
-            check_written(
-                aside,
+                packets = _encode_frames(stream, encoding, frames, window, written)
+                if container.length_by_dts:
+                    packets = _extend_last_packet(packets, written)
+                others = copied_packets(target, copies, window)
+                sounds = _mux(muxer, output, partial, _interleave(packets, others))
+            if container.needs_padding:
+                with _explain_write_errors(output, partial):
+                    pad_mpegts(partial)
+            check_video(
+                partial,
                 output,
-                container=name,
-                frames=written.frames,
+                container=container,
+                frames=written.count,
                 size=encoding.size,
                 sounds=sounds,
             )
     except av.FFmpegError as error:
-        raise unwritable(output, error) from error
+        raise write_error(output, error) from error
     return WrittenInfo(
-        frames=written.frames,
+        frames=written.count,
         size=encoding.size,
         codec=codec_of(stream),
         pixel_format=stream.pix_fmt or "",
-        warnings=(*warnings, *carried.warnings),
+        warnings=(*warnings, *copies.warnings),
     )
 
 
 @dataclass
-class _Tags:
-    """Tags of the target as its output has them, with the time code of the first frame there."""
+class _OutputTags:
+    """Selects the target's tags for the output and advances its time code to the first frame."""
 
     mode: MetadataMode
-    skipped: Fraction  # seconds of the target before its first frame that is kept
+    skipped: Fraction  # seconds of the target before the output's first frame
     frame_rate: Fraction
-    unread: dict[str, None] = field(default_factory=dict)
+    dropped_codes: dict[str, None] = field(default_factory=dict)
 
-    def kept(self, tags: Mapping[str, str]) -> dict[str, str]:
-        """Return the tags of a container or stream that its output takes over."""
-        kept = kept_tags(tags, self.mode)
-        for key in [key for key in kept if self.skipped and key.lower() == "timecode"]:
-            code = advanced(kept[key], self.skipped, self.frame_rate)
+    def select(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """Return the tags of a container or stream that go to the output."""
+        selected = select_tags(tags, self.mode)
+        for key in [key for key in selected if self.skipped and key.lower() == "timecode"]:
+            code = advance_time_code(selected[key], self.skipped, self.frame_rate)
             if code is None:
-                self.unread[kept.pop(key)] = None
+                self.dropped_codes[selected.pop(key)] = None
             else:
-                kept[key] = code
-        return kept
+                selected[key] = code
+        return selected
 
     def warnings(self) -> Iterator[str]:
-        """A sentence for each time code that is left out."""
-        for code in self.unread:
+        """Yield a warning for each time code that is left out."""
+        for code in self.dropped_codes:
             yield (
                 f"The target's time code {printable(code)} is left out: at "
                 f"{float(self.frame_rate):g} frames per second it cannot be advanced to the "
@@ -178,119 +181,113 @@ class _Tags:
             )
 
 
-def _skipped(source: Source, first: Frame) -> Fraction:
+def _skipped_seconds(source: Source, first: Frame) -> Fraction:
     return max(first.pts * first.time_base - source.first_pts * source.time_base, Fraction(0))
 
 
-def _unwanted(options: EncodeOptions) -> Callable[[Stream], bool]:
-    """Which of the target's streams are to be left out."""
+def _stream_filter(options: EncodeOptions) -> Callable[[Stream], bool]:
+    """Return a predicate for the target's streams that are left out on request."""
 
-    def unwanted(stream: Stream) -> bool:
+    def is_dropped(stream: Stream) -> bool:
         if stream.type == "audio":
             return options.audio == "drop"
         return options.metadata == "none" and is_metadata(stream)
 
-    return unwanted
+    return is_dropped
 
 
 def _converter(
-    container: OutputContainer, window: Window, options: EncodeOptions
+    muxer: OutputContainer, container: Container, window: Window, options: EncodeOptions
 ) -> Callable[[Stream], Conversion | None]:
-    """What becomes of the target's streams that the output cannot hold."""
+    """Return a function that adds a re-encoded stream for one that the output cannot hold."""
 
     def convert(stream: Stream) -> Conversion | None:
         if options.audio == "copy":
             return None
-        return add_conversion(container, stream, window)
+        return add_conversion(muxer, container, stream, window)
 
     return convert
 
 
 @dataclass
-class _Count:
-    """The frames that were encoded, told to an observer after each, and their seconds."""
+class _WrittenFrames:
+    """Count of the encoded frames and the time that they cover; reports each to an observer."""
 
     observe: Observe | None
-    frames: int = 0
-    begin: Fraction = Fraction(0)
+    count: int = 0
+    begin: Fraction = Fraction(0)  # seconds
     end: Fraction = Fraction(0)
 
-    def add(self, shown: Fraction, length: Fraction) -> None:
-        """Counts a frame by when it is shown, and for how long."""
-        if not self.frames:
-            self.begin = shown
-        self.end = max(self.end, shown + length)
-        self.frames += 1
+    def add(self, time: Fraction, duration: Fraction) -> None:
+        """Count a frame that is shown at `time` seconds for `duration` seconds."""
+        if not self.count:
+            self.begin = time
+        self.end = max(self.end, time + duration)
+        self.count += 1
         if self.observe is not None:
-            self.observe(self.frames)
+            self.observe(self.count)
 
 
 @contextmanager
-def _opened(aside: Path, output: Path, first: Frame) -> Iterator[OutputContainer]:
-    """The output being written; closed without its trailer's errors where the work failed."""
-    name = VIDEO_FORMATS[aside.suffix.lower()]
-    muxing: dict[str, str] = {}
-    if name in _ISO_FORMATS:
-        muxing["movflags"] = "+faststart"
-        muxing["write_tmcd"] = "1"  # a track of time codes, from the metadata
-        if first.time_base.numerator == 1:
-            # Without it the muxer doubles small time scales, and the time base is another.
-            muxing["video_track_timescale"] = str(first.time_base.denominator)
-    if name in ("matroska", "webm", "avi"):
-        # Sound may begin before zero, by what its encoder needs to start; the picture must not
-        # be moved for that. Matroska's blocks can say so, and AVI's sound has no times.
-        muxing["avoid_negative_ts"] = "disabled"
-    container = open_output(aside, name, muxing)
+def _open_muxer(partial: Path, output: Path, first: Frame) -> Iterator[OutputContainer]:
+    """Open the partial output; after a failure, close it without raising errors of the trailer."""
+    container = container_of(output)
+    settings = dict(container.muxer_options)
+    if container.sets_timescale and first.time_base.numerator == 1:
+        settings["video_track_timescale"] = str(first.time_base.denominator)
+    muxer = open_output(partial, container.name, settings)
     try:
-        yield container
+        yield muxer
     except BaseException:
         with suppress(OSError, ValueError, av.FFmpegError):
-            container.close()
+            muxer.close()
         raise
-    with _writing(output, aside):
-        container.close()
+    with _explain_write_errors(output, partial):
+        muxer.close()
 
 
 @contextmanager
-def _writing(output: Path, aside: Path) -> Iterator[None]:
-    """Turns a failure to write into a sentence that tells a full disk from a muxer that refuses."""
+def _explain_write_errors(output: Path, partial: Path) -> Iterator[None]:
+    """Turn a failure to write into an error that tells a full disk from a refusing muxer."""
     try:
         yield
     except (OSError, av.FFmpegError) as error:
-        # Some muxers answer a full disk with "Invalid argument".
-        cause = error if of_the_disk(error) else refusal_to_grow(aside)
+        # Some muxers report a full disk as "Invalid argument".
+        cause = error if is_disk_error(error) else append_error(partial)
         if cause is not None:
-            raise unwritable(output, cause) from error
-        muxer = VIDEO_FORMATS[aside.suffix.lower()]
+            raise write_error(output, cause) from error
+        muxer = container_of(output).name
         remedy = "choose another container, such as .mkv"
         if muxer == "matroska":
             remedy = "convert the target to another format and try again"
         raise MediaError(
-            f"{output} could not be written: {muxer} cannot hold what it was given "
+            f"{output} could not be written: {muxer} refuses one of the streams "
             f"({error.strerror}); {remedy}."
         ) from error
 
 
-def _start(container: OutputContainer, output: Path, aside: Path, stream: VideoStream) -> None:
-    """Opens the encoder and writes the header."""
-    encoder = stream.codec_context.codec.name  # PyAV 19 forgets it where opening fails
+def _write_header(muxer: OutputContainer, output: Path, partial: Path, stream: VideoStream) -> None:
+    """Open the encoder and write the container's header."""
+    encoder = stream.codec_context.codec.name  # PyAV 19 forgets it if opening fails
     try:
         with ordinary_scheduling():
             stream.codec_context.open()
     except (OSError, av.FFmpegError) as error:
-        raise _refused(stream, encoder, error) from error
-    with _writing(output, aside):
-        container.start_encoding()
+        raise _encoder_error(stream, encoder, error) from error
+    with _explain_write_errors(output, partial):
+        muxer.start_encoding()
 
 
 def _encode(stream: VideoStream, picture: VideoFrame | None) -> list[Packet[VideoStream]]:
     try:
         return stream.encode(picture)
     except av.FFmpegError as error:
-        raise _refused(stream, stream.codec_context.codec.name, error) from error
+        raise _encoder_error(stream, stream.codec_context.codec.name, error) from error
 
 
-def _refused(stream: VideoStream, encoder: str, error: OSError | av.FFmpegError) -> MediaError:
+def _encoder_error(
+    stream: VideoStream, encoder: str, error: OSError | av.FFmpegError
+) -> MediaError:
     context = stream.codec_context
     return MediaError(
         f"The encoder {encoder} cannot encode pictures of "
@@ -299,8 +296,8 @@ def _refused(stream: VideoStream, encoder: str, error: OSError | av.FFmpegError)
     )
 
 
-def _add_picture(
-    container: OutputContainer,
+def _add_video(
+    muxer: OutputContainer,
     output: Path,
     first: Frame,
     source: Source,
@@ -308,72 +305,86 @@ def _add_picture(
     *,
     window: Window,
 ) -> tuple[VideoStream, list[str]]:
-    """The video stream with everything that must be known before the first frame."""
-    name, encoder = container.format.name, encoding.encoder
-    warnings, chosen = list(encoding.warnings), dict(encoding.options)
-    hdr = _hdr_parameters(source)
-    if hdr and encoder.name == "libx265":
-        chosen["x265-params"] = ":".join((chosen["x265-params"], *hdr))
-    elif hdr:
-        warnings.append(f"{encoder.name} does not carry the mastering display metadata.")
-    warnings += [
-        f"The target's {name} metadata is left out; its colours are those of its base layer."
-        for name in source.lost
-    ]
-    if source.interlaced:
-        warnings.append("The target is interlaced; the output is encoded as progressive pictures.")
-    silence()
-    # Damaged files, and those with a single frame, claim rates that are none.
-    rate = source.info.frame_rate.limit_denominator(100_000) or Fraction(1, 100_000)
-    clock = _clock(name, first, rate, warnings)
-    rate = min(rate, 1 / clock)
+    """Add the video stream with all settings that come before the first frame; return warnings."""
+    container, encoder = container_of(output), encoding.encoder
+    encoder_options, hdr_warnings = _with_hdr(encoding, source)
+    rate = source.info.frame_rate.limit_denominator(100_000) or _UNKNOWN_RATE
+    time_base, time_warnings = _time_base(container, first, rate)
+    quiet_svt_av1()
     try:
-        stream = container.add_stream(encoder.name, rate=rate, options=chosen)
+        stream = muxer.add_stream(
+            encoder.name, rate=min(rate, 1 / time_base), options=encoder_options
+        )
     except ValueError as error:
         raise MediaError(
             f"{output} cannot hold {encoder.name}; {output.suffix} can hold "
-            f"{', '.join(encoders_for(container.supported_codecs))}."
+            f"{', '.join(encoders_for(muxer.supported_codecs))}."
         ) from error
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
     context.width, context.height = encoding.size
     context.pix_fmt = encoding.pixel_format
     context.thread_count = 0
-    context.time_base = stream.time_base = clock
+    context.time_base = stream.time_base = time_base
     if source.sample_aspect_ratio:
         context.sample_aspect_ratio = source.sample_aspect_ratio
     context.color_primaries, context.color_trc = first.colour.primaries, first.colour.transfer
     context.colorspace, context.color_range = colour_tags(first, encoding.pixel_format)
-    if name in _ISO_FORMATS and encoder.name == "libx265":
-        context.codec_tag = "hvc1"  # the one that Apple's players accept
-    if name in FROM_ZERO and first.pts * first.time_base - window.shift < 1:
-        # A frame that waits for a later one is decoded before zero, and these containers would
-        # move everything to avoid that.
+    if container.hevc_tag is not None and encoder.name == "libx265":
+        context.codec_tag = container.hevc_tag
+    begin = first.pts * first.time_base - window.shift
+    if not container.stores_negative_times and begin < 1:
+        # Reordered frames are decoded before zero, and the muxer would move all streams for it.
         context.max_b_frames = 0
     if source.display_matrix:
         stream.set_display_matrix(source.display_matrix)
-        mirrored = source.info.orientation.mirrored and name not in _ISO_FORMATS
-        if name not in _TURNING or mirrored:
-            warnings.append(f"{name} cannot say that its picture is to be turned as the target's.")
+    warnings = [*encoding.warnings, *hdr_warnings, *_source_warnings(source), *time_warnings]
+    if source.display_matrix and not _stores_orientation(container, source):
+        warnings.append(f"{container.name} cannot store how the target is rotated or mirrored.")
     return stream, warnings
 
 
-def _clock(name: str, first: Frame, rate: Fraction, warnings: list[str]) -> Fraction:
-    """The time base to encode in."""
-    if name == "avi":
-        warnings.append("AVI knows no time stamps; frames are placed at a constant rate.")
-        return 1 / rate
-    clock = _CLOCKS.get(name)
-    if clock and (first.time_base / clock).denominator != 1:
-        warnings.append(f"{name} counts time in units of {clock} s; times are rounded to them.")
-        return clock
-    return first.time_base
+def _with_hdr(encoding: Encoding, source: Source) -> tuple[dict[str, str], list[str]]:
+    """Return the encoder's options with the target's static HDR metadata, and warnings."""
+    settings, parameters = dict(encoding.options), _x265_hdr_parameters(source)
+    if not parameters:
+        return settings, []
+    if encoding.encoder.name != "libx265":
+        return settings, [f"{encoding.encoder.name} does not carry the mastering display metadata."]
+    settings["x265-params"] = ":".join((settings["x265-params"], *parameters))
+    return settings, []
 
 
-def _hdr_parameters(source: Source) -> list[str]:
-    """x265's parameters for the mastering display and the light level, where the target has any.
+def _source_warnings(source: Source) -> Iterator[str]:
+    for name in source.lost:
+        yield f"The target's {name} metadata is left out; its colours are those of its base layer."
+    if source.interlaced:
+        yield "The target is interlaced; the output is encoded as progressive pictures."
 
-    x265 counts chromaticities in 1/50000 and luminances in 1/10000 cd/m2 (SMPTE ST 2086).
+
+def _stores_orientation(container: Container, source: Source) -> bool:
+    if source.info.orientation.mirrored:
+        return container.display_matrix == "all"
+    return container.display_matrix != "none"
+
+
+def _time_base(container: Container, first: Frame, rate: Fraction) -> tuple[Fraction, list[str]]:
+    """Return the time base to encode in, and warnings."""
+    if not container.stores_times:
+        name = container.name.upper()
+        return 1 / rate, [f"{name} stores no timestamps; frames are placed at a constant rate."]
+    own, fixed = first.time_base, container.time_base
+    if fixed is None or (own / fixed).denominator == 1:
+        return own, []
+    return fixed, [
+        f"The time base of {container.name} is {fixed} s; times are rounded to multiples of it."
+    ]
+
+
+def _x265_hdr_parameters(source: Source) -> list[str]:
+    """Return x265's parameters for the target's mastering display and content light level.
+
+    x265 takes chromaticities in units of 1/50000 and luminances in 1/10000 cd/m2 (SMPTE ST 2086).
     """
     parameters = []
     if source.mastering_display:
@@ -394,13 +405,13 @@ def _hdr_parameters(source: Source) -> list[str]:
     return parameters
 
 
-def _window(source: Source, first: Frame, trim: Trim, container: str) -> Window:
-    """What is kept of the target's other streams, and how far everything moves."""
+def _window(source: Source, first: Frame, trim: Trim, container: Container) -> Window:
+    """Return the part of the target's other streams to keep, and by how much all streams move."""
     origin = source.first_pts * source.time_base
     begin = first.pts * first.time_base
     start, end = exact_seconds(trim.start), exact_seconds(trim.end)
-    if container in TIMELESS:
-        # Its first picture comes at zero, whenever the target's came.
+    if not container.stores_times:
+        # The first frame is shown at zero, whatever its time in the target.
         return Window(
             start=begin if start or begin > 0 else None,
             end=None if end is None else origin + end,
@@ -414,18 +425,18 @@ def _window(source: Source, first: Frame, trim: Trim, container: str) -> Window:
     )
 
 
-def _encoded(
+def _encode_frames(
     stream: VideoStream,
     encoding: Encoding,
     frames: Iterable[Frame],
     window: Window,
-    written: _Count,
+    written: _WrittenFrames,
 ) -> Iterator[Packet[VideoStream]]:
-    """Packets of the encoded frames, each with its frame's duration."""
+    """Yield the packets of the encoded frames, each with the duration of its frame."""
     base = as_fraction(stream.codec_context.time_base)
     size: tuple[int, int] | None = None
     durations: dict[int, int] = {}
-    latest = 0
+    earliest = 0
     for frame in frames:
         size = size or frame.coded_size
         if frame.coded_size != size:
@@ -433,10 +444,10 @@ def _encoded(
                 f"Frame {frame.index + 1} is {frame.coded_size[0]}x{frame.coded_size[1]} and the "
                 f"first was {size[0]}x{size[1]}; cut the video where its size changes."
             )
-        picture = fitted(frame, encoding.pixel_format, encoding.size)
+        picture = convert_frame(frame, encoding.pixel_format, encoding.size)
         ratio = frame.time_base / base
-        picture.pts = max(latest, round((frame.pts - window.shift / frame.time_base) * ratio))
-        latest = picture.pts + 1  # a coarser clock must not bring two frames to one time
+        picture.pts = max(earliest, round((frame.pts - window.shift / frame.time_base) * ratio))
+        earliest = picture.pts + 1  # rounding must not give two frames one pts
         picture.time_base = base
         durations[picture.pts] = round(frame.duration * ratio)
         for packet in _encode(stream, picture):
@@ -448,48 +459,48 @@ def _encoded(
         yield packet
 
 
-def _covering(
-    packets: Iterator[Packet[VideoStream]], written: _Count
+def _extend_last_packet(
+    packets: Iterator[Packet[VideoStream]], written: _WrittenFrames
 ) -> Iterator[Packet[VideoStream]]:
-    """The same packets, the last one long enough for all frames to be shown.
+    """Yield the packets, the last one long enough for all frames to be shown.
 
-    MP4 and MOV count their length from decoding time to decoding time. Where frames are reordered
-    and the last ones are shown longer than those before, that would end before they do. The last
-    packet is then decoded as late as it may, since it must not be shown beyond the end, either.
+    MP4 and MOV measure the length of a track between decoding times. If frames are reordered and
+    the last ones are shown longer than those before, the track would end too early. The last packet
+    then gets the latest possible decoding time, as it must not be shown beyond the end, either.
     """
-    held = next(packets, None)
-    if held is None:
+    last = next(packets, None)
+    if last is None:
         return
-    first = held.dts or 0
+    first = last.dts or 0
     for packet in packets:
-        yield held
-        held = packet
-    base = as_fraction(held.time_base)
+        yield last
+        last = packet
+    base = as_fraction(last.time_base)
     begin, end = written.begin / base, written.end / base
-    held.dts = max(held.dts or 0, round((held.pts or 0) - (begin - first)))
-    held.duration = max(held.duration or 0, round(end - begin - (held.dts - first)))
-    yield held
+    last.dts = max(last.dts or 0, round((last.pts or 0) - (begin - first)))
+    last.duration = max(last.duration or 0, round(end - begin - (last.dts - first)))
+    yield last
 
 
 def _mux(
-    container: OutputContainer, output: Path, aside: Path, packets: Iterator[Packet[Any]]
+    muxer: OutputContainer, output: Path, partial: Path, packets: Iterator[Packet[Any]]
 ) -> int:
-    """Writes the packets of all streams; returns how many streams of sound have any."""
+    """Write the packets of all streams; return the number of audio streams with packets."""
     sounds = set()
     for packet in packets:
         if packet.stream.type == "audio":
             sounds.add(packet.stream_index)
-        with _writing(output, aside):
-            container.mux(packet)
+        with _explain_write_errors(output, partial):
+            muxer.mux(packet)
     return len(sounds)
 
 
-def _side_by_side(
-    pictures: Iterator[Packet[VideoStream]], others: Iterator[tuple[Fraction, Packet[Any]]]
+def _interleave(
+    video: Iterator[Packet[VideoStream]], others: Iterator[tuple[Fraction, Packet[Any]]]
 ) -> Iterator[Packet[Any]]:
-    """Packets in the order of their times, so that the muxer need not hold many back."""
+    """Yield packets in order of time, so that the muxer holds few of them back."""
     waiting = next(others, None)
-    for packet in pictures:
+    for packet in video:
         time = (packet.dts or 0) * as_fraction(packet.time_base)
         while waiting is not None and waiting[0] <= time:
             yield waiting[1]

@@ -8,32 +8,16 @@ from dataclasses import dataclass
 from av.codec.codec import Codec, find_best_pix_fmt_of_list
 
 from engine.errors import MediaError, ParameterError
+from engine.media.containers import Container
 from engine.media.encoder_trials import encoder_problem
-from engine.media.encoders import Encoder, encoder_asked, encoder_named, encoder_options
+from engine.media.encoders import Encoder, encoder_named, encoder_options, requested_encoder
 from engine.media.formats import depth_suffix
 from engine.media.formats import pixel_format as described
 from engine.options import EncodeOptions
 from engine.values import Frame, PixelFormat
 
-# Containers whose films go to players, by FFmpeg's names, and the codecs that players know there.
-_PLAYED = frozenset({"flv", "mov", "mp4", "mpegts", "webm"})
-_PLAYED_CODECS = frozenset({"av1", "h264", "hevc", "mpeg4", "vp8", "vp9"})
-_WITHOUT_HEVC = frozenset({"avi"})
-# What keeps transparency in each container.
-_TRANSPARENT = {
-    "avi": "ffv1",
-    "matroska": "ffv1",
-    "mov": "prores_ks",
-    "nut": "ffv1",
-    "webm": "libvpx-vp9",
-}
-# Codecs of editing programs, with the containers in which a target keeps them, and their encoders.
-_EDITED = {
-    ("dnxhd", "mov"): "dnxhd",
-    ("prores", "matroska"): "prores_ks",
-    ("prores", "mov"): "prores_ks",
-}
-# A profile as FFmpeg names it once a stream is open, and as its encoders take it.
+_PLAYER_CODECS = frozenset({"av1", "h264", "hevc", "mpeg4", "vp8", "vp9"})
+# Encoder's name of each profile, by FFmpeg's name of the profile of an open stream.
 _PRORES_PROFILES = {
     "Proxy": "proxy",
     "LT": "lt",
@@ -53,7 +37,7 @@ _SMALLER_DNXHR = {"DNXHR LB": "dnxhr_lb", "DNXHR SQ": "dnxhr_sq"}
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """How the target is encoded: FFmpeg's name of the codec, and of its profile if it has one."""
+    """The target's encoding: FFmpeg's names of its codec and of its profile, if it has one."""
 
     codec: str
     profile: str | None
@@ -61,7 +45,7 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """An encoder with its options, and the pictures that it is given."""
+    """An encoder with its options, and the pixel format and (width, height) of its pictures."""
 
     encoder: Encoder
     options: Mapping[str, str]
@@ -71,136 +55,140 @@ class Encoding:
 
 
 def choose_encoding(
-    first: Frame, container: str, original: Original, options: EncodeOptions
+    first: Frame, container: Container, original: Original, options: EncodeOptions
 ) -> Encoding:
-    """The encoding that was asked for, or the one that fits the target and the container.
+    """Return the requested encoding, or the one that suits the target and the container.
 
     Every pixel format is tried on the encoder before it is chosen.
 
     Raises:
-        ParameterError: no encoder has that name, or it does not take the quality, the preset or
-            the pixel format that was asked for.
-        MediaError: the encoder that was asked for takes no picture of this size.
+        ParameterError: no encoder has the requested name, or it does not accept the requested
+            quality, preset or pixel format.
+        MediaError: the requested encoder cannot encode pictures of this size.
     """
     if options.codec is not None:
-        encoder = encoder_asked(options.codec)
+        encoder = requested_encoder(options.codec)
         encoding = _encoding(encoder, first, container, original, options)
         if encoding is None:
             width, height = first.coded_size
             raise MediaError(
                 f"The encoder {encoder.name} cannot encode pictures of {width}x{height} as "
-                f"{first.format.name} or as any like it here; choose another video_codec, such as "
-                "h264, or see with `faceswap-engine doctor` which work."
+                f"{first.format.name} or a similar format here; choose another video_codec, such "
+                "as h264, or see with `faceswap-engine doctor` which work."
             )
         return encoding
-    for encoder in _fitting(first, container, original, options):
+    for encoder in _suitable_encoders(first, container, original, options):
         encoding = _encoding(encoder, first, container, original, options)
         if encoding is not None:
             return encoding
     raise MediaError("No video encoder works here; see `faceswap-engine doctor`.")
 
 
-def _fitting(
-    first: Frame, container: str, original: Original, options: EncodeOptions
+def _suitable_encoders(
+    first: Frame, container: Container, original: Original, options: EncodeOptions
 ) -> Iterator[Encoder]:
-    """The encoders that fit, the best first."""
-    # Who asks for a quality or a preset asks for an encoder that has them.
+    """Yield the encoders that suit the target and the container, the best first."""
+    # Encoders for editing and for transparency may have no quality and no presets.
     if options.crf is None and options.preset is None:
-        if (original.codec, container) in _EDITED:
-            yield encoder_named(_EDITED[original.codec, container])
-        if container in _TRANSPARENT and _is_transparent(first, original):
-            yield encoder_named(_TRANSPARENT[container])
-    if container == "webm":
-        yield encoder_named("vp9")
-    else:
-        deep = first.format.bits > 8 and container not in _WITHOUT_HEVC
-        yield encoder_named("hevc" if deep else "h264")
+        if original.codec in container.editing_encoders:
+            yield encoder_named(container.editing_encoders[original.codec])
+        if container.alpha_encoder is not None and _is_transparent(first, original):
+            yield encoder_named(container.alpha_encoder)
+    is_deep = first.format.bits > 8
+    yield encoder_named(container.deep_video_codec if is_deep else container.video_codec)
 
 
 def _is_transparent(first: Frame, original: Original) -> bool:
-    """Whether a target has transparency to keep; every GIF is decoded with some."""
+    """Return True if the target has transparency to keep; every GIF is decoded with alpha."""
     if not first.format.alpha:
         return False
     return original.codec != "gif" or bool((first.planes[-1] < 255).any())
 
 
 def _encoding(
-    encoder: Encoder, first: Frame, container: str, original: Original, options: EncodeOptions
+    encoder: Encoder,
+    first: Frame,
+    container: Container,
+    original: Original,
+    options: EncodeOptions,
 ) -> Encoding | None:
-    """How an encoder takes the target's pictures; None where it does not."""
+    """Return the encoding of the target by an encoder; None if it cannot encode its pictures."""
     chosen = encoder_options(encoder, options)
-    trial = _Trial(encoder, original, first.coded_size)
-    own, asked = first.format, options.pixel_format
-    keeping = asked == "keep" or not (container in _PLAYED and trial.codec in _PLAYED_CODECS)
+    formats = _EncoderFormats(encoder, original, first.coded_size)
+    own, requested = first.format, options.pixel_format
+    goes_to_players = container.is_for_players and formats.codec in _PLAYER_CODECS
+    keeps_format = requested == "keep" or not goes_to_players
     transparent = _is_transparent(first, original)
-    if asked is not None and asked != "keep":
-        wanted, keeping = own.name, False
-        name: str | None = _asked(asked, trial)
+    if requested is not None and requested != "keep":
+        wanted, keeps_format = own.name, False
+        name: str | None = _requested_format(requested, formats)
     else:
-        alpha = transparent and encoder.name == _TRANSPARENT.get(container)
-        wanted = own.name if keeping else _for_players(own, original, alpha=alpha)
-        name = trial.nearest(wanted)
+        alpha = transparent and encoder.name == container.alpha_encoder
+        wanted = own.name if keeps_format else _player_format(own, original, alpha=alpha)
+        name = formats.nearest(wanted)
     if name is None:
         return None
     size = first.coded_size
-    if not trial.takes(name, size):
+    if not formats.encodes(name, size):
         full = f"yuv444p{depth_suffix(own.bits)}"
-        if keeping and trial.takes(full, size):
+        if keeps_format and formats.encodes(full, size):
             name = full
         else:
-            size = trial.even
-    changes = []
+            size = formats.even_size
+    warnings = []
     if size != first.coded_size:
-        changes.append(_padded(encoder, name, first.coded_size, size))
-    if asked in (None, "keep"):
-        for_players = _is_full(own) and not _is_full(described(wanted))
-        changes += _changed(encoder, first, name, transparent=transparent, for_players=for_players)
+        warnings.append(_padding_warning(encoder, name, first.coded_size, size))
+    if requested in (None, "keep"):
+        for_players = _has_full_chroma(own) and not _has_full_chroma(described(wanted))
+        warnings += _format_warnings(
+            encoder, first, name, transparent=transparent, for_players=for_players
+        )
     return Encoding(
         encoder=encoder,
         options={**chosen, **_profile(encoder, name, original)},
         pixel_format=name,
         size=size,
-        warnings=tuple(changes),
+        warnings=tuple(warnings),
     )
 
 
-def _for_players(own: PixelFormat, original: Original, *, alpha: bool) -> str:
-    """The format nearest to the target's that players of films can show.
+def _player_format(own: PixelFormat, original: Original, *, alpha: bool) -> str:
+    """Return the pixel format nearest to the target's that players can show.
 
-    That is 4:2:0. 4:2:2 is left as it is, and so is 4:4:4 where the target was itself for players.
+    It is 4:2:0. 4:2:2 stays, and so does 4:4:4 if the target itself has a codec for players.
     """
     sampling = "420"
     if own.family == "yuv" and not own.chroma_shift_y:
         if own.chroma_shift_x == 1:
             sampling = "422"
-        elif not own.chroma_shift_x and original.codec in _PLAYED_CODECS:
+        elif not own.chroma_shift_x and original.codec in _PLAYER_CODECS:
             sampling = "444"
-    bits = own.bits if original.codec in _PLAYED_CODECS else min(own.bits, 10)
+    bits = own.bits if original.codec in _PLAYER_CODECS else min(own.bits, 10)
     return f"yuv{'a' if alpha else ''}{sampling}p{depth_suffix(bits)}"
 
 
-class _Trial:
-    """What an encoder takes at a target's size, which is found out by giving it pictures."""
+class _EncoderFormats:
+    """Pixel formats that an encoder can encode at the target's size, found by trials."""
 
     def __init__(self, encoder: Encoder, original: Original, size: tuple[int, int]) -> None:
         codec = Codec(encoder.name, "w")
         self.codec = codec.canonical_name
         self.encoder = encoder
         self.listed = tuple(listed.name for listed in codec.video_formats or ())
-        self.even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
+        self.even_size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
         self._original, self._size = original, size
 
-    def takes(self, name: str, size: tuple[int, int]) -> bool:
-        """Whether it encodes a format at a size."""
+    def encodes(self, name: str, size: tuple[int, int]) -> bool:
+        """Return True if the encoder encodes a pixel format at a size."""
         options = {**self.encoder.options, **_profile(self.encoder, name, self._original)}
         return not encoder_problem(self.encoder.name, name, size, options)
 
-    def takes_padded(self, name: str) -> bool:
-        """Whether it encodes a format at the target's size or at the next even one."""
-        return self.takes(name, self._size) or self.takes(name, self.even)
+    def encodes_padded(self, name: str) -> bool:
+        """Return True if it encodes a format at the target's size or at the next even size."""
+        return self.encodes(name, self._size) or self.encodes(name, self.even_size)
 
     def nearest(self, wanted: str) -> str | None:
-        """Of the formats that the encoder lists, the nearest that it takes."""
+        """Return the encoder's format that loses the least of `wanted`; None if none works."""
         left = list(self.listed) or [wanted]
         while left:
             best = wanted
@@ -209,29 +197,29 @@ class _Trial:
                 if found is None:
                     return None
                 best = found.name
-            if self.takes_padded(best):
+            if self.encodes_padded(best):
                 return best
             left.remove(best)
         return None
 
 
-def _asked(name: str, trial: _Trial) -> str:
-    """The pixel format that a user named.
+def _requested_format(name: str, formats: _EncoderFormats) -> str:
+    """Return the pixel format that the user named.
 
     Raises:
-        ParameterError: the encoder does not take it.
+        ParameterError: the encoder cannot encode it.
     """
-    if name in (trial.listed or (name,)) and trial.takes_padded(name):
+    if name in (formats.listed or (name,)) and formats.encodes_padded(name):
         return name
-    possible = ", ".join(filter(trial.takes_padded, trial.listed)) or "none"
+    possible = ", ".join(filter(formats.encodes_padded, formats.listed)) or "none"
     raise ParameterError(
-        f"pixel_format is {name!r}, which {trial.encoder.name} cannot encode here; possible are "
+        f"pixel_format is {name!r}, which {formats.encoder.name} cannot encode here; possible are "
         f"keep, {possible}."
     )
 
 
 def _profile(encoder: Encoder, pixel_format: str, original: Original) -> dict[str, str]:
-    """The profile of an editing codec: the target's own where it fits the pixel format."""
+    """Return the profile option of an editing codec: the target's if the pixel format allows it."""
     if encoder.name == "dnxhd" and pixel_format in _DNXHR_PROFILES:
         own = _SMALLER_DNXHR.get(original.profile or "") if pixel_format == "yuv422p" else None
         return {"profile": own or _DNXHR_PROFILES[pixel_format]}
@@ -242,12 +230,14 @@ def _profile(encoder: Encoder, pixel_format: str, original: Original) -> dict[st
     return {}
 
 
-def _is_full(pixels: PixelFormat) -> bool:
-    """Whether there is a colour sample of each kind for every pixel."""
+def _has_full_chroma(pixels: PixelFormat) -> bool:
+    """Return True for RGB and 4:4:4: every pixel has its own colour samples."""
     return pixels.family != "gray" and not (pixels.chroma_shift_x or pixels.chroma_shift_y)
 
 
-def _padded(encoder: Encoder, name: str, own: tuple[int, int], size: tuple[int, int]) -> str:
+def _padding_warning(
+    encoder: Encoder, name: str, own: tuple[int, int], size: tuple[int, int]
+) -> str:
     sides = [side for side, n in (("column", 0), ("line", 1)) if own[n] != size[n]]
     return (
         f"The picture is {own[0]}x{own[1]} and {encoder.name} needs even sizes for {name}; its "
@@ -256,18 +246,18 @@ def _padded(encoder: Encoder, name: str, own: tuple[int, int], size: tuple[int, 
     )
 
 
-def _changed(
+def _format_warnings(
     encoder: Encoder, first: Frame, name: str, *, transparent: bool, for_players: bool
 ) -> Iterator[str]:
-    """A sentence where the pictures are encoded in another format than they have and lose by it."""
+    """Yield a warning if the pictures lose something by the pixel format of the encoder."""
     own, then = first.format, described(name)
-    bare = transparent and not then.alpha
-    _, loss = find_best_pix_fmt_of_list([name], own.name, has_alpha=bare)
-    # Grey in a format with neutral colours is as it was, for all that FFmpeg counts as lost.
+    loses_alpha = transparent and not then.alpha
+    _, loss = find_best_pix_fmt_of_list([name], own.name, has_alpha=loses_alpha)
+    # FFmpeg reports a loss for grey in a YUV format, although the samples stay the same.
     lossy = then.bits < own.bits if own.family == "gray" else bool(loss)
-    if not (lossy or bare):
+    if not (lossy or loses_alpha):
         return
-    without = ", without its transparency" if bare else ""
+    without = ", without its transparency" if loses_alpha else ""
     if for_players:
         yield (
             f"The target's pictures are {own.name}; they are encoded as {name}{without}, as "
@@ -275,12 +265,17 @@ def _changed(
         )
         return
     width, height = first.coded_size
-    fuller = _is_full(then) and then.family == "yuv" and not _is_full(own)
+    fuller = _has_full_chroma(then) and then.family == "yuv" and not _has_full_chroma(own)
     repeated = ", each chroma sample repeated" if fuller else ""
     hint = ""
-    for_editing = Codec(encoder.name, "w").canonical_name not in _PLAYED_CODECS
-    if not for_editing and then.family == "yuv" and _is_full(then) and own.name != then.name:
-        hint = " Many players cannot show 4:4:4; pixel_format yuv420p makes what they can."
+    for_editing = Codec(encoder.name, "w").canonical_name not in _PLAYER_CODECS
+    if (
+        not for_editing
+        and then.family == "yuv"
+        and _has_full_chroma(then)
+        and own.name != then.name
+    ):
+        hint = " Many players cannot show 4:4:4; pixel_format yuv420p encodes what they can."
     yield (
         f"{encoder.name} cannot encode {own.name} at {width}x{height}; it is encoded as "
         f"{name}{repeated}{without}.{hint}"

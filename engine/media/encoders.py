@@ -1,4 +1,4 @@
-"""Name the video encoders, with their qualities and presets."""
+"""Video encoders with their quality, presets and default options."""
 
 from __future__ import annotations
 
@@ -26,10 +26,16 @@ _X26_PRESETS = (
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """One of FFmpeg's encoders and how this engine drives it.
+    """One of FFmpeg's video encoders and the options that the engine gives it.
 
-    `crf` is the default quality and `max_crf` the largest; `preset_option` is the option that
-    takes the preset, and `presets` what it may be, the default being `preset`.
+    Attributes:
+        name: FFmpeg's name.
+        crf: default quality; None if the encoder has none.
+        max_crf: the largest crf, the lowest quality.
+        preset_option: name of the option that takes the preset.
+        preset: the default preset.
+        presets: all presets.
+        options: options that are always set.
     """
 
     name: str
@@ -95,16 +101,16 @@ _CANONICAL = frozenset({"h264", "hevc", "av1", "vp8", "vp9", "prores", "dnxhr"})
 
 
 def encoder_named(name: str) -> Encoder:
-    """How an encoder is driven, by a codec's name or its own; it need not be built in."""
+    """Return the encoder for a codec's name or an encoder's own name; it need not be built in."""
     own = _ALIASES.get(name, name)
     return _ENCODERS.get(own, Encoder(own))
 
 
-def encoder_asked(name: str) -> Encoder:
-    """The encoder that a user named.
+def requested_encoder(name: str) -> Encoder:
+    """Return the encoder that the user named, by its own name or its codec's.
 
     Raises:
-        ParameterError: no video encoder has that name.
+        ParameterError: FFmpeg has no video encoder of that name here.
     """
     try:
         codec = Codec(_ALIASES.get(name.lower(), name), "w")
@@ -117,7 +123,7 @@ def encoder_asked(name: str) -> Encoder:
 
 
 def encoders_for(supported: Collection[str]) -> list[str]:
-    """The short names of the encoders that a container holds."""
+    """Return the codec names, of those with an encoder, that a container supports, sorted."""
     return sorted(
         alias
         for alias, name in _ALIASES.items()
@@ -126,10 +132,10 @@ def encoders_for(supported: Collection[str]) -> list[str]:
 
 
 def encoder_options(encoder: Encoder, options: EncodeOptions) -> dict[str, str]:
-    """The options with which FFmpeg opens the encoder.
+    """Return the options with which FFmpeg opens the encoder.
 
     Raises:
-        ParameterError: the quality or the preset is not one of this encoder's.
+        ParameterError: the encoder does not have the requested quality or preset.
     """
     chosen = dict(encoder.options)
     if options.crf is not None and encoder.crf is None:

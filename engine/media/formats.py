@@ -1,8 +1,8 @@
-"""FFmpeg's pixel formats and the engine's planes: reading and writing without loss.
+"""Lossless conversion between FFmpeg's frames and planes of one component each.
 
-Every decoder's picture becomes planes of one component each. Planar formats are viewed in place;
-semi-planar, packed and palette formats are taken apart into the planar format that holds the same
-samples. Only exotic layouts (5-6-5 bits, floats, ...) go through FFmpeg's scaler.
+Planar formats are viewed in place. Semi-planar, packed and palette formats are split into the
+planar format with the same samples. Only rare layouts (5-6-5 bits, floats, ...) go through FFmpeg's
+scaler.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from engine.values import Frame, PixelFormat, Plane
 
-# Semi-planar formats: the planar one, how far samples are shifted up, and whether V comes first.
+# Semi-planar formats: planar format, left shift of the samples, and True if V comes first.
 _SEMI_PLANAR: dict[str, tuple[str, int, bool]] = {
     "nv12": ("yuv420p", 0, False),
     "nv21": ("yuv420p", 0, True),
@@ -38,8 +38,8 @@ _SEMI_PLANAR: dict[str, tuple[str, int, bool]] = {
     "p410le": ("yuv444p10le", 6, False),
     "p416le": ("yuv444p16le", 0, False),
 }
-# Packed formats with one sample of each component per pixel: the planar one, and which of the
-# packed components are its planes (R, G, B, A or Y, A).
+# Packed formats with one sample of each component per pixel: planar format, and the positions of
+# its planes (R, G, B, A or Y, A) among the packed components.
 _PACKED: dict[str, tuple[str, tuple[int, ...]]] = {
     "rgb24": ("gbrp", (0, 1, 2)),
     "bgr24": ("gbrp", (2, 1, 0)),
@@ -59,7 +59,7 @@ _PACKED: dict[str, tuple[str, tuple[int, ...]]] = {
     "ya16": ("ya16le", (0, 1)),
     "gray16": ("gray16le", (0,)),
 }
-# Packed 4:2:2: where the first luma and the two chroma samples lie among four.
+# Packed 4:2:2: positions of the first luma, Cb and Cr among four samples.
 _PACKED_422: dict[str, tuple[int, int, int]] = {
     "yuyv422": (0, 1, 3),
     "yvyu422": (0, 3, 1),
@@ -70,7 +70,7 @@ _PLANAR = re.compile(r"(yuv[aj]?4\d\dp|gbra?p|gray)(9le|1\dle)?")
 
 @cache
 def pixel_format(name: str) -> PixelFormat:
-    """The description of one of FFmpeg's planar formats, by its name."""
+    """Return the description of a planar format, by FFmpeg's name."""
     described = VideoFormat(name)
     components = described.components
     alpha = any(component.is_alpha for component in components)
@@ -86,14 +86,14 @@ def pixel_format(name: str) -> PixelFormat:
 
 
 def depth_suffix(bits: int) -> str:
-    """Return the end of a planar format's name that tells how many bits a sample has."""
+    """Return the end of a planar format's name for a number of bits per sample."""
     return "" if bits == 8 else f"{bits}le"
 
 
-def planes_of(picture: VideoFrame) -> tuple[tuple[Plane, ...], PixelFormat]:
-    """A decoded picture's planes, read-only, and the format that they are in.
+def picture_planes(picture: VideoFrame) -> tuple[tuple[Plane, ...], PixelFormat]:
+    """Return the read-only planes of a decoded PyAV frame, and their planar format.
 
-    The planes may be views of the picture's own memory, which they keep alive.
+    The planes may be views of the frame's memory, which they keep alive.
     """
     name = picture.format.name
     if name in _SEMI_PLANAR:
@@ -116,8 +116,8 @@ def planes_of(picture: VideoFrame) -> tuple[tuple[Plane, ...], PixelFormat]:
     return tuple(planes), pixel_format(name)
 
 
-def picture_of(frame: Frame) -> VideoFrame:
-    """A picture for an encoder, its samples copied from the frame's planes bit for bit."""
+def frame_to_picture(frame: Frame) -> VideoFrame:
+    """Return a PyAV frame with a copy of the frame's samples, bit for bit, and its tags."""
     width, height = frame.coded_size
     picture = VideoFrame(width, height, frame.format.name)
     if frame.format.name.startswith("ya"):
@@ -138,8 +138,8 @@ def picture_of(frame: Frame) -> VideoFrame:
     return picture
 
 
-def with_full_chroma(frame: Frame, *, alpha: bool = True) -> Frame:
-    """A YUV frame as 4:4:4, each chroma sample repeated; without its alpha plane on request."""
+def upsample_chroma(frame: Frame, *, alpha: bool = True) -> Frame:
+    """Return a YUV frame as 4:4:4 with repeated chroma samples; `alpha` False drops alpha."""
     fmt = frame.format
     width, height = frame.coded_size
     chroma = (
@@ -153,14 +153,14 @@ def with_full_chroma(frame: Frame, *, alpha: bool = True) -> Frame:
 
 
 def full_range(frame: Frame) -> bool:
-    """Whether the frame's samples use every code; RGB always does."""
+    """Return True if the frame's samples have full range; RGB always has."""
     return frame.colour.full_range or frame.format.family == "rgb"
 
 
 def _view(
     picture: VideoFrame, n: int, *, components: int = 1, kind: str | None = None
 ) -> NDArray[Any]:
-    """A plane of a picture as (h, w) or (h, w, components), without its lines' padding."""
+    """Return plane `n` as a view (h, w) or (h, w, components) without the lines' padding."""
     plane = picture.planes[n]
     dtype = np.dtype(kind or ("<u2" if picture.format.components[0].bits > 8 else "u1"))
     pixel = dtype.itemsize * components
@@ -169,7 +169,7 @@ def _view(
     if components > 1:
         shape, strides = (*shape, components), (*strides, dtype.itemsize)
     array: NDArray[Any] = np.ndarray(shape, dtype, buffer=_memory(plane), strides=strides)
-    # A picture stored bottom-up has its first line last in memory.
+    # A bottom-up picture has its first line last in memory.
     return array[::-1] if plane.line_size < 0 else array
 
 
@@ -218,7 +218,7 @@ def _from_palette(picture: VideoFrame) -> list[NDArray[Any]]:
 
 
 def _planar_name(described: VideoFormat) -> str:
-    """The format's own name where it is planar, else the planar format nearest to it."""
+    """Return the format's name if it is planar, else the nearest planar format's."""
     little = described.name.removesuffix("be") + ("le" if described.name.endswith("be") else "")
     if _PLANAR.fullmatch(little):
         return little

@@ -1,4 +1,4 @@
-"""Convert frames to the pixel format and the size that an encoder takes."""
+"""Convert frames to the pixel format and size of an encoder."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from av.video.frame import VideoFrame
 
 from engine.media.formats import (
     depth_suffix,
+    frame_to_picture,
     full_range,
-    picture_of,
     pixel_format,
-    with_full_chroma,
+    upsample_chroma,
 )
 from engine.values import Frame, Plane
 
@@ -21,10 +21,11 @@ _LIMITED, _FULL = 1, 2
 _MATRICES = {"bt601": 5, "bt709": _BT709, "bt2020": 9, "rgb": _RGB}
 
 
-def fitted(frame: Frame, name: str, size: tuple[int, int]) -> VideoFrame:
-    """A picture of a pixel format and size; the frame's own samples wherever they can stay.
+def convert_frame(frame: Frame, name: str, size: tuple[int, int]) -> VideoFrame:
+    """Return a frame as a PyAV frame in a pixel format and size (width, height).
 
-    A larger size repeats the last column and line. RGB becomes BT.709 of limited range.
+    The samples stay as they are if the format allows it. A larger size repeats the last column and
+    line. RGB becomes BT.709 of limited range.
     """
     frame = _padded(frame, size)
     wanted = pixel_format(name)
@@ -32,18 +33,18 @@ def fitted(frame: Frame, name: str, size: tuple[int, int]) -> VideoFrame:
         frame = _with_neutral_chroma(frame, wanted.chroma_shift_x, wanted.chroma_shift_y)
     own = frame.format
     if name.startswith("yuvj"):
-        # An older name of full range, under which alone some encoders take it.
+        # Some encoders accept full range only under these deprecated names.
         range_now = _FULL if full_range(frame) else _LIMITED
-        return picture_of(frame).reformat(
+        return frame_to_picture(frame).reformat(
             format=name, src_color_range=range_now, dst_color_range=_FULL
         )
     if own == wanted:
-        return picture_of(frame)
+        return frame_to_picture(frame)
     if own.family == "yuv" and name == f"yuv444p{depth_suffix(own.bits)}":
-        return picture_of(with_full_chroma(frame, alpha=False))
-    picture = picture_of(frame)
+        return frame_to_picture(upsample_chroma(frame, alpha=False))
+    picture = frame_to_picture(frame)
     if own.family == "rgb" and wanted.family == "yuv":
-        # RGB has all of its samples' codes in use; players expect video without.
+        # RGB has full range; players expect limited range in video.
         return picture.reformat(format=name, dst_colorspace=_BT709, dst_color_range=_LIMITED)
     if own.family == "yuv" and wanted.family == "rgb":
         return picture.reformat(
@@ -56,7 +57,7 @@ def fitted(frame: Frame, name: str, size: tuple[int, int]) -> VideoFrame:
 
 
 def colour_tags(frame: Frame, name: str) -> tuple[int, int]:
-    """The matrix and the range, by FFmpeg's numbers, of what `fitted` makes of a frame."""
+    """Return FFmpeg's numbers of the matrix and range of the result of `convert_frame`."""
     own, wanted = frame.format.family, pixel_format(name).family
     if own == "rgb" and wanted == "yuv":
         return _BT709, _LIMITED
@@ -68,7 +69,7 @@ def colour_tags(frame: Frame, name: str) -> tuple[int, int]:
 
 
 def _padded(frame: Frame, size: tuple[int, int]) -> Frame:
-    """A frame whose planes' last columns and lines are repeated up to a size."""
+    """Repeat the last column and line of a frame's planes up to a size (width, height)."""
     if frame.coded_size == size:
         return frame
     planes: list[Plane] = []
@@ -83,7 +84,7 @@ def _padded(frame: Frame, size: tuple[int, int]) -> Frame:
 
 
 def _with_neutral_chroma(frame: Frame, shift_x: int, shift_y: int) -> Frame:
-    """A grey frame as YUV without colour, its samples untouched."""
+    """Return a grey frame as YUV with neutral chroma; its samples stay."""
     luma, bits = frame.planes[0], frame.format.bits
     height, width = luma.shape
     shape = -(-height >> shift_y), -(-width >> shift_x)

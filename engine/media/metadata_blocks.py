@@ -157,19 +157,6 @@ def icc_profile(data: bytes) -> bytes | None:
     return b"".join(part for _, part in sorted(parts)) or None
 
 
-def xmp_packet(data: bytes) -> bytes | None:
-    """The XMP packet in a still image's file."""
-    for name, body in _blocks(data):
-        if name == b"\xe1" and body.startswith(_JPEG_XMP):
-            return body.removeprefix(_JPEG_XMP)
-        if name == b"iTXt" and body.startswith(_PNG_XMP + b"\0\0"):
-            # Keyword, compression flag and method, language, translated keyword, text.
-            return body.split(b"\0", 5)[-1]
-        if name == b"XMP ":
-            return body
-    return None
-
-
 def with_metadata(
     data: bytes,
     *,

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.media.os_errors import reading
+from engine.media.os_errors import explain_read_errors
 
 _FIRST = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # boxes that a file begins with
 
 
 def has_index(path: Path) -> bool:
     """Whether an MP4 file has its index (moov), and the whole of it."""
-    with reading(path), path.open("rb") as file:
+    with explain_read_errors(path), path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         return any(kind == b"moov" and end <= size for kind, _, end in _boxes(file, 0, size))
 
@@ -35,7 +35,7 @@ def is_endless(path: Path) -> bool:
 
 def _outermost(path: Path) -> list[bytes]:
     """The kinds of a file's outermost boxes; none of a file that begins with no such box."""
-    with reading(path), path.open("rb") as file:
+    with explain_read_errors(path), path.open("rb") as file:
         if file.read(8)[4:] not in _FIRST:
             return []
         return [kind for kind, _, _ in _boxes(file, 0, file.seek(0, os.SEEK_END))]

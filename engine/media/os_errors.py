@@ -1,4 +1,4 @@
-"""Turn what the file system refuses into errors with the file's name and the remedy."""
+"""Turn errors of the file system into `MediaError` with the file's name and a remedy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from engine.errors import MediaError
 
-# A pipe would also keep its reader waiting, perhaps for ever.
-_PIPED = "and what is read must be a file, as it is read more than once; save it to a file first"
+# Opening a pipe could also block for ever.
+_PIPED = "but an input is read more than once, so it must be a file; save it to a file first"
 _KINDS = {
     stat.S_IFDIR: "a directory; name a video or image file in it",
     stat.S_IFIFO: f"a pipe, {_PIPED}",
@@ -20,7 +20,7 @@ _KINDS = {
     stat.S_IFCHR: f"a device, {_PIPED}",
     stat.S_IFBLK: f"a device, {_PIPED}",
 }
-_SHOWN = 80  # characters of a name that is itself what is wrong
+_SHOWN = 80  # characters of a faulty name that an error quotes
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -28,20 +28,21 @@ _DISK = _ABSENT | _FULL | {errno.EACCES, errno.EROFS, errno.EIO, errno.ENAMETOOL
 
 
 def media_url(path: Path) -> str:
-    """The URL under which FFmpeg opens a file, whatever its name looks like.
+    """Return the URL with which FFmpeg opens a file of any name.
 
-    A bare path such as `tcp:host/out.ts` or `12:30.mp4` would be taken for another protocol.
+    FFmpeg would take the beginning of a bare path such as `tcp:host/out.ts` or `12:30.mp4` for a
+    protocol.
     """
     return f"file:{path}"
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turns what the file system says to a read of `path` into a sentence.
+def explain_read_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the file system, while `path` is read, into `MediaError`.
 
     Raises:
-        MediaError: the file is not there, may not be read, has an impossible name, or is no file
-            but a directory, a pipe, a socket or a device.
+        MediaError: the file does not exist, may not be read, has an invalid name, or is a
+            directory, pipe, socket or device.
     """
     try:
         _check_kind(path)
@@ -49,7 +50,7 @@ def reading(path: Path) -> Iterator[None]:
     except MediaError:
         raise
     except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error
+        raise read_error(path, error) from error
 
 
 def _check_kind(path: Path) -> None:
@@ -59,17 +60,17 @@ def _check_kind(path: Path) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The whole of a file.
+    """Return the content of a file.
 
     Raises:
-        MediaError: the file is not there, may not be read, or has an impossible name.
+        MediaError: as `explain_read_errors` does.
     """
-    with reading(path):
+    with explain_read_errors(path):
         return path.read_bytes()
 
 
-def unreadable(path: Path, error: Exception) -> MediaError:
-    """Why a file cannot be read, and what mends it."""
+def read_error(path: Path, error: Exception) -> MediaError:
+    """Return the error for a file that cannot be read."""
     reason = getattr(error, "errno", None)
     if reason in _ABSENT:
         return MediaError(f"{path} does not exist; check the path.")
@@ -77,11 +78,11 @@ def unreadable(path: Path, error: Exception) -> MediaError:
         return MediaError(
             f"{path} may not be read by this user; change its permissions or those of its folder."
         )
-    return MediaError(_impossible_name(path, error) or f"{path} cannot be read: {_words(error)}.")
+    return MediaError(_invalid_name(path, error) or f"{path} cannot be read: {_words(error)}.")
 
 
-def unwritable(path: Path, error: Exception) -> MediaError:
-    """Why a file cannot be written, and what mends it."""
+def write_error(path: Path, error: Exception) -> MediaError:
+    """Return the error for a file that cannot be written."""
     reason = getattr(error, "errno", None)
     if reason in _FULL:
         return MediaError(
@@ -93,17 +94,17 @@ def unwritable(path: Path, error: Exception) -> MediaError:
             "another."
         )
     return MediaError(
-        _impossible_name(path, error) or f"{path} could not be written: {_words(error)}."
+        _invalid_name(path, error) or f"{path} could not be written: {_words(error)}."
     )
 
 
-def of_the_disk(error: Exception) -> bool:
-    """Whether it is the file system that speaks, and not an encoder or a muxer."""
+def is_disk_error(error: Exception) -> bool:
+    """Return True for an error of the file system, not of an encoder or a muxer."""
     return getattr(error, "errno", None) in _DISK
 
 
-def refusal_to_grow(path: Path) -> OSError | None:
-    """What the file system says where a file, which is not to be kept, cannot grow any further."""
+def append_error(path: Path) -> OSError | None:
+    """Append to a file that will be deleted; return the error if it cannot grow."""
     try:
         with path.open("ab") as file:
             file.write(bytes(1 << 16))
@@ -114,15 +115,17 @@ def refusal_to_grow(path: Path) -> OSError | None:
     return None
 
 
-def _impossible_name(path: Path, error: Exception) -> str | None:
+def _invalid_name(path: Path, error: Exception) -> str | None:
     if getattr(error, "errno", None) == errno.ENAMETOOLONG:
-        return f"{_shown(path)} has a name that is too long for its folder; choose a shorter one."
+        return (
+            f"{_shortened(path)} has a name that is too long for its folder; choose a shorter one."
+        )
     if "\0" in str(path):
-        return f"{_shown(path)!r} has a NUL character in its name; choose a name without."
+        return f"{_shortened(path)!r} has a NUL character in its name; choose a name without one."
     return None
 
 
-def _shown(path: Path) -> str:
+def _shortened(path: Path) -> str:
     text = str(path)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 

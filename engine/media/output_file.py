@@ -1,4 +1,4 @@
-"""Check an output's place before any work, write beside it, and move into place at the end."""
+"""Check an output's path, write a partial output beside it, and rename it at the end."""
 
 from __future__ import annotations
 
@@ -18,36 +18,28 @@ from io import FileIO
 from pathlib import Path
 
 from engine.errors import MediaError, OutputExists
-from engine.media.os_errors import unwritable
+from engine.media.containers import VIDEO_CONTAINERS
+from engine.media.os_errors import write_error
 
 if sys.platform != "win32":
     import fcntl
 
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
-VIDEO_FORMATS = {
-    ".avi": "avi",
-    ".flv": "flv",
-    ".m2ts": "mpegts",
-    ".m4v": "mp4",
-    ".mkv": "matroska",
-    ".mov": "mov",
-    ".mp4": "mp4",
-    ".mts": "mpegts",
-    ".nut": "nut",
-    ".ts": "mpegts",
-    ".webm": "webm",
-}
-_LONGEST_LABEL = 150  # bytes; most file systems take names of 255, some of 143
-# A name that `written_aside` gives: a label, eight hexadecimal digits for the host and eight by
-# chance, and the output's suffix.
-_ASIDE = re.compile(r"\..+\.([0-9a-f]{8})-[0-9a-f]{8}\.partial(\.\w+)", re.DOTALL)
-# Seconds without a change, after which nobody writes to a file any more.
-_LONG = 24 * 3600
+_LONGEST_LABEL = 150  # bytes; most file systems allow names of 255 bytes, some of 143
+# Name of a partial output: a label, eight hexadecimal digits for the host, eight random ones, and
+# the output's suffix.
+_PARTIAL = re.compile(r"\..+\.([0-9a-f]{8})-[0-9a-f]{8}\.partial(\.\w+)", re.DOTALL)
+# Seconds without a change after which a partial output counts as abandoned.
+_ABANDONED = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenInfo:
-    """What was written, and in sentences what could not be carried over as it was."""
+    """Facts about a written file.
+
+    `size` is (width, height) as coded, `codec` and `pixel_format` are FFmpeg's names, and
+    `warnings` are sentences about what differs from the target.
+    """
 
     frames: int
     size: tuple[int, int]
@@ -57,53 +49,53 @@ class WrittenInfo:
 
 
 def check_output(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
-    """Whether a result could be written there, said before any work is done.
+    """Check before any work that an output can be written.
 
     Raises:
-        MediaError: unknown extension, no such folder, an unwritable folder, a pipe or a device, or
+        MediaError: unknown extension, no such folder, an write_error folder, a pipe or a device, or
             one of the inputs.
         OutputExists: the file is there and `overwrite` is False.
     """
     if str(output) == "-" or _is_special(output):
         raise MediaError(
-            f"The output {output} is no file, but a pipe, a device or a stream; name a file, as a "
-            "result is moved into its place once it is whole."
+            f"The output {output} is a pipe, a device or a stream; name a file, because the output "
+            "gets its name only when it is complete."
         )
     suffix = output.suffix.lower()
-    if suffix not in VIDEO_FORMATS and suffix not in IMAGE_SUFFIXES:
-        known = ", ".join(sorted((*VIDEO_FORMATS, *IMAGE_SUFFIXES)))
+    if suffix not in VIDEO_CONTAINERS and suffix not in IMAGE_SUFFIXES:
+        known = ", ".join(sorted((*VIDEO_CONTAINERS, *IMAGE_SUFFIXES)))
         raise MediaError(f"The output {output} must end in one of {known}.")
     try:
-        _check_place(output, inputs)
+        _check_path(output, inputs)
         exists = os.path.lexists(output)
     except MediaError:
         raise
     except (OSError, ValueError) as error:
-        raise unwritable(output, error) from error
+        raise write_error(output, error) from error
     if exists and not overwrite:
         raise _exists(output)
 
 
 def _is_special(output: Path) -> bool:
-    """Whether a path leads to something that is there and is neither a file nor a directory."""
+    """Return True for an existing path that is neither a file nor a directory."""
     try:
         mode = output.stat().st_mode
     except (OSError, ValueError):
-        return False  # what is wrong with the path is told by the checks of its place
+        return False  # _check_path reports faults of the path
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
-def _check_place(output: Path, inputs: Sequence[Path]) -> None:
+def _check_path(output: Path, inputs: Sequence[Path]) -> None:
     folder = output.parent
     if not folder.is_dir():
-        raise MediaError(f"The folder of the output, {folder}, does not exist; make it first.")
+        raise MediaError(f"The folder of the output, {folder}, does not exist; create it first.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise MediaError(
             f"The folder of the output, {folder}, cannot be written to; change its permissions or "
             "choose another."
         )
     try:
-        # Unlike Path.exists, this says so where a name is too long or impossible.
+        # Unlike Path.exists, lstat raises for a name that is too long or invalid.
         output.lstat()
     except FileNotFoundError:
         return
@@ -118,52 +110,53 @@ def _same(output: Path, source: Path) -> bool:
     try:
         return output.samefile(source)
     except (OSError, ValueError):
-        return False  # a source that cannot be reached is told by whoever reads it
+        return False  # the reader of the source reports it
 
 
 @contextmanager
-def written_aside(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A path beside `output` to write to; moved onto it at the end, removed on any exception.
+def partial_output(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield the path of a partial output; rename it to `output`, or remove it after an exception.
 
-    What killed writers left in the folder is removed first, whatever their outputs were named; but
-    what a lock does not tell of, as another host's writer on a share, only after a day.
+    Partial outputs that killed processes left in the folder are removed first. If no lock tells
+    whether a writer still lives, such as a writer of another host on a share, they are removed
+    after a day.
 
     Raises:
-        MediaError: there is no room, or no right to write there.
-        OutputExists: something appeared at `output` meanwhile, and `overwrite` is False.
+        MediaError: the disk is full, or the folder is not writable.
+        OutputExists: `output` appeared meanwhile, and `overwrite` is False.
     """
     _remove_abandoned(output.parent)
-    aside, held = _name_aside(output), None
-    # A signal may come as soon as the file is there, or while it is removed: once, so that of two
-    # blocks that remove it, one always does.
+    partial, lock = _partial_name(output), None
+    # A signal may arrive as soon as the file exists, or while it is removed. It arrives once, so
+    # one of the two blocks always removes the file.
     try:
         try:
-            while (held := _create(aside, output)) is None:
-                aside = _name_aside(output)
-            yield aside
-            _place(aside, output, overwrite=overwrite)
+            while (lock := _create(partial, output)) is None:
+                partial = _partial_name(output)
+            yield partial
+            _rename(partial, output, overwrite=overwrite)
         finally:
-            _discard(aside, held)
+            _discard(partial, lock)
     finally:
-        _discard(aside, held)
+        _discard(partial, lock)
 
 
-def _place(aside: Path, output: Path, *, overwrite: bool) -> None:
+def _rename(partial: Path, output: Path, *, overwrite: bool) -> None:
     if not overwrite:
         try:
-            # Unlike a move, a link never replaces what is there.
-            os.link(aside, output)
+            # Unlike a rename, a link never replaces an existing file.
+            os.link(partial, output)
         except FileExistsError:
             raise _exists(output) from None
-        except OSError:  # not every file system has links
+        except OSError:  # some file systems have no links
             if os.path.lexists(output):
                 raise _exists(output) from None
         else:
             return
     try:
-        aside.replace(output)
+        partial.replace(output)
     except OSError as error:
-        raise unwritable(output, error) from error
+        raise write_error(output, error) from error
 
 
 def _exists(output: Path) -> OutputExists:
@@ -172,8 +165,8 @@ def _exists(output: Path) -> OutputExists:
     )
 
 
-def _name_aside(output: Path) -> Path:
-    """Return a name beside `output` that no other writer uses."""
+def _partial_name(output: Path) -> Path:
+    """Return a random name beside `output`, which no other writer uses."""
     label = output.stem
     if len(os.fsencode(label)) > _LONGEST_LABEL:
         label = hashlib.sha256(os.fsencode(label)).hexdigest()[:16]
@@ -181,74 +174,74 @@ def _name_aside(output: Path) -> Path:
     return output.with_name(f".{label}.{token}.partial{output.suffix}")
 
 
-def _create(aside: Path, output: Path) -> FileIO | None:
-    """Create a file and hold its lock, where the system has locks.
+def _create(partial: Path, output: Path) -> FileIO | None:
+    """Create and lock a file; the lock lasts until the returned file is closed.
 
-    Returns None where another writer took the file for abandoned before it was locked.
+    Return None if another writer removed the file as abandoned before it was locked.
 
     Raises:
-        MediaError: it cannot be created.
+        MediaError: the file cannot be created.
     """
     try:
-        held = FileIO(aside, "x+")
+        file = FileIO(partial, "x+")
     except OSError as error:
-        raise unwritable(output, error) from error
-    _lock(held.fileno(), wait=True)
-    if _leads_to(aside, held.fileno()):
-        return held
-    held.close()
+        raise write_error(output, error) from error
+    _lock(file.fileno(), wait=True)
+    if _is_same_file(partial, file.fileno()):
+        return file
+    file.close()
     return None
 
 
-def _discard(aside: Path, held: FileIO | None) -> None:
-    if held is not None:
-        held.close()
-    aside.unlink(missing_ok=True)
+def _discard(partial: Path, lock: FileIO | None) -> None:
+    if lock is not None:
+        lock.close()
+    partial.unlink(missing_ok=True)
 
 
-def _leads_to(path: Path, held: int) -> bool:
+def _is_same_file(path: Path, descriptor: int) -> bool:
     try:
-        return os.path.samestat(path.lstat(), os.fstat(held))
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
 
 
 @cache
 def _host() -> str:
-    """This host's name as eight hexadecimal digits."""
+    """Return a hash of this host's name, eight hexadecimal digits."""
     return hashlib.sha256(os.fsencode(platform.node())).hexdigest()[:8]
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Removes what no living writer holds; a lock ends with its process, however that ended."""
-    with suppress(OSError):  # a folder that cannot be listed can still be written to
-        for left in list(folder.iterdir()):
-            match = _ASIDE.fullmatch(left.name)
-            if match and match[2].lower() in (*VIDEO_FORMATS, *IMAGE_SUFFIXES):
-                _remove_if_abandoned(left, own=match[1] == _host())
+    """Remove partial outputs whose writer is dead; a lock always ends with its process."""
+    with suppress(OSError):  # a folder that cannot be listed may still be writable
+        for path in list(folder.iterdir()):
+            match = _PARTIAL.fullmatch(path.name)
+            if match and match[2].lower() in (*VIDEO_CONTAINERS, *IMAGE_SUFFIXES):
+                _remove_if_abandoned(path, is_own_host=match[1] == _host())
 
 
-def _remove_if_abandoned(left: Path, *, own: bool) -> None:
+def _remove_if_abandoned(partial: Path, *, is_own_host: bool) -> None:
     with suppress(OSError):
-        if not stat.S_ISREG(left.lstat().st_mode):
-            return  # a pipe or a link of that name is none of ours
-        held = os.open(left, os.O_RDWR)
+        if not stat.S_ISREG(partial.lstat().st_mode):
+            return  # pipes and links are never partial outputs
+        descriptor = os.open(partial, os.O_RDWR)
         try:
-            unchanged = time.time() - os.fstat(held).st_mtime > _LONG
-            locked = _lock(held)
-            # Many shares keep the locks of each host to that host.
-            if unchanged if locked is None else locked and (own or unchanged):
-                left.unlink()
+            is_old = time.time() - os.fstat(descriptor).st_mtime > _ABANDONED
+            is_free = _lock(descriptor)
+            # On many shares, a lock is visible to its own host only.
+            if is_old if is_free is None else is_free and (is_own_host or is_old):
+                partial.unlink()
         finally:
-            os.close(held)
+            os.close(descriptor)
 
 
-def _lock(held: int, *, wait: bool = False) -> bool | None:
-    """Take a file's lock; False where another has it, None where the system has no such locks."""
+def _lock(descriptor: int, *, wait: bool = False) -> bool | None:
+    """Lock a file; False if another process has the lock, None if there are no locks here."""
     if sys.platform == "win32":
         return None
     try:
-        fcntl.flock(held, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:

@@ -20,10 +20,10 @@ from av.video.stream import VideoStream
 
 from engine.errors import MediaError
 from engine.media.dolby_vision import dolby_vision
-from engine.media.formats import planes_of
+from engine.media.formats import picture_planes
 from engine.media.metadata_blocks import exif_orientation, lacks_end
 from engine.media.mp4_boxes import has_index, is_endless
-from engine.media.os_errors import read_bytes, reading
+from engine.media.os_errors import explain_read_errors, read_bytes
 from engine.media.pyav import DAMAGE, as_fraction, codec_of, open_input, path_of, side_data
 from engine.values import Colour, Matrix, Orientation, PixelFormat, VideoInfo
 
@@ -145,7 +145,7 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     Raises:
         MediaError: it is not there, is a directory, is empty, is cut or is no media file.
     """
-    with reading(path), path.open("rb") as file:
+    with explain_read_errors(path), path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if not head:
         raise MediaError(f"{path} is empty; nothing can be read from it.")
@@ -231,7 +231,7 @@ def first_picture(container: InputContainer, stream: VideoStream, path: Path) ->
                 continue
             if pictures:
                 return pictures[0]
-    raise without_picture(path)
+    raise no_picture_error(path)
 
 
 def only_decoding_times(container: InputContainer, stream: VideoStream) -> bool:
@@ -239,10 +239,10 @@ def only_decoding_times(container: InputContainer, stream: VideoStream) -> bool:
     return container.format.name == "avi" and stream.codec_context.has_b_frames
 
 
-def without_picture(path: Path, name: str | None = None) -> MediaError:
+def no_picture_error(path: Path, name: str | None = None) -> MediaError:
     """Say why a file whose pictures cannot be decoded is of no use; errors call it `name`."""
     called = name or str(path)
-    with reading(path), path.open("rb") as file:
+    with explain_read_errors(path), path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if _is_animated_webp(head):
         return MediaError(_undecoded_animation(called))
@@ -256,7 +256,7 @@ def without_picture(path: Path, name: str | None = None) -> MediaError:
 
 def format_of(picture: VideoFrame) -> PixelFormat:
     """The planar format in which the engine holds a decoded picture."""
-    return planes_of(picture)[1]
+    return picture_planes(picture)[1]
 
 
 def colour_of(picture: VideoFrame, stream: VideoStream) -> Colour:
@@ -326,7 +326,7 @@ def _is_image(container: InputContainer, path: Path) -> bool:
     name = container.format.name
     if name in _IMAGE_FORMATS or name.endswith("_pipe"):
         return True
-    with reading(path), path.open("rb") as file:
+    with explain_read_errors(path), path.open("rb") as file:
         head = file.read(12)
     return head[4:8] == b"ftyp" and head[8:12] in _IMAGE_BRANDS
 

@@ -1,42 +1,34 @@
-"""The statement in a file that its picture is synthetic, in words and in IPTC's vocabulary."""
+"""Provenance in a file's metadata: it is synthetic, in words and in IPTC's vocabulary."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from pathlib import Path
-from xml.sax.saxutils import escape, unescape
+from xml.sax.saxutils import escape
 
-from engine.media.metadata_blocks import xmp_packet
-from engine.media.os_errors import read_bytes, reading
-from engine.media.probe import open_media
-from engine.media.pyav import printable
-
-# IPTC NewsCodes, digital source type: a composite with parts made by a trained model.
+# IPTC NewsCodes, digital source type: a composite with elements made by a trained model.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-_DESCRIPTION = re.compile(r"<dc:description>.*?<rdf:li[^>]*>(.*?)</rdf:li>", re.DOTALL)
 _DC = "http://purl.org/dc/elements/1.1/"
 
 
-def marked_metadata(metadata: Mapping[str, str], marks: Mapping[str, str]) -> dict[str, str]:
-    """A container's metadata with marks added.
+def add_provenance(metadata: Mapping[str, str], provenance: Mapping[str, str]) -> dict[str, str]:
+    """Return a container's metadata with provenance tags added.
 
-    The comment, which every container keeps, ends with the source type; a comment that was there
-    stays before it.
+    The source type goes to the end of the comment, the one tag that every container stores. The
+    target's own comment stays before it.
     """
-    if not marks:
+    if not provenance:
         return dict(metadata)
-    statement = f"{marks.get('comment', '')} DigitalSourceType: {SOURCE_TYPE}".strip()
+    statement = f"{provenance.get('comment', '')} DigitalSourceType: {SOURCE_TYPE}".strip()
     own = [value for key, value in metadata.items() if key.lower() == "comment" and value]
-    kept = {key: value for key, value in metadata.items() if key.lower() != "comment"}
-    return {**kept, **marks, "comment": "\n".join((*own, statement))}
+    others = {key: value for key, value in metadata.items() if key.lower() != "comment"}
+    return {**others, **provenance, "comment": "\n".join((*own, statement))}
 
 
-def marks_packet(marks: Mapping[str, str]) -> bytes:
-    """An XMP packet with IPTC's DigitalSourceType and the marks' comment as its description."""
-    comment = escape(marks.get("comment", ""))
+def provenance_xmp(provenance: Mapping[str, str]) -> bytes:
+    """Return an XMP packet with IPTC's DigitalSourceType and the comment as its description."""
+    comment = escape(provenance.get("comment", ""))
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
@@ -47,36 +39,3 @@ def marks_packet(marks: Mapping[str, str]) -> bytes:
         "</dc:description></rdf:Description></rdf:RDF></x:xmpmeta>"
         '<?xpacket end="w"?>'
     ).encode()
-
-
-def read_mark(path: Path) -> str | None:
-    """What a marked image or video says of itself; None where it carries no such mark.
-
-    Raises:
-        MediaError: the file cannot be read.
-    """
-    with open_media(path) as container:
-        comments = [
-            printable(value)
-            for key, value in container.metadata.items()
-            if key.lower() == "comment"
-        ]
-    said = next((comment for comment in comments if SOURCE_TYPE in comment), None)
-    if said is not None:
-        return said.removesuffix(f"DigitalSourceType: {SOURCE_TYPE}").strip() or SOURCE_TYPE
-    packet = xmp_packet(read_bytes(path)) if _may_be_still(path) else None
-    return None if packet is None else _described(packet)
-
-
-def _may_be_still(path: Path) -> bool:
-    with reading(path), path.open("rb") as file:
-        return file.read(4)[:2] in (b"\xff\xd8", b"\x89P", b"RI")
-
-
-def _described(packet: bytes) -> str | None:
-    """What an XMP packet with the source type says in words."""
-    text = packet.decode(errors="replace")
-    if SOURCE_TYPE not in text:
-        return None
-    said = _DESCRIPTION.search(text)
-    return (unescape(said[1]) if said else "") or SOURCE_TYPE

@@ -55,6 +55,15 @@ _OF_STREAMS = {
 }
 
 
+def library_versions() -> dict[str, str]:
+    """Return the versions of PyAV and of its FFmpeg libraries, by name."""
+    libraries = {
+        name: ".".join(str(part) for part in version)
+        for name, version in sorted(av.library_versions.items())
+    }
+    return {"PyAV": av.__version__, **libraries}
+
+
 def codec_of(stream: Stream) -> str:
     """Return the name of a stream's codec; "" of one that FFmpeg does not know.
 

@@ -1,4 +1,4 @@
-"""Write a frame to a still image."""
+"""Write a frame as a still image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from engine.errors import MediaError
-from engine.media.formats import full_range, picture_of, with_full_chroma
+from engine.media.formats import frame_to_picture, full_range, upsample_chroma
 from engine.media.metadata_blocks import (
     exif_of_upright,
     icc_profile,
@@ -22,10 +22,10 @@ from engine.media.metadata_blocks import (
     tells_place,
     with_metadata,
 )
-from engine.media.os_errors import read_bytes, unwritable
+from engine.media.os_errors import read_bytes, write_error
 from engine.media.output_check import check_picture
-from engine.media.output_file import IMAGE_SUFFIXES, WrittenInfo, check_output, written_aside
-from engine.media.provenance_tags import marks_packet
+from engine.media.output_file import IMAGE_SUFFIXES, WrittenInfo, check_output, partial_output
+from engine.media.provenance_tags import provenance_xmp
 from engine.options import MetadataMode
 from engine.values import Frame, Orientation, Plane
 
@@ -37,7 +37,7 @@ class _Encoding:
     codec: str
     pixel_format: str
     options: Mapping[str, str] = field(default_factory=dict)
-    yuv_range: int | None = None  # of the BT.601 that the file format prescribes
+    yuv_range: int | None = None  # FFmpeg's number; None for RGB and grey
 
 
 def write_image(
@@ -46,18 +46,25 @@ def write_image(
     *,
     like: Path | None = None,
     overwrite: bool = False,
-    marks: Mapping[str, str] | None = None,
+    provenance: Mapping[str, str] | None = None,
     metadata: MetadataMode = "keep",
 ) -> WrittenInfo:
-    """Writes a frame as PNG, JPEG or WebP, upright, with the colour profile and EXIF of `like`.
+    """Write a frame as PNG, JPEG or WebP, upright, with the ICC profile and EXIF of `like`.
 
-    PNG keeps alpha and 16 bits; JPEG has the highest quality and the frame's own chroma
-    resolution; WebP is lossless for RGB frames. `marks` become an XMP packet. Without `metadata`,
-    only the profile and the resolution in print are taken over.
+    PNG keeps alpha and 16 bits. JPEG has the highest quality and the frame's chroma resolution.
+    WebP is lossless for RGB frames.
+
+    Args:
+        frame: the picture.
+        output: file to write; its suffix chooses the format.
+        like: the target, from which metadata is taken.
+        overwrite: replace an existing file.
+        provenance: tags that become an XMP packet.
+        metadata: "none" takes only the ICC profile and the resolution from `like`.
 
     Raises:
-        MediaError: `output` cannot be written or has no such extension.
-        OutputExists: it is there and `overwrite` is False.
+        MediaError: `output` cannot be written or has another suffix.
+        OutputExists: `output` exists and `overwrite` is False.
     """
     check_output(output, overwrite=overwrite, inputs=() if like is None else (like,))
     suffix = output.suffix.lower()
@@ -74,34 +81,34 @@ def write_image(
             f"{width}x{height} ({error.strerror}); choose another format."
         ) from error
     alpha = upright.format.alpha
-    packet = marks_packet(marks) if marks else None
+    xmp = provenance_xmp(provenance) if provenance else None
     old = b"" if like is None else read_bytes(like)
     profile, exif = icc_profile(old), exif_of_upright(old) if metadata == "keep" else None
-    printed = resolution(old)
-    if printed and frame.orientation.quarter_turns % 2:
-        printed = printed[::-1]
-    if packet or profile or exif or printed:
+    density = resolution(old)
+    if density and frame.orientation.quarter_turns % 2:
+        density = density[::-1]
+    if xmp or profile or exif or density:
         data = with_metadata(
             data,
-            xmp=packet,
+            xmp=xmp,
             icc=profile,
             exif=exif,
             size=(width, height),
             alpha=alpha,
-            resolution=printed,
+            resolution=density,
         )
-    with written_aside(output, overwrite=overwrite) as aside:
+    with partial_output(output, overwrite=overwrite) as partial:
         try:
-            aside.write_bytes(data)
+            partial.write_bytes(data)
         except OSError as error:
-            raise unwritable(output, error) from error
-        check_picture(aside, output, (width, height))
+            raise write_error(output, error) from error
+        check_picture(partial, output, (width, height))
     warnings = []
     if alpha and encoding.codec == "mjpeg" and _is_transparent(upright):
-        warnings.append("JPEG has no transparency; it was left out.")
+        warnings.append("JPEG cannot store transparency; it is left out.")
     if exif is not None and tells_place(old):
         warnings.append(
-            "The target's EXIF says where it was taken (GPS), and the output takes it over; "
+            "The target's EXIF says where it was taken (GPS), and the output keeps it; "
             "metadata none leaves it out."
         )
     return WrittenInfo(
@@ -114,7 +121,7 @@ def write_image(
 
 
 def _is_transparent(frame: Frame) -> bool:
-    """Whether any of a frame's pixels is; its format may have alpha for another reason."""
+    """Return True if a pixel is not opaque; some formats always have alpha."""
     alpha = frame.planes[-1]
     return bool((alpha < (1 << frame.format.bits) - 1).any())
 
@@ -154,8 +161,8 @@ def _encoded(frame: Frame, encoding: _Encoding) -> bytes:
 
 
 def _converted(frame: Frame, encoding: _Encoding) -> VideoFrame:
-    """The frame in the encoding's pixel format, range and matrix; untouched where they agree."""
-    picture = picture_of(frame)
+    """Convert a frame to the encoding's pixel format, range and matrix, if they differ."""
+    picture = frame_to_picture(frame)
     range_now = _FULL if full_range(frame) else _LIMITED
     range_then = encoding.yuv_range or _FULL
     matrix_agrees = frame.format.family != "yuv" or frame.colour.matrix == "bt601"
@@ -172,13 +179,13 @@ def _converted(frame: Frame, encoding: _Encoding) -> VideoFrame:
 
 
 def _upright(frame: Frame) -> Frame:
-    """The frame as it is displayed, its planes turned."""
+    """Apply a frame's orientation to its planes."""
     orientation = frame.orientation
     if orientation == Orientation():
         return frame
     if frame.format.chroma_shift_x or frame.format.chroma_shift_y:
-        # Turned chroma would be sited elsewhere, and odd sizes would not match.
-        frame = with_full_chroma(frame)
+        # After a turn, the chroma siting would differ, and odd sizes would not match.
+        frame = upsample_chroma(frame)
     planes = tuple(_turned(plane, orientation) for plane in frame.planes)
     return replace(frame, planes=planes, orientation=Orientation())
 

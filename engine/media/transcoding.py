@@ -1,4 +1,4 @@
-"""Encode anew the sound and the text subtitles that an output's container cannot hold."""
+"""Re-encode sound and text subtitles that the output's container cannot hold."""
 
 from __future__ import annotations
 
@@ -20,64 +20,62 @@ from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 from numpy.typing import NDArray
 
+from engine.media.containers import Container
 from engine.media.pyav import DAMAGE, as_fraction, codec_of
 from engine.media.trim import Window
 
-# The sound and the text that each container, by FFmpeg's name, is given. What stands for all others
-# is known to every player; FLAC and PCM lose nothing.
-_SOUNDS = {"avi": "pcm_s16le", "matroska": "flac", "nut": "flac", "webm": "libopus"}
-_USUAL_SOUND = "aac"
-_TEXTS = {"matroska": "subrip", "mov": "mov_text", "mp4": "mov_text", "webm": "webvtt"}
 _BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 64_000}
-# Codecs of sound that are decoded: those of cameras, phones, discs and editing programs. The others
-# in FFmpeg are for files that one trusts.
+# Audio codecs that are decoded: those of cameras, phones, discs and editing programs. FFmpeg's many
+# other decoders are not opened on untrusted files.
 _SOUND_CODECS = re.compile(
     r"aac|aac_latm|ac3|eac3|alac|amrnb|amrwb|amr_nb|amr_wb|dts|flac|gsm|gsm_ms|mlp|mp1|mp2|mp3|opus"
     r"|speex|truehd|vorbis|wavpack|wmapro|wmav1|wmav2|nellymoser|pcm_\w+|adpcm_\w+"
 )
-_SAMPLE_FORMATS = frozenset({"u8", "s16", "s32", "flt", "dbl"})  # those that arrays can hold
+_SAMPLE_FORMATS = frozenset({"u8", "s16", "s32", "flt", "dbl"})  # NumPy has a dtype for each
 _TEXT_CODECS = frozenset({"ass", "mov_text", "ssa", "subrip", "text", "webvtt"})
-# Containers that know no time before zero, where the first samples of an encoder's delay would lie.
-FROM_ZERO = frozenset({"avi", "flv", "mpegts", "nut"})
-# Containers whose sound has no times: where there is none it must be silent from zero on.
-TIMELESS = frozenset({"avi"})
-# Layouts that an encoder writes in a form few players know, and the ones of the same channels.
+# Replacement for channel layouts that encoders write in a form few players can read.
 _SAME_CHANNELS = {"5.0(side)": "5.0", "5.1(side)": "5.1"}
 _BY_COUNT = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-JITTER = Fraction(4, 100)  # seconds by which time stamps may stray before sound is moved
-# Seconds; a longer gap that ends behind the end of the file is a damaged time stamp.
+JITTER = Fraction(4, 100)  # seconds; smaller errors of timestamps are not corrected
+# Seconds; a longer gap that ends after the end of the file is a damaged timestamp.
 _LONGEST_SILENCE = 3600
-_LEAD_IN = 1  # seconds before a part that a decoder is given, to have its state right
+_LEAD_IN = 1  # seconds that are decoded before the window, as decoders need a start
+
+
+# Sample format, channel layout and sample rate.
+_Shape: TypeAlias = tuple[str, str, int]
 
 
 class SoundConversion:
-    """One stream of sound, decoded and encoded anew, in time with the source to a sample.
+    """A re-encoded audio stream that stays in time with the source to a sample.
 
-    Gaps become silence and overlaps are cut, so that sound and picture never drift apart.
+    Gaps become silence and overlaps are cut, so that sound and video never drift apart.
+    `stream` is the output's stream, and `lost` counts the parts with invalid samples and those
+    that the encoder refused.
     """
 
-    def __init__(self, stream: AudioStream, target: AudioStream, window: Window) -> None:
-        self.stream, self._source, self._window = target, stream, window
-        self.lost = 0  # pieces that are no sound, or that the encoder refused
-        # What comes before the output's beginning is not heard.
-        self._due = window.begin
-        self._shape: tuple[str, str, int] | None = None
-        self._count: int | None = None  # of samples since the output's zero, at the source's rate
-        self._resamplers: dict[tuple[str, str, int], av.AudioResampler] = {}
-        self._drops_delay = target.container.format.name in FROM_ZERO
-        self._is_timeless = target.container.format.name in TIMELESS
-        source = stream.container
-        assert isinstance(source, InputContainer)
-        # In the source's seconds, as far as it tells.
-        self._end = Fraction((source.start_time or 0) + (source.duration or 0), 1_000_000)
+    def __init__(
+        self, source: AudioStream, stream: AudioStream, container: Container, window: Window
+    ) -> None:
+        self.stream, self._source, self._window = stream, source, window
+        self.lost = 0
+        self._due = window.begin  # seconds of the source up to which sound was written
+        self._shape: _Shape | None = None  # of the first frame
+        self._count: int | None = None  # samples since the output's zero, at the source's rate
+        self._resamplers: dict[_Shape, av.AudioResampler] = {}
+        self._container = container
+        file = source.container
+        assert isinstance(file, InputContainer)
+        # Seconds of the source; 0 if the file does not say.
+        self._end = Fraction((file.start_time or 0) + (file.duration or 0), 1_000_000)
 
     @property
     def codec(self) -> str:
-        """The name of the codec that it becomes."""
+        """Name of the output's codec."""
         return codec_of(self.stream)
 
     def packets(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
-        """Packets of the output for one of the source; damaged ones become silence."""
+        """Yield the output's packets for one of the source; a damaged one becomes silence."""
         if self._is_outside(packet):
             return
         try:
@@ -86,19 +84,19 @@ class SoundConversion:
             return
         for frame in frames:
             assert isinstance(frame, AudioFrame)
-            yield from self._encoded(frame)
+            yield from self._encode(frame)
 
-    def rest(self) -> Iterator[Packet[Any]]:
-        """Return what the decoder, the resamplers and the encoder still hold."""
+    def flush(self) -> Iterator[Packet[Any]]:
+        """Yield the last packets: of what decoder, resamplers and encoder still hold."""
         if self._shape is None:
             return
         with suppress(*DAMAGE):
             for frame in self._source.codec_context.decode(None):
-                yield from self._encoded(frame)
+                yield from self._encode(frame)
         for resampler in self._resamplers.values():
-            for even in self._resampled(resampler, None):
-                yield from self._fitted(even)
-        yield from self._sent(None)
+            for resampled in self._resample(resampler, None):
+                yield from self._encode_in_time(resampled)
+        yield from self._send(None)
 
     def _is_outside(self, packet: Packet[Any]) -> bool:
         stamp = packet.pts if packet.pts is not None else packet.dts
@@ -109,25 +107,25 @@ class SoundConversion:
             return True
         return self._shape is None and time < self._due - _LEAD_IN
 
-    def _encoded(self, frame: AudioFrame) -> Iterator[Packet[Any]]:
-        for even in self._in_one_shape(frame):
-            yield from self._fitted(even)
+    def _encode(self, frame: AudioFrame) -> Iterator[Packet[Any]]:
+        for converted in self._in_first_shape(frame):
+            yield from self._encode_in_time(converted)
 
-    def _fitted(self, frame: AudioFrame) -> Iterator[Packet[Any]]:
-        for piece in self._placed(frame):
-            yield from self._sent(piece)
+    def _encode_in_time(self, frame: AudioFrame) -> Iterator[Packet[Any]]:
+        for piece in self._fill_and_cut(frame):
+            yield from self._send(piece)
 
-    def _sent(self, piece: AudioFrame | None) -> Iterator[Packet[Any]]:
-        """Return the encoder's packets for a piece; what it refuses is counted and left out."""
+    def _send(self, piece: AudioFrame | None) -> Iterator[Packet[Any]]:
+        """Yield the encoder's packets for a frame; one that it refuses is counted and left out."""
         try:
             packets = self.stream.encode(piece)
         except av.FFmpegError:
             self.lost += 1
             return
-        yield from self._kept(packets)
+        yield from self._without_delay(packets)
 
-    def _in_one_shape(self, frame: AudioFrame) -> list[AudioFrame]:
-        """The frame in the format, layout and rate of the first; broadcasts change theirs."""
+    def _in_first_shape(self, frame: AudioFrame) -> list[AudioFrame]:
+        """Convert a frame to the shape of the first one; broadcasts change their layout."""
         shape = frame.format.name, usual_layout(frame), frame.sample_rate
         if self._shape is None:
             self._shape = shape
@@ -135,23 +133,21 @@ class SoundConversion:
             return [frame]
         if shape not in self._resamplers:
             self._resamplers[shape] = av.AudioResampler(*self._shape)
-        return self._resampled(self._resamplers[shape], frame)
+        return self._resample(self._resamplers[shape], frame)
 
-    def _resampled(
-        self, resampler: av.AudioResampler, frame: AudioFrame | None
-    ) -> list[AudioFrame]:
+    def _resample(self, resampler: av.AudioResampler, frame: AudioFrame | None) -> list[AudioFrame]:
         try:
             return resampler.resample(frame)
         except DAMAGE:
             self.lost += 1
             return []
 
-    def _placed(self, frame: AudioFrame) -> Iterator[AudioFrame]:
-        """The part of a frame that is due, behind silence where some is missing before it."""
+    def _fill_and_cut(self, frame: AudioFrame) -> Iterator[AudioFrame]:
+        """Yield silence for a gap before a frame, then the part of it that was not written yet."""
         rate = frame.sample_rate
         samples: NDArray[Any] = frame.to_ndarray()
         if samples.dtype.kind == "f":
-            # Encoders refuse what is no number or far too loud.
+            # Encoders refuse NaN and samples that are far too loud.
             self.lost += not np.isfinite(samples).all()
             samples = np.nan_to_num(samples).clip(-1, 1)
         total = frame.samples
@@ -164,8 +160,8 @@ class SoundConversion:
             skipped = max(0, round(-gap * rate))
             if skipped >= total:
                 return
-            yield from self._lead(max(gap, Fraction(0)), time, samples)
-        elif gap > JITTER and self._is_true(gap, time):
+            yield from self._begin(max(gap, Fraction(0)), time, samples)
+        elif gap > JITTER and self._is_credible(gap, time):
             yield from self._silence(round(gap * rate), samples)
         elif gap < -JITTER:
             skipped = min(total, round(-gap * rate))
@@ -177,18 +173,18 @@ class SoundConversion:
             cut = samples[:, skipped * width : (skipped + kept) * width]
             yield self._next(np.ascontiguousarray(cut), kept)
 
-    def _is_true(self, gap: Fraction, time: Fraction) -> bool:
-        """Whether there is no sound for so long, and not a damaged time stamp."""
+    def _is_credible(self, gap: Fraction, time: Fraction) -> bool:
+        """Return True if a gap before `time` is silence, not a damaged timestamp."""
         return gap <= _LONGEST_SILENCE or time <= self._end
 
-    def _lead(self, late: Fraction, time: Fraction, like: NDArray[Any]) -> Iterator[AudioFrame]:
-        """Begin the sound that comes `late`, behind silence where its container has no times."""
+    def _begin(self, late: Fraction, time: Fraction, like: NDArray[Any]) -> Iterator[AudioFrame]:
+        """Begin sound that is `late` seconds late; yield silence if the container has no times."""
         assert self._shape is not None
         rate = self._shape[2]
-        if not self._is_timeless:
+        if self._container.stores_times:
             self._due += late
         self._count = round((self._due - self._window.shift) * rate)
-        if self._is_timeless and self._is_true(late, time):
+        if not self._container.stores_times and self._is_credible(late, time):
             yield from self._silence(round(late * rate), like)
 
     def _silence(self, total: int, like: NDArray[Any]) -> Iterator[AudioFrame]:
@@ -200,7 +196,7 @@ class SoundConversion:
             yield self._next(np.full((like.shape[0], length * width), quiet, like.dtype), length)
 
     def _next(self, samples: NDArray[Any], length: int) -> AudioFrame:
-        """The next frame for the encoder, right behind the last one."""
+        """Return samples as the encoder's next frame, directly after the last one."""
         assert self._shape is not None
         assert self._count is not None
         name, layout, rate = self._shape
@@ -211,28 +207,33 @@ class SoundConversion:
         self._due += Fraction(length, rate)
         return frame
 
-    def _kept(self, packets: list[Packet[Any]]) -> Iterator[Packet[Any]]:
+    def _without_delay(self, packets: list[Packet[Any]]) -> Iterator[Packet[Any]]:
+        """Yield packets without those of the encoder's delay, if the container cannot hold them."""
         for packet in packets:
-            if self._drops_delay and (packet.pts or 0) < 0:
+            if not self._container.stores_negative_times and (packet.pts or 0) < 0:
                 continue
             packet.stream = self.stream
             yield packet
 
 
 class TextConversion:
-    """One stream of text subtitles, written anew; its packets come with the output's times."""
+    """A re-encoded stream of text subtitles; its packets already have the output's times.
 
-    def __init__(self, stream: Stream, target: Stream) -> None:
-        self.stream, self._source = target, stream
-        self.lost = 0  # lines that cannot be read or that the encoder refused
+    `stream` is the output's stream, and `lost` counts the subtitles that could not be decoded or
+    encoded.
+    """
+
+    def __init__(self, source: Stream, stream: Stream) -> None:
+        self.stream, self._source = stream, source
+        self.lost = 0
 
     @property
     def codec(self) -> str:
-        """The name of the codec that it becomes."""
+        """Name of the output's codec."""
         return codec_of(self.stream)
 
     def packets(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
-        """The output's packet for one of the source."""
+        """Yield the output's packets for one of the source."""
         decoder, encoder = self._source.codec_context, self.stream.codec_context
         assert isinstance(decoder, SubtitleCodecContext)
         assert isinstance(encoder, SubtitleCodecContext)
@@ -249,82 +250,87 @@ class TextConversion:
             milliseconds = max(1, round(length * 1000))
             text = SubtitleSet.create(text=line.ass, start=0, end=milliseconds)
             try:
-                made = encoder.encode_subtitle(text)
+                encoded = encoder.encode_subtitle(text)
             except av.FFmpegError:
                 self.lost += 1
                 continue
-            made.stream, made.time_base = self.stream, Fraction(1, 1000)
-            made.pts = made.dts = round(begin * 1000)
-            made.duration = milliseconds
-            yield made
+            encoded.stream, encoded.time_base = self.stream, Fraction(1, 1000)
+            encoded.pts = encoded.dts = round(begin * 1000)
+            encoded.duration = milliseconds
+            yield encoded
 
-    def rest(self) -> Iterator[Packet[Any]]:
-        """Nothing: every line is written as it comes."""
+    def flush(self) -> Iterator[Packet[Any]]:
+        """Return no packets: nothing is held back."""
         return iter(())
 
 
 Conversion: TypeAlias = SoundConversion | TextConversion
 
 
-def add_conversion(output: OutputContainer, stream: Stream, window: Window) -> Conversion | None:
-    """Adds a stream to `output` that holds anew what it cannot hold of `stream` as it is.
+def add_conversion(
+    muxer: OutputContainer, container: Container, stream: Stream, window: Window
+) -> Conversion | None:
+    """Add a stream to `muxer` for the re-encoded `stream` of the target.
 
-    None where there is nothing that both could be: no decoder, no encoder, or pictures for text.
+    Return None if re-encoding is impossible: there is no decoder or no encoder, or the subtitles
+    are bitmaps.
     """
     codec = codec_of(stream)
     try:
         if isinstance(stream, AudioStream) and _SOUND_CODECS.fullmatch(codec):
-            return _add_sound(output, stream, window)
-        if codec in _TEXT_CODECS and output.format.name in _TEXTS:
-            return _add_text(output, stream)
+            return _add_sound(muxer, container, stream, window)
+        if codec in _TEXT_CODECS and container.text_codec is not None:
+            return _add_text(muxer, container.text_codec, stream)
     except (av.FFmpegError, ValueError):
         pass
     return None
 
 
-def _add_sound(output: OutputContainer, stream: AudioStream, window: Window) -> Conversion | None:
-    name = _SOUNDS.get(output.format.name, _USUAL_SOUND)
+def _add_sound(
+    muxer: OutputContainer, container: Container, stream: AudioStream, window: Window
+) -> Conversion | None:
+    name = container.sound_codec
     codec, context = Codec(name, "w"), stream.codec_context
     if not context.sample_rate or not context.layout.channels:
         return None
-    # Damaged files name no format at all.
+    # Damaged files have no sample format.
     if context.format is None or context.format.name.removesuffix("p") not in _SAMPLE_FORMATS:
         return None
     rate = _rate(codec, context.sample_rate)
     kind = _sample_format(codec, context.format.name)
-    layout = _encodable(name, usual_layout(context), rate, kind)
+    layout = _encodable_layout(name, usual_layout(context), rate, kind)
     if layout is None:
         return None
-    target = output.add_stream(name, rate=rate)
+    target = muxer.add_stream(name, rate=rate)
     assert isinstance(target, AudioStream)
     target.codec_context.layout, target.codec_context.format = layout, kind
     if name in _BITS_PER_CHANNEL:
         channels = len(target.codec_context.layout.channels)
         target.codec_context.bit_rate = _BITS_PER_CHANNEL[name] * channels
     target.codec_context.time_base = target.time_base = Fraction(1, rate)
-    _take_over(target, stream)
-    return SoundConversion(stream, target, window)
+    _copy_tags(target, stream)
+    return SoundConversion(stream, target, container, window)
 
 
-def _add_text(output: OutputContainer, stream: Stream) -> Conversion:
+def _add_text(muxer: OutputContainer, codec: str, stream: Stream) -> Conversion:
     decoder = stream.codec_context
     assert isinstance(decoder, SubtitleCodecContext)
-    decoder.open(strict=False)  # which makes the header that an encoder needs
-    target = output.add_stream(_TEXTS[output.format.name])
+    decoder.open(strict=False)  # creates the header that the encoder needs
+    target = muxer.add_stream(codec)
     assert isinstance(target.codec_context, SubtitleCodecContext)
     target.codec_context.subtitle_header = decoder.subtitle_header
     target.codec_context.time_base = target.time_base = Fraction(1, 1000)
-    _take_over(target, stream)
+    _copy_tags(target, stream)
     return TextConversion(stream, target)
 
 
-def _take_over(target: Stream, stream: Stream) -> None:
+def _copy_tags(target: Stream, stream: Stream) -> None:
     target.disposition = stream.disposition
     target.metadata.update(stream.metadata)
 
 
 def usual_layout(of: Any) -> str:
-    """The channel layout of a frame or a codec; where it names none, the usual one."""
+    """Return the channel layout of a frame or codec; the usual one if only a count is known."""
     name: str = of.layout.name
     if re.fullmatch(r"\d+ channels.*", name):
         return _BY_COUNT.get(len(of.layout.channels), name)
@@ -332,20 +338,20 @@ def usual_layout(of: Any) -> str:
 
 
 def _rate(codec: Codec, rate: int) -> int:
-    """The sample rate of an encoder that is not below the source's, or its highest."""
+    """Return the encoder's lowest sample rate not below the source's, or its highest."""
     rates = codec.audio_rates or [rate]
     return min((one for one in rates if one >= rate), default=max(rates))
 
 
 def _sample_format(codec: Codec, source: str) -> str:
-    """The sample format in which an encoder loses the least."""
+    """Return the encoder's sample format that loses the least of the source's."""
     offered = [described.name for described in codec.audio_formats or ()]
     deep = source.removesuffix("p") in ("s32", "flt", "dbl", "s64")
     return offered[-1] if deep else offered[0]
 
 
-def _encodable(name: str, layout: str, rate: int, kind: str) -> str | None:
-    """The layout nearest to the source's that an encoder takes, tried by opening it."""
+def _encodable_layout(name: str, layout: str, rate: int, kind: str) -> str | None:
+    """Return the channel layout nearest to the source's with which the encoder opens."""
     channels = len(av.AudioLayout(layout).channels)
     for one in (_SAME_CHANNELS.get(layout, layout), _BY_COUNT.get(channels), "stereo"):
         if one is None:

@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.encoder_trials import silence
+from engine.media.encoder_trials import quiet_svt_av1
 from engine.media.encoders import encoder_named
 from engine.media.pyav import open_input, open_output
 from engine.values import Bytes
@@ -36,7 +36,7 @@ class Contents:
 
 def write_clip(path: Path, pictures: Sequence[Bytes]) -> None:
     """Writes pictures, (h, w, 3) RGB, as an MP4 of H.264 with a tone of the same length."""
-    silence()
+    quiet_svt_av1()
     encoder = encoder_named("h264")
     with open_output(path, "mp4") as out:
         video = out.add_stream(encoder.name, rate=FRAME_RATE, options=dict(encoder.options))

@@ -14,8 +14,8 @@ from av.video.stream import VideoStream
 from engine.bounds import MediaBounds
 from engine.errors import MediaError
 from engine.media.metadata_blocks import claimed_size, hidden_bytes
-from engine.media.os_errors import reading
-from engine.media.probe import frame_rate, main_video, without_picture
+from engine.media.os_errors import explain_read_errors
+from engine.media.probe import frame_rate, main_video, no_picture_error
 from engine.media.pyav import DAMAGE, USUAL_FORMATS, as_fraction, codec_of, open_input
 
 # What cameras, phones and editing programs write; the hundreds of other decoders in FFmpeg are
@@ -50,7 +50,7 @@ def check_header(path: Path, name: str, bounds: MediaBounds) -> None:
         TooLarge: the picture or the video is over the bounds.
         MediaError: it is no media file, or one that only names others, or shows no picture.
     """
-    with reading(path), path.open("rb") as file:
+    with explain_read_errors(path), path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
         _check_size(claimed_size(head), name, bounds)
         if head.startswith(_PNG) and hidden_bytes(head + file.read(), _MOST_HIDDEN) > _MOST_HIDDEN:
@@ -88,7 +88,7 @@ def check_pictures(
     with _opened(path, name, bounds) as (container, stream):
         _check_length(_stamps(container, stream, name, bounds, seen), stream, name, bounds)
     if not pictures:
-        raise without_picture(path, name)
+        raise no_picture_error(path, name)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from engine.faces.mesh_fit import mesh_trust
 from engine.geometry import affine
 from engine.geometry.templates import in_pixels
 from engine.pixels.align import frame_crop, warp_crop
-from engine.pixels.warp import carried
+from engine.pixels.patch_warp import warp_patch_mask
 from engine.runtime.portions import portions
 from engine.swappers.swapper import SourceT, Swapper
 from engine.values import (
@@ -195,4 +195,6 @@ def _enhance_faces(works: Sequence[_PastedFrame], enhancer: Enhancer) -> Iterato
 
 def _limit_to_swap(answer: Patch, swap: Patch) -> Patch:
     """An enhancer's patch where the swap's shows."""
-    return replace(answer, mask=answer.mask * carried(swap, answer.to_crop, answer.mask.shape[0]))
+    return replace(
+        answer, mask=answer.mask * warp_patch_mask(swap, answer.to_crop, answer.mask.shape[0])
+    )

@@ -48,7 +48,7 @@ from engine.pipeline.video import Progress, Stage, SwapCounter, Threads, swapped
 from engine.selection import choose_faces, find_reference_face, nearest_distance
 from engine.swappers.swapper import Swapper
 from engine.trust.content import LIMIT, PREVIEWED, SAMPLE_SECONDS, Classifier, ContentCheck
-from engine.trust.provenance import synthetic_marks
+from engine.trust.provenance import provenance_tags
 from engine.values import (
     Analysed,
     Attributes,
@@ -200,7 +200,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
             else None
         ),
         watch=Stopwatch(),
-        marks=synthetic_marks(
+        provenance=provenance_tags(
             ", ".join((tools.choice.name, *tools.networks.values())),
             content_checked=target_check is not None,
         ),
@@ -327,7 +327,7 @@ class _Run:
     check: ContentCheck | None
     tally: SwapCounter
     watch: Stopwatch
-    marks: Mapping[str, str]
+    provenance: Mapping[str, str]
 
     def plan(self, stream: Iterable[Analysed]) -> Iterator[Planned]:
         """The frames with the faces that are chosen, and how large each is swapped."""
@@ -368,7 +368,7 @@ class _Run:
                 trim=options.trim,
                 overwrite=options.overwrite,
                 observe=tell,
-                marks=self.marks,
+                provenance=self.provenance,
             )
         return (*warnings, *written.warnings)
 
@@ -394,7 +394,7 @@ class _Run:
                 request.output,
                 like=request.target,
                 overwrite=request.options.overwrite,
-                marks=self.marks,
+                provenance=self.provenance,
                 metadata=request.options.encode.metadata,
             )
         return (*warnings, *written.warnings)

@@ -1,4 +1,4 @@
-"""The metadata that says of every output what it is."""
+"""Provenance: the statement in every output that it is synthetic."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from engine.version import VERSION
 NAME = "faceswap-engine"
 
 
-def synthetic_marks(swapper: str, *, content_checked: bool) -> dict[str, str]:
-    """Metadata for an output file: a sentence in the one field that every container has.
+def provenance_tags(swapper: str, *, content_checked: bool) -> dict[str, str]:
+    """Return the metadata tags of an output: a sentence in "comment", which all containers have.
 
-    It says that the picture is synthetic, what made it, and whether the content check ran.
+    The sentence says that the faces are synthetic, names the engine, its version and the swapper,
+    and tells if the content check ran.
     """
     check = "passed" if content_checked else "turned off"
     return {

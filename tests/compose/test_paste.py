@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from engine.compose.paste import paste
 from engine.geometry import affine
-from engine.pixels import warp
 from engine.pixels.align import frame_crop
+from engine.pixels.patch_warp import patch_extent, warp_patch
 from engine.values import (
     Affine,
     Colour,
@@ -173,8 +173,8 @@ def test_the_extent_holds_all_that_the_mask_reaches() -> None:
         )
         patch = Patch(np.zeros((48, 48, 3), np.float32), mask, to_crop)
         whole = Rect(0, 0, 100, 100)
-        _, reached = warp.place(patch, whole)
-        rect = warp.extent(patch, (100, 100))
+        _, reached = warp_patch(patch, whole)
+        rect = patch_extent(patch, (100, 100))
         if rect is not None:
             reached[rect.top : rect.bottom, rect.left : rect.right] = 0
         assert not reached.any()

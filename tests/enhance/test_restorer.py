@@ -20,8 +20,8 @@ from engine.geometry import affine
 from engine.optimise import prepare
 from engine.pixels.align import frame_crop
 from engine.pixels.box_mask import box_mask
+from engine.pixels.patch_warp import patch_extent
 from engine.pixels.planes import region_bytes
-from engine.pixels.warp import extent
 from engine.runtime.batches import SIZES, Batches
 from engine.runtime.session import Session
 from engine.values import Aligned, Colour, Frame, PixelFormat, Rect
@@ -154,7 +154,7 @@ def test_a_restored_face_is_pasted_where_it_was(tmp_path: Path) -> None:
     after = region_bytes(paste(frame, patches), Rect(0, 0, *frame.size)).astype(np.float64)
     before = region_bytes(frame, Rect(0, 0, *frame.size))
     reached = np.zeros(before.shape[:2], bool)
-    rect = extent(patches[0], frame.size)
+    rect = patch_extent(patches[0], frame.size)
     assert rect is not None
     reached[rect.top : rect.bottom, rect.left : rect.right] = True
     np.testing.assert_array_equal(after[~reached], before[~reached])

@@ -23,8 +23,8 @@ from engine.hosted.client import AsyncJob
 from engine.jobs.results import in_base64
 from engine.jobs.worker import STARTS_THREADS_AT_EXIT
 from engine.media.decode import read_frames
-from engine.media.provenance_tags import read_mark
 from tests.footage import STRANGER, TWO, asset, picture, write_clip, write_png
+from tests.media.looks import provenance
 
 ROOT = Path(__file__).parents[1]
 SLUG = "ai-face-swap"
@@ -309,7 +309,7 @@ def test_turning_the_content_check_off_is_recorded(
     report = body["metrics"]["report"]
     assert report["content"]["checked"] is False
     assert report["parameters"]["content_check"] is False
-    mark = read_mark(Path(body["output"].removeprefix("file://")))
+    mark = provenance(Path(body["output"].removeprefix("file://")))
     assert mark is not None
     assert "content check turned off" in mark
 

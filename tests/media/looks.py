@@ -1,9 +1,11 @@
-"""What a file holds, read with PyAV alone, for comparing outputs with targets."""
+"""Contents of a file, read without the engine, for comparing outputs with targets."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,26 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from engine.media.provenance_tags import SOURCE_TYPE
 from engine.media.pyav import as_fraction
+
+
+def xmp_packet(path: Path) -> str:
+    """The XMP packet in a file; empty if there is none."""
+    found = re.search(rb"<x:xmpmeta.*</x:xmpmeta>", path.read_bytes(), re.DOTALL)
+    return found[0].decode() if found else ""
+
+
+def provenance(path: Path) -> str | None:
+    """The words that say that an output is synthetic; None if it does not say so."""
+    with av.open(str(path)) as container:
+        comments = [v for k, v in container.metadata.items() if k.lower() == "comment"]
+    statement = next((comment for comment in comments if SOURCE_TYPE in comment), None)
+    if statement is not None:
+        return statement.removesuffix(f"DigitalSourceType: {SOURCE_TYPE}").strip()
+    packet = xmp_packet(path)
+    words = re.search(r"<dc:description>.*?<rdf:li[^>]*>(.*?)</rdf:li>", packet, re.DOTALL)
+    return unescape(words[1]) if words and SOURCE_TYPE in packet else None
 
 
 def pictures(path: Path) -> list[tuple[int, NDArray[np.uint8]]]:

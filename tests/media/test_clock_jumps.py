@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from av.packet import Packet
 
-from engine.media.clock_jumps import Splices
+from engine.media.clock_jumps import ClockJumps
 from engine.media.decode import read_frames
 from engine.media.encode import write_video
 from engine.media.joined_files import is_joined_matroska
@@ -82,14 +82,14 @@ def test_nothing_behind_a_part_is_read_for_it(
     )
     whole = list(read_frames(clip))
     read = 0
-    follow = Splices.follow
+    follow = ClockJumps.follow
 
-    def counted(splices: Splices, packet: Packet[Any]) -> None:
+    def counted(jumps: ClockJumps, packet: Packet[Any]) -> None:
         nonlocal read
         read += 1
-        follow(splices, packet)
+        follow(jumps, packet)
 
-    monkeypatch.setattr(Splices, "follow", counted)
+    monkeypatch.setattr(ClockJumps, "follow", counted)
     kept = list(read_frames(clip, Trim(2.0, 2.2)))
     assert [frame.pts for frame in kept] == [frame.pts for frame in whole[50:55]]
     assert all(

@@ -188,13 +188,13 @@ def test_what_lies_behind_the_end_is_not_read(
     sounds = [Sound("mp2", seconds=30.0)]
     target = make_clip(tmp_path / "target.mkv", frames=30 * 25, size=(32, 32), sounds=sounds)
     read: list[float] = []
-    original = copies._is_behind
+    original = copies._is_after
 
     def counted(packet: Packet[Any], end: Fraction) -> bool:
         read.append(float((packet.dts or 0) * as_fraction(packet.time_base)))
         return original(packet, end)
 
-    monkeypatch.setattr(copies, "_is_behind", counted)
+    monkeypatch.setattr(copies, "_is_after", counted)
     whole, part = tmp_path / "whole.mkv", tmp_path / "part.mkv"
     pass_through(target, whole)
     assert read == []

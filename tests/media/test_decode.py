@@ -16,7 +16,7 @@ import pytest
 from engine.errors import MediaError, ParameterError
 from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
-from engine.media.formats import planes_of
+from engine.media.formats import picture_planes
 from engine.media.probe import is_image, probe
 from engine.options import Trim
 from tests.media.looks import seconds
@@ -190,7 +190,7 @@ def test_planes_outlive_the_container(tmp_path: Path) -> None:
 )
 def test_packed_formats_are_taken_apart_without_loss(packed: str, planar: str) -> None:
     picture = av.VideoFrame.from_ndarray(draw(0, (62, 46)), format="rgb24").reformat(format=packed)
-    planes, described = planes_of(picture)
+    planes, described = picture_planes(picture)
     assert described.name == planar
     assert planes[0].shape == (46, 62)
     assert not any(plane.flags.writeable for plane in planes)

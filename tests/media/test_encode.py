@@ -16,16 +16,26 @@ import pytest
 from av.stream import Disposition
 
 from engine.errors import Cancelled, MediaError, OutputExists, ParameterError
+from engine.media.containers import VIDEO_CONTAINERS
 from engine.media.decode import read_frames
 from engine.media.encode import write_video
 from engine.media.mp4_boxes import contents
-from engine.media.output_file import VIDEO_FORMATS, WrittenInfo, check_output
+from engine.media.output_file import WrittenInfo, check_output
 from engine.media.probe import describe, probe
-from engine.media.provenance_tags import SOURCE_TYPE, read_mark
+from engine.media.provenance_tags import SOURCE_TYPE
 from engine.media.pyav import as_fraction
 from engine.options import EncodeOptions, Trim
 from engine.values import Frame
-from tests.media.looks import kinds, packets, payloads, pictures, same_samples, seconds, stamps
+from tests.media.looks import (
+    kinds,
+    packets,
+    payloads,
+    pictures,
+    provenance,
+    same_samples,
+    seconds,
+    stamps,
+)
 from tests.synth import Line, Sound, Tags, make_clip
 
 FAST = EncodeOptions(preset="ultrafast")
@@ -287,7 +297,7 @@ def test_nothing_moves_where_time_starts_at_zero(tmp_path: Path, suffix: str) ->
     info = pass_through(target, output, EncodeOptions())
     near = [float(time) for time in seconds(target)]
     assert [float(time) for time in seconds(output)] == pytest.approx(near, abs=0.001)
-    assert any("turned" in warning for warning in info.warnings)
+    assert any("rotated" in warning for warning in info.warnings)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
@@ -394,7 +404,7 @@ def test_what_the_container_cannot_hold_is_named(tmp_path: Path) -> None:
     output = tmp_path / "output.mp4"
     info = pass_through(target, output)
     assert kinds(output) == ["video", "audio", "audio", "subtitle"]
-    assert any("subrip" in w and "encoded anew as mov_text" in w for w in info.warnings)
+    assert any("subrip" in w and "re-encoded as mov_text" in w for w in info.warnings)
     copied = pass_through(target, tmp_path / "copied.mp4", EncodeOptions(audio="copy"))
     assert any("subrip" in w and "left out" in w for w in copied.warnings)
     assert kinds(tmp_path / "copied.mp4") == ["video", "audio", "audio"]
@@ -454,15 +464,15 @@ def test_marks_survive(tmp_path: Path) -> None:
             output,
             like=target,
             options=FAST,
-            marks={"comment": "Faces were swapped."},
+            provenance={"comment": "Faces were swapped."},
         )
         if suffix == ".ts":
             continue  # MPEG-TS has no metadata
-        assert read_mark(output) == "mine\nFaces were swapped."
+        assert provenance(output) == "mine\nFaces were swapped."
         with av.open(str(output)) as container:
             text = next(v for k, v in container.metadata.items() if k.lower() == "comment")
         assert SOURCE_TYPE in text
-    assert read_mark(target) is None
+    assert provenance(target) is None
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
@@ -620,7 +630,7 @@ def test_metadata_and_places_are_kept_with_a_warning_or_left_out(
         chapters=[(0.0, 0.2, "The witness speaks")],
         frames=12,
     )
-    marks = {"comment": "Faces were swapped."}
+    words = {"comment": "Faces were swapped."}
     for mode, there in (("keep", True), ("none", False)):
         output = tmp_path / f"{mode}{suffix}"
         info = write_video(
@@ -628,14 +638,14 @@ def test_metadata_and_places_are_kept_with_a_warning_or_left_out(
             output,
             like=target,
             options=EncodeOptions(preset="ultrafast", metadata=mode),  # type: ignore[arg-type]
-            marks=marks,
+            provenance=words,
         )
         data = output.read_bytes()
         for secret in (b"Witness", b"The witness speaks"):
             assert (secret in data) == there
         said = [w for w in info.warnings if "location" in w.lower() and "metadata none" in w]
         assert bool(said) == there
-        assert read_mark(output) == "Faces were swapped."
+        assert provenance(output) == "Faces were swapped."
         with av.open(str(output)) as container:
             assert container.streams.audio[0].language == "fra"
             assert len(container.chapters()) == 1
@@ -706,7 +716,7 @@ def test_sound_before_zero_leaves_no_gap_in_avi(tmp_path: Path) -> None:
     assert [b - a for a, b in pairwise(times)] == [Fraction(1, 25)] * 19
 
 
-@pytest.mark.parametrize("suffix", VIDEO_FORMATS)
+@pytest.mark.parametrize("suffix", VIDEO_CONTAINERS)
 def test_ten_bits_go_into_every_container(tmp_path: Path, suffix: str) -> None:
     target = make_clip(tmp_path / "target.mkv", codec="libx265", pix_fmt="yuv420p10le")
     info = pass_through(target, tmp_path / f"output{suffix}", EncodeOptions())

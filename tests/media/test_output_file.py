@@ -32,12 +32,12 @@ from engine.errors import MediaError, OutputExists
 from engine.media import encode as encode_module
 from engine.media import output_file as output_module
 from engine.media import still as still_module
+from engine.media.containers import container_of
 from engine.media.decode import read_frames, read_image
 from engine.media.encode import write_video
-from engine.media.output_check import check_written
-from engine.media.output_file import check_output, written_aside
+from engine.media.output_check import check_video
+from engine.media.output_file import check_output, partial_output
 from engine.media.probe import probe
-from engine.media.provenance_tags import read_mark
 from engine.media.still import write_image
 from engine.media.untrusted import check_header
 from engine.options import EncodeOptions
@@ -49,7 +49,6 @@ Trace = Callable[[FrameType, str, Any], Any]
 READERS: list[Callable[[Path], object]] = [
     probe,
     read_image,
-    read_mark,
     lambda path: check_header(path, str(path), MediaBounds(10**6, 60)),
 ]
 
@@ -106,7 +105,7 @@ def test_an_input_with_an_impossible_name_is_not_laid_at_the_outputs_door(tmp_pa
 
 def test_the_longest_name_that_there_is_can_be_written(tmp_path: Path) -> None:
     output = tmp_path / ("x" * 251 + ".png")
-    with written_aside(output) as aside:
+    with partial_output(output) as aside:
         aside.write_bytes(b"done")
     assert output.read_bytes() == b"done"
     assert names(tmp_path) == [output.name]
@@ -115,12 +114,12 @@ def test_the_longest_name_that_there_is_can_be_written(tmp_path: Path) -> None:
 def test_what_appears_meanwhile_is_not_overwritten_unasked(tmp_path: Path) -> None:
     output = tmp_path / "output.png"
     refused = pytest.raises(OutputExists, match="exists")
-    with refused, written_aside(output) as aside:
+    with refused, partial_output(output) as aside:
         aside.write_bytes(b"new")
         output.write_bytes(b"precious")
     assert output.read_bytes() == b"precious"
     assert names(tmp_path) == [output.name]
-    with written_aside(output, overwrite=True) as aside:
+    with partial_output(output, overwrite=True) as aside:
         aside.write_bytes(b"new")
     assert output.read_bytes() == b"new"
 
@@ -133,10 +132,10 @@ def test_where_links_are_impossible_it_is_moved(
 
     monkeypatch.setattr(os, "link", refuse)
     output = tmp_path / "output.png"
-    with written_aside(output) as aside:
+    with partial_output(output) as aside:
         aside.write_bytes(b"new")
     assert output.read_bytes() == b"new"
-    with pytest.raises(OutputExists), written_aside(output) as aside:
+    with pytest.raises(OutputExists), partial_output(output) as aside:
         aside.write_bytes(b"newer")
     assert output.read_bytes() == b"new"
     assert names(tmp_path) == [output.name]
@@ -146,8 +145,8 @@ def killed_writer(output: Path) -> Path:
     """What a writer of `output` left in its folder that was killed in the middle."""
     script = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from engine.media.output_file import written_aside\n"
-        "with written_aside(Path(sys.argv[1])) as aside:\n"
+        "from engine.media.output_file import partial_output\n"
+        "with partial_output(Path(sys.argv[1])) as aside:\n"
         "    aside.write_bytes(b'half'); print(aside, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -172,7 +171,7 @@ def test_only_what_dead_writers_left_is_removed(tmp_path: Path, name: str) -> No
     pipe = tmp_path / ".pipe.01234567-89abcdef.partial.mp4"
     os.mkfifo(pipe)
     output = tmp_path / "[film].mp4"
-    with written_aside(output, overwrite=True) as first, written_aside(output) as second:
+    with partial_output(output, overwrite=True) as first, partial_output(output) as second:
         assert set(tmp_path.iterdir()) == {first, second, pipe, *others}
         assert left not in (first, second)
     assert set(tmp_path.iterdir()) == {output, pipe, *others}
@@ -182,11 +181,11 @@ def test_what_another_host_writes_is_removed_only_once_it_is_old(tmp_path: Path)
     left = killed_writer(tmp_path / "film.mp4")
     own = left.name.split(".")[2].split("-")[0]
     other = left.rename(left.with_name(left.name.replace(f".{own}-", ".00000000-")))
-    with written_aside(tmp_path / "film.mp4"):
+    with partial_output(tmp_path / "film.mp4"):
         assert other.exists()
     days_ago = time.time() - 3 * 24 * 3600
     os.utime(other, (days_ago, days_ago))
-    with written_aside(tmp_path / "film.mp4", overwrite=True):
+    with partial_output(tmp_path / "film.mp4", overwrite=True):
         assert not other.exists()
 
 
@@ -198,11 +197,11 @@ def test_without_locks_only_what_is_old_is_removed(
 
     monkeypatch.setattr(fcntl, "flock", unknown)
     left = killed_writer(tmp_path / "film.mp4")
-    with written_aside(tmp_path / "film.mp4"):
+    with partial_output(tmp_path / "film.mp4"):
         assert left.exists()
     days_ago = time.time() - 3 * 24 * 3600
     os.utime(left, (days_ago, days_ago))
-    with written_aside(tmp_path / "film.mp4", overwrite=True):
+    with partial_output(tmp_path / "film.mp4", overwrite=True):
         assert not left.exists()
 
 
@@ -220,7 +219,7 @@ def test_a_writer_whose_file_is_taken_for_abandoned_begins_another(
         return lock(held, wait=wait)
 
     monkeypatch.setattr(output_module, "_lock", remove_first)
-    with written_aside(tmp_path / "film.mp4") as aside:
+    with partial_output(tmp_path / "film.mp4") as aside:
         assert aside.exists()
         aside.write_bytes(b"whole")
     assert len(locks) == 2
@@ -263,7 +262,7 @@ def test_a_signal_leaves_nothing_wherever_it_comes(tmp_path: Path) -> None:
     output = tmp_path / "film.mp4"
 
     def write() -> None:
-        with written_aside(output) as aside:
+        with partial_output(output) as aside:
             aside.write_bytes(b"whole")
 
     step, left = 1, []
@@ -285,7 +284,7 @@ def test_an_output_that_is_no_file_is_refused(tmp_path: Path, *, overwrite: bool
     os.mkfifo(pipe)
     link.symlink_to("/dev/null")
     for output in (pipe, link, Path("/dev/null"), Path("-")):
-        with pytest.raises(MediaError, match=r"is no file, but a pipe.*; name a file"):
+        with pytest.raises(MediaError, match=r"is a pipe.*; name a file"):
             check_output(output, overwrite=overwrite)
 
 
@@ -406,7 +405,7 @@ def test_what_a_muxer_refuses_is_not_laid_at_the_disks_door(
         return packets
 
     monkeypatch.setattr(encode_module, "_encode", backwards)
-    with pytest.raises(MediaError, match=r"cannot hold what it was given \(.*another container"):
+    with pytest.raises(MediaError, match=r"refuses one of the streams \(.*another container"):
         write_video(read_frames(clip), tmp_path / "output.mp4", like=clip)
     assert names(tmp_path) == [clip.name]
 
@@ -419,9 +418,9 @@ def test_an_output_that_cannot_be_read_again_takes_no_place(
     write_video(read_frames(clip), output, like=clip)
     assert probe(output).size == (32, 32)
     cut = lambda aside: os.truncate(aside, 100)  # noqa: E731 - as a muxer with a fault writes it
-    monkeypatch.setattr(encode_module, "stuff_transport", cut)
+    monkeypatch.setattr(encode_module, "pad_mpegts", cut)
     before = output.read_bytes()
-    with pytest.raises(MediaError, match=r"output\.ts could not .* so that it can be read"):
+    with pytest.raises(MediaError, match=r"output\.ts could not .* so that it can be read back"):
         write_video(read_frames(clip), output, like=clip, overwrite=True)
     assert output.read_bytes() == before
     assert sorted(names(tmp_path)) == ["clip.mp4", "output.ts"]
@@ -447,7 +446,9 @@ def test_an_output_is_judged_by_the_picture_that_was_encoded(tmp_path: Path, suf
         assert [stream.width for stream in container.streams.video] == [192, 160]
     # A picture of the right size elsewhere in the file does not stand for it.
     with pytest.raises(MediaError, match="its first picture is 192x160"):
-        check_written(output, output, container=suffix[1:], frames=25, size=(160, 160), sounds=0)
+        check_video(
+            output, output, container=container_of(output), frames=25, size=(160, 160), sounds=0
+        )
 
 
 def two_pictures(path: Path) -> Path:
@@ -478,7 +479,7 @@ def test_a_picture_that_cannot_be_read_again_takes_no_place(
     frame = next(iter(read_frames(clip)))
     encoded = still_module._encoded
     monkeypatch.setattr(still_module, "_encoded", lambda *given: encoded(*given)[:60])
-    with pytest.raises(MediaError, match=r"output\.png could not .* so that it can be read"):
+    with pytest.raises(MediaError, match=r"output\.png could not .* so that it can be read back"):
         write_image(frame, tmp_path / "output.png")
     assert names(tmp_path) == [clip.name]
 

@@ -11,8 +11,12 @@ from engine.errors import MediaError
 from engine.media.decode import read_frames
 from engine.media.encode import write_video
 from engine.media.probe import probe
-from engine.media.pyav import USUAL_FORMATS, open_input, open_output, printable
+from engine.media.pyav import USUAL_FORMATS, library_versions, open_input, open_output, printable
 from tests.synth import make_clip
+
+
+def test_versions_name_pyav_and_ffmpeg() -> None:
+    assert {"PyAV", "libavcodec"} <= library_versions().keys()
 
 
 def test_texts_that_are_no_utf8_go_from_file_to_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Still images: samples, alpha, depth, orientation, profile and marks."""
+"""Still images: samples, alpha, depth, orientation, profile and provenance."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from engine.media.metadata_blocks import (
     icc_profile,
     resolution,
     with_metadata,
-    xmp_packet,
 )
 from engine.media.probe import is_image, probe
-from engine.media.provenance_tags import SOURCE_TYPE, read_mark
+from engine.media.provenance_tags import SOURCE_TYPE
 from engine.media.still import write_image
 from engine.values import Colour, Frame, Orientation, Plane
+from tests.media.looks import provenance, xmp_packet
 from tests.synth import draw
 
 ORIENTATIONS = [Orientation(turns, mirrored) for turns in range(4) for mirrored in (False, True)]
@@ -88,7 +88,7 @@ def test_png_keeps_every_sample(tmp_path: Path, name: str) -> None:
 def test_webp_keeps_every_sample_of_rgb(tmp_path: Path, name: str) -> None:
     frame = rgb_frame(name)
     output = tmp_path / "output.webp"
-    write_image(frame, output, marks={"comment": "x"})
+    write_image(frame, output, provenance={"comment": "x"})
     again = read_image(output)
     opaque = frame.planes[3] > 0 if frame.format.alpha else np.ones((31, 43), bool)
     for before, after in zip(frame.planes, again.planes, strict=False):
@@ -170,16 +170,16 @@ def test_a_place_is_kept_with_a_warning_or_left_out(
     source.write_bytes(
         with_metadata(data, xmp=None, icc=b"profile", exif=exif, size=(43, 31), alpha=False)
     )
-    marks = {"comment": "Faces were swapped."}
+    words = {"comment": "Faces were swapped."}
     kept, bare = tmp_path / f"kept{suffix}", tmp_path / f"bare{suffix}"
-    info = write_image(rgb_frame(), kept, like=source, marks=marks)
+    info = write_image(rgb_frame(), kept, like=source, provenance=words)
     assert b"Rue de Seine" in kept.read_bytes()
     assert any("GPS" in warning and "metadata none" in warning for warning in info.warnings)
-    info = write_image(rgb_frame(), bare, like=source, marks=marks, metadata="none")
+    info = write_image(rgb_frame(), bare, like=source, provenance=words, metadata="none")
     assert b"Rue de Seine" not in bare.read_bytes()
     assert info.warnings == ()
     assert icc_profile(bare.read_bytes()) == b"profile"
-    assert read_mark(bare) == marks["comment"]
+    assert provenance(bare) == words["comment"]
     assert read_image(bare).size == (43, 31)
 
 
@@ -216,13 +216,13 @@ def test_marks_and_profiles_are_written(tmp_path: Path, suffix: str, name: str) 
     source.write_bytes(with_metadata(plain, xmp=None, icc=profile, size=(43, 31), alpha=False))
     assert icc_profile(source.read_bytes()) == profile
     output = tmp_path / f"output{suffix}"
-    marks = {"comment": "Faces <were> swapped & marked."}
-    write_image(rgb_frame(name), output, like=source, marks=marks)
+    words = {"comment": "Faces <were> swapped & marked."}
+    write_image(rgb_frame(name), output, like=source, provenance=words)
     data = output.read_bytes()
     assert icc_profile(data) == profile
-    assert SOURCE_TYPE.encode() in (xmp_packet(data) or b"")
-    assert read_mark(output) == marks["comment"]
-    assert read_mark(source) is None
+    assert SOURCE_TYPE in xmp_packet(output)
+    assert provenance(output) == words["comment"]
+    assert provenance(source) is None
     assert read_image(output).size == (43, 31)
     assert is_image(output)
 

@@ -10,7 +10,7 @@ import pytest
 from engine.media.decode import read_frames
 from engine.media.encode import write_video
 from engine.media.pyav import open_input
-from engine.media.timecode import advanced
+from engine.media.timecode import advance_time_code
 from engine.options import EncodeOptions, Trim
 from tests.synth import make_clip
 
@@ -41,7 +41,7 @@ def codes(path: Path) -> set[str]:
     ],
 )
 def test_a_code_counts_frames(before: str, seconds: Fraction, rate: Fraction, after: str) -> None:
-    assert advanced(before, seconds, rate) == after
+    assert advance_time_code(before, seconds, rate) == after
 
 
 def test_dropped_numbers_are_never_given() -> None:
@@ -50,7 +50,7 @@ def test_dropped_numbers_are_never_given() -> None:
     for number in range(11 * 1798):
         expected = f"00:{minute:02}:{second:02};{frame:02}"
         if frame < 4 or frame == 29:
-            assert advanced("00:00:00;00", number / NTSC, NTSC) == expected
+            assert advance_time_code("00:00:00;00", number / NTSC, NTSC) == expected
         frame += 1
         if frame == 30:
             second, frame = second + 1, 0
@@ -61,7 +61,7 @@ def test_dropped_numbers_are_never_given() -> None:
 
 @pytest.mark.parametrize("code", ["", "noon", "01:00:00:25", "01:60:00:00", "1:2:3:4"])
 def test_what_is_no_code_cannot_be_advanced(code: str) -> None:
-    assert advanced(code, Fraction(1), Fraction(25)) is None
+    assert advance_time_code(code, Fraction(1), Fraction(25)) is None
 
 
 @pytest.mark.parametrize("before", [".mov", ".mkv"])

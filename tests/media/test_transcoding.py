@@ -169,7 +169,7 @@ def test_sound_that_cannot_be_held_is_encoded_in_time(
     assert likeness > alike
     assert abs(sound.size - original.size) <= 1536
     copied = passed(target, tmp_path / f"copied{after}", audio="copy")
-    told = [warning for warning in info.warnings if "encoded anew" in warning]
+    told = [warning for warning in info.warnings if "re-encoded" in warning]
     assert bool(told) == any("left out" in warning for warning in copied.warnings)
 
 
@@ -298,7 +298,7 @@ def test_text_is_written_in_the_containers_own_way(
     output = tmp_path / f"output{after}"
     info = passed(target, output)
     assert kinds(output) == ["video", "subtitle"]
-    assert any(f"encoded anew as {codec}" in warning for warning in info.warnings)
+    assert any(f"re-encoded as {codec}" in warning for warning in info.warnings)
     shown = []
     with av.open(str(output)) as container:
         stream = container.streams.subtitles[0]
@@ -363,7 +363,7 @@ def test_sound_that_begins_late_does_so_in_avi(
     target = with_sound(tmp_path / "target.mkv", codec, begin=1.0)
     output = tmp_path / "output.avi"
     info = passed(target, output, Trim(start))
-    assert sum("encoded anew as pcm_s16le" in warning for warning in info.warnings) == 1
+    assert sum("re-encoded as pcm_s16le" in warning for warning in info.warnings) == 1
     original, _, _ = heard(target)
     sound, _, _ = heard(output)
     off, likeness = lag(original[round((start or 0) * RATE) :], sound)
@@ -386,7 +386,7 @@ def test_a_gap_in_converted_sound_is_silent_in_avi(tmp_path: Path) -> None:
 def test_a_gap_in_copied_sound_is_told_in_avi(tmp_path: Path, codec: str) -> None:
     target = with_sound(tmp_path / "target.mkv", codec, hole=(0.5, 2.5))
     info = passed(target, tmp_path / "output.avi")
-    assert sum("has gaps, which avi cannot say" in warning for warning in info.warnings) == 1
+    assert sum("has gaps, which avi cannot store" in warning for warning in info.warnings) == 1
     again = passed(target, tmp_path / "output.mov")
     assert not any("gaps" in warning for warning in again.warnings)
 

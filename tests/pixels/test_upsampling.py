@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from engine.geometry import affine
 from engine.pixels.align import frame_crop
+from engine.pixels.patch_warp import warp_patch
 from engine.pixels.planes import region
 from engine.pixels.upsampling import DOUBLED_PICTURE, PICTURE_DOUBLED, doubled
-from engine.pixels.warp import place
 from engine.values import Affine, Mask, Patch, Rect
 from tests.faces.pictures import frame_of, picture
 
@@ -102,6 +102,6 @@ def test_a_crop_put_back_is_the_picture(
     to_crop = turned(density, degrees, middle, size)
     frame, whole = frame_of(image), Rect(0, 0, image.shape[1], image.shape[0])
     patch = Patch(frame_crop(frame, to_crop, size), disc(size), to_crop)
-    pixels, mask = place(patch, whole)
+    pixels, mask = warp_patch(patch, whole)
     apart = 255 * (pixels - region(frame, whole))[mask == 1]
     assert 10 * np.log10(255**2 / np.mean(apart**2)) > bound

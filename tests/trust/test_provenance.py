@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.trust.provenance import synthetic_marks
+from engine.trust.provenance import provenance_tags
 from engine.version import VERSION
 
 
@@ -10,7 +10,7 @@ from engine.version import VERSION
 def test_a_mark_says_what_made_the_picture_and_whether_it_was_checked(
     *, is_checked: bool, words: str
 ) -> None:
-    (comment,) = synthetic_marks("mesh", content_checked=is_checked).values()
+    (comment,) = provenance_tags("mesh", content_checked=is_checked).values()
     assert comment == (
         f"Synthetic media: faces were swapped by faceswap-engine {VERSION} (mesh); "
         f"content check {words}."

@@ -1,6 +1,6 @@
-"""Patches carried back to where their crops came from, without aliasing.
+"""Warp patches from their crops back into the picture, without aliasing.
 
-Pixel centres are whole numbers, in the picture and in the map alike.
+Pixel centres have integer coordinates, in the picture and in the crop.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from engine.geometry import affine
 from engine.pixels.upsampling import PICTURE_DOUBLED, doubled
 from engine.values import Affine, Mask, Patch, Pixels, Rect
 
-# The side of the neighbourhood that a sample reads: a mask of zeros is still zero past it.
+# Reach of a bilinear sample in pixels: a mask pixel has no influence beyond it.
 _REACH = 1.0
-# Pixels beyond the mask that doubling and a bilinear warp of it, and chroma filters, look at.
+# Pixels beyond the mask that doubling, the bilinear warp and the chroma filters read.
 _MARGIN = 8
-# A scale of 1 may come out of float64 a little above it, and is not sampled twice a pixel for that.
+# Rounding in float64 may bring a scale of 1 slightly above 1; it must not double the samples.
 _ROUNDING = 1e-6
 
 
-def extent(patch: Patch, size: tuple[int, int]) -> Rect | None:
-    """The whole pixels of a picture of `size` (width, height) that a patch's mask can touch.
+def patch_extent(patch: Patch, size: tuple[int, int]) -> Rect | None:
+    """Return the pixels of a picture of `size` (width, height) that a patch's mask can touch.
 
-    One more pixel lies around them, for chroma is filtered there. None where the mask touches
-    none: it is empty, or lies outside of the picture.
+    The rectangle includes a border of one pixel, which the chroma filter reads. Return None if the
+    mask touches no pixel: it is empty, or lies outside the picture.
     """
     rows = np.flatnonzero(patch.mask.any(axis=1))
     columns = np.flatnonzero(patch.mask.any(axis=0))
@@ -36,9 +36,9 @@ def extent(patch: Patch, size: tuple[int, int]) -> Rect | None:
     left, right = columns[0] - _REACH, columns[-1] + _REACH
     top, bottom = rows[0] - _REACH, rows[-1] + _REACH
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-    placed = affine.apply(affine.invert(patch.to_crop), corners)
-    low = np.ceil(placed.min(axis=0)) - 1
-    high = np.floor(placed.max(axis=0)) + 2
+    in_picture = affine.apply(affine.invert(patch.to_crop), corners)
+    low = np.ceil(in_picture.min(axis=0)) - 1
+    high = np.floor(in_picture.max(axis=0)) + 2
     width, height = size
     rect = Rect(
         left=int(np.clip(low[0], 0, width)),
@@ -49,15 +49,16 @@ def extent(patch: Patch, size: tuple[int, int]) -> Rect | None:
     return rect if rect.width > 0 and rect.height > 0 else None
 
 
-def place(patch: Patch, rect: Rect) -> tuple[Pixels, Mask]:
-    """The patch as it lies in `rect` of the picture: pixels and mask of the rect's size.
+def warp_patch(patch: Patch, rect: Rect) -> tuple[Pixels, Mask]:
+    """Return the patch's pixels and mask as they appear in `rect` of the picture, in its size.
 
-    Pixels are sampled sharply and continue past the crop's border; the mask is sampled bilinearly
-    and ends there. A crop finer than its place is sampled several times a pixel and
-    averaged, so that it does not alias.
+    Pixels are sampled from a sharpened picture of twice the size; beyond the crop its border is
+    repeated. The mask is sampled bilinearly; beyond the crop it is 0. A crop with a higher
+    resolution than the picture is sampled several times a pixel and averaged, so that it does not
+    alias.
     """
     density = max(1, round(affine.scale_of(patch.to_crop)))
-    left, top, right, bottom = _masked(patch.mask)
+    left, top, right, bottom = _mask_bounds(patch.mask)
     to_crop = affine.compose(
         affine.shift(rect.left, rect.top), patch.to_crop, affine.shift(-left, -top)
     )
@@ -67,22 +68,22 @@ def place(patch: Patch, rect: Rect) -> tuple[Pixels, Mask]:
     return np.clip(pixels, 0, 1, out=pixels), mask
 
 
-def carried(patch: Patch, to_crop: Affine, size: int) -> Mask:
-    """The patch's mask as it lies in another crop of the same picture, (size, size).
+def warp_patch_mask(patch: Patch, to_crop: Affine, size: int) -> Mask:
+    """Return the patch's mask as it appears in another crop of the same picture, (size, size).
 
-    `to_crop` leads from display space to that crop. The mask is sampled bilinearly, several times
-    a pixel and averaged where it is the finer of the two; beyond the patch's crop it is 0.
+    `to_crop` maps display space to that crop. The mask is sampled bilinearly. If it has the higher
+    resolution, it is sampled several times a pixel and averaged. Beyond the patch's crop it is 0.
 
     Raises:
-        ValueError: `to_crop` flattens the plane.
+        ValueError: `to_crop` is singular.
     """
     between = affine.compose(affine.invert(to_crop), patch.to_crop)
     density = max(1, math.ceil(affine.scale_of(between) - _ROUNDING))
     return _warp_mask(patch.mask, between, (size, size), density)
 
 
-def _masked(mask: Mask) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of what the mask shows, and of what sampling it looks at."""
+def _mask_bounds(mask: Mask) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of the non-zero mask, with the margin that is sampled."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return 0, 0, mask.shape[1], mask.shape[0]
@@ -91,9 +92,9 @@ def _masked(mask: Mask) -> tuple[int, int, int, int]:
 
 
 def _undo_box(pixels: Pixels, density: int) -> Pixels:
-    """Pixels made by averaging `density` samples each way, with the softening taken out again.
+    """Undo the blur of averaging `density` samples a pixel in each direction.
 
-    The mean of k samples spread over a pixel has the variance (1 - 1/k²) / 12; a three-tap filter
+    The mean of k samples spread over a pixel has the variance (1 - 1/k²) / 12. A three-tap filter
     of the same variance, negative, makes the response flat to the third order.
     """
     side = (1 - 1 / density**2) / 24
@@ -102,24 +103,27 @@ def _undo_box(pixels: Pixels, density: int) -> Pixels:
 
 
 def _warp_pixels(pixels: Pixels, to_crop: Affine, size: tuple[int, int], density: int) -> Pixels:
-    """A fourth channel goes along, as OpenCV warps four channels faster than three."""
+    """Return `pixels` warped to `size`; a fourth channel is added for speed.
+
+    OpenCV warps four channels faster than three.
+    """
     double = doubled(cast("Pixels", cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)))
     to_double = affine.compose(to_crop, PICTURE_DOUBLED)
-    placed = _warp(double, to_double, size, density, cv2.BORDER_REPLICATE)
-    placed = cast("Pixels", cv2.cvtColor(placed, cv2.COLOR_RGBA2RGB))
-    return _undo_box(placed, density) if density > 1 else placed
+    warped = _warp(double, to_double, size, density, cv2.BORDER_REPLICATE)
+    warped = cast("Pixels", cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB))
+    return _undo_box(warped, density) if density > 1 else warped
 
 
 def _warp_mask(mask: Mask, to_crop: Affine, size: tuple[int, int], density: int) -> Mask:
-    """Bilinear, and 0 beyond the mask."""
-    placed = _warp(mask, to_crop, size, density, cv2.BORDER_CONSTANT)
-    return np.clip(placed, 0, 1, out=placed)
+    """Return `mask` warped to `size` bilinearly, 0 beyond its border."""
+    warped = _warp(mask, to_crop, size, density, cv2.BORDER_CONSTANT)
+    return np.clip(warped, 0, 1, out=warped)
 
 
 def _warp(
     picture: Pixels | Mask, to_crop: Affine, size: tuple[int, int], density: int, border: int
 ) -> Pixels | Mask:
-    """Bilinear, the mean of `density` samples each way for each pixel of the answer."""
+    """Return `picture` warped bilinearly; a pixel is the mean of `density`² samples."""
     width, height = size
     fine = cv2.warpAffine(
         picture,
