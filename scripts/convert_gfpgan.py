@@ -24,7 +24,7 @@ import numpy as np
 
 from engine.errors import EngineError, RuntimeUnavailable, WeightsError, WeightsMissing
 from engine.runtime.session import Session, Tensor
-from engine.weights.atomic_files import replacing
+from engine.weights.atomic_files import atomic_replacement
 from engine.weights.weight_store import WeightStore
 
 LEAST_PSNR: Final = 60.0  # dB of the graph's answer against PyTorch's
@@ -87,7 +87,7 @@ def convert(source: Path, target: Path) -> float:
     network = torch_side.read_network(source)
     pictures = probe(torch_side.SIDE)
     expected = torch_side.draw(network, pictures)
-    with replacing(target) as scratch:
+    with atomic_replacement(target) as scratch:
         torch_side.export(network, scratch)
         psnr = parity(Session(scratch), pictures, expected)
         if psnr < LEAST_PSNR:

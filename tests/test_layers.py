@@ -51,7 +51,7 @@ THIRD_PARTY = {
     "pixels": {"cv2"},
     "media": {"av"},
     "runtime": {"onnxruntime", "platformdirs"},
-    "weights": {"platformdirs"},
+    "weights": {"platformdirs", "pydantic"},
     "optimise": {"onnx", "onnxruntime"},
     "parameters": {"pydantic"},
     "jobs": {"platformdirs"},

@@ -26,7 +26,7 @@ from engine.optimise.validation_cache import Verdict, recorded, write
 from engine.runtime.processor import saturates
 from engine.runtime.providers import CPU, load_runtime
 from engine.runtime.session import Session, Tensor, read_signature
-from engine.weights.atomic_files import replacing, scratch_beside, sha256_of
+from engine.weights.atomic_files import atomic_replacement, sha256_of, temporary_file
 from engine.weights.weight_store import CALIBRATION
 
 # One sample: the graph's inputs in its order.
@@ -87,7 +87,7 @@ def calibrate(
     """
     record, reduced = folder / CALIBRATION, saturates()
     try:
-        with scratch_beside(record) as scratch:
+        with temporary_file(record) as scratch:
             exact = Session(source)
             expected = list(_finite(exact, held_out))
             count = quantise(source, scratch, samples, reduced=reduced)
@@ -100,7 +100,7 @@ def calibrate(
         write(folder / _REFUSAL, Verdict("", str(error)))
         raise WeightsError(f"{name} cannot run at int8: {error} Use the precision fp32.") from error
     # The record says which graph is in force: whatever ends this early leaves the earlier one.
-    with replacing(record) as scratch:
+    with atomic_replacement(record) as scratch:
         scratch.write_text(json.dumps(asdict(made)) + "\n", "utf-8")
     (folder / _REFUSAL).unlink(missing_ok=True)
     for graph in folder.glob("int8-*.onnx"):

@@ -25,7 +25,7 @@ from engine.optimise.validation_cache import Verdict, once, recorded
 from engine.options import Precision
 from engine.runtime.providers import CPU, Provider, load_runtime, reference
 from engine.runtime.session import Session
-from engine.weights.atomic_files import replacing
+from engine.weights.atomic_files import atomic_replacement
 from engine.weights.emap import read_emap
 from engine.weights.manifest import Weight
 from engine.weights.weight_store import WeightStore
@@ -289,7 +289,7 @@ def _make(
     """What came of making and testing `target`, now or at an earlier time."""
 
     def trial() -> None:
-        with replacing(target) as scratch:
+        with atomic_replacement(target) as scratch:
             make(scratch)
             test(scratch)
 

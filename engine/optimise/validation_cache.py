@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.optimise.validation import RefusedError, UndecidedError
-from engine.weights.atomic_files import replacing, sha256_of
+from engine.weights.atomic_files import atomic_replacement, sha256_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def write(record: Path, verdict: Verdict) -> None:
     Raises:
         WeightsError: the file cannot be written.
     """
-    with replacing(record) as scratch:
+    with atomic_replacement(record) as scratch:
         scratch.write_text(json.dumps(asdict(verdict)) + "\n", "utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and what they hold by checksum."""
+"""Files that are written whole or not at all, locks between processes, and checksums."""
 
 from __future__ import annotations
 
@@ -19,100 +19,104 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-_PAUSE: Final = 0.1  # seconds between two tries, where the system cannot wait by itself
+_PAUSE: Final = 0.1  # seconds between two attempts, on systems that cannot wait for a lock
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Waits until no other process and no other thread is in the block with the same lock file.
+def exclusive_lock(lock: Path) -> Iterator[None]:
+    """Keep all other processes and threads out of the blocks with the same lock file.
 
-    The file stays; the system lets go of it when its process ends, however that ends.
+    The file stays; the system releases the lock when its process ends, however it ends.
 
     Raises:
-        WeightsError: the file cannot be written or locked.
+        WeightsError: The file cannot be written or locked.
     """
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        held = os.open(lock, os.O_RDWR | os.O_CREAT)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise _unwritable(lock, error) from error
     try:
         try:
-            _hold(held)
+            _wait_for_lock(descriptor)
         except OSError as error:
             raise _unwritable(lock, error) from error
         yield
     finally:
-        os.close(held)
+        os.close(descriptor)
 
 
-def _hold(held: int) -> None:
+def _wait_for_lock(descriptor: int) -> None:
     if sys.platform == "win32":
         while True:
             with suppress(PermissionError, BlockingIOError):
-                msvcrt.locking(held, msvcrt.LK_NBLCK, 1)
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
                 return
             time.sleep(_PAUSE)
     else:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def _unwritable(path: Path, error: OSError, kind: type[EngineError] = WeightsError) -> EngineError:
-    return kind(f"{path} cannot be written: {error.strerror or error}.")
+    return kind(
+        f"{path} cannot be written: {error.strerror or error}; free disk space, or change the "
+        "permissions of its folder."
+    )
 
 
 @contextmanager
-def replacing(target: Path, kind: type[EngineError] = WeightsError) -> Iterator[Path]:
-    """A scratch file in the target's folder, which takes the target's place at the end.
+def atomic_replacement(target: Path, kind: type[EngineError] = WeightsError) -> Iterator[Path]:
+    """Yield a temporary file in the target's folder, and move it to the target at the end.
+
+    After an error the target is as it was before.
 
     Raises:
-        WeightsError: or another `kind`: the folder or the file cannot be written. Then, and after
-            an error within, what was there before is there still.
+        WeightsError: Or another `kind`: the folder or the file cannot be written.
     """
-    with scratch_beside(target, kind) as scratch:
-        yield scratch
-        scratch.replace(target)
+    with temporary_file(target, kind) as file:
+        yield file
+        file.replace(target)
 
 
 @contextmanager
-def scratch_beside(target: Path, kind: type[EngineError] = WeightsError) -> Iterator[Path]:
-    """A scratch file in the target's folder, which is gone at the end if it was not moved.
+def temporary_file(target: Path, kind: type[EngineError] = WeightsError) -> Iterator[Path]:
+    """Yield an empty file in the target's folder, and remove it at the end if it was not moved.
 
     Raises:
-        WeightsError: or another `kind`: the folder or the file cannot be written.
+        WeightsError: Or another `kind`: the folder or the file cannot be written.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        # A signal may come as soon as the file is there, or while it is removed.
+        file = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        # A signal may arrive as soon as the file is there, or while it is removed.
         try:
             try:
-                scratch.touch(0o600, exist_ok=False)
-                yield scratch
+                file.touch(0o600, exist_ok=False)
+                yield file
             finally:
-                scratch.unlink(missing_ok=True)
+                file.unlink(missing_ok=True)
         finally:
-            scratch.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
     except EngineError:
         raise
     except OSError as error:
         raise _unwritable(target, error, kind) from error
 
 
-def writable(folder: Path) -> bool:
-    """Whether files can be written in a folder, or it can be made."""
+def is_writable(folder: Path) -> bool:
+    """Tell whether files can be written to a folder, which need not exist yet."""
     nearest = next((one for one in (folder, *folder.parents) if one.exists()), folder)
     return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 def sha256_of(path: Path) -> str:
-    """The file's sha256 in lower-case hexadecimal digits."""
+    """Return the file's sha256 in lower-case hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def unreadable(path: Path, error: OSError) -> WeightsError:
-    """The error of a file that is there and cannot be read."""
+    """Return the error of a file that exists and cannot be read."""
     return WeightsError(
         f"{path} cannot be read: {error.strerror or error}; change its permissions or those of its "
         "folder."

@@ -1,6 +1,6 @@
-"""Zips of weight files, and bundles: zips with a manifest of hashes, for machines off the network.
+"""Zips of weight files, and bundles: zips with a manifest of checksums, for air-gapped machines.
 
-A zip comes from outside: it may be damaged, or made to fill the disk.
+A zip is untrusted: it may be damaged, or made to fill the disk.
 """
 
 from __future__ import annotations
@@ -20,25 +20,28 @@ from types import TracebackType
 from typing import Final, Self
 
 from engine.errors import MediaError, WeightsCorrupt
-from engine.weights.atomic_files import replacing, unreadable
-from engine.weights.manifest import Weight, parse_imported
+from engine.weights.atomic_files import atomic_replacement, unreadable
+from engine.weights.manifest import Weight, parse_weights
 
 ROWS: Final = "bundle.json"
-# Equal bundles of equal files: a zip would record the time.
+# A fixed date, so that equal files make equal bundles.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_COPY_AGAIN = "the file is damaged; copy it again"
 
-_MOST_MEMBERS = 10_000
-# Protocol buffers, which ONNX files are, end at 2 GiB.
-_MOST_OF_ONE = 2**31
-# The last record of a zip: signature and numbers of disks, members, and three fields more.
+_MAX_MEMBERS = 10_000
+# An ONNX file is a protocol buffer, and those end at 2 GiB.
+_MAX_MEMBER_BYTES = 2**31
+# The last record of a zip: the number of members lies between a signature and disk numbers, and
+# three other fields.
 _END: Final = struct.Struct("<10xH10x")
-_COUNTED_ELSEWHERE = 0xFFFF  # in a record of zip64
-# Weights hardly compress. A zip may unpack to so many times its size, and some bytes more for
-# graphs of zeros; each member may be read twice.
-_MOST_TIMES = 32
-_MOST_BESIDES = 2**26
-_MOST_ROWS = 2**24  # bytes of a bundle's manifest
-# Compressed bytes read at once. Of these methods alone, zipfile bounds what they unpack to.
+_ZIP64_COUNT = 0xFFFF  # stands for a number that is kept in a record of zip64
+# Weights hardly compress. A zip may unpack to this many times its size, plus some bytes for graphs
+# of zeros; each member may be read twice.
+_MAX_RATIO = 32
+_MAX_EXTRA_BYTES = 2**26
+_MAX_ROWS_BYTES = 2**24  # of a bundle's manifest
+# Compressed bytes that are read at once. zipfile bounds the unpacked size of a read for these
+# methods alone.
 _STEP, _BOUNDED = 2**16, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _SMALL_STEP = 2**12
 
@@ -54,14 +57,14 @@ def is_zip(path: Path) -> bool:
         file = path.open("rb")
     except OSError as error:
         raise unreadable(path, error) from error
-    with file, _reading(path, "the directory"):
+    with file, _zip_errors(path, "the directory"):
         return zipfile.is_zipfile(file)
 
 
 class Archive:
     """A zip that is open for reading.
 
-    A context manager. Every damage is a `WeightsCorrupt`, whatever zipfile makes of it.
+    A context manager. Every damage raises `WeightsCorrupt`, whatever zipfile raises.
 
     Raises:
         WeightsError: The file cannot be opened.
@@ -70,22 +73,22 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _reading(path, "the directory"):
+        with _zip_errors(path, "the directory"):
             self._zip = zipfile.ZipFile(path)
         self.members = tuple(self._zip.infolist())
-        counted = _counted(path, len(self._zip.comment))
-        if counted not in (len(self.members), _COUNTED_ELSEWHERE):
+        recorded = _recorded_count(path, len(self._zip.comment))
+        if recorded not in (len(self.members), _ZIP64_COUNT):
             self._zip.close()
             raise WeightsCorrupt(
-                f"{path} has {len(self.members)} members, and by its last record {counted}: the "
-                "file is damaged; copy it again."
+                f"{path} has {len(self.members)} members, and by its last record {recorded}: "
+                f"{_COPY_AGAIN}."
             )
-        self._most = _MOST_BESIDES + _MOST_TIMES * path.stat().st_size
+        self._max_bytes = _MAX_EXTRA_BYTES + _MAX_RATIO * path.stat().st_size
         self._unpacked = 0
-        if len(self.members) > _MOST_MEMBERS:
+        if len(self.members) > _MAX_MEMBERS:
             self._zip.close()
             raise WeightsCorrupt(
-                f"{path} has {len(self.members)} members, and at most {_MOST_MEMBERS} are read; "
+                f"{path} has {len(self.members)} members, and at most {_MAX_MEMBERS} are read; "
                 "unpack it and import the folder."
             )
 
@@ -107,22 +110,22 @@ class Archive:
 
     def member(self, name: str) -> zipfile.ZipInfo:
         """Return the member of a name; raises as `chunks` does."""
-        with _reading(self.path, name):
+        with _zip_errors(self.path, name):
             return self._zip.getinfo(name)
 
     @staticmethod
-    def most_of(member: zipfile.ZipInfo) -> int:
+    def max_size(member: zipfile.ZipInfo) -> int:
         """Return how many bytes a member unpacks to at most."""
         stored = member.compress_type == zipfile.ZIP_STORED
-        return min(member.file_size, member.compress_size if stored else _MOST_OF_ONE)
+        return min(member.file_size, member.compress_size if stored else _MAX_MEMBER_BYTES)
 
-    def agrees(self, member: zipfile.ZipInfo) -> bool:
+    def has_matching_header(self, member: zipfile.ZipInfo) -> bool:
         """Tell whether the directory and the member's own header name it alike."""
         try:
             self._zip.open(member).close()
         except RuntimeError:
-            return True  # encrypted, or packed by a rare method, which does no harm unread
-        except Exception:  # noqa: BLE001 - see `_reading`
+            return True  # encrypted, or packed by a rare method: harmless while it is not read
+        except Exception:  # noqa: BLE001 - see `_zip_errors`
             return False
         return True
 
@@ -136,21 +139,21 @@ class Archive:
         """
         step = _STEP if member.compress_type in _BOUNDED else _SMALL_STEP
         before = self._unpacked
-        with _reading(self.path, member.filename), self._zip.open(member) as packed:
+        with _zip_errors(self.path, member.filename), self._zip.open(member) as packed:
             while chunk := packed.read(step):
                 self._unpacked += len(chunk)
-                if self._unpacked - before > _MOST_OF_ONE or self._unpacked > self._most:
+                size = self._unpacked - before
+                if size > _MAX_MEMBER_BYTES or self._unpacked > self._max_bytes:
                     raise WeightsCorrupt(
                         f"{member.filename} in {self.path} unpacks to more than weights can "
-                        f"({(self._unpacked - before) >> 20} MiB of it, "
-                        f"{self._unpacked >> 20} MiB in all, until it was stopped); bring another "
-                        "copy, or unpack it and import the folder."
+                        f"({size >> 20} MiB of it, {self._unpacked >> 20} MiB in all, until it was "
+                        "stopped); bring another copy, or unpack it and import the folder."
                     )
                 yield chunk
 
 
-def _counted(path: Path, comment: int) -> int:
-    """Read the number of members in a zip's last record, which zipfile passes over.
+def _recorded_count(path: Path, comment: int) -> int:
+    """Read the number of members in a zip's last record, which zipfile ignores.
 
     A damaged length in the directory hides the members that follow.
     """
@@ -161,7 +164,7 @@ def _counted(path: Path, comment: int) -> int:
 
 
 @contextmanager
-def _reading(path: Path, what: str) -> Iterator[None]:
+def _zip_errors(path: Path, what: str) -> Iterator[None]:
     """Turn whatever zipfile raises into an error that names what cannot be read.
 
     Raises:
@@ -173,33 +176,32 @@ def _reading(path: Path, what: str) -> Iterator[None]:
     except WeightsCorrupt:
         raise
     # A damaged zip makes zipfile, its decompressors, seek and the decoding of names fail in their
-    # own ways, other ones with every version of Python.
+    # own ways, which differ from one version of Python to the next.
     except Exception as error:
-        # To seek to where no file has bytes is EINVAL; broken bzip2 is an OSError without number.
+        # A seek beyond every file is EINVAL; broken bzip2 is an OSError without a number.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise unreadable(path, error) from error
         rare = isinstance(error, RuntimeError) and not isinstance(error, RecursionError)
         hint = " If it is encrypted or packed by a rare method, unpack it first." if rare else ""
         raise WeightsCorrupt(
-            f"{what} cannot be read from {path} ({_line(error)}): the file "
-            f"is damaged; copy it again.{hint}"
+            f"{what} cannot be read from {path} ({_one_line(error)}): {_COPY_AGAIN}.{hint}"
         ) from error
 
 
-def _line(error: Exception) -> str:
-    """Say what an error says, which may be a damaged name as long as the file."""
+def _one_line(error: Exception) -> str:
+    """Return an error's text on one short line; it may hold a damaged name as long as the file."""
     return f"{' '.join(str(error).split()) or type(error).__name__:.120}"
 
 
 def write_bundle(target: Path, weights: Sequence[tuple[Weight, Path]]) -> None:
-    """Writes the files and their rows to `target`, which is whole or not there.
+    """Write weight files and their rows to a bundle; no partial file is left.
 
     Raises:
-        MediaError: the file cannot be written.
+        MediaError: The file cannot be written.
     """
     rows = json.dumps([asdict(weight) for weight, _ in weights], indent=2)
-    with replacing(target, MediaError) as scratch, zipfile.ZipFile(scratch, "w") as bundle:
-        # Weights are noise to a compressor, so they are stored as they are.
+    with atomic_replacement(target, MediaError) as scratch, zipfile.ZipFile(scratch, "w") as bundle:
+        # Stored, as weights do not compress.
         bundle.writestr(zipfile.ZipInfo(ROWS, _EPOCH), f"{rows}\n")
         for weight, path in weights:
             member = zipfile.ZipInfo(weight.file, _EPOCH)
@@ -212,38 +214,26 @@ class Bundle:
     """A bundle whose every byte has been compared with its manifest.
 
     Raises:
-        WeightsCorrupt: a file is missing, cut or changed, or the manifest cannot be read.
+        WeightsCorrupt: A file is missing, cut or changed, or the manifest cannot be read.
     """
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self.weights = tuple(
-            parse_imported(f"{ROWS} in {archive.path.name}, row {number}", row)
-            for number, row in enumerate(self._rows(), 1)
-        )
+        self.weights = self._read_rows()
         for weight in self.weights:
             self._verify(weight)
 
     def extract(self, weight: Weight, target: Path) -> None:
-        """Writes a weight's file. Raises as the class does."""
+        """Write a weight's file to `target`; raises as the class does."""
         with target.open("wb") as file:
             file.writelines(self._chunks(weight))
 
-    def _rows(self) -> list[object]:
+    def _read_rows(self) -> tuple[Weight, ...]:
         path, member = self._archive.path, self._archive.member(ROWS)
-        if member.file_size > _MOST_ROWS:
-            raise WeightsCorrupt(
-                f"{ROWS} in {path} has {member.file_size} bytes: the file is damaged; copy it "
-                "again."
-            )
+        if member.file_size > _MAX_ROWS_BYTES:
+            raise WeightsCorrupt(f"{ROWS} in {path} has {member.file_size} bytes: {_COPY_AGAIN}.")
         content = b"".join(self._archive.chunks(member))
-        with _reading(path, ROWS):
-            rows = json.loads(content)
-        if not isinstance(rows, list):
-            raise WeightsCorrupt(
-                f"{ROWS} in {path} does not hold a list: the file is damaged; copy it again."
-            )
-        return rows
+        return parse_weights(content, f"{ROWS} in {path}", _COPY_AGAIN)
 
     def _verify(self, weight: Weight) -> None:
         digest, size = hashlib.sha256(), 0
@@ -254,12 +244,12 @@ class Bundle:
         if size != weight.size:
             raise WeightsCorrupt(
                 f"{weight.file} in {path} has {size} bytes, not the {weight.size} of "
-                f"{weight.name}: the file is damaged; copy it again."
+                f"{weight.name}: {_COPY_AGAIN}."
             )
         if found != weight.sha256:
             raise WeightsCorrupt(
                 f"{weight.file} in {path} has the sha256 {found}, not the {weight.sha256} of "
-                f"{weight.name}: the file is damaged; copy it again."
+                f"{weight.name}: {_COPY_AGAIN}."
             )
 
     def _chunks(self, weight: Weight) -> Iterator[bytes]:

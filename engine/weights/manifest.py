@@ -1,17 +1,26 @@
-"""The facts about weight files: rows of `weights/manifest.toml` and `weights/packs.toml`."""
+"""Facts about weight files: the rows of `weights/manifest.toml` and `weights/packs.toml`."""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, cast, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from engine.errors import WeightsCorrupt, WeightsMissing
 from engine.values import Bytes, Pixels
@@ -19,6 +28,67 @@ from engine.weights.atomic_files import unreadable
 
 MANIFEST: Final = "manifest.toml"
 PACKS: Final = "packs.toml"
+
+_EMBEDDED: Final = "embedded"
+_LARGEST: Final = 1e6  # a bound for every number of a row that is computed with
+# Numbers and flags are strict one by one: pydantic's strict mode would refuse lists for tuples and
+# tables for dataclasses.
+_KNOWN_FIELDS: Final = ConfigDict(extra="forbid")
+_REMEDY: Final = "correct it, or reinstall faceswap-engine"
+# In the words of TOML and JSON, where pydantic has those of Python.
+_REQUIREMENTS: Final = {"tuple_type": "be a list", "dataclass_type": "be a table"}
+_T = TypeVar("_T")
+
+
+def _check(requirement: str, holds: Callable[[Any], bool]) -> AfterValidator:
+    """Return a validator that raises "should `requirement`" unless `holds(value)`."""
+
+    def require(value: Any) -> Any:
+        if not holds(value):
+            raise ValueError(f"should {requirement}")
+        return value
+
+    return AfterValidator(require)
+
+
+def _is_file_name(text: str) -> bool:
+    """Tell whether a text is the name of a file, without a folder, on every system."""
+    return text not in ("", ".", "..") and text.isprintable() and not set(text) & set("/\\:")
+
+
+def _is_rising(knots: Iterable[tuple[float, float]]) -> bool:
+    """Tell whether both columns rise strictly from -1 to 1, which are no knots themselves."""
+    ends = ((-1.0, -1.0), *knots, (1.0, 1.0))
+    return all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(ends))
+
+
+def _complete_input(fields: Any) -> Any:
+    """Fill in what the row of a plain vector (layout "NC") leaves out."""
+    if not isinstance(fields, dict) or fields.get("layout") != "NC" or "colour" in fields:
+        return fields
+    picture = {"multiple": 1, "colour": "RGB", "mean": [0] * 3, "std": [1] * 3, "template": ""}
+    if extra := picture.keys() & fields.keys():
+        raise ValueError(f"should not have {', '.join(sorted(extra))} with the layout 'NC'")
+    return {**fields, **picture}
+
+
+def _is_known_source(source: SourceSpec) -> bool:
+    converted, portrait = source.kind == "converted", source.kind == "portrait"
+    return (
+        bool(source.converter) == converted
+        and (converted or not source.unit)
+        and (source.input is not None) == portrait
+    )
+
+
+def _add_pack(fields: Any) -> Any:
+    """Add the pack that every row of `manifest.toml` belongs to."""
+    if not isinstance(fields, dict):
+        return fields
+    if "pack" in fields:
+        raise ValueError("should not have the field 'pack', as it is for imported networks")
+    return {**fields, "pack": _EMBEDDED}
+
 
 Role: TypeAlias = Literal[
     "detector",
@@ -34,43 +104,64 @@ Role: TypeAlias = Literal[
 ]
 Layout: TypeAlias = Literal["NCHW", "NHWC", "NC"]
 Order: TypeAlias = Literal["RGB", "BGR"]
-Triple: TypeAlias = tuple[float, float, float]
 SourceKind: TypeAlias = Literal["latent", "embedding", "converted", "portrait"]
-Knots: TypeAlias = tuple[tuple[float, float], ...]
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_LARGEST = 1e6  # of a number that pictures are prepared with
-_KNOTS = "a list of pairs of numbers between -1 and 1, both rising"
+_Whole: TypeAlias = Annotated[int, Field(strict=True, ge=0)]
+_Count: TypeAlias = Annotated[int, Field(strict=True, ge=1)]
+_Number: TypeAlias = Annotated[float, Field(strict=True, ge=-_LARGEST, le=_LARGEST)]
+_Positive: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=_LARGEST)]
+_Sha256: TypeAlias = Annotated[
+    str,
+    _check("be 64 lower-case hexadecimal digits", re.compile(r"[0-9a-f]{64}").fullmatch),
+]
+_FileName: TypeAlias = Annotated[str, _check("be a file name without a folder", _is_file_name)]
+Knots: TypeAlias = Annotated[
+    tuple[tuple[_Number, _Number], ...],
+    _check("be a list of pairs of numbers between -1 and 1, both rising", _is_rising),
+]
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """How a network wants a picture: (p - mean) / std of pixels p of 0..255, in `colour` order.
+    """Preparation of a network's input: (p - mean) / std of pixels p of 0..255.
 
-    `size` is the side of the square picture; 0 is free, in multiples of `multiple`. `template`
-    names the alignment of the crop, "" where there is none. Of layout "NC" it is no picture but a
-    row of `size` numbers, and the rest says nothing.
+    Attributes:
+        name: Name of the input in the graph.
+        layout: Order of the axes. An input of layout "NC" is a vector of `size` numbers, not a
+            picture; the other fields do not apply to it.
+        size: Side of the square picture in pixels; 0 for any multiple of `multiple`.
+        multiple: Both sides must be multiples of this.
+        colour: Order of the channels.
+        mean: One number for each channel, in the order of `colour`.
+        std: The same.
+        template: Name of the crop's template; "" where the picture is not aligned.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _KNOWN_FIELDS
 
     name: str
     layout: Layout
-    size: int
-    multiple: int
+    size: _Whole
+    multiple: _Count
     colour: Order
-    mean: Triple
-    std: Triple
+    mean: tuple[_Number, _Number, _Number]
+    std: tuple[_Positive, _Positive, _Positive]
     template: str
 
     def tensor(self, pictures: Sequence[Bytes]) -> NDArray[np.float32]:
-        """Pictures of one size, (h, w, 3) RGB 0..255, as one contiguous batch for the network."""
+        """Return a contiguous batch for the network.
+
+        Args:
+            pictures: Pictures of one size, each (h, w, 3) uint8 RGB.
+        """
         return self._tensor(np.stack(pictures).astype(np.float32))
 
     def tensor_of_crops(self, crops: Sequence[Pixels]) -> NDArray[np.float32]:
-        """As `tensor`, of pictures of RGB 0..1."""
+        """Return a contiguous batch of crops of one size, each (h, w, 3) float32 RGB 0..1."""
         return self._tensor(np.stack(crops) * np.float32(255))
 
     def _tensor(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Pictures (n, h, w, 3) of 0..255 as the network takes them; `batch` itself is changed."""
+        """Return (n, h, w, 3) RGB 0..255 as the network takes it; `batch` is changed in place."""
         if self.colour == "BGR":
             batch = np.ascontiguousarray(batch[..., ::-1])
         # Whole rows at a time: three channels at a time take several times as long.
@@ -81,28 +172,49 @@ class InputSpec:
         return np.ascontiguousarray(batch.transpose(0, 3, 1, 2) if self.layout == "NCHW" else batch)
 
 
+_Input: TypeAlias = Annotated[
+    InputSpec,
+    BeforeValidator(_complete_input),
+    _check("have a size above 0 with the layout 'NC'", lambda one: one.layout != "NC" or one.size),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """One weight file: what it is, its bytes, where they came from, how it wants its input.
+    """A weight file: its bytes, their origin and licence, and the network's input and output.
 
-    `source` is a pinned distribution for an embedded file, or the script of this repository that
-    trained it; the path given by the user for an imported one. `pack` is "embedded" or the pack's
-    name. `output` names the graph's outputs in order. `calibration` of an embedder holds the knots
-    of `engine.values.DistanceScale`.
+    Attributes:
+        name: Name of the network.
+        role: Use of the network.
+        pack: "embedded", or the pack of an imported network.
+        file: Name of the file in its folder.
+        sha256: Checksum of the file.
+        size: Bytes of the file.
+        licence: Name of the licence.
+        licence_file: Its text in the folder of embedded weights; "" for imported networks.
+        source: Pinned distribution that holds the original, or the script of this repository that
+            trained the network; the user's path for an imported network.
+        source_sha256: Checksum of the distribution; "" where there is none.
+        source_path: Path of the original in the distribution, or the imported file's name.
+        input: Preparation of the input.
+        output: Names of the graph's outputs, in the graph's order.
+        calibration: Of an embedder, the knots of `engine.values.DistanceScale`.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _KNOWN_FIELDS
 
     name: str
     role: Role
     pack: str
-    file: str
-    sha256: str
-    size: int
+    file: _FileName
+    sha256: _Sha256
+    size: _Count
     licence: str
     licence_file: str
     source: str
     source_sha256: str
     source_path: str
-    input: InputSpec
+    input: _Input
     output: tuple[str, ...]
     calibration: Knots = ()
 
@@ -111,32 +223,52 @@ class Weight:
 class TensorPattern:
     """A tensor that a graph must have; "" fits any name, 0 any dimension."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = _KNOWN_FIELDS
+
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[_Whole, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
-    """What a swapper takes of the person to put in; see packs.toml.
+    """The source encoding that a swapper takes; see packs.toml.
 
-    A "converted" one names the network `converter`, whose answer is brought to length 1 if `unit`;
-    a "portrait" has the `input` that the picture is prepared for.
+    Attributes:
+        kind: Kind of encoding.
+        converter: Name of the network that makes a "converted" encoding; else "".
+        unit: Whether a "converted" encoding is scaled to length 1.
+        input: Preparation of the picture for a "portrait"; else None.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _KNOWN_FIELDS
 
     kind: SourceKind
     converter: str = ""
-    unit: bool = False
-    input: InputSpec | None = None
+    unit: Annotated[bool, Field(strict=True)] = False
+    input: _Input | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
     """A network that users may import: how it is recognised, and how it is used.
 
-    It is known by one of `sha256`, else by its graph, and told apart by the file's name. `needs`
-    names the networks that it is of no use without. `answer` is (low, high) of the pixels that it
-    gives, None where it gives no picture; `source` is there for swappers.
+    Attributes:
+        name: Name of the network.
+        pack: Name of its publisher's pack.
+        role: Use of the network.
+        licence: Name of the licence.
+        stems: Names of its published files without suffix, in lower case.
+        inputs: Tensors that its graph takes.
+        outputs: Tensors that its graph returns.
+        input: Preparation of the picture or vector that it works on.
+        sha256: Checksums of its published files.
+        needs: Names of other networks that it cannot be used without.
+        answer: Lowest and highest value of the pixels that it returns; None if it returns none.
+        source: Source encoding of a swapper; None for other roles.
+        calibration: Of an embedder, the knots of `engine.values.DistanceScale`.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _KNOWN_FIELDS
 
     name: str
     pack: str
@@ -145,262 +277,140 @@ class Network:
     stems: tuple[str, ...]
     inputs: tuple[TensorPattern, ...]
     outputs: tuple[TensorPattern, ...]
-    input: InputSpec
-    sha256: tuple[str, ...] = ()
+    input: _Input
+    sha256: tuple[_Sha256, ...] = ()
     needs: tuple[str, ...] = ()
-    answer: tuple[float, float] | None = None
-    source: SourceSpec | None = None
+    answer: tuple[_Number, _Number] | None = None
+    source: (
+        Annotated[
+            SourceSpec,
+            _check(
+                "have a converter if it is 'converted', an input if it is a 'portrait', and "
+                "neither otherwise",
+                _is_known_source,
+            ),
+        ]
+        | None
+    ) = None
     calibration: Knots = ()
 
 
-class _Table:
-    """One table of a TOML file, read field by field with errors that name the field."""
+_EmbeddedRow: TypeAlias = Annotated[Weight, BeforeValidator(_add_pack)]
+_NetworkRow: TypeAlias = Annotated[
+    Network,
+    _check(
+        "have the fields source and answer, as it is a swapper",
+        lambda row: row.role != "swapper" or (row.source and row.answer),
+    ),
+]
 
-    def __init__(self, where: str, fields: object) -> None:
-        if not isinstance(fields, Mapping):
-            raise WeightsCorrupt(f"{where} must be a table, but is {fields!r:.80}.")
-        self._where = where
-        self._fields = dict(fields)
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._fields
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    __pydantic_config__: ClassVar[ConfigDict] = _KNOWN_FIELDS
 
-    def _take(self, key: str, kind: str) -> object:
-        if key not in self._fields:
-            raise WeightsCorrupt(f"{self._where} lacks the field {key!r} ({kind}).")
-        return self._fields.pop(key)
+    weight: tuple[_EmbeddedRow, ...]
 
-    def fail(self, key: str, kind: str, value: object) -> WeightsCorrupt:
-        return WeightsCorrupt(f"{self._where}: {key} must be {kind}, but is {value!r:.80}.")
 
-    def text(self, key: str) -> str:
-        value = self._take(key, "a text")
-        if not isinstance(value, str):
-            raise self.fail(key, "a text", value)
-        return value
+@dataclass(frozen=True, slots=True)
+class _Packs:
+    __pydantic_config__: ClassVar[ConfigDict] = _KNOWN_FIELDS
 
-    def texts(self, key: str) -> tuple[str, ...]:
-        value = self._take(key, "a list of texts")
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.fail(key, "a list of texts", value)
-        return tuple(value)
-
-    def whole(self, key: str, least: int) -> int:
-        value = self._take(key, "a whole number")
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise self.fail(key, f"a whole number of at least {least}", value)
-        return value
-
-    def wholes(self, key: str) -> tuple[int, ...]:
-        value = self._take(key, "a list of whole numbers")
-        if not isinstance(value, list) or not all(isinstance(item, int) for item in value):
-            raise self.fail(key, "a list of whole numbers", value)
-        return tuple(value)
-
-    def triple(self, key: str) -> Triple:
-        value = self._take(key, "three numbers")
-        if not isinstance(value, list) or len(value) != 3 or not all(map(_is_number, value)):
-            raise self.fail(key, "three numbers", value)
-        first, second, third = (float(item) for item in value)
-        return first, second, third
-
-    def knots(self, key: str) -> Knots:
-        """Pairs of numbers within -1 and 1, both rising; none where the field is absent."""
-        value = self._fields.pop(key, [])
-        if not (isinstance(value, list | tuple) and all(map(_is_pair, value))):
-            raise self.fail(key, _KNOTS, value)
-        pairs = tuple((float(own), float(reference)) for own, reference in value)
-        ends = ((-1.0, -1.0), *pairs, (1.0, 1.0))
-        if not all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(ends)):
-            raise self.fail(key, _KNOTS, value)
-        return pairs
-
-    def pair(self, key: str) -> tuple[float, float]:
-        value = self._take(key, "two numbers")
-        if not isinstance(value, list) or not _is_pair(value):
-            raise self.fail(key, "two numbers", value)
-        return float(value[0]), float(value[1])
-
-    def flag(self, key: str) -> bool:
-        value = self._take(key, "true or false")
-        if not isinstance(value, bool):
-            raise self.fail(key, "true or false", value)
-        return value
-
-    def choice(self, key: str, known: tuple[str, ...]) -> str:
-        value = self.text(key)
-        if value not in known:
-            raise self.fail(key, f"one of {', '.join(known)}", value)
-        return value
-
-    def table(self, key: str) -> _Table:
-        return _Table(f"{self._where}, {key}", self._take(key, "a table"))
-
-    def tables(self, key: str) -> Iterator[_Table]:
-        value = self._take(key, "a list of tables")
-        if not isinstance(value, list):
-            raise self.fail(key, "a list of tables", value)
-        for number, item in enumerate(value, 1):
-            yield _Table(f"{self._where}, {key} {number}", item)
-
-    def end(self) -> None:
-        """Nothing may be left over: a field misspelt must not pass for one left out."""
-        if self._fields:
-            raise WeightsCorrupt(f"{self._where} has the unknown field {min(self._fields)!r}.")
+    network: tuple[_NetworkRow, ...]
 
 
 def read_manifest(path: Path) -> tuple[Weight, ...]:
-    """The embedded networks.
+    """Read the rows of the embedded networks.
 
     Raises:
-        WeightsMissing: there is no such file.
-        WeightsCorrupt: a field is missing, unknown or wrong; two rows have one name.
-        WeightsError: the file cannot be read.
+        WeightsMissing: There is no such file.
+        WeightsCorrupt: A field is missing, unknown or wrong, or two rows have the same name.
+        WeightsError: The file cannot be read.
     """
-    table = _read(path)
-    weights = tuple(_weight(row, "embedded") for row in table.tables("weight"))
-    table.end()
-    _distinct(path, [weight.name for weight in weights])
+    weights = _parse(_Manifest, _read_toml(path), path, _REMEDY).weight
+    _require_distinct(path, [weight.name for weight in weights])
     return weights
 
 
 def read_packs(path: Path) -> tuple[Network, ...]:
-    """The networks that can be imported; raises as `read_manifest` does."""
-    table = _read(path)
-    networks = tuple(_network(row) for row in table.tables("network"))
-    table.end()
-    _distinct(path, [network.name for network in networks])
+    """Read the rows of the networks that can be imported; raises as `read_manifest` does."""
+    networks = _parse(_Packs, _read_toml(path), path, _REMEDY).network
+    _require_distinct(path, [network.name for network in networks])
     return networks
 
 
-def parse_imported(where: str, fields: object) -> Weight:
-    """A `Weight` from the record of an import; raises as `read_manifest` does."""
-    table = _Table(where, fields)
-    return _weight(table, table.text("pack"))
+def parse_weights(rows: bytes, where: Path | str, remedy: str) -> tuple[Weight, ...]:
+    """Parse the JSON list of weights that a record of imports or a bundle holds.
 
+    Args:
+        rows: The JSON text, in UTF-8.
+        where: Beginning of an error's sentence, which names the file.
+        remedy: End of an error's sentence.
 
-def _read(path: Path) -> _Table:
+    Raises:
+        WeightsCorrupt: The text is no JSON list, or a field is missing, unknown or wrong.
+    """
     try:
-        content = path.read_text("utf-8")
+        content = json.loads(rows)
+    except (ValueError, RecursionError) as error:
+        raise WeightsCorrupt(f"{where}: it is not valid JSON ({error}); {remedy}.") from error
+    return _parse(tuple[Weight, ...], content, where, remedy)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise WeightsMissing(
-            f"There is no {path.name} in {path.parent}; the folder of weights is incomplete."
+            f"There is no {path.name} in {path.parent}; the folder of weights is incomplete: "
+            "reinstall faceswap-engine."
         ) from error
     except OSError as error:
         raise unreadable(path, error) from error
-    except UnicodeDecodeError as error:
-        raise WeightsCorrupt(f"{path} is damaged: {error}. Reinstall faceswap-engine.") from error
-    try:
-        return _Table(path.name, tomllib.loads(content))
     except (ValueError, RecursionError) as error:
-        raise WeightsCorrupt(f"{path} is not valid TOML: {error}.") from error
+        raise WeightsCorrupt(f"{path} is not valid TOML: {error}; {_REMEDY}.") from error
 
 
-def _weight(row: _Table, pack: str) -> Weight:
-    weight = Weight(
-        name=row.text("name"),
-        role=cast("Role", row.choice("role", get_args(Role))),
-        pack=pack,
-        file=row.text("file"),
-        sha256=row.text("sha256"),
-        size=row.whole("size", 1),
-        licence=row.text("licence"),
-        licence_file=row.text("licence_file"),
-        source=row.text("source"),
-        source_sha256=row.text("source_sha256"),
-        source_path=row.text("source_path"),
-        input=_input(row.table("input")),
-        output=row.texts("output"),
-        calibration=row.knots("calibration"),
-    )
-    row.end()
-    if not _SHA256.fullmatch(weight.sha256):
-        raise row.fail("sha256", "64 lower-case hexadecimal digits", weight.sha256)
-    if not _is_file_name(weight.file):
-        raise row.fail("file", "a file name without a folder", weight.file)
-    return weight
+def _parse(kind: type[_T], content: object, where: Path | str, remedy: str) -> _T:
+    """Return the content of a file as a `kind`.
+
+    Raises:
+        WeightsCorrupt: It does not fit; the error names the row, the field and its value.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        raise WeightsCorrupt(f"{where}: {_describe(error)}; {remedy}.") from error
 
 
-def _network(row: _Table) -> Network:
-    network = Network(
-        name=row.text("name"),
-        pack=row.text("pack"),
-        role=cast("Role", row.choice("role", get_args(Role))),
-        licence=row.text("licence"),
-        stems=row.texts("stems"),
-        inputs=tuple(_pattern(item) for item in row.tables("inputs")),
-        outputs=tuple(_pattern(item) for item in row.tables("outputs")),
-        input=_input(row.table("input")),
-        sha256=row.texts("sha256") if "sha256" in row else (),
-        needs=row.texts("needs") if "needs" in row else (),
-        answer=row.pair("answer") if "answer" in row else None,
-        source=_source(row.table("source")) if "source" in row else None,
-        calibration=row.knots("calibration"),
-    )
-    row.end()
-    if not all(_SHA256.fullmatch(digest) for digest in network.sha256):
-        raise row.fail("sha256", "64 lower-case hexadecimal digits each", list(network.sha256))
-    if network.role == "swapper" and (network.source is None or network.answer is None):
-        raise row.fail("role", "one with source and answer beside it", network.role)
-    return network
+def _describe(error: ValidationError) -> str:
+    """Describe the first fault of a file, without the file's name."""
+    fault = error.errors(include_url=False)[0]
+    *row, field = fault["loc"] or ("the content",)
+    if fault["type"] == "missing" and isinstance(field, str):
+        return f"{_place(row)} lacks the field {field!r}"
+    if fault["type"] == "unexpected_keyword_argument":
+        return f"{_place(row)} has the unknown field {field!r}"
+    if fault["type"] == "missing":
+        where, requirement = _place(row), f"have at least {field + 1} numbers"
+    else:
+        where = _place([*row, field])
+        requirement = _REQUIREMENTS.get(fault["type"]) or fault["msg"].partition(" should ")[2]
+    return f"{where} must {requirement}, but is {fault['input']!r:.80}"
 
 
-def _source(table: _Table) -> SourceSpec:
-    kind = cast("SourceKind", table.choice("kind", get_args(SourceKind)))
-    converted, portrait = kind == "converted", kind == "portrait"
-    source = SourceSpec(
-        kind,
-        converter=table.text("converter") if converted else "",
-        unit=table.flag("unit") if converted else False,
-        input=_input(table.table("input")) if portrait else None,
-    )
-    table.end()
-    return source
+def _place(location: Sequence[str | int]) -> str:
+    """Return a place in a file in words: ("weight", 0, "input") is "weight 1, input"."""
+    words: list[str] = []
+    for part in location:
+        if isinstance(part, str):
+            words.append(part)
+        else:
+            words.append(f"{words.pop() if words else 'row'} {part + 1}")
+    return ", ".join(words) or "the file"
 
 
-def _pattern(table: _Table) -> TensorPattern:
-    pattern = TensorPattern(table.text("name"), table.wholes("shape"))
-    table.end()
-    return pattern
-
-
-def _input(table: _Table) -> InputSpec:
-    name = table.text("name")
-    layout = cast("Layout", table.choice("layout", get_args(Layout)))
-    if layout == "NC" and "colour" not in table:
-        row = InputSpec(name, layout, table.whole("size", 1), 1, "RGB", (0, 0, 0), (1, 1, 1), "")
-        table.end()
-        return row
-    spec = InputSpec(
-        name=name,
-        layout=layout,
-        size=table.whole("size", 0),
-        multiple=table.whole("multiple", 1),
-        colour=cast("Order", table.choice("colour", get_args(Order))),
-        mean=table.triple("mean"),
-        std=table.triple("std"),
-        template=table.text("template"),
-    )
-    table.end()
-    if not all(value > 0 for value in spec.std):
-        raise table.fail("std", "three numbers above 0", list(spec.std))
-    return spec
-
-
-def _is_pair(value: object) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and abs(value) <= _LARGEST
-
-
-def _is_file_name(text: str) -> bool:
-    """Whether it names a file in a folder, and nothing elsewhere, on every system."""
-    return text not in ("", ".", "..") and text.isprintable() and not set(text) & set("/\\:")
-
-
-def _distinct(path: Path, names: Sequence[str]) -> None:
+def _require_distinct(path: Path, names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise WeightsCorrupt(f"{path.name} has two rows of the name {name!r}.")
+            raise WeightsCorrupt(f"{path} has two rows of the name {name!r}; {_REMEDY}.")

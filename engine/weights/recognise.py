@@ -40,7 +40,7 @@ def recognise(
             it; or it lacks the map of latents that is stored in networks of its kind.
         UnrecognisedError: no network fits, or several do and the name does not tell them apart.
     """
-    require_whole(path, called)
+    require_self_contained(path, called)
     inputs, outputs = read_signature(path, called)
     network = _known(networks, inputs, outputs, called=called, sha256=sha256)
     if network.source is not None and network.source.kind == "latent":
@@ -48,7 +48,7 @@ def recognise(
     return network, tuple(spec.name for spec in outputs)
 
 
-def require_whole(path: Path, called: str) -> None:
+def require_self_contained(path: Path, called: str) -> None:
     """Refuse a file that is no ONNX model, or has external data.
 
     Raises:

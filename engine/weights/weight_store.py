@@ -1,4 +1,4 @@
-"""The weight files: where they lie, whether their bytes are right, and bringing in more of them."""
+"""The weight files: find them, verify their checksums, and import and export them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -20,12 +20,12 @@ from platformdirs import user_cache_path, user_data_path
 
 from engine.errors import OutputExists, WeightsCorrupt, WeightsError, WeightsMissing
 from engine.weights.atomic_files import (
-    alone,
-    replacing,
-    scratch_beside,
+    atomic_replacement,
+    exclusive_lock,
+    is_writable,
     sha256_of,
+    temporary_file,
     unreadable,
-    writable,
 )
 from engine.weights.bundle import Archive, Bundle, is_zip, write_bundle
 from engine.weights.manifest import (
@@ -33,28 +33,28 @@ from engine.weights.manifest import (
     PACKS,
     Network,
     Weight,
-    parse_imported,
+    parse_weights,
     read_manifest,
     read_packs,
 )
-from engine.weights.recognise import UnrecognisedError, recognise, require_whole
+from engine.weights.recognise import UnrecognisedError, recognise, require_self_contained
 
 VARIABLE: Final = "FACESWAP_ENGINE_WEIGHTS"
 RECORD: Final = "imported.json"
-CALIBRATION: Final = "int8.json"  # the int8 record of a network, in its folder of prepared graphs
+CALIBRATION: Final = "int8.json"  # a network's calibration, in its folder of prepared graphs
 _LOCK = ".imported.lock"
 _PREPARED = "prepared"
 
 State: TypeAlias = Literal["ok", "missing", "corrupt"]
-_Write: TypeAlias = Callable[[Path], object]  # writes a file there
-_Opening: TypeAlias = Callable[[], AbstractContextManager[Path]]
+_Write: TypeAlias = Callable[[Path], object]  # writes a file to the path
+_Open: TypeAlias = Callable[[], AbstractContextManager[Path]]  # opens a candidate for import
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of one weight file; `detail` says what is wrong and what mends it."""
+    """State of one weight file; `detail` names the fault and its remedy."""
 
     weight: Weight
     path: Path
@@ -64,13 +64,18 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import brought in, and a sentence on each file that it left out.
+    """Result of an import.
 
-    Of these, `skipped` are whole, but no networks known here, or others of a name that was taken;
-    `broken` cannot be read. `known` names those imported whose sha256 is that of a published file;
-    the others were recognised by their graphs. `present` names those that were here already, byte
-    for byte, `replaced` those that took another file's place, and `uncalibrated` those whose int8
-    graph went with that file.
+    Attributes:
+        imported: The networks that are in place now.
+        skipped: A sentence for each intact file that was left out: an unknown network, or another
+            file of a network that was imported.
+        broken: A sentence for each file that cannot be read.
+        known: Names of the imported networks whose sha256 is that of a published file; the others
+            were recognised by their graphs.
+        present: Names of those that were in place before, byte for byte.
+        replaced: Names of those that replaced another file.
+        uncalibrated: Names of those whose int8 graph was removed with the replaced file.
     """
 
     imported: tuple[Weight, ...]
@@ -83,8 +88,8 @@ class ImportReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Added:
-    """What adding a weight did: whether its file was here, and of another, what went with it."""
+class _Addition:
+    """Result of adding one weight; the fields are those of `ImportReport`."""
 
     present: bool
     replaced: bool = False
@@ -92,13 +97,13 @@ class _Added:
 
 
 def embedded_folder() -> Path:
-    """The folder of the embedded weights.
+    """Return the folder of the embedded weights.
 
-    It is the one that the environment variable FACESWAP_ENGINE_WEIGHTS names, else the one in the
-    installed package, else that of the checkout.
+    It is named by the environment variable FACESWAP_ENGINE_WEIGHTS; else it is in the installed
+    package, else in the checkout.
 
     Raises:
-        WeightsMissing: the folder is not there, or holds no manifest.
+        WeightsMissing: The folder does not exist or holds no manifest.
     """
     named = os.environ.get(VARIABLE)
     if named:
@@ -119,14 +124,23 @@ def embedded_folder() -> Path:
 
 
 def imported_folder() -> Path:
-    """The user's folder for imported weights; it need not exist."""
+    """Return the user's folder for imported weights; it need not exist."""
     return user_data_path("faceswap-engine", appauthor=False) / "weights"
 
 
 class WeightStore:
-    """The embedded weights and those that the user imported; embedded names come first.
+    """The embedded weights and those that the user imported.
 
-    Each file is checked by its sha256 the first time it is asked for. Safe to share by threads.
+    A name of an embedded network always means that one. Each file is verified by its sha256 when
+    it is first used. Threads may share a store.
+
+    Args:
+        folder: Folder of the embedded weights; None finds it, see `embedded_folder`.
+        user_folder: Folder of the imported weights; None takes `imported_folder`.
+
+    Raises:
+        WeightsMissing: The embedded weights are not found.
+        WeightsCorrupt: Their manifest is damaged.
     """
 
     def __init__(self, folder: Path | None = None, user_folder: Path | None = None) -> None:
@@ -138,9 +152,9 @@ class WeightStore:
         self._lock = threading.Lock()
 
     def weights(self) -> tuple[Weight, ...]:
-        """All there should be: the embedded ones in the manifest's order, then the imported.
+        """Return all networks: the embedded ones in the manifest's order, then the imported ones.
 
-        Those are left out where their record cannot be read; see `trouble`.
+        The imported ones are left out if their record cannot be read; see `trouble`.
         """
         try:
             return self._embedded + self._imported()
@@ -148,9 +162,9 @@ class WeightStore:
             return self._embedded
 
     def trouble(self) -> str:
-        """Why the record of the imported weights cannot be read, and what mends it; "" if it can.
+        """Return the error of the record of imported weights with its remedy; "" without one.
 
-        Embedded weights can be used all the same.
+        The embedded weights can be used all the same.
         """
         try:
             self._imported()
@@ -159,14 +173,14 @@ class WeightStore:
         return ""
 
     def installable(self) -> tuple[Network, ...]:
-        """The networks that can be imported."""
+        """Return the networks that can be imported, the preferred ones of each role first."""
         return self._networks
 
     def network(self, name: str) -> Network:
-        """The facts about a network that can be imported, be it here or not.
+        """Return the facts about a network that can be imported, whether it was or not.
 
         Raises:
-            WeightsMissing: there is none of this name.
+            WeightsMissing: No network has this name.
         """
         for network in self._networks:
             if network.name == name:
@@ -175,16 +189,16 @@ class WeightStore:
         raise WeightsMissing(f"There is no network {name!r} to import; there are {known}.")
 
     def has(self, name: str) -> bool:
-        """Whether there is a network of this name (its bytes may still be wrong)."""
+        """Tell whether a network is embedded or imported (its file may still be corrupt)."""
         return any(weight.name == name for weight in self.weights())
 
     def weight(self, name: str) -> Weight:
-        """The facts about a network.
+        """Return the facts about an embedded or imported network.
 
         Raises:
-            WeightsMissing: there is none of this name, or it is one that must be imported first.
+            WeightsMissing: No network has this name, or it must be imported first.
         """
-        # The imported ones last: a broken record of them must not stop the embedded ones.
+        # The imported ones last: a broken record must not stop the embedded ones.
         for weight in self._embedded:
             if weight.name == name:
                 return weight
@@ -201,43 +215,48 @@ class WeightStore:
         raise WeightsMissing(f"There is no network {name!r}; there are {known}.")
 
     def path(self, name: str) -> Path:
-        """The file of a network, its bytes verified once.
+        """Return the file of a network; its checksum is verified once.
 
         Raises:
-            WeightsMissing: there is no such network or file.
-            WeightsCorrupt: the file's sha256 is not the one recorded.
+            WeightsMissing: There is no such network or file.
+            WeightsCorrupt: The file's sha256 differs from the recorded one.
         """
         weight = self.weight(name)
         with self._lock:
             if weight not in self._verified:
-                self._verified[weight] = self._good_file(weight)
+                self._verified[weight] = self._verified_file(weight)
             return self._verified[weight]
 
     def verify(self) -> tuple[Status, ...]:
-        """The state of every file, read anew."""
+        """Read every file again and return its state."""
         return tuple(self._status(weight) for weight in self.weights())
 
     def missing(self, name: str) -> tuple[str, ...]:
-        """Of a network that can be imported and the others that it needs, those not here.
+        """Return those of a network and the others it needs that are not installed.
 
         Raises as `network` does, and:
-            WeightsError: the record of the imported ones cannot be read.
+            WeightsError: The record of imported weights cannot be read.
         """
-        here = {weight.name for weight in self._embedded + self._imported()}
-        return tuple(one for one in (name, *self.network(name).needs) if one not in here)
+        installed = {weight.name for weight in self._embedded + self._imported()}
+        return tuple(one for one in (name, *self.network(name).needs) if one not in installed)
 
     def export(
         self, target: Path, names: Sequence[str] = (), *, overwrite: bool = False
     ) -> tuple[Weight, ...]:
-        """Writes imported networks (all, or those named) to one file that `import_path` reads.
+        """Write imported networks to one file that `import_path` reads, and return them.
 
-        Returns what went in. Each file is verified first.
+        Each file is verified first.
+
+        Args:
+            target: The bundle to write.
+            names: Names of networks; none writes all that were imported.
+            overwrite: Replace `target` if it exists.
 
         Raises:
-            WeightsMissing: none was imported, or none of a name.
-            WeightsCorrupt: a file's sha256 is not the one recorded.
+            WeightsMissing: No network was imported, or none has one of the names.
+            WeightsCorrupt: A file's sha256 differs from the recorded one.
             OutputExists: `target` exists and may not be replaced.
-            MediaError: it cannot be written.
+            MediaError: It cannot be written.
         """
         if target.exists() and not overwrite:
             raise OutputExists(
@@ -254,23 +273,24 @@ class WeightStore:
         return weights
 
     def import_path(self, path: Path) -> ImportReport:
-        """Copies weight files into the user's folder, from a folder, a zip, a bundle or one file.
+        """Copy weight files into the user's folder.
 
-        A file of the embedded set mends that one; any other is recognised by its sha256 or its
-        graph. Folders are searched through; what cannot be read or recognised in a folder or a zip
-        is left out and told. A bundle is what `export` wrote; all of it is written before any of it
-        takes its place. A damaged record of earlier imports is written anew first, by the files
-        that are there.
+        A copy of an embedded file repairs that one; every other file is recognised by its sha256
+        or its graph. In a folder, which is searched recursively, or a zip, files that cannot be
+        read or recognised are left out and reported. A bundle is imported whole or not at all. A
+        damaged record of earlier imports is rebuilt first from the files that are there.
+
+        Args:
+            path: A folder, a zip, a bundle written by `export`, or an ONNX file.
 
         Raises:
-            WeightsMissing: there is nothing at `path`, or no ONNX file in it.
-            WeightsCorrupt: the one file cannot be read or recognised; a bundle is not as it was
-                written.
-            WeightsError: the user's folder cannot be read or written.
+            WeightsMissing: There is nothing at `path`, or no ONNX file in it.
+            WeightsCorrupt: The single file cannot be read or recognised, or a bundle is damaged.
+            WeightsError: The user's folder cannot be read or written.
         """
-        mended = self._mend()
+        rebuilt = self._rebuild_record()
         if path.is_dir():
-            report = self._files(path, self._in_folder(path))
+            report = self._import_files(path, self._folder_candidates(path))
         elif not path.is_file():
             what = "no regular file" if path.exists() else "nothing"
             raise WeightsMissing(
@@ -279,91 +299,92 @@ class WeightStore:
         elif is_zip(path):
             with Archive(path) as archive:
                 if archive.is_bundle:
-                    report = self._bundle(archive)
+                    report = self._import_bundle(archive)
                 else:
-                    report = self._files(path, _in_archive(archive))
+                    report = self._import_files(path, _archive_candidates(archive))
         else:
-            report = self._file(path)
-        # To name the folder of imports is how users mend the record.
-        if not (mended or report.imported or report.skipped or report.broken):
+            report = self._import_file(path)
+        # Importing the folder of imports is the documented way to rebuild the record.
+        if not (rebuilt or report.imported or report.skipped or report.broken):
             raise WeightsMissing(f"There is no ONNX file in {path}; nothing was imported.")
-        published = self._published()
+        published = self._published_sha256()
         known = frozenset(one.name for one in report.imported if one.sha256 in published)
         return replace(report, known=known)
 
-    def _published(self) -> set[str]:
+    def _published_sha256(self) -> set[str]:
         networks = {digest for network in self._networks for digest in network.sha256}
         return networks | {weight.sha256 for weight in self._embedded}
 
-    def _bundle(self, archive: Archive) -> ImportReport:
+    def _import_bundle(self, archive: Archive) -> ImportReport:
         bundle = Bundle(archive)
-        own = {weight.sha256: weight for weight in self._embedded}
+        embedded = {weight.sha256: weight for weight in self._embedded}
         found: dict[Weight, _Write] = {}
         for row in bundle.weights:
-            # Its name must not be one that some other file here goes by.
-            if row.sha256 not in own and row.file != f"{self.network(row.name).name}.onnx":
+            # The file must not take the name of another network's file.
+            if row.sha256 not in embedded and row.file != f"{self.network(row.name).name}.onnx":
                 raise WeightsCorrupt(
                     f"{archive.path} holds {row.name} as {row.file}, not {row.name}.onnx; "
-                    "write the bundle anew with `faceswap-engine weights export`."
+                    "write the bundle again with `faceswap-engine weights export`."
                 )
-            found[own.get(row.sha256, row)] = partial(_extract, bundle, row)
+            found[embedded.get(row.sha256, row)] = partial(_extract, bundle, row)
         return _report(self._add(found))
 
-    def _file(self, path: Path) -> ImportReport:
-        weight = self._recognised(path, path.name, source=path)
+    def _import_file(self, path: Path) -> ImportReport:
+        weight = self._recognise(path, path.name, source=path)
         return _report(self._add({weight: partial(shutil.copyfile, path)}))
 
-    def _files(self, path: Path, candidates: Iterable[tuple[str, _Opening]]) -> ImportReport:
-        found: dict[str, list[tuple[Weight, _Opening]]] = {}
+    def _import_files(self, path: Path, candidates: Iterable[tuple[str, _Open]]) -> ImportReport:
+        found: dict[str, list[tuple[Weight, _Open]]] = {}
         skipped: list[str] = []
         broken: list[str] = []
-        for name, opening in candidates:
+        for name, open_file in candidates:
             try:
-                with opening() as file:
-                    weight = self._recognised(file, name, source=path)
-                found.setdefault(weight.name, []).append((weight, opening))
+                with open_file() as file:
+                    weight = self._recognise(file, name, source=path)
+                found.setdefault(weight.name, []).append((weight, open_file))
             except UnrecognisedError as error:
                 skipped.append(str(error))
             except WeightsCorrupt as error:
                 broken.append(str(error))
-        added: dict[Weight, _Added] = {}
-        better = self._published(), {weight.sha256 for weight in self._imported()}
-        for same in found.values():
-            # One a name, and at the next import the same one: what is made of it would go.
-            weight, opening = min(
-                same, key=lambda one: [one[0].sha256 not in few for few in better]
+        added: dict[Weight, _Addition] = {}
+        preferred = self._published_sha256(), {weight.sha256 for weight in self._imported()}
+        for files in found.values():
+            # One file per network, and the same one at the next import: another one would
+            # remove the graphs that were prepared from it.
+            weight, open_file = min(
+                files, key=lambda one: [one[0].sha256 not in group for group in preferred]
             )
-            with opening() as file:
+            with open_file() as file:
                 added |= self._add({weight: partial(shutil.copyfile, file)})
             skipped += [
                 f"{other.source_path} with the sha256 {other.sha256} is another {weight.name}; "
                 f"that with {weight.sha256} was taken. Import the file alone to use it instead."
-                for other, _ in same
+                for other, _ in files
                 if other.sha256 != weight.sha256
             ]
         return replace(_report(added), skipped=tuple(skipped), broken=tuple(broken))
 
-    def _in_folder(self, path: Path) -> Iterator[tuple[str, _Opening]]:
-        """(name to the user, what opens the file) of each ONNX file below `path`."""
-        made = self.user_folder / _PREPARED
+    def _folder_candidates(self, path: Path) -> Iterator[tuple[str, _Open]]:
+        """Yield the name of each ONNX file below `path` and a function that opens it."""
+        prepared = self.user_folder / _PREPARED
         for file in sorted(path.rglob("*.onnx")):
-            if made not in file.parents and file.is_file() and _is_network(file.name):
-                yield file.name, partial(_as_it_lies, file)
+            if prepared not in file.parents and file.is_file() and _is_network(file.name):
+                yield file.name, partial(_in_place, file)
 
     def prepared_folders(self, weight: Weight) -> tuple[Path, ...]:
-        """Where what is made of a weight's file is kept, the one to write to first.
+        """Return the folders of the graphs prepared from a weight's file, the one to write first.
 
-        These are one in the user's folder for imports and one in the user's cache, which comes
-        first where the other cannot be written. None need exist.
+        One is in the user's folder for imports, the other in the user's cache, which comes first
+        if the former cannot be written. Neither need exist.
         """
         beside = self.user_folder / _PREPARED / weight.sha256
         cache = user_cache_path("faceswap-engine", appauthor=False) / _PREPARED / weight.sha256
-        return (beside, cache) if writable(beside) else (cache, beside)
+        return (beside, cache) if is_writable(beside) else (cache, beside)
 
-    def _good_file(self, weight: Weight) -> Path:
-        """The packaged file or, where that is not as recorded, the user's copy; verified.
+    def _verified_file(self, weight: Weight) -> Path:
+        """Return the packaged file or, if that is corrupt, the user's copy, once it is verified.
 
-        A copy that mended an older package is stale after the next one, so it comes second.
+        A copy that repaired an older package is stale in the next one, so it comes second.
         """
         own = self.user_folder / weight.file
         if weight in self._embedded:
@@ -371,7 +392,7 @@ class WeightStore:
             try:
                 _verify(packaged, weight)
             except WeightsError:
-                if not _there(own):
+                if not _exists(own):
                     raise
             else:
                 return packaged
@@ -380,7 +401,7 @@ class WeightStore:
 
     def _status(self, weight: Weight) -> Status:
         try:
-            return Status(weight, self._good_file(weight), "ok", "")
+            return Status(weight, self._verified_file(weight), "ok", "")
         except WeightsError as error:
             state: State = "missing" if isinstance(error, WeightsMissing) else "corrupt"
             folder = self.folder if weight in self._embedded else self.user_folder
@@ -389,19 +410,20 @@ class WeightStore:
     def _imported(self) -> tuple[Weight, ...]:
         record = self.user_folder / RECORD
         try:
-            return _parsed(record)
+            rows = record.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
             raise unreadable(record, error) from error
-        except (ValueError, RecursionError) as error:
-            raise WeightsCorrupt(
-                f"{record}, the record of imported weights, is damaged ({str(error).rstrip('.')}); "
-                f"`faceswap-engine weights import {shlex.quote(str(self.user_folder))}` writes it "
-                "anew, by the files that are there."
-            ) from error
+        return parse_weights(
+            rows,
+            f"{record}, the record of imported weights, is damaged",
+            f"`faceswap-engine weights import {shlex.quote(str(self.user_folder))}` rebuilds it "
+            "from the files that are there",
+        )
 
-    def _recognised(self, file: Path, called: str, *, source: Path) -> Weight:
+    def _recognise(self, file: Path, called: str, *, source: Path) -> Weight:
+        """Return the facts about a file, which users know as `called`; `source` is recorded."""
         try:
             sha256 = sha256_of(file)
         except OSError as error:
@@ -427,43 +449,43 @@ class WeightStore:
             calibration=network.calibration,
         )
 
-    def _add(self, found: Mapping[Weight, _Write]) -> dict[Weight, _Added]:
-        """Puts files and their rows into their places, unless they are here.
+    def _add(self, found: Mapping[Weight, _Write]) -> dict[Weight, _Addition]:
+        """Write files that are not in place yet, and their rows in the record.
 
-        All are written beside their places before any takes it: nobody ever sees half of one, and
-        where one cannot be written, what was here stays.
+        All are written to temporary files before any is moved: nobody sees half a file, and if one
+        cannot be written, everything stays as it was.
         """
         if all(self._is_packaged(weight) for weight in found):
-            return {weight: _Added(present=True) for weight in found}
-        # File and row go together, and rows are added to those that are there.
-        with alone(self.user_folder / _LOCK), ExitStack() as stack:
+            return {weight: _Addition(present=True) for weight in found}
+        # Under the lock, files and rows change together, and no other process's row is lost.
+        with exclusive_lock(self.user_folder / _LOCK), ExitStack() as stack:
 
             def staged(file: str) -> Path:
-                return stack.enter_context(scratch_beside(self.user_folder / file))
+                return stack.enter_context(temporary_file(self.user_folder / file))
 
             before = {row.name: row for row in self._imported()}
             new = {weight.name: weight for weight in found if weight not in self._embedded}
             after = [row for row in before.values() if row.name not in new] + [*new.values()]
-            scratches = {}
+            files = {}
             for weight, write in found.items():
                 if self._status(weight).state != "ok":
-                    scratches[weight] = staged(weight.file)
-                    write(scratches[weight])
+                    files[weight] = staged(weight.file)
+                    write(files[weight])
             record = staged(RECORD)
             _write_record(record, after)
-            for weight, scratch in scratches.items():
-                scratch.replace(self.user_folder / weight.file)
+            for weight, file in files.items():
+                file.replace(self.user_folder / weight.file)
             record.replace(self.user_folder / RECORD)
             with self._lock:
-                for weight in scratches:
+                for weight in files:
                     self._verified.pop(weight, None)
-            calibrated = self._cleared(before.values(), after)
+            calibrated = self._remove_prepared(before.values(), after)
         replaced = {
             name for name in new if name in before and before[name].sha256 != new[name].sha256
         }
         return {
-            weight: _Added(
-                weight not in scratches,
+            weight: _Addition(
+                weight not in files,
                 weight.name in replaced,
                 weight.name in replaced & calibrated,
             )
@@ -473,8 +495,11 @@ class WeightStore:
     def _is_packaged(self, weight: Weight) -> bool:
         return weight in self._embedded and self._status(weight).state == "ok"
 
-    def _cleared(self, before: Iterable[Weight], after: Iterable[Weight]) -> set[str]:
-        """Removes what was made of files that are gone; the names of those that were calibrated."""
+    def _remove_prepared(self, before: Iterable[Weight], after: Iterable[Weight]) -> set[str]:
+        """Remove the graphs prepared from files that are gone.
+
+        Returns the names of the networks among them that were calibrated for int8.
+        """
         kept = {weight.sha256 for weight in after}
         calibrated = set()
         for weight in before:
@@ -485,14 +510,14 @@ class WeightStore:
                     shutil.rmtree(folder, ignore_errors=True)
         return calibrated
 
-    def _mend(self) -> bool:
-        """Writes the record anew, by the files that are there, if it is damaged, and tells that."""
+    def _rebuild_record(self) -> bool:
+        """Rebuild a damaged record from the files that are there; tell whether it was damaged."""
         if not self._is_damaged():
             return False
-        with alone(self.user_folder / _LOCK):
+        with exclusive_lock(self.user_folder / _LOCK):
             if self._is_damaged():
-                with replacing(self.user_folder / RECORD) as scratch:
-                    _write_record(scratch, self._salvaged())
+                with atomic_replacement(self.user_folder / RECORD) as file:
+                    _write_record(file, self._recognised_files())
         return True
 
     def _is_damaged(self) -> bool:
@@ -502,32 +527,23 @@ class WeightStore:
             return True
         return False
 
-    def _salvaged(self) -> Iterator[Weight]:
+    def _recognised_files(self) -> Iterator[Weight]:
         for file in sorted(self.user_folder.glob("*.onnx")):
             with suppress(WeightsCorrupt):
-                weight = self._recognised(file, file.name, source=file)
+                weight = self._recognise(file, file.name, source=file)
                 if weight.file == file.name and weight not in self._embedded:
                     yield weight
 
 
-def _report(added: Mapping[Weight, _Added]) -> ImportReport:
-    def names(which: Callable[[_Added], bool]) -> frozenset[str]:
-        return frozenset(weight.name for weight, what in added.items() if which(what))
+def _report(added: Mapping[Weight, _Addition]) -> ImportReport:
+    def names(has: Callable[[_Addition], bool]) -> frozenset[str]:
+        return frozenset(weight.name for weight, addition in added.items() if has(addition))
 
     return ImportReport(
         tuple(added),
-        present=names(lambda what: what.present),
-        replaced=names(lambda what: what.replaced),
-        uncalibrated=names(lambda what: what.uncalibrated),
-    )
-
-
-def _parsed(record: Path) -> tuple[Weight, ...]:
-    rows = json.loads(record.read_text("utf-8"))
-    if not isinstance(rows, list):
-        raise WeightsCorrupt(f"it holds {type(rows).__name__}, not a list")
-    return tuple(
-        parse_imported(f"{record.name}, row {number}", row) for number, row in enumerate(rows, 1)
+        present=names(lambda addition: addition.present),
+        replaced=names(lambda addition: addition.replaced),
+        uncalibrated=names(lambda addition: addition.uncalibrated),
     )
 
 
@@ -537,46 +553,48 @@ def _write_record(record: Path, weights: Iterable[Weight]) -> None:
 
 
 def _is_network(name: str) -> bool:
-    """By the name; macOS keeps a file's attributes in another, of its name after "._"."""
+    """Tell by its name whether a file is an ONNX file.
+
+    macOS keeps a file's attributes in a second file, whose name begins with "._".
+    """
     return name.endswith(".onnx") and not name.startswith("._")
 
 
-@contextmanager
-def _as_it_lies(path: Path) -> Iterator[Path]:
-    yield path
+def _in_place(path: Path) -> AbstractContextManager[Path]:
+    return nullcontext(path)
 
 
-def _in_archive(archive: Archive) -> Iterator[tuple[str, _Opening]]:
-    """As `WeightStore._in_folder`, of a zip."""
+def _archive_candidates(archive: Archive) -> Iterator[tuple[str, _Open]]:
+    """Yield the name of each ONNX file of a zip and a function that opens it."""
     for member in archive.members:
         name = PurePosixPath(member.filename).name
         is_candidate = _is_network(name) and not member.is_dir()
-        # A damaged directory may hide a network behind another name; to open it tells.
-        if is_candidate or not archive.agrees(member):
+        # A damaged directory may hide a network behind another name; opening it shows the damage.
+        if is_candidate or not archive.has_matching_header(member):
             yield name, partial(_unpacked, archive, member)
 
 
 @contextmanager
 def _unpacked(archive: Archive, member: zipfile.ZipInfo) -> Iterator[Path]:
-    """A scratch file of a member of a zip."""
+    """Yield a temporary file with the content of a zip's member."""
     folder = Path(tempfile.gettempdir())
-    free, needed = shutil.disk_usage(folder).free, archive.most_of(member)
+    free, needed = shutil.disk_usage(folder).free, archive.max_size(member)
     if needed > free:
         raise WeightsError(
             f"{member.filename} in {archive.path} unpacks to {needed >> 20} MiB, and "
-            f"{folder} has {free >> 20} MiB left; make room, or name another folder in the "
+            f"{folder} has {free >> 20} MiB left; free space, or name another folder in the "
             "environment variable TMPDIR."
         )
-    with scratch_beside(folder / "member.onnx") as file:
-        with file.open("wb") as scratch:
-            scratch.writelines(archive.chunks(member))
-        yield file
+    with temporary_file(folder / "member.onnx") as path:
+        with path.open("wb") as file:
+            file.writelines(archive.chunks(member))
+        yield path
 
 
 def _extract(bundle: Bundle, row: Weight, target: Path) -> None:
-    """Write a bundle's file, if it keeps all its numbers."""
+    """Write a bundle's file to `target`; refuse it if it has external data."""
     bundle.extract(row, target)
-    require_whole(target, row.file)
+    require_self_contained(target, row.file)
 
 
 def _verify(path: Path, weight: Weight) -> None:
@@ -602,8 +620,8 @@ def _verify(path: Path, weight: Weight) -> None:
         )
 
 
-def _there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:
-        return False  # a folder that is closed to this user is of no help
+        return False  # in a folder that this user may not read

@@ -147,7 +147,7 @@ def test_a_zip_that_is_cut_anywhere_is_told(
 def test_a_zip_that_unpacks_to_too_much_is_stopped_on_the_way(
     store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: int
 ) -> None:
-    monkeypatch.setattr(bundle, "_MOST_BESIDES", 2**20)
+    monkeypatch.setattr(bundle, "_MAX_EXTRA_BYTES", 2**20)
     packed = tmp_path / "bomb.zip"
     with zipfile.ZipFile(packed, "w", method) as archive:
         for number in range(3):
@@ -163,8 +163,8 @@ def test_a_zip_that_unpacks_to_too_much_is_stopped_on_the_way(
 
 
 def test_many_small_members_count_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle, "_MOST_BESIDES", 2**20)
-    monkeypatch.setattr(bundle, "_MOST_TIMES", 0)
+    monkeypatch.setattr(bundle, "_MAX_EXTRA_BYTES", 2**20)
+    monkeypatch.setattr(bundle, "_MAX_RATIO", 0)
     packed = tmp_path / "bomb.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(5):
@@ -177,7 +177,7 @@ def test_many_small_members_count_together(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_one_member_ends_where_networks_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle, "_MOST_OF_ONE", 2**18)
+    monkeypatch.setattr(bundle, "_MAX_MEMBER_BYTES", 2**18)
     packed = tmp_path / "large.zip"
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("large.onnx", bytes(2**18 + 1))

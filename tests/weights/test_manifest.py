@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from engine.errors import WeightsCorrupt, WeightsMissing
-from engine.weights.manifest import MANIFEST, PACKS, InputSpec, read_manifest, read_packs
+from engine.weights.manifest import (
+    MANIFEST,
+    PACKS,
+    InputSpec,
+    TensorPattern,
+    read_manifest,
+    read_packs,
+)
 from engine.weights.weight_store import embedded_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,28 +73,96 @@ def test_a_missing_field_is_named(tmp_path: Path, number: int) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("size = 10", "size = 0", "size must be a whole number of at least 1, but is 0"),
-        ("size = 10", "size = true", "size must be a whole number"),
-        ("size = 10", 'size = "10"', "size must be a whole number"),
-        ('"detector"', '"detektor"', "role must be one of .* but is 'detektor'"),
-        ('"MIT"', "3", "licence must be a text, but is 3"),
-        ('["a", "b"]', "[1]", "output must be a list of texts"),
-        ('"NCHW"', '"CHW"', "layout must be one of NCHW, NHWC, NC, but is 'CHW'"),
-        ("[1, 1, 2]", "[1, 0, 2]", "std must be three numbers above 0"),
-        ("[1, 1, 2]", "[1, 2]", "std must be three numbers"),
-        ("0" * 64, "0" * 63, "sha256 must be 64 lower-case"),
-        ('"net.onnx"', '"../net.onnx"', "file must be a file name without a folder"),
-        ("multiple = 32", "multiple = 32\nsise = 3", "unknown field 'sise'"),
-        ("size = 10", "size = 10\nsice = 3", "unknown field 'sice'"),
-        ("[[weight]]", "x = 1\n[[weight]]", "unknown field 'x'"),
+        ("size = 10", "size = 0", "weight 1, size must be greater than or equal to 1, but is 0"),
+        ("size = 10", "size = true", "size must be a valid integer, but is True"),
+        ("size = 10", 'size = "10"', "size must be a valid integer, but is '10'"),
+        ("size = 10", "size = 10.0", "size must be a valid integer, but is 10.0"),
+        ('"detector"', '"detektor"', "role must be 'detector', .* or 'parser', but is 'detektor'"),
+        ('"MIT"', "3", "licence must be a valid string, but is 3"),
+        ('["a", "b"]', "[1]", "output 1 must be a valid string, but is 1"),
+        ('["a", "b"]', '"a"', "output must be a list, but is 'a'"),
+        ('"NCHW"', '"CHW"', "input, layout must be 'NCHW', 'NHWC' or 'NC', but is 'CHW'"),
+        ('"NCHW"', '"NC"', "input must have a size above 0 with the layout 'NC'"),
+        ("[1, 1, 2]", "[1, 0, 2]", "input, std 2 must be greater than 0, but is 0"),
+        ("[1, 1, 2]", "[1, nan, 2]", "input, std 2 must be .*, but is nan"),
+        ("[1, 1, 2]", "[1, true, 2]", "input, std 2 must be a valid number, but is True"),
+        ("[1, 1, 2]", "[1, 2]", r"std must have at least 3 numbers, but is \[1, 2\]"),
+        ("[1, 1, 2]", "[1, 2, 3, 4]", "std must have at most 3 items"),
+        ("0" * 64, "0" * 63, "sha256 must be 64 lower-case hexadecimal digits, but is '0"),
+        ('"net.onnx"', '"../net.onnx"', "file must be a file name without a folder, but is"),
+        (
+            "multiple = 32",
+            "multiple = 32\nsise = 3",
+            "weight 1, input has the unknown field 'sise'",
+        ),
+        ("size = 10", "size = 10\nsice = 3", "weight 1 has the unknown field 'sice'"),
+        ("size = 10", 'size = 10\npack = "x"', "weight 1 must not have the field 'pack'"),
+        ("size = 10", "size = 10\ncalibration = [[0, 1]]", "calibration must be a list of pairs"),
+        ("[[weight]]", "x = 1\n[[weight]]", "the file has the unknown field 'x'"),
+        ("[[weight]]", "[weight]", "weight must be a list"),
         ("[[weight]]", "[[weight", "not valid TOML"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_value(
     tmp_path: Path, old: str, new: str, told: str
 ) -> None:
+    path = manifest(tmp_path, ROW.replace(old, new, 1))
+    with pytest.raises(WeightsCorrupt, match=told) as raised:
+        read_manifest(path)
+    assert str(raised.value).startswith(str(path))
+    assert str(raised.value).endswith("; correct it, or reinstall faceswap-engine.")
+
+
+NETWORK = """
+[[network]]
+name = "net"
+pack = "pack"
+role = "swapper"
+licence = "MIT"
+stems = ["net"]
+inputs = [{ name = "", shape = [3, 0, 0] }]
+outputs = [{ name = "", shape = [512] }]
+input = { name = "x", layout = "NC", size = 512 }
+answer = [0, 1]
+source = { kind = "latent" }
+"""
+
+
+def packs(folder: Path, text: str) -> Path:
+    path = folder / PACKS
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_a_vector_needs_no_facts_about_pictures(tmp_path: Path) -> None:
+    (network,) = read_packs(packs(tmp_path, NETWORK))
+    assert (network.input.layout, network.input.size) == ("NC", 512)
+    assert network.inputs == (TensorPattern("", (3, 0, 0)),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("answer = [0, 1]\n", "", "network 1 must have the fields source and answer"),
+        ('source = { kind = "latent" }\n', "", "network 1 must have the fields source and answer"),
+        ('"latent"', '"converted"', "network 1, source must have a converter"),
+        ('"latent"', '"portrait"', "network 1, source must have a converter"),
+        ('"latent"', '"latent", converter = "x"', "network 1, source must have a converter"),
+        ('"latent"', '"latent", unit = true', "network 1, source must have a converter"),
+        ('"latent"', '"latnt"', "network 1, source, kind must be 'latent', .* but is 'latnt'"),
+        ("size = 512", "size = 0", "network 1, input must have a size above 0"),
+        ("size = 512", "size = 512, multiple = 2", "input must not have multiple with .* 'NC'"),
+        ("[3, 0, 0]", "[3, -1, 0]", "network 1, inputs 1, shape 2 must be greater than or equal"),
+        ("[0, 1]", "[0]", "network 1, answer must have at least 2 numbers"),
+    ],
+)
+def test_a_wrong_row_of_a_pack_is_named_with_its_value(
+    tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    text = NETWORK.replace(old, new, 1)
+    assert text != NETWORK
     with pytest.raises(WeightsCorrupt, match=told):
-        read_manifest(manifest(tmp_path, ROW.replace(old, new, 1)))
+        read_packs(packs(tmp_path, text))
 
 
 def test_names_are_distinct(tmp_path: Path) -> None:

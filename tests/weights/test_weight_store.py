@@ -134,7 +134,7 @@ def test_what_may_not_be_read_is_told(store: WeightStore, monkeypatch: pytest.Mo
 
     weight, other = store.weights()
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_text", refuse)
+        patch.setattr(Path, "read_bytes", refuse)
         assert re.search(r"imported\.json cannot be read.*permissions", store.trouble())
         assert store.weights() == (weight, other)
         assert store.path(weight.name)
@@ -358,7 +358,7 @@ def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with (
         pytest.raises(WeightsError, match="lock cannot be written"),
-        atomic_files.alone(tmp_path / "file" / "lock"),
+        atomic_files.exclusive_lock(tmp_path / "file" / "lock"),
     ):
         pass
 
@@ -377,7 +377,7 @@ def test_a_broken_record_stops_the_imported_networks_alone(
     assert [weight.pack for weight in store.weights()] == ["embedded", "embedded"]
     assert not store.has(names[0])
     assert store.path("yunet").is_file()
-    remedy = rf"imported\.json.* is damaged .*weights import {store.user_folder}`"
+    remedy = rf"imported\.json.* is damaged: .*weights import {store.user_folder}`"
     assert re.search(remedy, store.trouble())
     for ask in (store.path, store.weight, store.missing):
         with pytest.raises(WeightsCorrupt, match=remedy):
@@ -641,16 +641,16 @@ def test_what_was_here_stays_where_an_import_cannot_be_written(
     other.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=1.0))
     bundle = tmp_path / "all.bundle"
     other.export(bundle)
-    scratch_beside = atomic_files.scratch_beside
+    temporary_file = atomic_files.temporary_file
 
     def refused(target: Path) -> AbstractContextManager[Path]:
         if target.name == failing:
             raise WeightsError("The disk is full.")
-        return scratch_beside(target)
+        return temporary_file(target)
 
     before = {path: path.read_bytes() for path in full.user_folder.iterdir()}
     with monkeypatch.context() as patch:
-        patch.setattr(weight_store, "scratch_beside", refused)
+        patch.setattr(weight_store, "temporary_file", refused)
         with pytest.raises(WeightsError, match="disk is full"):
             full.import_path(bundle)
     assert {path: path.read_bytes() for path in full.user_folder.iterdir()} == before
@@ -723,7 +723,7 @@ def test_what_was_prepared_in_the_cache_is_found_when_the_folder_opens(
 ) -> None:
     weight = store.weight("yunet")
     beside, cache = store.prepared_folders(weight)
-    monkeypatch.setattr(weight_store, "writable", lambda _: False)
+    monkeypatch.setattr(weight_store, "is_writable", lambda _: False)
     assert store.prepared_folders(weight) == (cache, beside)
 
 
