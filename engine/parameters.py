@@ -1,17 +1,19 @@
-"""The public parameters: parsed once, here, into the options that the engine works with.
+"""The public parameters: one model is the source of all that is said about them.
 
-`SwapParameters` accepts the hosted model's parameters by their own names and defaults, and this
-engine's own beside them; `SwapCall` adds what a job or a request must name besides. What they
-refuse, they refuse with one sentence for each problem.
+`SwapParameters` holds the name, type, bounds, default, help text and panel of each parameter. The
+command's options (`engine.cli.options`), the keywords of Python (`SwapKeywords`), the JSON schema,
+the server's OpenAPI document and docs/parameters.md come from it or are held to it by a test.
+`SwapCall` adds what a job or request names besides: its files and the form of the result.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar, get_args
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypedDict, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -21,11 +23,13 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from engine.errors import ParameterError
 from engine.options import (
     DEVICE_PATTERN,
     DEVICES,
+    PIXEL_BOOSTS,
     AnalysisOptions,
     AudioMode,
     Compute,
@@ -33,9 +37,12 @@ from engine.options import (
     EncodeOptions,
     EnhanceOptions,
     FaceRegion,
+    Gender,
     LimitOptions,
     MetadataMode,
+    PixelBoost,
     Precision,
+    Race,
     SelectionRule,
     SelectorMode,
     SelectorOrder,
@@ -43,13 +50,8 @@ from engine.options import (
     Trim,
 )
 from engine.suggestions import closest
-from engine.values import Gender, Race
 
-PixelBoost: TypeAlias = Literal[
-    "128x128", "256x256", "384x384", "512x512", "768x768", "1024x1024", "auto"
-]
-
-# The names that the hosted model knows; all others are this engine's own.
+# Parameters of the hosted model; all others are this engine's own.
 HOSTED: Final = frozenset(
     {
         "source_image",
@@ -67,6 +69,13 @@ HOSTED: Final = frozenset(
     }
 )
 
+# Panels of the help and headings of the table, in this order.
+SELECTION: Final = "Faces to swap"
+REFERENCE: Final = "Reference: the person to replace"
+SWAP: Final = "How faces are swapped"
+BLENDING: Final = "What of the swap shows"
+FILES: Final = "Files and encoding"
+
 _RULE = SelectionRule()
 _ANALYSIS = AnalysisOptions()
 _COMPUTE = Compute()
@@ -74,23 +83,25 @@ _LIMITS = LimitOptions()
 _ENHANCE = EnhanceOptions()
 _ENCODE = EncodeOptions()
 _SWAP = SwapOptions()
-_MOST_PICTURES = 16  # in a list of pictures of one person
+_MAX_IMAGES = 16  # in a list of pictures of one person
 _MOUTH: Final[frozenset[FaceRegion]] = frozenset({"mouth", "upper-lip", "lower-lip"})
 _CLOCK = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?)")
+_NAME, _FILE = "NAME", "FILE"  # metavars whose meaning the help text tells in full
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What a field takes, in words that complete "allowed: ..."."""
+    """Values that a field takes, in words that complete "allowed: ...", and as a metavar."""
 
     words: str
+    metavar: str = "NUMBER"
 
 
-def seconds(value: object) -> object:
-    """Seconds of a number, or of a "SS.mmm", "MM:SS.mmm" or "HH:MM:SS.mmm" string.
+def parse_seconds(value: object) -> object:
+    """Return the seconds of a string "SS.mmm", "MM:SS.mmm" or "HH:MM:SS.mmm"; other types as is.
 
     Raises:
-        ValueError: A string of another form, or with 60 or more minutes or seconds after a colon.
+        ValueError: The string has another form, or 60 or more minutes or seconds after a colon.
     """
     if not isinstance(value, str):
         return value
@@ -103,236 +114,300 @@ def seconds(value: object) -> object:
     return hours * 3600 + minutes * 60 + rest
 
 
-def _say_whose(schema: dict[str, Any]) -> None:
-    """Tells the hosted parameters and the engine's own apart in a JSON schema."""
-    for name, described in schema["properties"].items():
-        described["x-origin"] = "hosted" if name in HOSTED else "engine"
+def _add_origin(schema: dict[str, Any]) -> None:
+    """Mark each property of a JSON schema as the hosted model's or this engine's own."""
+    for name, field in schema["properties"].items():
+        field["x-origin"] = "hosted" if name in HOSTED else "engine"
 
 
-def _none(value: object) -> object:
+def _none_as_null(value: object) -> object:
     return None if value == "none" else value
 
 
-def _listed(value: object) -> object:
-    """One or several, as a tuple."""
-    listed = [value] if isinstance(value, str | Path) else value
-    return tuple(listed) if isinstance(listed, list) else listed
+def _as_tuple(value: object) -> object:
+    """Return one value or a list as a tuple of strings; other types as they are."""
+    values = [value] if isinstance(value, str | Path) else value
+    if not isinstance(values, list | tuple):
+        return values
+    return tuple(_path_as_text(each) for each in values)
 
 
-def _paths(value: object) -> object:
-    listed = _listed(value)
-    if not isinstance(listed, tuple):
-        return listed
-    return tuple(str(item) if isinstance(item, Path) else item for item in listed)
-
-
-def _path(value: object) -> object:
+def _path_as_text(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
 
 
 Seconds: TypeAlias = Annotated[
     float,
-    BeforeValidator(seconds, json_schema_input_type=float | str),
+    BeforeValidator(parse_seconds, json_schema_input_type=float | str),
     Field(ge=0, allow_inf_nan=False),
-    Allowed('seconds from 0, as a number or as "HH:MM:SS.mmm"'),
+    Allowed('seconds from 0, as a number or as "HH:MM:SS.mmm"', "TIME"),
 ]
-Age: TypeAlias = Annotated[int, Field(ge=0, le=100), Allowed("a whole number from 0 to 100")]
+Age: TypeAlias = Annotated[
+    int, Field(ge=0, le=100), Allowed("a whole number from 0 to 100", "YEARS")
+]
 Share: TypeAlias = Annotated[
     float, Field(ge=0, le=1, allow_inf_nan=False), Allowed("a number from 0 to 1")
 ]
-Pictures: TypeAlias = Annotated[
+Index: TypeAlias = Annotated[int, Field(ge=0), Allowed("a whole number from 0")]
+Images: TypeAlias = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
-    BeforeValidator(_paths, json_schema_input_type=str | list[str]),
-    Field(max_length=_MOST_PICTURES),
-    Allowed(f"a path or a list of at most {_MOST_PICTURES} paths"),
+    BeforeValidator(_as_tuple, json_schema_input_type=str | list[str]),
+    Field(max_length=_MAX_IMAGES),
+    Allowed(f"a path or a list of at most {_MAX_IMAGES} paths", _FILE),
 ]
 
 
+def _parameter(panel: str, default: object, description: str) -> Any:
+    """Return a field of `SwapParameters`; `Any` is what pydantic declares for a field's default."""
+    return Field(default, description=description, json_schema_extra={"x-panel": panel})
+
+
 class SwapParameters(BaseModel):
-    """How one swap is done; the three paths (source, target, output) travel beside it."""
+    """Parameters of one swap, without its three paths (source, target and output)."""
 
     model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, json_schema_extra=_say_whose
+        strict=True, extra="forbid", frozen=True, json_schema_extra=_add_origin
     )
 
-    # The hosted model's parameters.
-    face_selector_mode: SelectorMode = Field(
-        _RULE.mode, description="Which of several faces: those of one person, all, or one."
+    # Parameters of the hosted model.
+    face_selector_mode: SelectorMode = _parameter(
+        SELECTION,
+        _RULE.mode,
+        "Faces to swap: those of the reference person, all (many), or the first in order (one).",
     )
-    face_selector_order: SelectorOrder = Field(_RULE.order, description="Which face comes first.")
+    face_selector_order: SelectorOrder = _parameter(
+        SELECTION, _RULE.order, "Order that the faces of a frame are numbered in."
+    )
     face_selector_gender: Annotated[
         Gender | None,
-        BeforeValidator(_none, json_schema_input_type=Gender | Literal["none"] | None),
-    ] = Field(None, description="Keep only faces read as this gender.")
+        BeforeValidator(_none_as_null, json_schema_input_type=Gender | Literal["none"] | None),
+    ] = _parameter(SELECTION, _RULE.gender, "Keep only faces estimated as this gender.")
     face_selector_race: Annotated[
         Race | None,
-        BeforeValidator(_none, json_schema_input_type=Race | Literal["none"] | None),
-    ] = Field(None, description="Keep only faces read as this race; needs the fairface weights.")
-    face_selector_age_start: Age = Field(0, description="Youngest age that is kept.")
-    face_selector_age_end: Age = Field(100, description="Oldest age that is kept.")
-    reference_face_distance: Share = Field(
+        BeforeValidator(_none_as_null, json_schema_input_type=Race | Literal["none"] | None),
+    ] = _parameter(
+        SELECTION,
+        _RULE.race,
+        "Keep only faces estimated as this race; needs the imported network fairface.",
+    )
+    face_selector_age_start: Age = _parameter(
+        SELECTION, _RULE.age_start, "Youngest estimated age that is kept."
+    )
+    face_selector_age_end: Age = _parameter(
+        SELECTION, _RULE.age_end, "Oldest estimated age that is kept, included."
+    )
+    reference_face_distance: Share = _parameter(
+        REFERENCE,
         _RULE.reference_distance,
-        description="Greatest distance (1 - cosine) to the reference face that is a match.",
+        "Greatest distance (1 - cosine of the embeddings) to the reference face that is a match.",
     )
-    reference_frame_number: Annotated[int, Field(ge=0), Allowed("a whole number from 0")] = Field(
+    reference_frame_number: Index = _parameter(
+        REFERENCE,
         _RULE.reference_frame,
-        description="Frame that the reference face is read from, counted in the whole target; "
-        "1 is the first, and so is 0.",
+        "Frame of the target that shows the reference face; 1 is the first, and so is 0. Frames "
+        "are counted from the beginning of the file, wherever start is.",
     )
-    pixel_boost: PixelBoost = Field(
+    pixel_boost: PixelBoost = _parameter(
+        SWAP,
         "384x384",
-        description="Resolution the face is swapped at; auto is what each face's size is worth. "
-        "Where none is given and the swapper cannot do the default, its next larger one is.",
+        "Resolution that faces are swapped at; auto takes for each face the smallest that holds "
+        "all of its pixels. If it is left out and the swapper cannot do the default, the next "
+        "larger one is taken.",
     )
 
-    # This engine's own.
-    reference_face_position: Annotated[int, Field(ge=0), Allowed("a whole number from 0")] = Field(
+    # Parameters of this engine.
+    reference_face_position: Index = _parameter(
+        REFERENCE,
         _RULE.reference_position,
-        description="Which of the reference's ordered, filtered faces; 0 is the first.",
+        "Number of the reference face among the filtered, ordered faces of the reference frame or "
+        "picture; 0 is the first.",
     )
-    reference_image: Pictures = Field(
-        (), description="Pictures of the person to replace, instead of a reference frame."
+    reference_image: Images = _parameter(
+        REFERENCE, (), "Picture of the person to replace, instead of a frame of the target."
     )
-    extra_source_image: Pictures = Field(
+    extra_source_image: Images = _parameter(
+        SWAP,
         (),
-        description="More pictures or clips of the person to put in, for swappers that take "
-        "several.",
+        "Further picture or clip of the person in the source. The swapper mesh takes from it what "
+        "the first one hides; swappers that take an embedding use the mean.",
     )
     source_weight: Annotated[
         float, Field(ge=0, le=1.5, allow_inf_nan=False), Allowed("a number from 0 to 1.5")
-    ] = Field(
+    ] = _parameter(
+        SWAP,
         _SWAP.source_weight,
-        description="How much of the source's identity is put in: 0 is the target's own, 1 the "
-        "source's, more is further from the target's.",
+        "Weight of the source's identity in swappers that take an embedding: 0 is the target's "
+        "own, 1 the source's, and more goes further away from the target's.",
     )
-    swapper: Annotated[str, Field(min_length=1), Allowed('"auto" or the name of a swapper')] = (
-        Field("auto", description="What swaps the face; auto takes the best that is installed.")
+    swapper: Annotated[
+        str, Field(min_length=1), Allowed('"auto" or the name of a swapper', _NAME)
+    ] = _parameter(
+        SWAP,
+        "auto",
+        "Swapper; auto takes an imported one that is complete and can do the pixel boost, else "
+        "mesh.",
     )
-    device: Annotated[Device, Field(pattern=DEVICE_PATTERN), Allowed(DEVICES)] = Field(
-        _COMPUTE.device, description="Where the networks run; auto takes a card that works."
+    device: Annotated[Device, Field(pattern=DEVICE_PATTERN), Allowed(DEVICES, "DEVICE")] = (
+        _parameter(
+            SWAP,
+            _COMPUTE.device,
+            "Device that the networks run on; auto takes CUDA where it works. It is an error if a "
+            "named device does not work.",
+        )
     )
-    precision: Precision = Field(
+    precision: Precision = _parameter(
+        SWAP,
         _COMPUTE.precision,
-        description="Arithmetic of the swapper's and the restorer's network; fp16 is tested "
-        "against fp32 first, int8 runs on the CPU and must be calibrated first.",
+        "Precision of the swapper's and the restorer's network; all others run at fp32. fp16 is "
+        "validated against fp32 first. int8 is for the CPU, after faceswap-engine weights "
+        "calibrate.",
     )
     vram: Annotated[
         float | None,
         Field(gt=0, allow_inf_nan=False),
-        Allowed("GiB above 0, as a number, or left out for no limit"),
-    ] = Field(None, description="Memory of the card that one network may take, in GiB.")
-    detector: Annotated[str, Field(min_length=1), Allowed('"auto" or the name of a detector')] = (
-        Field(
-            _ANALYSIS.detector,
-            description="What finds faces; auto takes the best that is installed.",
-        )
+        Allowed("GiB above 0, as a number, or left out for no limit", "GIB"),
+    ] = _parameter(
+        SWAP, _COMPUTE.vram, "Most memory of the card that one network may take, in GiB."
     )
-    embedder: Annotated[str, Field(min_length=1), Allowed('"auto" or the name of an embedder')] = (
-        Field(
-            _ANALYSIS.embedder,
-            description="What tells who a face is; auto takes the best that is installed.",
-        )
+    detector: Annotated[
+        str, Field(min_length=1), Allowed('"auto" or the name of a detector', _NAME)
+    ] = _parameter(
+        SWAP,
+        _ANALYSIS.detector,
+        "Network that detects faces; auto takes the best that is installed.",
+    )
+    embedder: Annotated[
+        str, Field(min_length=1), Allowed('"auto" or the name of an embedder', _NAME)
+    ] = _parameter(
+        SWAP,
+        _ANALYSIS.embedder,
+        "Network that tells people apart, by the embeddings of their faces; auto takes the best "
+        "that is installed.",
     )
     landmarker: Annotated[
-        str, Field(min_length=1), Allowed('"auto" or the name of a landmark network')
-    ] = Field(_ANALYSIS.landmarker, description="What faces are aligned by; auto takes the mesh.")
+        str, Field(min_length=1), Allowed('"auto" or the name of a landmark network', _NAME)
+    ] = _parameter(
+        SWAP,
+        _ANALYSIS.landmarker,
+        "Network whose landmarks faces are aligned by; auto takes the two meshes together.",
+    )
     enhance: Annotated[
-        str | None, Field(min_length=1), Allowed('"auto", the name of a restorer, or left out')
-    ] = Field(
+        str | None,
+        Field(min_length=1),
+        Allowed('"auto", the name of a restorer, or left out', _NAME),
+    ] = _parameter(
+        BLENDING,
         _ENHANCE.enhancer,
-        description="What draws swapped faces anew; auto takes the best that is installed, null "
-        "leaves them as they are.",
+        "Restorer that sharpens swapped faces; auto takes the best that is installed. Left out, "
+        "none runs.",
     )
-    enhance_blend: Share = Field(
-        _ENHANCE.blend, description="How much of the restorer's answer shows."
-    )
-    enhance_fidelity: Share = Field(
+    enhance_blend: Share = _parameter(BLENDING, _ENHANCE.blend, "Opacity of the restored face.")
+    enhance_fidelity: Share = _parameter(
+        BLENDING,
         _ENHANCE.fidelity,
-        description="How closely codeformer keeps to the swapped face; 0 is its own idea of it.",
+        "Fidelity of the restorer codeformer to the swapped face; at 0 it restores most freely.",
     )
     occluder: Annotated[
-        str | None, Field(min_length=1), Allowed('"auto", "none" or the name of an occluder')
-    ] = Field(
+        str | None, Field(min_length=1), Allowed('"auto", "none" or the name of an occluder', _NAME)
+    ] = _parameter(
+        BLENDING,
         _LIMITS.occluder,
-        description="What finds things before the face, such as glasses and hands, which stay; "
-        "auto takes the embedded network, none (or null) asks none.",
+        "Occlusion network: objects in front of the face, such as glasses and hands, are left "
+        "untouched. auto takes the embedded network, none (or null) takes none.",
     )
     face_region: Annotated[
         tuple[FaceRegion, ...],
-        BeforeValidator(_listed, json_schema_input_type=FaceRegion | list[FaceRegion]),
+        BeforeValidator(_as_tuple, json_schema_input_type=FaceRegion | list[FaceRegion]),
         Allowed(
             f"one or more of {', '.join(get_args(FaceRegion))}; on the command line, repeat the "
-            "option for each"
+            "option for each",
+            "REGION",
         ),
-    ] = Field((), description="The only parts of the face to swap, instead of all of it.")
-    parser: Annotated[str, Field(min_length=1), Allowed('"auto" or the name of a face parser')] = (
-        Field(
-            _LIMITS.parser,
-            description="What tells the parts apart; auto takes the best that is installed.",
-        )
+    ] = _parameter(BLENDING, (), "Part of the face to swap, instead of all of it.")
+    parser: Annotated[
+        str, Field(min_length=1), Allowed('"auto" or the name of a face parser', _NAME)
+    ] = _parameter(
+        BLENDING,
+        _LIMITS.parser,
+        "Face parser that segments these parts; auto takes the best that is installed.",
     )
-    any_source: bool = Field(
-        default=False,
-        description="Go on with a source whose face is hidden in part: turned away, cut off, "
-        "behind dark glasses or in coloured light.",
+    any_source: bool = _parameter(
+        SWAP,
+        _SWAP.any_source,
+        "Accept a source whose face is partly hidden: turned away, cut off, behind dark glasses "
+        "or in coloured light.",
     )
-    keep_mouth: bool = Field(
-        _LIMITS.keep_mouth, description="Leave the target's own mouth, lips and all."
+    keep_mouth: bool = _parameter(
+        BLENDING, _LIMITS.keep_mouth, "Keep the target's own mouth, with its lips."
     )
-    match_colour: bool = Field(
+    match_colour: bool = _parameter(
+        BLENDING,
         _LIMITS.match_colour,
-        description="Move the swapped face's colours to those of the target's face.",
+        "Match the colours of the swapped face to those of the target's face.",
     )
-    detect_rotated: bool = Field(
-        _ANALYSIS.detect_rotated,
-        description="Also look for heads turned by 90, 180 and 270 degrees.",
+    detect_rotated: bool = _parameter(
+        SWAP, _ANALYSIS.detect_rotated, "Also detect heads rotated by 90, 180 and 270 degrees."
     )
-    # As many frames wait in memory as lie between detections.
+    # As many frames wait in memory as lie between detections, hence the upper bound.
     detect_every: Annotated[int, Field(ge=1, le=30), Allowed("a whole number from 1 to 30")] = (
-        Field(
+        _parameter(
+            SWAP,
             _ANALYSIS.detect_every,
-            description="Frames between detections; faces are followed in between.",
+            "Frames from one detection to the next; faces are tracked in between.",
         )
     )
     video_codec: Annotated[
-        str | None, Field(min_length=1), Allowed("the name of a video encoder, or left out")
-    ] = Field(None, description="Video encoder; null takes what fits the target.")
+        str | None, Field(min_length=1), Allowed("the name of a video encoder, or left out", _NAME)
+    ] = _parameter(
+        FILES,
+        _ENCODE.codec,
+        "Video encoder. Left out, it is one that fits the target and the output.",
+    )
     crf: Annotated[
         float | None,
         Field(ge=0, le=63, allow_inf_nan=False),
         Allowed("a number from 0 (best) to 63, or left out"),
-    ] = Field(None, description="Constant quality of the encoder; less is better and larger.")
+    ] = _parameter(
+        FILES, _ENCODE.crf, "Constant quality of the video encoder; less is better and larger."
+    )
     preset: Annotated[
-        str | None, Field(min_length=1), Allowed("one of the encoder's presets, or left out")
-    ] = Field(None, description="The encoder's trade of speed for size.")
+        str | None,
+        Field(min_length=1),
+        Allowed("one of the encoder's presets, or left out", _NAME),
+    ] = _parameter(
+        FILES, _ENCODE.preset, "Preset of the video encoder, which trades speed for size."
+    )
     pixel_format: Annotated[
         str | None,
         Field(pattern=r"^[a-z0-9]{1,32}$"),
-        Allowed('"keep", the name of a pixel format such as yuv420p, or left out'),
-    ] = Field(
+        Allowed('"keep", the name of a pixel format such as yuv420p, or left out', "FORMAT"),
+    ] = _parameter(
+        FILES,
         _ENCODE.pixel_format,
-        description="Pixel format of an output video: null takes one that players of its container "
-        "can show, keep the one nearest to the target's.",
+        "Pixel format of an output video; keep takes the nearest to the target's. Left out, it is "
+        "one that players of the container can show.",
     )
-    audio: AudioMode = Field(
+    audio: AudioMode = _parameter(
+        FILES,
         _ENCODE.audio,
-        description="Sound and text subtitles that the output's container cannot hold: transcode "
-        "converts them, copy leaves them out, drop leaves out all sound.",
+        "Sound and text subtitles that the output's container cannot hold: transcode converts "
+        "them, copy leaves them out, drop leaves out all sound.",
     )
-    metadata: MetadataMode = Field(
+    metadata: MetadataMode = _parameter(
+        FILES,
         _ENCODE.metadata,
-        description="The target's tags, EXIF and location: keep copies them, none leaves them out. "
-        "The mark that the output is synthetic always stays.",
+        "Tags, EXIF and location of the target: keep copies them, none leaves them out. The mark "
+        "that the output is synthetic always stays.",
     )
-    start: Seconds | None = Field(None, description="Where in the target to begin.")
-    end: Seconds | None = Field(None, description="Where in the target to stop, exclusive.")
-    overwrite: bool = Field(default=False, description="Replace an output that exists.")
-    content_check: bool = Field(
-        default=True, description="Refuse explicit material before anything is written."
+    start: Seconds | None = _parameter(FILES, None, "Time in the target to start at.")
+    end: Seconds | None = _parameter(FILES, None, "Time in the target to stop at, exclusive.")
+    overwrite: bool = _parameter(FILES, _SWAP.overwrite, "Replace an output that exists.")
+    content_check: bool = _parameter(
+        SWAP, _SWAP.content_check, "Refuse explicit material before anything is written."
     )
 
     @model_validator(mode="after")
-    def _agreeing(self) -> Self:
+    def _check_agreement(self) -> Self:
         problems = []
         if self.face_selector_age_start > self.face_selector_age_end:
             problems.append(
@@ -365,11 +440,11 @@ class SwapParameters(BaseModel):
         return self
 
     def compute(self) -> Compute:
-        """Where and how exactly the networks run."""
+        """Return the device, precision and memory of the networks."""
         return Compute(device=self.device, precision=self.precision, vram=self.vram)
 
     def options(self) -> SwapOptions:
-        """The same choices as the engine's frozen options; `swapper` and `compute` beside them."""
+        """Return all other choices, but `swapper`, as the engine's frozen options."""
         return SwapOptions(
             selection=SelectionRule(
                 mode=self.face_selector_mode,
@@ -423,125 +498,222 @@ class SwapParameters(BaseModel):
 
 Media: TypeAlias = Annotated[
     str,
-    BeforeValidator(_path),
+    BeforeValidator(_path_as_text),
     Field(min_length=1),
-    Allowed("a path, a file:// or data: URI, or base64"),
+    Allowed("a path, a file:// or data: URI, or base64", _FILE),
 ]
 
 
 class SwapCall(SwapParameters):
-    """One call: which files, how the swap is done, and how its result is given back."""
+    """One call: the files, the parameters of the swap, and the form of the result."""
 
     source_image: Media = Field(description="Picture or clip of the person to put in.")
     target: Media = Field(description="Video or picture to change.")
     base64: bool = Field(
-        default=False, description="Answer with the output in base64 instead of its URI."
+        default=False, description="Return the output in base64 instead of its URI."
     )
     output: Annotated[
         Annotated[str, Field(min_length=1)] | None,
-        BeforeValidator(_path),
-        Allowed("a path, a file:// URI or null"),
+        BeforeValidator(_path_as_text),
+        Allowed("a path, a file:// URI or null", _FILE),
     ] = Field(None, description="File to write; null takes one in the job's own folder.")
 
     def swap_parameters(self) -> dict[str, Any]:
-        """What the call says of how the swap is done, and no more, as JSON has it."""
+        """Return the parameters of the swap that the call sets, as JSON values."""
         return self.model_dump(
             mode="json",
             include=self.model_fields_set & SwapParameters.model_fields.keys(),
         )
 
 
+class SwapKeywords(TypedDict, total=False):
+    """Keywords of `engine.swap`, `Engine.swap` and their like: the fields of `SwapParameters`.
+
+    docs/parameters.md says what each of them does.
+    """
+
+    face_selector_mode: SelectorMode
+    face_selector_order: SelectorOrder
+    face_selector_gender: Gender | Literal["none"] | None
+    face_selector_race: Race | Literal["none"] | None
+    face_selector_age_start: int
+    face_selector_age_end: int
+    reference_face_distance: float
+    reference_frame_number: int
+    pixel_boost: PixelBoost | int
+    reference_face_position: int
+    reference_image: str | Path | Sequence[str | Path]
+    extra_source_image: str | Path | Sequence[str | Path]
+    source_weight: float
+    swapper: str
+    device: Device
+    precision: Precision
+    vram: float | None
+    detector: str
+    embedder: str
+    landmarker: str
+    enhance: str | None
+    enhance_blend: float
+    enhance_fidelity: float
+    occluder: str | None
+    face_region: FaceRegion | Sequence[FaceRegion]
+    parser: str
+    any_source: bool
+    keep_mouth: bool
+    match_colour: bool
+    detect_rotated: bool
+    detect_every: int
+    video_codec: str | None
+    crf: float | None
+    preset: str | None
+    pixel_format: str | None
+    audio: AudioMode
+    metadata: MetadataMode
+    start: float | str | None
+    end: float | str | None
+    overwrite: bool
+    content_check: bool
+
+
 ModelT = TypeVar("ModelT", bound=SwapParameters)
+FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
 
 
-def parse(parameters: Mapping[str, Any]) -> SwapParameters:
-    """Parameters of a mapping, as it comes from keyword arguments; `pixel_boost` may be one side.
+def parse(parameters: Mapping[str, Any], *, from_text: bool = False) -> SwapParameters:
+    """Return the parameters of a mapping of keywords; `pixel_boost` may be one side of the square.
+
+    Args:
+        parameters: Values by name.
+        from_text: Numbers may also come as strings, as on a command line.
 
     Raises:
         ParameterError: A name is unknown, or a value has the wrong type or is out of range; every
             problem is named, with the field, the value and what is allowed.
     """
     boost = parameters.get("pixel_boost")
-    square = f"{boost}x{boost}"
-    if not isinstance(boost, bool) and square in get_args(PixelBoost):
-        parameters = {**parameters, "pixel_boost": square}
-    return _parsed(SwapParameters, parameters)
+    if not isinstance(boost, bool) and str(boost) in map(str, PIXEL_BOOSTS):
+        parameters = {**parameters, "pixel_boost": f"{boost}x{boost}"}
+    return _validate(SwapParameters, parameters, strict=not from_text)
 
 
 def parse_call(parameters: Mapping[str, Any]) -> SwapCall:
-    """A whole call of a mapping. Raises as `parse` does, also for a file that is not named."""
-    return _parsed(SwapCall, parameters)
+    """Return the call of a mapping. Raises as `parse` does, also if a file is not named."""
+    return _validate(SwapCall, parameters)
 
 
 def allowed(name: str, model: type[SwapParameters] = SwapParameters) -> str:
-    """What the field of that name takes, in words."""
+    """Return what the field takes, in words."""
     field = model.model_fields[name]
-    words = [extra.words for extra in _extras(field.annotation, field.metadata)]
+    words = [extra.words for extra in _extras(field)]
     return words[0] if words else _choices(field.annotation)
 
 
-def _parsed(model: type[ModelT], parameters: Mapping[str, Any]) -> ModelT:
+def metavar(name: str, model: type[SwapParameters] = SwapParameters) -> str:
+    """Return the placeholder of the field's value in a help text, such as NUMBER."""
+    words = [extra.metavar for extra in _extras(model.model_fields[name])]
+    return words[0] if words else name.rpartition("_")[2].upper()
+
+
+def help_text(name: str, model: type[SwapParameters] = SwapParameters) -> str:
+    """Return the field's description, and what it takes where the description does not tell."""
+    field = model.model_fields[name]
+    if field.annotation is bool or metavar(name, model) in (_NAME, _FILE):
+        return field.description or ""
+    words = allowed(name, model).replace("null, ", "")  # "none" says it, too
+    return f"{field.description} Allowed: {words}."
+
+
+def panel(field: FieldInfo) -> str:
+    """Return the panel that a field of `SwapParameters` is shown in."""
+    extra = field.json_schema_extra
+    return str(extra["x-panel"]) if isinstance(extra, dict) else ""
+
+
+def table(model: type[SwapParameters] = SwapParameters) -> str:
+    """Return the parameters as tables in Markdown, one for each panel."""
+    panels: dict[str, list[str]] = {}
+    for name, field in model.model_fields.items():
+        if not panel(field):
+            continue  # of a call, not of the swap
+        default = "" if field.default is None else f"`{json.dumps(field.default)}`"
+        cells = (f"`{name}`", default, allowed(name, model), field.description or "")
+        panels.setdefault(panel(field), []).append(f"| {' | '.join(cells)} |\n")
+    head = "| Name | Default | Allowed | Meaning |\n| --- | --- | --- | --- |\n"
+    return "\n".join(f"## {title}\n\n{head}{''.join(rows)}" for title, rows in panels.items())
+
+
+def documented(function: FunctionT) -> FunctionT:
+    """Decorate a function that takes `SwapKeywords`: list them in the `Args` of its docstring.
+
+    The line "{parameters}" of the docstring is where they go.
+    """
+    lines = (f"{name}: {help_text(name)}" for name in SwapParameters.model_fields)
+    indent = " " * 12
+    listed = f"\n{indent}".join(lines)
+    function.__doc__ = (function.__doc__ or "").replace("{parameters}", listed)
+    return function
+
+
+def _validate(model: type[ModelT], parameters: Mapping[str, Any], *, strict: bool = True) -> ModelT:
     try:
-        return model.model_validate(dict(parameters))
+        return model.model_validate(dict(parameters), strict=strict)
     except ValidationError as error:
-        problems = (*_problems(error, model), *_disagreements(error, parameters))
+        problems = (*_problems(error, model), *_disagreements(error, parameters, strict=strict))
         raise ParameterError(" ".join(problems)) from None
 
 
-def _disagreements(error: ValidationError, parameters: Mapping[str, Any]) -> Iterator[str]:
-    """How the fields that are right by themselves disagree, where others kept that from view."""
+def _disagreements(
+    error: ValidationError, parameters: Mapping[str, Any], *, strict: bool
+) -> Iterator[str]:
+    """Yield how the valid fields disagree; pydantic does not check that if others are invalid."""
     wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
     right = (SwapParameters.model_fields.keys() - wrong) & parameters.keys() if wrong else ()
     try:
-        SwapParameters.model_validate({name: parameters[name] for name in right})
+        SwapParameters.model_validate({name: parameters[name] for name in right}, strict=strict)
     except ValidationError as further:
         yield from _problems(further, SwapParameters)
 
 
 def _problems(error: ValidationError, model: type[SwapParameters]) -> Iterator[str]:
-    """A sentence for each field that is wrong, in the order of the fields."""
-    said: set[str] = set()
+    """Yield a sentence for each invalid field, in the order of the fields."""
+    seen: set[str] = set()
     for problem in error.errors(include_url=False):
         if not problem["loc"]:
             yield problem["msg"].removeprefix("Value error, ")
             continue
         name = str(problem["loc"][0])
-        if name in said:
+        if name in seen:
             continue
-        said.add(name)
+        seen.add(name)
         if name not in model.model_fields:
             yield _unknown(name, model)
         elif problem["type"] == "missing":
             yield f"{name} is missing; allowed: {allowed(name, model)}."
         else:
-            yield f"{name} is {_shown(problem['input'])}; allowed: {allowed(name, model)}."
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}…"
+            value = _shortened(repr(problem["input"]))
+            yield f"{name} is {value}; allowed: {allowed(name, model)}."
 
 
 def _unknown(name: str, model: type[SwapParameters]) -> str:
     close = closest(name, model.model_fields)
     if close:
-        return f"{_shown_name(name)} is no parameter; did you mean {' or '.join(close)}?"
-    return f"{_shown_name(name)} is no parameter; allowed: {', '.join(model.model_fields)}."
+        return f"{_shortened(name)} is no parameter; did you mean {' or '.join(close)}?"
+    return f"{_shortened(name)} is no parameter; allowed: {', '.join(model.model_fields)}."
 
 
-def _shown_name(name: str) -> str:
-    return name if len(name) <= 80 else f"{name[:80]}…"
+def _shortened(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
-def _extras(annotation: Any, metadata: list[Any]) -> Iterator[Allowed]:
-    """The `Allowed` of a field, also where it sits on a member of a union."""
-    yield from (extra for extra in metadata if isinstance(extra, Allowed))
-    for member in get_args(annotation):
+def _extras(field: FieldInfo) -> Iterator[Allowed]:
+    """Yield the `Allowed` of a field, also of a member of its union."""
+    yield from (extra for extra in field.metadata if isinstance(extra, Allowed))
+    for member in get_args(field.annotation):
         yield from (extra for extra in get_args(member) if isinstance(extra, Allowed))
 
 
 def _choices(annotation: Any) -> str:
-    """The values of a bool, of a Literal, or of an optional Literal."""
+    """Return the values of a bool, of a Literal, or of an optional Literal."""
     if annotation is bool:
         return "true, false"
     words: list[str] = []

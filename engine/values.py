@@ -13,6 +13,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.options import Gender, Race
+
 Points: TypeAlias = NDArray[np.float32]  # (n, 2) or (n, 3)
 Affine: TypeAlias = NDArray[np.float64]  # (2, 3): maps (x, y, 1) to (x', y')
 Pixels: TypeAlias = NDArray[np.float32]  # (h, w, 3) RGB, 0..1
@@ -21,8 +23,6 @@ Bytes: TypeAlias = NDArray[np.uint8]  # (h, w, 3) RGB, 0..255
 Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]  # (h, w)
 Embedding: TypeAlias = NDArray[np.float32]  # (d,), unit length
 
-Gender: TypeAlias = Literal["female", "male"]
-Race: TypeAlias = Literal["white", "black", "asian", "indian", "middle eastern", "latino hispanic"]
 Matrix: TypeAlias = Literal["bt601", "bt709", "bt2020", "rgb"]
 LandmarkScheme: TypeAlias = Literal["2d106", "3d68"]
 

@@ -1,24 +1,44 @@
-"""Writes the JSON schema of a call to docs/parameters.schema.json."""
+"""Write docs/parameters.schema.json and docs/parameters.md from the model of the parameters."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from engine.parameters import SwapCall
+from engine.parameters import SwapCall, SwapParameters, table
 
-FILE = Path(__file__).parents[1] / "docs" / "parameters.schema.json"
+DOCS = Path(__file__).parents[1] / "docs"
+SCHEMA = DOCS / "parameters.schema.json"
+TABLE = DOCS / "parameters.md"
+
+_LEAD = """# Parameters
+
+Each is a keyword in Python (`engine.swap(..., pixel_boost="512x512")`), a property in the hosted
+API, and an option of the command with dashes for underscores (`--pixel-boost 512x512`). In Python
+and on the command line, one side such as `512` is short for the square. On the command line, an
+option that takes a list is repeated. No default means that the parameter is left out.
+
+In the mode `reference`, order, filters and position choose the reference face. After that, every
+face within `reference_face_distance` of it is swapped, in every frame.
+
+"""
 
 
-def schema() -> str:
-    """The schema of `SwapCall` as the file has it."""
+def schema(model: type[SwapCall] = SwapCall) -> str:
+    """Return the JSON schema of a call."""
     described = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **SwapCall.model_json_schema(),
+        **model.model_json_schema(),
         "title": "A call of ai-face-swap",
     }
     return json.dumps(described, indent=2) + "\n"
 
 
+def page(model: type[SwapParameters] = SwapParameters) -> str:
+    """Return the page that documents the parameters, in Markdown."""
+    return _LEAD + table(model)
+
+
 if __name__ == "__main__":
-    FILE.write_text(schema(), encoding="utf-8")
+    SCHEMA.write_text(schema(), encoding="utf-8")
+    TABLE.write_text(page(), encoding="utf-8")

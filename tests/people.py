@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from engine.geometry.mesh_topology import face_mesh, frontal_points
-from engine.values import Attributes, Box, Detection, Embedding, Face, Gender, Mesh, Race
+from engine.options import Gender, Race
+from engine.values import Attributes, Box, Detection, Embedding, Face, Mesh
 
 
 def embedding(*values: float, length: int = 128) -> Embedding:

@@ -8,9 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from engine.errors import ParameterError
-from engine.options import Compute, SelectorOrder, SwapOptions
-from engine.parameters import SwapParameters, allowed, parse, parse_call, seconds
-from engine.values import Race
+from engine.options import Compute, Race, SelectorOrder, SwapOptions
+from engine.parameters import SwapParameters, allowed, parse, parse_call, parse_seconds
 
 HOSTED_DEFAULTS: dict[str, Any] = {
     "face_selector_mode": "reference",
@@ -260,13 +259,13 @@ def test_one_reference_image_is_a_list_of_one() -> None:
     ],
 )
 def test_times_are_read_as_a_clock_shows_them(text: str, expected: float) -> None:
-    assert seconds(text) == expected
+    assert parse_seconds(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", ":", "1:", "-1", "1:60", "1:60:00", "1:2:3:4", "1e3", "5s"])
 def test_what_no_clock_shows_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="no time"):
-        seconds(text)
+        parse_seconds(text)
 
 
 def test_a_call_names_its_files_and_how_it_is_done_and_no_more() -> None:

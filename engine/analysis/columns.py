@@ -13,19 +13,18 @@ from typing import Any, Final, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.options import Gender, Race
 from engine.values import (
     Attributes,
     Box,
     Detection,
     Embedding,
     Face,
-    Gender,
     Hand,
     Landmarks,
     LandmarkScheme,
     Mesh,
     Points,
-    Race,
 )
 
 STEPS: Final = 128  # to a pixel

@@ -7,43 +7,25 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any
 
 import typer
 
 from engine.cli import streams
+from engine.cli.options import keywords, with_parameters
 from engine.cli.signals import Ended, unwound
 from engine.errors import EngineError, MediaError, ParameterError, WeightsError
-from engine.options import (
-    DEVICES,
-    AnalysisOptions,
-    EncodeOptions,
-    EnhanceOptions,
-    FaceRegion,
-    LimitOptions,
-    Precision,
-    SelectionRule,
-    SelectorMode,
-    SelectorOrder,
-)
+from engine.options import SelectionRule
 from engine.suggestions import closest
-from engine.values import Gender, Race
 from engine.version import VERSION
 
 NAME = "faceswap-engine"
 UNEXPECTED = 1
-
-_RULE = SelectionRule()
-_ANALYSIS = AnalysisOptions()
-_LIMITS = LimitOptions()
-_ENHANCE = EnhanceOptions()
-_ENCODE = EncodeOptions()
-_SIDES = ("128x128", "256x256", "384x384", "512x512", "768x768", "1024x1024", "auto")
 
 EPILOG = """Exit codes:
 0    done
@@ -59,128 +41,8 @@ EPILOG = """Exit codes:
 130  stopped
 143  ended by SIGTERM"""
 
-WHICH, WHO, HOW, SHOWN, FILES = (
-    "Which faces",
-    "The reference: who is replaced",
-    "How they are swapped",
-    "What of it shows",
-    "Files and encoding",
-)
-
-
-def _words(choices: Iterable[str]) -> str:
-    return ", ".join(choices)
-
-
-def _number(text: str) -> int | float | str:
-    """A number where it is one; what is none is refused later, together with all else."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-Target = Annotated[str, typer.Argument(help="Video or picture to change.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Order = Annotated[
-    str,
-    typer.Option(
-        help=f"Which face comes first: {_words(get_args(SelectorOrder))}.",
-        metavar="ORDER",
-        rich_help_panel=WHICH,
-    ),
-]
-GenderFilter = Annotated[
-    str,
-    typer.Option(
-        help=f"Keep only faces read as {_words(get_args(Gender))}, or none for no filter.",
-        metavar="GENDER",
-        rich_help_panel=WHICH,
-    ),
-]
-RaceFilter = Annotated[
-    str,
-    typer.Option(
-        help=f"Keep only faces read as {_words(get_args(Race))}, or none for no filter; "
-        "needs the fairface weights.",
-        metavar="RACE",
-        rich_help_panel=WHICH,
-    ),
-]
-AgeStart = Annotated[
-    str,
-    typer.Option(
-        help="Youngest age that is kept, 0 to 100.",
-        metavar="YEARS",
-        rich_help_panel=WHICH,
-    ),
-]
-AgeEnd = Annotated[
-    str,
-    typer.Option(
-        help="Oldest age that is kept, 0 to 100.",
-        metavar="YEARS",
-        rich_help_panel=WHICH,
-    ),
-]
-DeviceOption = Annotated[
-    str,
-    typer.Option(
-        help=f"Where the networks run: {DEVICES}.",
-        metavar="DEVICE",
-        rich_help_panel=HOW,
-    ),
-]
-VramOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Memory of the card that one network may take, in GiB (default: no limit).",
-        show_default=False,
-        metavar="GIB",
-        rich_help_panel=HOW,
-    ),
-]
-DetectorOption = Annotated[
-    str,
-    typer.Option(
-        help="What finds faces; auto takes the best that is installed.",
-        metavar="NAME",
-        rich_help_panel=HOW,
-    ),
-]
-EmbedderOption = Annotated[
-    str,
-    typer.Option(
-        help="What tells who a face is; auto takes the best that is installed.",
-        metavar="NAME",
-        rich_help_panel=HOW,
-    ),
-]
-LandmarkerOption = Annotated[
-    str,
-    typer.Option(
-        help="What faces are aligned by; auto takes the mesh.",
-        metavar="NAME",
-        rich_help_panel=HOW,
-    ),
-]
-Rotated = Annotated[
-    bool,
-    typer.Option(
-        "--detect-rotated",
-        help="Also look for heads turned by 90, 180 and 270 degrees.",
-        rich_help_panel=HOW,
-    ),
-]
-
-Overwrite = Annotated[
-    bool,
-    typer.Option("--overwrite", help="Replace an output that exists.", rich_help_panel=FILES),
-]
-
 app = typer.Typer(
     name=NAME,
     add_completion=False,
@@ -316,280 +178,18 @@ def _weights(context: typer.Context) -> None:
 
 
 @app.command(epilog=EPILOG)
+@with_parameters()
 def swap(
+    context: typer.Context,
     source: Annotated[
         str, typer.Argument(help="Picture or clip of the person to put in.", show_default=False)
     ],
-    target: Target,
+    target: Annotated[str, typer.Argument(help="Video or picture to change.", show_default=False)],
     *,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="File to write.", metavar="FILE", show_default=False),
     ],
-    face_selector_mode: Annotated[
-        str,
-        typer.Option(
-            help=f"Swap the reference person, every face, or one: "
-            f"{_words(get_args(SelectorMode))}.",
-            metavar="MODE",
-            rich_help_panel=WHICH,
-        ),
-    ] = _RULE.mode,
-    face_selector_order: Order = _RULE.order,
-    face_selector_gender: GenderFilter = "none",
-    face_selector_race: RaceFilter = "none",
-    face_selector_age_start: AgeStart = str(_RULE.age_start),
-    face_selector_age_end: AgeEnd = str(_RULE.age_end),
-    reference_face_distance: Annotated[
-        str,
-        typer.Option(
-            help="Greatest distance (1 - cosine) that is a match, 0 to 1.",
-            metavar="NUMBER",
-            rich_help_panel=WHO,
-        ),
-    ] = str(_RULE.reference_distance),
-    reference_frame_number: Annotated[
-        str,
-        typer.Option(
-            help="Frame that shows the person to replace; 1 is the whole target's first.",
-            metavar="NUMBER",
-            rich_help_panel=WHO,
-        ),
-    ] = str(_RULE.reference_frame),
-    reference_face_position: Annotated[
-        str,
-        typer.Option(
-            help="Which of that frame's faces, ordered and filtered; 0 is the first.",
-            metavar="NUMBER",
-            rich_help_panel=WHO,
-        ),
-    ] = str(_RULE.reference_position),
-    reference_image: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Picture of the person to replace, instead of a frame; may be repeated.",
-            show_default=False,
-            metavar="PICTURE",
-            rich_help_panel=WHO,
-        ),
-    ] = None,
-    extra_source_image: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Another picture or clip of the person in SOURCE, for what the first hides; may "
-            "be repeated.",
-            show_default=False,
-            metavar="PICTURE",
-            rich_help_panel=HOW,
-        ),
-    ] = None,
-    source_weight: Annotated[
-        str,
-        typer.Option(
-            help="How much of the source's identity is put in, 0 (the target's own) to 1.5.",
-            metavar="NUMBER",
-            rich_help_panel=HOW,
-        ),
-    ] = "1",
-    pixel_boost: Annotated[
-        str | None,
-        typer.Option(
-            help=f"Resolution the face is swapped at: {_words(_SIDES)} (what its size is worth). "
-            "512 stands for 512x512. By default 384x384, or the next larger one that the swapper "
-            "can do.",
-            show_default=False,
-            metavar="SIZE",
-            rich_help_panel=HOW,
-        ),
-    ] = None,
-    swapper: Annotated[
-        str,
-        typer.Option(
-            help="What swaps the face; auto takes the best that is installed.",
-            metavar="NAME",
-            rich_help_panel=HOW,
-        ),
-    ] = "auto",
-    device: DeviceOption = "auto",
-    precision: Annotated[
-        str,
-        typer.Option(
-            help=f"Arithmetic of the swapper's and the restorer's network: "
-            f"{_words(get_args(Precision))}.",
-            metavar="PRECISION",
-            rich_help_panel=HOW,
-        ),
-    ] = "fp32",
-    vram: VramOption = None,
-    detector: DetectorOption = _ANALYSIS.detector,
-    embedder: EmbedderOption = _ANALYSIS.embedder,
-    landmarker: LandmarkerOption = _ANALYSIS.landmarker,
-    detect_rotated: Rotated = _ANALYSIS.detect_rotated,
-    detect_every: Annotated[
-        str,
-        typer.Option(
-            help="Frames between detections, 1 to 30; faces are followed in between.",
-            metavar="NUMBER",
-            rich_help_panel=HOW,
-        ),
-    ] = str(_ANALYSIS.detect_every),
-    content_check: Annotated[
-        bool,
-        typer.Option(
-            help="Refuse explicit material before anything is written.", rich_help_panel=HOW
-        ),
-    ] = True,
-    enhance: Annotated[
-        str | None,
-        typer.Option(
-            help="Restorer that draws swapped faces anew, or auto (default: none).",
-            show_default=False,
-            metavar="NAME",
-            rich_help_panel=SHOWN,
-        ),
-    ] = None,
-    enhance_blend: Annotated[
-        str,
-        typer.Option(
-            help="How much of the restorer's answer shows, 0 to 1.",
-            metavar="NUMBER",
-            rich_help_panel=SHOWN,
-        ),
-    ] = str(_ENHANCE.blend),
-    enhance_fidelity: Annotated[
-        str,
-        typer.Option(
-            help="How closely codeformer keeps to the swapped face, 0 to 1.",
-            metavar="NUMBER",
-            rich_help_panel=SHOWN,
-        ),
-    ] = str(_ENHANCE.fidelity),
-    occluder: Annotated[
-        str,
-        typer.Option(
-            help="What finds things before the face, such as glasses, which stay; auto takes the "
-            "embedded network, none asks none.",
-            metavar="NAME",
-            rich_help_panel=SHOWN,
-        ),
-    ] = _LIMITS.occluder or "none",
-    face_region: Annotated[
-        list[str] | None,
-        typer.Option(
-            help=f"Swap only this part of the face: {_words(get_args(FaceRegion))}; "
-            "may be repeated.",
-            show_default=False,
-            metavar="REGION",
-            rich_help_panel=SHOWN,
-        ),
-    ] = None,
-    parser: Annotated[
-        str,
-        typer.Option(
-            help="What tells those parts apart; auto takes the best that is installed.",
-            metavar="NAME",
-            rich_help_panel=SHOWN,
-        ),
-    ] = _LIMITS.parser,
-    any_source: Annotated[
-        bool,
-        typer.Option(
-            "--any-source",
-            help="Go on with a source whose face is hidden in part: turned away, cut off, behind "
-            "dark glasses or in coloured light.",
-            rich_help_panel=HOW,
-        ),
-    ] = False,
-    keep_mouth: Annotated[
-        bool,
-        typer.Option(
-            "--keep-mouth",
-            help="Leave the target's own mouth, lips and all.",
-            rich_help_panel=SHOWN,
-        ),
-    ] = _LIMITS.keep_mouth,
-    match_colour: Annotated[
-        bool,
-        typer.Option(
-            "--match-colour",
-            help="Move the swapped face's colours to those of the target's face.",
-            rich_help_panel=SHOWN,
-        ),
-    ] = _LIMITS.match_colour,
-    video_codec: Annotated[
-        str | None,
-        typer.Option(
-            help="Video encoder (default: what fits the target).",
-            show_default=False,
-            metavar="NAME",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
-    crf: Annotated[
-        str | None,
-        typer.Option(
-            help="Constant quality, 0 (best) to 63 (default: the encoder's choice).",
-            show_default=False,
-            metavar="NUMBER",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="The encoder's trade of speed for size.",
-            show_default=False,
-            metavar="NAME",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
-    pixel_format: Annotated[
-        str | None,
-        typer.Option(
-            help="Pixel format such as yuv420p, or keep for the nearest to the target's "
-            "(default: what players of the output's container can show).",
-            show_default=False,
-            metavar="NAME",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
-    audio: Annotated[
-        str,
-        typer.Option(
-            help="Sound and text subtitles that the output's container cannot hold: transcode "
-            "converts them, copy leaves them out, drop leaves out all sound.",
-            metavar="HOW",
-            rich_help_panel=FILES,
-        ),
-    ] = _ENCODE.audio,
-    metadata: Annotated[
-        str,
-        typer.Option(
-            help="The target's tags, EXIF and location: keep or none. The mark that the output is "
-            "synthetic always stays.",
-            metavar="KEEP",
-            rich_help_panel=FILES,
-        ),
-    ] = _ENCODE.metadata,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            help="Where in the target to begin, in seconds or HH:MM:SS.mmm.",
-            show_default=False,
-            metavar="TIME",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
-    end: Annotated[
-        str | None,
-        typer.Option(
-            help="Where to stop, exclusive.",
-            show_default=False,
-            metavar="TIME",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
-    overwrite: Overwrite = False,
     quiet: Annotated[
         bool,
         typer.Option(
@@ -598,62 +198,20 @@ def swap(
     ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
+    **options: Any,
 ) -> None:
     """Put the face of SOURCE onto a person in TARGET.
 
     For example: [bold]faceswap-engine swap face.jpg film.mp4 -o swapped.mp4[/bold]
     """
     with told(debug):
-        from engine import api as engine
+        from engine.api import Engine
         from engine.cli import progress, tables
 
-        with unwound(), progress.shown(sys.stderr) as observe:
+        parameters = keywords(context, options)
+        with unwound(), Engine() as engine, progress.shown(sys.stderr) as observe:
             report = engine.swap(
-                source,
-                target,
-                output,
-                observe=None if quiet else observe,
-                face_selector_mode=face_selector_mode,
-                face_selector_order=face_selector_order,
-                face_selector_gender=face_selector_gender,
-                face_selector_race=face_selector_race,
-                face_selector_age_start=_number(face_selector_age_start),
-                face_selector_age_end=_number(face_selector_age_end),
-                reference_face_distance=_number(reference_face_distance),
-                reference_frame_number=_number(reference_frame_number),
-                reference_face_position=_number(reference_face_position),
-                reference_image=reference_image or [],
-                extra_source_image=extra_source_image or [],
-                source_weight=_number(source_weight),
-                **({} if pixel_boost is None else {"pixel_boost": pixel_boost}),
-                swapper=swapper,
-                device=device,
-                precision=precision,
-                vram=None if vram is None else _number(vram),
-                detector=detector,
-                embedder=embedder,
-                landmarker=landmarker,
-                detect_rotated=detect_rotated,
-                detect_every=_number(detect_every),
-                content_check=content_check,
-                enhance=enhance,
-                enhance_blend=_number(enhance_blend),
-                enhance_fidelity=_number(enhance_fidelity),
-                occluder=occluder,
-                face_region=face_region or [],
-                parser=parser,
-                any_source=any_source,
-                keep_mouth=keep_mouth,
-                match_colour=match_colour,
-                video_codec=video_codec,
-                crf=None if crf is None else _number(crf),
-                preset=preset,
-                pixel_format=pixel_format,
-                audio=audio,
-                metadata=metadata,
-                start=start,
-                end=end,
-                overwrite=overwrite,
+                source, target, output, observe=None if quiet else observe, **parameters
             )
         tables.remarks(report, notes=not quiet)
         if as_json:
@@ -664,14 +222,29 @@ def swap(
 
 
 @app.command(epilog=EPILOG)
+@with_parameters(
+    (
+        "face_selector_order",
+        "face_selector_gender",
+        "face_selector_race",
+        "face_selector_age_start",
+        "face_selector_age_end",
+        "device",
+        "vram",
+        "detector",
+        "embedder",
+        "landmarker",
+        "detect_rotated",
+        "overwrite",
+    )
+)
 def faces(
-    target: Annotated[
-        str, typer.Argument(help="Video or picture to look into.", show_default=False)
-    ],
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(help="Video or picture to analyse.", show_default=False)],
     *,
     frame: Annotated[
-        int, typer.Option(help="Frame to look at; 1 is the first.", metavar="NUMBER")
-    ] = _RULE.reference_frame,
+        int, typer.Option(help="Frame to analyse; 1 is the first.", metavar="NUMBER")
+    ] = SelectionRule().reference_frame,
     sheet: Annotated[
         Path | None,
         typer.Option(
@@ -683,25 +256,14 @@ def faces(
     reference: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Picture of a person to measure distances to; may be repeated.",
-            metavar="PICTURE",
+            help="Picture of a person to measure distances to. May be repeated.",
+            metavar="FILE",
             show_default=False,
         ),
     ] = None,
-    face_selector_order: Order = _RULE.order,
-    face_selector_gender: GenderFilter = "none",
-    face_selector_race: RaceFilter = "none",
-    face_selector_age_start: AgeStart = str(_RULE.age_start),
-    face_selector_age_end: AgeEnd = str(_RULE.age_end),
-    device: DeviceOption = "auto",
-    vram: VramOption = None,
-    detector: DetectorOption = _ANALYSIS.detector,
-    embedder: EmbedderOption = _ANALYSIS.embedder,
-    landmarker: LandmarkerOption = _ANALYSIS.landmarker,
-    detect_rotated: Rotated = _ANALYSIS.detect_rotated,
-    overwrite: Overwrite = False,
     as_json: AsJson = False,
     debug: Debug = False,
+    **options: Any,
 ) -> None:
     """List the faces in a frame, numbered as --reference-face-position counts them.
 
@@ -715,32 +277,19 @@ def faces(
         from engine.media.still import write_image
         from engine.pixels.planes import as_frame
 
+        parameters = keywords(context, options)
+        overwrite = parameters.get("overwrite", False)
         with unwound():
             if sheet is not None:
                 if sheet.suffix.lower() not in IMAGE_SUFFIXES:
                     raise ParameterError(
                         f"--sheet is {sheet}; allowed: a file that ends in "
-                        f"{_words(IMAGE_SUFFIXES)}."
+                        f"{', '.join(IMAGE_SUFFIXES)}."
                     )
-                # Said before any work is done.
+                # Refuse an output before any work is done.
                 check_output(sheet, overwrite=overwrite, inputs=[Path(target)])
             with Engine() as engine:
-                found = engine.faces(
-                    target,
-                    frame,
-                    reference or (),
-                    face_selector_order=face_selector_order,
-                    face_selector_gender=face_selector_gender,
-                    face_selector_race=face_selector_race,
-                    face_selector_age_start=_number(face_selector_age_start),
-                    face_selector_age_end=_number(face_selector_age_end),
-                    device=device,
-                    vram=None if vram is None else _number(vram),
-                    detector=detector,
-                    embedder=embedder,
-                    landmarker=landmarker,
-                    detect_rotated=detect_rotated,
-                )
+                found = engine.faces(target, frame, reference or (), **parameters)
             if sheet is not None:
                 picture = contact_sheet(found.frame, found.faces, found.distances)
                 write_image(as_frame(picture), sheet, overwrite=overwrite)

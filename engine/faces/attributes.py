@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.geometry.affine import fit_similarity, invert
+from engine.options import Gender
 from engine.pixels.align import byte_crop
 from engine.runtime.session import Session
-from engine.values import Affine, Attributes, Bytes, Face, Frame, Gender, Mesh
+from engine.values import Affine, Attributes, Bytes, Face, Frame, Mesh
 
 # Mean places of dlib's five points in the unit square: outer and inner corner of the eye at the
 # picture's right, the same at its left, base of the nose (dlib, `get_face_chip_details`).

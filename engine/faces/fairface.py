@@ -9,9 +9,10 @@ from engine.faces.identity import alignment_points
 from engine.faces.protocols import AttributeReader
 from engine.geometry.affine import fit_similarity
 from engine.geometry.templates import ARCFACE_112_V2, in_pixels
+from engine.options import Gender, Race
 from engine.pixels.align import byte_crop
 from engine.runtime.session import Session
-from engine.values import Attributes, Bytes, Face, Frame, Gender, Race
+from engine.values import Attributes, Bytes, Face, Frame
 from engine.weights.manifest import InputSpec
 
 # The classes of Kärkkäinen and Joo: "FairFace", 2021, in the network's order; East and Southeast

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.faces.imported import box_to_crop, run_batch
+from engine.options import Gender
 from engine.pixels.align import byte_crop
 from engine.runtime.session import Session
-from engine.values import Attributes, Bytes, Face, Frame, Gender
+from engine.values import Attributes, Bytes, Face, Frame
 from engine.weights.manifest import InputSpec
 
 _GENDERS: tuple[Gender, Gender] = ("female", "male")

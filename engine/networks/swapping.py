@@ -16,12 +16,12 @@ from engine.errors import ParameterError, WeightsMissing
 from engine.faces.identity import alignment_points
 from engine.optimise.network_inputs import Feed
 from engine.optimise.prepare import emap
-from engine.options import AUTO, EnhanceOptions, LimitOptions, SwapOptions
+from engine.options import AUTO, PIXEL_BOOSTS, EnhanceOptions, LimitOptions, SwapOptions
 from engine.runtime.batches import Batches
 from engine.runtime.session import Session
 from engine.swappers.mesh.warp import MeshWarp
 from engine.swappers.neural.network import NeuralSwapper
-from engine.swappers.neural.pixel_boost import PIXEL_BOOSTS, supports_size
+from engine.swappers.neural.pixel_boost import supports_size
 from engine.swappers.neural.source_encoding import (
     EMBEDDER,
     EMBEDDING_ENCODER,

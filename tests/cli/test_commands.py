@@ -4,7 +4,6 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
@@ -18,24 +17,14 @@ from engine.version import VERSION
 ROOT = Path(__file__).parents[2]
 
 
-def options_of(command: str) -> dict[str, Any]:
-    """The default of each argument and option, by name."""
-    found = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
-    return {parameter.name: parameter.default for parameter in found.params}
-
-
 def test_every_parameter_is_an_option_with_the_same_default() -> None:
-    options = options_of("swap")
+    found = typer.main.get_command(app).commands["swap"].params  # type: ignore[attr-defined]
+    options = {one.name: one.default for one in found}
     assert SwapParameters.model_fields.keys() <= options.keys()
-    given = {
-        name: commands._number(value) if isinstance(value := options[name], str) else value
-        for name in SwapParameters.model_fields
-        # What is not asked for is left to the swapper.
-        if name != "pixel_boost"
-    }
+    defaults = {name: options[name] for name in SwapParameters.model_fields}
     for name in ("reference_image", "extra_source_image", "face_region"):
-        given[name] = given[name] or []
-    assert parse(given) == parse({})
+        assert defaults.pop(name) is None
+    assert parse(defaults, from_text=True) == parse({})
 
 
 def test_help_lists_every_option_and_every_choice(

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from engine.faces.fairface import AttributeSubset, CombinedReader, FairFace
+from engine.options import Race
 from engine.runtime.session import Session
-from engine.values import Attributes, Colour, Face, Frame, PixelFormat, Race
+from engine.values import Attributes, Colour, Face, Frame, PixelFormat
 from engine.weights.weight_store import WeightStore
 from tests import people
 from tests.tiny_models_faces import save_fairface

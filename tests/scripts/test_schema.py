@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import json
 
-from write_schema import FILE, schema
+from write_schema import SCHEMA, TABLE, page, schema
 
 from engine.parameters import HOSTED, SwapCall
 
 
 def test_the_published_schema_is_that_of_the_model() -> None:
-    assert FILE.read_text(encoding="utf-8") == schema(), "run scripts/write_schema.py"
+    assert SCHEMA.read_text(encoding="utf-8") == schema(), "run scripts/write_schema.py"
+
+
+def test_the_published_table_is_that_of_the_model() -> None:
+    assert TABLE.read_text(encoding="utf-8") == page(), "run scripts/write_schema.py"
 
 
 def test_it_tells_hosted_parameters_from_our_own() -> None:

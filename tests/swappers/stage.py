@@ -13,11 +13,11 @@ from engine.compose.paste import paste
 from engine.faces.analyser import FaceAnalyser
 from engine.geometry.shape import yaw
 from engine.networks.pool import NetworkPool
-from engine.options import Compute, SwapOptions
+from engine.options import PIXEL_BOOSTS, Compute, SwapOptions
 from engine.pipeline.stages import align
 from engine.pixels.planes import region_bytes
 from engine.swappers.neural.network import NeuralSwapper
-from engine.swappers.neural.pixel_boost import PIXEL_BOOSTS, supports_size
+from engine.swappers.neural.pixel_boost import supports_size
 from engine.swappers.swapper import Swapper
 from engine.values import Aligned, Bytes, Embedding, Face, Frame, Patch, Pixels, Portrait, Rect
 from engine.weights.weight_store import WeightStore

@@ -8,14 +8,12 @@ pixel, as the network knows faces. FaceFusion calls this pixel boost.
 from __future__ import annotations
 
 from math import isqrt
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import ParameterError
-
-PIXEL_BOOSTS: Final = (128, 256, 384, 512, 768, 1024)
+from engine.options import PIXEL_BOOSTS
 
 
 def split_phases(crop: NDArray[np.float32], side: int) -> NDArray[np.float32]:

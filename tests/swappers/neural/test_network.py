@@ -15,11 +15,11 @@ from engine.errors import ParameterError, RuntimeUnavailable, WeightsError, Weig
 from engine.faces.identity import alignment_points
 from engine.geometry import affine
 from engine.geometry.mesh_topology import OVAL
+from engine.options import PIXEL_BOOSTS
 from engine.pixels.planes import region_bytes
 from engine.runtime.batches import SIZES, Batches
 from engine.runtime.session import Session, Tensor
 from engine.swappers.neural.network import NeuralSwapper
-from engine.swappers.neural.pixel_boost import PIXEL_BOOSTS
 from engine.swappers.neural.source_encoding import (
     EMBEDDER,
     EMBEDDING_ENCODER,

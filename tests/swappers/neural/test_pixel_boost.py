@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.errors import ParameterError
+from engine.options import PIXEL_BOOSTS
 from engine.swappers.neural.pixel_boost import (
-    PIXEL_BOOSTS,
     join_phases,
     require_size,
     split_phases,
