@@ -352,4 +352,3 @@ class VideoInfo:
     format: PixelFormat
     colour: Colour
     orientation: Orientation
-    has_audio: bool

@@ -1,4 +1,4 @@
-"""Read files as frames."""
+"""Decode videos and still images as frames."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from engine.media.clock_jumps import ClockJumps, may_be_joined
 from engine.media.formats import picture_planes
 from engine.media.joined_files import is_joined_matroska
 from engine.media.metadata_blocks import exif_orientation
-from engine.media.mp4_boxes import is_followed
+from engine.media.mp4_boxes import has_second_movie
 from engine.media.os_errors import read_bytes
 from engine.media.probe import (
-    Turns,
+    FrameOrientations,
     colour_of,
     decoder_of,
     frame_rate,
@@ -40,31 +40,33 @@ from engine.options import Trim
 from engine.values import Frame, Orientation
 
 Warn = Callable[[str], None]
-# A packet of the picture's stream, or None behind the last.
-_Picture: TypeAlias = "Packet[VideoStream] | None"
+# A packet of the video stream, or None after the last, which makes the decoder return its rest.
+_VideoPacket: TypeAlias = "Packet[VideoStream] | None"
 _WHOLE = Trim()
-# Codecs with one picture in each packet. Decoders with threads pass over damage at the end of a
-# file without a word.
-_ONE_EACH = frozenset({"h264", "hevc", "vp9"})
+# Codecs with one frame per packet, so packets can be counted. Decoders with threads do not report
+# damage at the end of a file.
+_FRAME_PER_PACKET = frozenset({"h264", "hevc", "vp9"})
 _MOST_HELD = 1000  # packets
 _MOST_THREADS = 64  # of a decoder
-_CHUNK_HEAD = 8  # bytes before a packet in AVI, where its index points
+_CHUNK_HEAD = 8  # bytes of the chunk header before a packet in AVI; the index points to it
 
 
-def silent(message: str) -> None:
-    """Ignores a warning."""
+def ignore_warning(message: str) -> None:
+    """Do nothing; the default for `warn`."""
 
 
-def read_frames(path: Path, trim: Trim = _WHOLE, *, warn: Warn = silent) -> Generator[Frame]:
-    """The pictures of a video, or of the part that `trim` names, in order of display.
+def read_frames(
+    path: Path, trim: Trim = _WHOLE, *, warn: Warn = ignore_warning
+) -> Generator[Frame]:
+    """Yield the frames of a video, or of the part given by `trim`, in display order.
 
-    Frames keep the decoder's samples; `index` counts from 0 at the first picture of the part.
-    The file is opened at the first `next` and closed when the generator ends or is closed. Damaged
-    parts are left out, and `warn` hears a sentence about them.
+    Frames keep the decoder's samples; `index` counts from 0 at the first frame of the part. The
+    file is opened at the first `next` and closed when the generator ends or is closed. Damaged
+    parts are left out, and `warn` is called with a sentence about them. A still image is one frame.
 
     Raises:
-        MediaError: the file cannot be read or holds no picture.
-        ParameterError: no picture lies in the part that `trim` names.
+        MediaError: the file cannot be read or contains no frame.
+        ParameterError: the part given by `trim` contains no frame.
     """
     if is_image(path):
         yield read_image(path, warn=warn)
@@ -73,14 +75,14 @@ def read_frames(path: Path, trim: Trim = _WHOLE, *, warn: Warn = silent) -> Gene
     if start is not None and end is not None and end <= start:
         raise ParameterError(f"The end, {trim.end} s, must lie after the start, {trim.start} s.")
     count = 0
-    turns: Turns | None = None
+    orientations: FrameOrientations | None = None
     size: tuple[int, int] | None = None
     scaled = False
-    for picture, stream, since in _pictures(path, start or Fraction(0), warn):
+    for picture, stream, since in _decode_from(path, start or Fraction(0), warn):
         if end is not None and since >= end:
             break
-        turns = turns or Turns(stream)
-        orientation = turns.of(picture)
+        orientations = orientations or FrameOrientations(stream)
+        orientation = orientations.of(picture)
         size = size or (picture.width, picture.height)
         if (picture.width, picture.height) == size:
             yield frame_of(picture, stream, count, orientation)
@@ -88,59 +90,59 @@ def read_frames(path: Path, trim: Trim = _WHOLE, *, warn: Warn = silent) -> Gene
             if not scaled:
                 warn(
                     f"{path} changes its size at frame {count + 1}, from {size[0]}x{size[1]} to "
-                    f"{picture.width}x{picture.height}; pictures of another size are scaled to the "
-                    "first."
+                    f"{picture.width}x{picture.height}; frames of another size are scaled to that "
+                    "of the first."
                 )
             scaled = True
-            yield frame_of(_scaled(picture, size), stream, count, orientation)
+            yield frame_of(_rescale(picture, size), stream, count, orientation)
         count += 1
     if not count:
         until = "its end" if trim.end is None else f"{trim.end:g} s"
         raise ParameterError(
-            f"The part of {path} from {trim.start or 0:g} s to {until} holds no picture; choose an "
-            "earlier start."
+            f"The part of {path} from {trim.start or 0:g} s to {until} contains no frame; choose "
+            "an earlier start."
         )
 
 
 def read_frame(path: Path, number: int) -> Frame:
-    """One picture by its number; 1 is the first and 0 is taken as 1. An image has only one.
+    """Return one frame by its number; 1 is the first, and 0 means 1. An image has only one.
 
     Raises:
         MediaError: the file cannot be read.
-        ParameterError: the number is negative or the video has fewer frames.
+        ParameterError: the number is negative or greater than the number of frames.
     """
     if is_image(path):
         return read_image(path)
     if number < 0:
-        raise ParameterError(f"Frame numbers count from 1; {number} was given.")
+        raise ParameterError(f"The frame number is {number}; frame numbers count from 1.")
     count = 0
-    for picture, stream, _ in _pictures(path, Fraction(0), silent):
+    for picture, stream, _ in _decode_from(path, Fraction(0), ignore_warning):
         count += 1
         if count >= number:
-            return frame_of(picture, stream, count - 1, Turns(stream).of(picture))
-    raise ParameterError(f"Frame {number} was asked for, but {path} has only {count} frames.")
+            return frame_of(picture, stream, count - 1, FrameOrientations(stream).of(picture))
+    raise ParameterError(f"The frame number is {number}, but {path} has only {count} frames.")
 
 
-def read_image(path: Path, *, warn: Warn = silent) -> Frame:
-    """A still picture with its alpha, bit depth and orientation; JPEG and WebP keep their YUV.
+def read_image(path: Path, *, warn: Warn = ignore_warning) -> Frame:
+    """Return a still image with its alpha, bit depth and orientation; JPEG and WebP stay YUV.
 
-    `warn` hears a sentence where a part of the picture is wrong.
+    `warn` is called with a sentence if a part of the picture is damaged.
 
     Raises:
-        MediaError: the file cannot be read, or is cut off.
+        MediaError: the file cannot be read, or is truncated.
     """
     with open_media(path) as container:
         stream = main_video(container, path)
         if len(container.streams.video) > 1:
             raise MediaError(
-                f"{path} is put together from {len(container.streams.video)} pictures, which is "
-                "not supported; save it as JPEG or PNG."
+                f"{path} is composed of {len(container.streams.video)} tiles, which is not "
+                "supported; save it as JPEG or PNG."
             )
         damage, data = _Damage(), read_bytes(path)
         packets = _packets(container, stream, damage)
-        for picture in _decoded(container, stream, packets, damage):
+        for picture in _decode(container, stream, packets, damage):
             if picture.is_corrupt or damage.packets:
-                warn(f"{path} is damaged: a part of its picture is wrong; copy it again.")
+                warn(f"{path} is damaged: a part of its picture is wrong; copy the file again.")
             planes, described = picture_planes(picture)
             return Frame(
                 index=0,
@@ -156,30 +158,30 @@ def read_image(path: Path, *, warn: Warn = silent) -> Frame:
 
 
 def exact_seconds(seconds: float | None) -> Fraction | None:
-    """Seconds as they were written: 0.1 is a tenth, not its nearest binary fraction."""
+    """Return the decimal value of a float: 0.1 becomes 1/10, not its nearest binary fraction."""
     return None if seconds is None else Fraction(str(seconds))
 
 
 @dataclass
 class _Damage:
-    """What was met on the way through a file."""
+    """Faults found while a file is read."""
 
-    packets: int = 0  # could not be decoded
-    pictures: int = 0  # were given to the decoder, where packets tell
-    hidden: int = 0  # decoded, but an edit list hides them
-    parts: int = 0  # after the first, each with a clock that begins anew
+    packets: int = 0  # packets that could not be decoded
+    frames: int = 0  # frames passed to the decoder, counted if the codec has one per packet
+    hidden: int = 0  # frames that an edit list hides
+    parts: int = 0  # restarts of the clock
     stopped: str | None = None  # why the file could not be read to its end
 
 
-def _pictures(
+def _decode_from(
     path: Path, start: Fraction, warn: Warn, *, seek: bool = True
 ) -> Iterator[tuple[VideoFrame, VideoStream, Fraction]]:
-    """Pictures from `start` on, each with its stream and its seconds since the first picture."""
+    """Yield frames from `start` on, with their stream and their seconds since the first frame."""
     with open_media(path) as container:
         stream = main_video(container, path)
         base, damage = as_fraction(stream.time_base), _Damage()
         packets = _packets(container, stream, damage)
-        decoded = _decoded(container, stream, packets, damage)
+        decoded = _decode(container, stream, packets, damage)
         picture = next(decoded, None)
         if picture is None:
             raise no_picture_error(path)
@@ -187,11 +189,11 @@ def _pictures(
         if seek and start > 0:
             wanted = origin + math.ceil(start / base)
             packets = _from_key_frame(container, stream, packets, wanted, damage)
-            decoded = _decoded(container, stream, packets, damage)
+            decoded = _decode(container, stream, packets, damage)
             picture = next(decoded, None)
             if picture is None or (picture.pts or 0) > wanted:
-                # This container seeks badly: decode from its beginning instead.
-                yield from _pictures(path, start, warn, seek=False)
+                # Seeking went past the wanted time: decode from the beginning instead.
+                yield from _decode_from(path, start, warn, seek=False)
                 return
         count, end = 0, Fraction(0)
         while picture is not None:
@@ -201,56 +203,66 @@ def _pictures(
             count, end = count + 1, since + picture.duration * base
             picture = next(decoded, None)
         whole = count if start == 0 else None
-        for sentence in _complaints(container, stream, damage, whole, end):
+        for sentence in _damage_warnings(container, stream, damage, whole, end):
             warn(f"{path} {sentence}.")
 
 
-def _complaints(
+def _damage_warnings(
     container: InputContainer,
     stream: VideoStream,
     damage: _Damage,
     count: int | None,
     end: Fraction,
 ) -> Iterator[str]:
+    """Yield warnings about a file that was read, each without the file's name before it.
+
+    Args:
+        container: the open file.
+        stream: its video stream.
+        damage: faults that were found.
+        count: number of decoded frames; None if reading began in the middle.
+        end: seconds from the first frame to the end of the last.
+    """
     if damage.parts:
         yield (
-            f"is joined from {damage.parts + 1} parts, as its clock jumps; they follow one another "
-            "without a gap"
+            f"is joined from {damage.parts + 1} parts with clocks of their own; the output plays "
+            "them without a gap"
         )
-    if _holds_more(container):
+    if _is_concatenated(container):
         yield (
-            "holds more than one film, as files that are written one after the other do; what lies "
-            "behind the first may be missing; join them with a program for films"
+            "contains several videos, as a concatenation of files does; all but the first may be "
+            "missing; join them with a video tool such as FFmpeg"
         )
     if damage.packets:
-        yield f"is damaged: {damage.packets} packets could not be decoded and were left out"
+        yield f"is damaged: {damage.packets} packets could not be decoded and are left out"
     if damage.stopped:
         yield f"could not be read to its end ({damage.stopped})"
-    expected = (stream.frames or damage.pictures) - damage.hidden
+    expected = (stream.frames or damage.frames) - damage.hidden
     if count is not None and count < expected:
         yield f"is incomplete: {count} of {expected} frames could be decoded"
     elif not stream.frames and container.duration is not None:
         declared = Fraction(container.duration, 1_000_000)
         if end < declared - max(Fraction(1), declared / 20):
-            yield f"seems cut: its picture ends at {float(end):.2f} s of {float(declared):.2f} s"
+            ends, length = float(end), float(declared)
+            yield f"seems truncated: its video ends at {ends:.2f} s of {length:.2f} s"
 
 
-def _holds_more(container: InputContainer) -> bool:
-    """Whether other files of a kind that readers do not follow to the end lie behind the first."""
+def _is_concatenated(container: InputContainer) -> bool:
+    """Return True if other files follow the first in a format whose readers may not reach them."""
     name, path = container.format.name, path_of(container)
-    return is_followed(path) if name.startswith("mov") else is_joined_matroska(path)
+    return has_second_movie(path) if name.startswith("mov") else is_joined_matroska(path)
 
 
 def _from_key_frame(
     container: InputContainer,
     stream: VideoStream,
-    packets: Iterator[_Picture],
+    packets: Iterator[_VideoPacket],
     wanted: int,
     damage: _Damage,
-) -> Iterator[_Picture]:
-    """Packets from the last key frame at or before `wanted`; none where seeking fails.
+) -> Iterator[_VideoPacket]:
+    """Yield packets from the last key frame at or before the pts `wanted`; none if seeking fails.
 
-    `packets` are those that were not read yet.
+    `packets` are the packets that were not read yet.
     """
     if may_be_joined(container):
         yield from _read_up_to(stream, packets, wanted)
@@ -263,13 +275,13 @@ def _from_key_frame(
 
 
 def _read_up_to(
-    stream: VideoStream, packets: Iterator[_Picture], wanted: int
-) -> Iterator[_Picture]:
-    """Packets from the last key frame at or before `wanted`, found by reading those before it.
+    stream: VideoStream, packets: Iterator[_VideoPacket], wanted: int
+) -> Iterator[_VideoPacket]:
+    """Yield packets from the last key frame at or before the pts `wanted`, found by reading.
 
-    Where the clock restarts somewhere, a file cannot be searched by time.
+    A file whose clock restarts cannot be searched by time.
     """
-    held: list[_Picture] = []
+    held: list[_VideoPacket] = []
     for packet in packets:
         if _is_seek_point(packet, wanted):
             stream.codec_context.flush_buffers()
@@ -281,32 +293,32 @@ def _read_up_to(
     yield from packets
 
 
-def _is_seek_point(packet: _Picture, wanted: int) -> bool:
-    """Whether decoding may begin with a packet to reach the picture at `wanted`."""
+def _is_seek_point(packet: _VideoPacket, wanted: int) -> bool:
+    """Return True if decoding from a packet reaches the frame with the pts `wanted`."""
     if packet is None or not packet.is_keyframe:
         return False
     return packet.pts is not None and packet.pts <= wanted
 
 
-def _decoded(
+def _decode(
     container: InputContainer,
     stream: VideoStream,
-    packets: Iterable[_Picture],
+    packets: Iterable[_VideoPacket],
     damage: _Damage,
 ) -> Iterator[VideoFrame]:
-    """Pictures in display order, past damaged packets; every pts is greater than the last."""
+    """Yield frames in display order, skipping damaged packets, with strictly increasing pts."""
     last: int | None = None
     step = max(1, round(1 / (frame_rate(stream) * as_fraction(stream.time_base))))
     context = decoder_of(stream)
     decoder = _Decoder(context)
     times = _DecodingTimes(stream) if only_decoding_times(container, stream) else None
     if times is not None and not context.is_open:
-        # With a thread for each picture, a decoder tells of damage some packets later.
+        # With frame threads, a decoder reports damage some packets later.
         context.thread_type = "SLICE"
     for packet in packets:
         if times is not None and packet is not None:
             times.add(packet)
-        pictures = decoder.answer(packet, damage)
+        pictures = decoder.decode(packet, damage)
         if pictures is None and times is not None:
             times.lose()
         for picture in pictures or ():
@@ -322,46 +334,46 @@ def _decoded(
 
 
 class _Decoder:
-    """A decoder, and the packets whose pictures it still holds: it may have a thread for each."""
+    """A decoder, and the packets whose frames it has not returned yet."""
 
     def __init__(self, context: VideoCodecContext) -> None:
         self._context = context
-        self._held: deque[Packet[VideoStream]] = deque(maxlen=_MOST_THREADS)
+        self._pending: deque[Packet[VideoStream]] = deque(maxlen=_MOST_THREADS)
 
-    def answer(self, packet: _Picture, damage: _Damage) -> list[VideoFrame] | None:
-        """Return the pictures that are ready after one more packet; None where it is damaged.
+    def decode(self, packet: _VideoPacket, damage: _Damage) -> list[VideoFrame] | None:
+        """Return the frames that are ready after a packet; None if the packet is damaged.
 
-        After the last packet, which None tells, these are all that are left.
+        For None instead of a packet, return all remaining frames.
         """
         try:
             pictures = self._context.decode(packet)
         except DAMAGE:
             if packet is None:
-                return self._left(damage)
+                return self._rest(damage)
             damage.packets += packet.size > 0
-            self._note(packet, 1)
+            self._track(packet, 1)
             return None
         if packet is not None:
-            self._note(packet, len(pictures))
+            self._track(packet, len(pictures))
         return pictures
 
-    def _note(self, packet: Packet[VideoStream], answered: int) -> None:
+    def _track(self, packet: Packet[VideoStream], returned: int) -> None:
         if packet.size:
-            self._held.append(packet)
-        for _ in range(min(answered, len(self._held))):
-            self._held.popleft()
+            self._pending.append(packet)
+        for _ in range(min(returned, len(self._pending))):
+            self._pending.popleft()
 
-    def _left(self, damage: _Damage) -> list[VideoFrame]:
-        """Return the pictures behind a damaged packet that was met after the last one.
+    def _rest(self, damage: _Damage) -> list[VideoFrame]:
+        """Return the remaining frames after the decoder reported damage at the end.
 
-        A decoder does not go on then. Where each packet is a picture by itself, they are decoded
-        again, one by one; else they are lost.
+        The decoder does not continue then. If all pending packets are key frames, they are decoded
+        again one by one; otherwise their frames are lost.
         """
-        if not all(packet.is_keyframe for packet in self._held):
+        if not all(packet.is_keyframe for packet in self._pending):
             damage.packets += 1
             return []
         pictures: list[VideoFrame] = []
-        for packet in self._held:
+        for packet in self._pending:
             self._context.flush_buffers()
             try:
                 pictures += self._context.decode(packet)
@@ -372,21 +384,21 @@ class _Decoder:
 
 
 class _DecodingTimes:
-    """The times of a file that has them in the order of decoding, as AVI does.
+    """Assigns timestamps that a file stores in decoding order, as AVI does, to frames.
 
-    In the order of display, pictures take them one after the other. Where some did not decode, the
-    count is right again from the next key frame on: all pictures decoded before it are shown
-    before it and before those that follow it.
+    Frames in display order take the timestamps one after the other. After a packet that could not
+    be decoded, the assignment is right again from the next key frame on: all frames decoded before
+    it are shown before it.
     """
 
     def __init__(self, stream: VideoStream) -> None:
-        # What the demuxer counts is wrong behind a packet that it could not parse.
+        # The demuxer's own times are wrong after a packet that it could not parse.
         self._indexed = {entry.pos + _CHUNK_HEAD: entry.timestamp for entry in stream.index_entries}
         self._times: deque[int] = deque()
-        self._keys: deque[int] = deque()  # times of key frames not passed yet
+        self._keys: deque[int] = deque()  # times of key frames that were not returned yet
 
     def add(self, packet: Packet[VideoStream]) -> None:
-        """Note a packet's time, and let its picture be known by it."""
+        """Record a packet's time, and set it as the pts by which `take` recognises its frame."""
         if not packet.size or packet.dts is None:
             return
         packet.pts = time = self._indexed.get(packet.pos or 0, packet.dts)
@@ -395,12 +407,12 @@ class _DecodingTimes:
             self._keys.append(time)
 
     def lose(self) -> None:
-        """Forget the time of the last packet, which did not decode."""
+        """Remove the time of the last packet, which could not be decoded."""
         if self._times:
             self._times.pop()
 
     def take(self, picture: VideoFrame) -> int | None:
-        """The time at which a picture is shown."""
+        """Return the pts of the next frame in display order."""
         own = picture.pts
         while own is not None and self._keys and self._keys[0] <= own:
             key = self._keys.popleft()
@@ -409,25 +421,27 @@ class _DecodingTimes:
         return self._times.popleft() if self._times else own
 
 
-def _packets(container: InputContainer, stream: VideoStream, damage: _Damage) -> Iterator[_Picture]:
-    """Packets of a stream, then None, which lets the decoder hand out what it still holds."""
+def _packets(
+    container: InputContainer, stream: VideoStream, damage: _Damage
+) -> Iterator[_VideoPacket]:
+    """Yield the packets of a stream, then None, which makes the decoder return its last frames."""
     try:
         jumps = ClockJumps(container)
-        counted = codec_of(stream) in _ONE_EACH
+        counted = codec_of(stream) in _FRAME_PER_PACKET
         for packet in container.demux(jumps.watched or [stream]):
             jumps.follow(packet)
             damage.parts = jumps.parts
             if packet.stream is stream and (packet.dts is not None or packet.size):
                 damage.hidden += packet.is_discard
-                damage.pictures += counted and packet.size > 0
+                damage.frames += counted and packet.size > 0
                 yield cast("Packet[VideoStream]", packet)
     except av.FFmpegError as error:
         damage.stopped = error.strerror
     yield None
 
 
-def _scaled(picture: VideoFrame, size: tuple[int, int]) -> VideoFrame:
-    """A picture at another size, with its time."""
+def _rescale(picture: VideoFrame, size: tuple[int, int]) -> VideoFrame:
+    """Scale a decoded frame to (width, height) and keep its pts."""
     scaled = picture.reformat(*size)
     scaled.pts, scaled.duration = picture.pts, picture.duration
     return scaled
@@ -436,7 +450,7 @@ def _scaled(picture: VideoFrame, size: tuple[int, int]) -> VideoFrame:
 def frame_of(
     picture: VideoFrame, stream: VideoStream, index: int, orientation: Orientation
 ) -> Frame:
-    """The frame that holds a decoded picture's samples."""
+    """Return PyAV's decoded frame as a `Frame`, which shares its samples."""
     planes, described = picture_planes(picture)
     return Frame(
         index=index,

@@ -1,6 +1,6 @@
-"""Find the record that tells a Dolby Vision film, before anything is decoded.
+"""Read the Dolby Vision configuration record of a file.
 
-PyAV 18 does not show it, and PyAV 19 not its fields.
+PyAV 18 does not provide it, and PyAV 19 does not provide its fields.
 """
 
 from __future__ import annotations
@@ -12,44 +12,44 @@ from pathlib import Path
 from engine.media.mp4_boxes import contents
 from engine.media.os_errors import explain_read_errors
 
-_MOST = 1 << 20  # bytes that are searched: of an MP4 track's description, or of another file's head
-_TELLING = 2048  # bytes that tell which kind of file it is
+_MAX_SEARCHED = 1 << 20  # bytes: of an MP4 track's description, or of the head of another file
+_SIGNATURE_BYTES = 2048  # bytes that are read to recognise the container
 _MP4 = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
 _RECORDS = (b"dvcC", b"dvvC", b"dvwC")
 _MATROSKA = b"\x1a\x45\xdf\xa3"
 _EXTRA_DATA = b"\x41\xed"  # Matroska's BlockAddIDExtraData
-_PACKET_SIZES = (188, 192, 204)  # of MPEG-TS: as it is, with times (.m2ts), with parity
+_PACKET_SIZES = (188, 192, 204)  # MPEG-TS: plain, with times (.m2ts), with error correction
 _SYNC = 0x47
-_ASSOCIATION, _MAP = 0, 2  # tables of MPEG-TS
+_PAT, _PMT = 0, 2  # table ids: program association, program map
 _DESCRIPTOR = 0xB0
 
 
 def dolby_vision(path: Path) -> tuple[int, int] | None:
-    """Profile and compatibility of a file's first Dolby Vision record; None where it has none.
+    """Return profile and compatibility id of the first Dolby Vision record; None without one.
 
-    MP4 has the record in a box of the picture's track, Matroska in an addition to its blocks,
-    MPEG-TS in a descriptor of its program's map.
+    MP4 stores the record in a box of the video track, Matroska in a block addition mapping, and
+    MPEG-TS in a descriptor of the program map table.
     """
     with explain_read_errors(path), path.open("rb") as file:
-        head = file.read(_TELLING)
+        head = file.read(_SIGNATURE_BYTES)
         if head.startswith(_MATROSKA):
-            return _of_matroska(head + file.read(_MOST))
+            return _find_in_matroska(head + file.read(_MAX_SEARCHED))
         if _packets(head):
-            return next(_of_transport(_packets(head + file.read(_MOST))), None)
+            return next(_find_in_mpegts(_packets(head + file.read(_MAX_SEARCHED))), None)
         for begin, end in contents(file, _MP4):
             file.seek(begin)
-            said = _of_description(file.read(min(end - begin, _MOST)))
-            if said is not None:
-                return said
+            found = _find_in_mp4(file.read(min(end - begin, _MAX_SEARCHED)))
+            if found is not None:
+                return found
     return None
 
 
 def _fields(record: bytes) -> tuple[int, int]:
-    """Profile and compatibility in a record of at least four bytes."""
+    """Return profile and compatibility id of a record of at least four bytes."""
     return record[2] >> 1, record[4] >> 4 if len(record) > 4 else 0
 
 
-def _of_description(data: bytes) -> tuple[int, int] | None:
+def _find_in_mp4(data: bytes) -> tuple[int, int] | None:
     for name in _RECORDS:
         place = data.find(name)
         if place >= 4 and data[place - 4 : place] == struct.pack(">I", 32):
@@ -58,19 +58,19 @@ def _of_description(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _of_matroska(data: bytes) -> tuple[int, int] | None:
+def _find_in_matroska(data: bytes) -> tuple[int, int] | None:
     for name in _RECORDS:
         place = data.find(name)
         if place < 0:
             continue
         _, found, rest = data[place + 4 : place + 40].partition(_EXTRA_DATA)
         if found and len(rest) > 5:
-            return _fields(rest[1:])  # behind its length
+            return _fields(rest[1:])  # after its length
     return None
 
 
 def _packets(data: bytes) -> list[bytes]:
-    """The packets of an MPEG-TS file's head, each from its sync byte on; none in other files."""
+    """Return the packets in the head of an MPEG-TS file, from their sync bytes; else none."""
     for size in _PACKET_SIZES:
         for begin in range(size):
             signs = data[begin : begin + 5 * size : size]
@@ -79,20 +79,20 @@ def _packets(data: bytes) -> list[bytes]:
     return []
 
 
-def _of_transport(packets: list[bytes]) -> Iterator[tuple[int, int]]:
-    """The fields of the records of all programs (ISO/IEC 13818-1, 2.4.4)."""
-    programs = _section(packets, 0, _ASSOCIATION)
+def _find_in_mpegts(packets: list[bytes]) -> Iterator[tuple[int, int]]:
+    """Yield the fields of the records of all programs (ISO/IEC 13818-1, 2.4.4)."""
+    programs = _section(packets, 0, _PAT)
     for at in range(8, len(programs) - 7, 4):
         number, pid = struct.unpack_from(">HH", programs, at)
         if number:
-            table = _section(packets, pid & 0x1FFF, _MAP)
-            yield from _of_map(table)
+            table = _section(packets, pid & 0x1FFF, _PMT)
+            yield from _find_in_pmt(table)
 
 
-def _of_map(table: bytes) -> Iterator[tuple[int, int]]:
-    at = 12 + _length(table, 10)
-    while at + 9 <= len(table):  # a stream's five bytes, and four of the checksum
-        end = at + 5 + _length(table, at + 3)
+def _find_in_pmt(table: bytes) -> Iterator[tuple[int, int]]:
+    at = 12 + _uint12(table, 10)
+    while at + 9 <= len(table):  # five bytes of a stream, and four of the checksum
+        end = at + 5 + _uint12(table, at + 3)
         at += 5
         while at + 2 <= min(end, len(table)):
             tag, size = table[at], table[at + 1]
@@ -104,25 +104,25 @@ def _of_map(table: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _section(packets: list[bytes], pid: int, table: int) -> bytes:
-    """The first whole section of a table; empty where there is none."""
+    """Return the first complete section of a table; empty if there is none."""
     section = b""
     for packet in packets:
-        if len(packet) < 188 or _number(packet, 1) & 0x1FFF != pid or not packet[3] & 0x10:
+        if len(packet) < 188 or _uint16(packet, 1) & 0x1FFF != pid or not packet[3] & 0x10:
             continue
         payload = packet[5 + packet[4] :] if packet[3] & 0x20 else packet[4:]
-        if packet[1] & 0x40:  # a section begins, behind a pointer to it
+        if packet[1] & 0x40:  # a section begins after a pointer field
             section = payload[1 + payload[0] :] if payload else b""
             section = section if section[:1] == bytes((table,)) else b""
         elif section:
             section += payload
-        if len(section) >= 3 + _length(section, 1) > 3:
-            return section[: 3 + _length(section, 1)]
+        if len(section) >= 3 + _uint12(section, 1) > 3:
+            return section[: 3 + _uint12(section, 1)]
     return b""
 
 
-def _length(data: bytes, at: int) -> int:
-    return _number(data, at) & 0xFFF
+def _uint12(data: bytes, at: int) -> int:
+    return _uint16(data, at) & 0xFFF
 
 
-def _number(data: bytes, at: int) -> int:
+def _uint16(data: bytes, at: int) -> int:
     return int.from_bytes(data[at : at + 2], "big")

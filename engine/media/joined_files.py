@@ -1,4 +1,4 @@
-"""Find the later parts of FLV and Matroska files that are joined end to end."""
+"""Recognise concatenated FLV and Matroska files."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-# The header of an FLV file (Adobe Flash Video File Format 10.1, E.2), with the length of the tag
-# before the first.
+# Header of an FLV file (Adobe Flash Video File Format 10.1, E.2) and a previous tag size of 0.
 _HEAD = re.compile(rb"FLV\x01[\x00\x01\x04\x05]\x00\x00\x00\x09\x00\x00\x00\x00")
 _HEAD_BYTES = 13
-# FFmpeg takes the header of a later part for a tag, whose length is then "LV\x01". Where the file
-# goes on behind that tag, FFmpeg notices and searches for the next true one.
-_TAKEN_FOR = int.from_bytes(b"LV\x01", "big") + 2 * _HEAD_BYTES
+# FFmpeg reads the header of a later part as a tag with the length "LV\x01". If the file continues
+# after that tag, FFmpeg notices the error and searches for the next valid one.
+_FALSE_TAG_BYTES = int.from_bytes(b"LV\x01", "big") + 2 * _HEAD_BYTES
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def is_joined_matroska(path: Path) -> bool:
-    """Whether another Matroska file begins where the first says that it ends."""
+    """Return True if another Matroska file begins at the end of the first one."""
     with suppress(OSError), path.open("rb") as file:
         if file.read(4) != _EBML:
             return False
@@ -34,7 +33,7 @@ def is_joined_matroska(path: Path) -> bool:
 
 
 def _size(file: BinaryIO) -> int:
-    """The size of an element, whose first byte says by its leading zeros how long it is."""
+    """Read the size of an EBML element; the leading zeros of its first byte give its length."""
     first = file.read(1)
     more = 8 - first[0].bit_length() if first else 0
     rest = int.from_bytes(file.read(more), "big")
@@ -42,11 +41,11 @@ def _size(file: BinaryIO) -> int:
 
 
 def joined_flv(path: Path) -> JoinedFlv | None:
-    """Open an FLV file whose last parts FFmpeg does not find; None for all others."""
-    with suppress(OSError), path.open("rb") as file:  # which FFmpeg meets again, and tells
+    """Open an FLV file whose last parts FFmpeg does not find; return None for all others."""
+    with suppress(OSError), path.open("rb") as file:  # FFmpeg will report the error
         if not _HEAD.match(file.read(_HEAD_BYTES)):
             return None
-        begin = max(_HEAD_BYTES, file.seek(0, os.SEEK_END) - _TAKEN_FOR)
+        begin = max(_HEAD_BYTES, file.seek(0, os.SEEK_END) - _FALSE_TAG_BYTES)
         file.seek(begin)
         heads = [begin + found.start() for found in _HEAD.finditer(file.read())]
         return JoinedFlv(path, heads) if heads else None
@@ -54,7 +53,7 @@ def joined_flv(path: Path) -> JoinedFlv | None:
 
 
 class JoinedFlv(io.FileIO):
-    """An FLV file in which the headers at `heads` are zeros, so that no tag seems to be there."""
+    """An FLV file that is read with zeros instead of the headers at the positions `heads`."""
 
     def __init__(self, path: Path, heads: list[int]) -> None:
         super().__init__(path)
@@ -62,11 +61,11 @@ class JoinedFlv(io.FileIO):
         self._heads = heads
 
     def __del__(self) -> None:
-        """Close the file, as PyAV does not close what it is given open."""
+        """Close the file, because PyAV does not close file objects."""
         self.close()
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return up to `size` bytes from where the file stands."""
+        """Read up to `size` bytes from the current position."""
         begin = self.tell()
         data = bytearray(super().read(size) or b"")
         for head in self._heads:

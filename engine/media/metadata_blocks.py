@@ -1,4 +1,4 @@
-"""The metadata blocks of JPEG, PNG and WebP files: EXIF, colour profile and XMP."""
+"""Read and write metadata blocks of JPEG, PNG and WebP files: EXIF, ICC profile, XMP."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _EXIF = b"Exif\0\0"
 _JPEG_ICC = b"ICC_PROFILE\0"
 _JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _PNG_XMP = b"XML:com.adobe.xmp"
-_STEP = 1 << 16  # bytes that are unpacked at a time
-_JPEG_MOST = 65_000  # a segment's length has 16 bits
+_STEP = 1 << 16  # bytes that are decompressed at a time
+_MAX_SEGMENT = 65_000  # bytes; the length of a JPEG segment has 16 bits
 _ORIENTATION_TAG = 0x0112
 _EXIF_TAG, _GPS_TAG, _MAKER_NOTE_TAG = 0x8769, 0x8825, 0x927C
 _JFIF = b"JFIF\0"
-# Where a picture in a TIFF directory begins, and how long it is: one JPEG stream, or strips.
+# Tags with begin and length of a picture in a TIFF directory: a JPEG stream, or strips.
 _PICTURE_TAGS = ((0x0201, 0x0202), (0x0111, 0x0117))
 # EXIF 2.32, tag 0x0112, values 1 to 8: mirror left-right first, then turn anticlockwise.
 _ORIENTATIONS = (
@@ -33,14 +33,14 @@ _ORIENTATIONS = (
     Orientation(3, mirrored=True),
     Orientation(1, mirrored=False),
 )
-# ITU-T T.81, table B.1: a start of frame, but for the three codes that are tables.
+# ITU-T T.81, table B.1: start of frame, without the three codes that are tables.
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # VP8X flags (WebP container specification).
 _WEBP_ICC, _WEBP_ALPHA, _WEBP_EXIF, _WEBP_XMP = 0x20, 0x10, 0x08, 0x04
 
 
 def claimed_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) as a still image's first bytes say; None where they say none."""
+    """Return (width, height) from the first bytes of a still image; None if it is not there."""
     for name, body in _blocks(data):
         if name == b"IHDR" and len(body) >= 8:
             width, height = struct.unpack_from(">II", body)
@@ -57,7 +57,7 @@ def claimed_size(data: bytes) -> tuple[int, int] | None:
 
 
 def lacks_end(data: bytes) -> bool:
-    """Whether a file is a JPEG without the marker of its end: cut off, or written without."""
+    """Return True for a JPEG without the end of image marker, truncated or not."""
     if not data.startswith(b"\xff\xd8"):
         return False
     pieces = 2 + sum(4 + len(body) for _, body in _jpeg_segments(data))
@@ -65,7 +65,7 @@ def lacks_end(data: bytes) -> bool:
 
 
 def hidden_bytes(data: bytes, most: int) -> int:
-    """What the profile and texts in a PNG file unpack to, in bytes; counted to just over `most`."""
+    """Return the decompressed size of a PNG's profile and texts; stop counting after `most`."""
     count = 0
     for name, body in _png_chunks(data) if data.startswith(_PNG) else ():
         packed = _packed(name, body)
@@ -74,7 +74,7 @@ def hidden_bytes(data: bytes, most: int) -> int:
             try:
                 count += len(unpacker.decompress(packed, _STEP))
             except zlib.error:
-                break  # what cannot be unpacked takes no room
+                break  # invalid data is never decompressed
             if count > most:
                 return count
             packed = unpacker.unconsumed_tail
@@ -82,17 +82,17 @@ def hidden_bytes(data: bytes, most: int) -> int:
 
 
 def exif_orientation(data: bytes) -> Orientation:
-    """How a still image's file asks to be turned; upright where it does not say."""
+    """Return the orientation in the EXIF of a still image; upright if there is none."""
     tiff = _tiff(data)
     value = 0 if tiff is None else _orientation_value(tiff)
     return _ORIENTATIONS[value - 1] if 1 <= value <= len(_ORIENTATIONS) else Orientation()
 
 
 def exif_of_upright(data: bytes) -> bytes | None:
-    """The EXIF of a still image's file, as a TIFF block for an upright picture in its place.
+    """Return the EXIF of a still image as a TIFF block for the upright, swapped picture.
 
-    The orientation is made 1; the thumbnail and the maker's note, which may hold other pictures of
-    what was there, are blanked. None where there is no EXIF or it is damaged.
+    The orientation becomes 1. The thumbnail and the maker note are blanked, because they may
+    contain the original picture. Return None if there is no EXIF or it is damaged.
     """
     tiff = _tiff(data)
     order = None if tiff is None else _byte_order(tiff)
@@ -117,8 +117,8 @@ def exif_of_upright(data: bytes) -> bytes | None:
     return bytes(block)
 
 
-def tells_place(data: bytes) -> bool:
-    """Whether the EXIF of a still image's file says where it was taken."""
+def has_location(data: bytes) -> bool:
+    """Return True if the EXIF of a still image has GPS data."""
     tiff = _tiff(data)
     order = None if tiff is None else _byte_order(tiff)
     if tiff is None or order is None:
@@ -126,11 +126,11 @@ def tells_place(data: bytes) -> bool:
     try:
         return _GPS_TAG in _entries(tiff, order, struct.unpack_from(f"{order}I", tiff, 4)[0])
     except struct.error:
-        return False  # damaged, and so not copied
+        return False  # a damaged block is not copied
 
 
 def resolution(data: bytes) -> tuple[int, int] | None:
-    """Pixels per metre across and down, as a JPEG's JFIF or a PNG's pHYs segment has them."""
+    """Return pixels per metre (x, y) from the JFIF segment of a JPEG or the pHYs chunk of a PNG."""
     for name, body in _blocks(data):
         if name == b"\xe0" and body.startswith(_JFIF) and len(body) >= 12:
             unit, across, down = struct.unpack_from(">BHH", body, 7)
@@ -144,13 +144,13 @@ def resolution(data: bytes) -> tuple[int, int] | None:
 
 
 def icc_profile(data: bytes) -> bytes | None:
-    """The colour profile in a still image's file."""
+    """Return the ICC profile in a still image, or None."""
     parts: list[tuple[int, bytes]] = []
     for name, body in _blocks(data):
         if name == b"\xe2" and body.startswith(_JPEG_ICC) and len(body) > len(_JPEG_ICC) + 2:
             parts.append((body[len(_JPEG_ICC)], body[len(_JPEG_ICC) + 2 :]))
         elif name == b"iCCP":
-            with suppress(zlib.error):  # a damaged profile is as good as none
+            with suppress(zlib.error):  # a damaged profile counts as none
                 return zlib.decompress(_packed(name, body))
         elif name == b"ICCP":
             return body
@@ -167,10 +167,16 @@ def with_metadata(
     exif: bytes | None = None,
     resolution: tuple[int, int] | None = None,
 ) -> bytes:
-    """A JPEG, PNG or WebP file with an XMP packet, a colour profile and EXIF put in.
+    """Insert metadata into a JPEG, PNG or WebP file without re-encoding it.
 
-    EXIF is a TIFF block; one too long for a JPEG's segment is left out of a JPEG. `resolution` is
-    in pixels per metre; WebP knows none.
+    Args:
+        data: the file.
+        xmp: XMP packet.
+        icc: ICC profile.
+        size: (width, height), for WebP.
+        alpha: the picture has alpha, for WebP.
+        exif: TIFF block. It is left out of a JPEG if it is too long for a segment.
+        resolution: pixels per metre (x, y). WebP stores none.
     """
     if data.startswith(_PNG):
         return _png_with(data, xmp, icc, exif, resolution)
@@ -180,7 +186,7 @@ def with_metadata(
 
 
 def _blocks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and body of each block; a JPEG segment's name is its marker byte."""
+    """Yield name and body of each block; a JPEG segment's name is its marker byte."""
     if data[:2] == b"\xff\xd8":
         return _jpeg_segments(data)
     if data.startswith(_PNG):
@@ -197,7 +203,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if marker == b"\xff":  # fill byte
             position += 1
             continue
-        if marker == b"\xda":  # the picture itself begins
+        if marker == b"\xda":  # start of scan
             return
         length = struct.unpack_from(">H", data, position + 2)[0]
         yield marker, data[position + 4 : position + 2 + length]
@@ -213,7 +219,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _packed(name: bytes, body: bytes) -> bytes:
-    """The compressed part of a PNG chunk that is no picture; empty where it has none."""
+    """Return the compressed part of a PNG metadata chunk; empty if it has none."""
     if name in (b"iCCP", b"zTXt"):
         return body.partition(b"\0")[2][1:]
     if name == b"iTXt":
@@ -239,19 +245,19 @@ def _jpeg_with(
     resolution: tuple[int, int] | None,
 ) -> bytes:
     bodies: list[tuple[int, bytes]] = []
-    if exif is not None and len(exif) <= _JPEG_MOST:
+    if exif is not None and len(exif) <= _MAX_SEGMENT:
         bodies.append((0xE1, _EXIF + exif))
     if xmp is not None:
         bodies.append((0xE1, _JPEG_XMP + xmp))
     if icc is not None:
-        parts = [icc[n : n + _JPEG_MOST] for n in range(0, len(icc), _JPEG_MOST)]
+        parts = [icc[n : n + _MAX_SEGMENT] for n in range(0, len(icc), _MAX_SEGMENT)]
         bodies += [
             (0xE2, _JPEG_ICC + bytes((n, len(parts))) + part) for n, part in enumerate(parts, 1)
         ]
     added = b"".join(
         struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in bodies
     )
-    # JFIF wants its own segment first.
+    # The JFIF segment must be the first.
     start, position = data[:2], 2
     if data[2:4] == b"\xff\xe0":
         position += 2 + struct.unpack_from(">H", data, 4)[0]
@@ -282,9 +288,9 @@ def _png_with(
     chunks = []
     for name, body in _png_chunks(data):
         if resolution is not None and name == b"pHYs":
-            continue  # the encoder's own, which says nothing but that pixels are square
+            continue  # the encoder's own says only that pixels are square
         if icc is not None and name in (b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP"):
-            continue  # the profile says it, and says it better
+            continue  # the profile replaces it
         chunks.append((name, body))
         if name == b"IHDR":
             chunks += added
@@ -319,12 +325,12 @@ def _webp_with(
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
 
 
-# A tag's place in the block, its kind, and how many values of that kind it has.
+# Position of a tag's value in the block, its type, and the number of values.
 _Entry: TypeAlias = tuple[int, int, int]
 
 
 def _tiff(data: bytes) -> bytes | None:
-    """The TIFF block in which a still image's file holds its EXIF."""
+    """Return the TIFF block of a still image's EXIF, or None."""
     for name, body in _blocks(data):
         if name in (b"eXIf", b"EXIF") or (name == b"\xe1" and body.startswith(_EXIF)):
             return body.removeprefix(_EXIF)
@@ -336,10 +342,10 @@ def _byte_order(tiff: bytes) -> str | None:
 
 
 def _entries(tiff: bytes | bytearray, order: str, directory: int) -> dict[int, _Entry]:
-    """The tags of a TIFF directory.
+    """Return the tags of the TIFF directory at a position.
 
     Raises:
-        struct.error: the block is cut short.
+        struct.error: the block is truncated.
     """
     count = struct.unpack_from(f"{order}H", tiff, directory)[0]
     found: dict[int, _Entry] = {}
@@ -365,7 +371,7 @@ def _blank(block: bytearray, start: int, length: int) -> None:
 
 def _blank_maker_note(block: bytearray, order: str, link: _Entry) -> None:
     note = _entries(block, order, _value(block, order, link)).get(_MAKER_NOTE_TAG)
-    if note is not None and note[2] > 4:  # fewer bytes are in the entry itself
+    if note is not None and note[2] > 4:  # up to 4 bytes are in the entry itself
         _blank(block, struct.unpack_from(f"{order}I", block, note[0])[0], note[2])
 
 
@@ -378,7 +384,7 @@ def _blank_pictures(block: bytearray, order: str, directory: int) -> None:
 
 
 def _orientation_value(tiff: bytes) -> int:
-    """The orientation in a TIFF block, or 0."""
+    """Return the orientation in a TIFF block, or 0."""
     order = _byte_order(tiff)
     if order is None:
         return 0
@@ -387,4 +393,4 @@ def _orientation_value(tiff: bytes) -> int:
         entry = entries.get(_ORIENTATION_TAG)
         return 0 if entry is None else _value(tiff, order, entry)
     except struct.error:
-        return 0  # cut short: as good as absent
+        return 0  # truncated

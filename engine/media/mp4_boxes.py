@@ -1,4 +1,4 @@
-"""Find the boxes of an MP4 file, and what they say before anything is decoded."""
+"""Read the box structure of MP4 and MOV files (ISO/IEC 14496-12)."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import BinaryIO
 
 from engine.media.os_errors import explain_read_errors
 
-_FIRST = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # boxes that a file begins with
+_FIRST = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # first box of a file
 
 
 def has_index(path: Path) -> bool:
-    """Whether an MP4 file has its index (moov), and the whole of it."""
+    """Return True if an MP4 file has its complete index (moov)."""
     with explain_read_errors(path), path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         return any(kind == b"moov" and end <= size for kind, _, end in _boxes(file, 0, size))
 
 
-def is_followed(path: Path) -> bool:
-    """Whether a second film begins behind the end of the first; no reader finds that one."""
-    kinds = _outermost(path)
+def has_second_movie(path: Path) -> bool:
+    """Return True if a second index (moov) follows the first; no reader finds that video."""
+    kinds = _top_level(path)
     return kinds.count(b"moov") > 1 and b"moof" not in kinds
 
 
-def is_endless(path: Path) -> bool:
-    """Whether a HEIF picture lies behind a film; FFmpeg reads the index of such a file for ever."""
-    kinds = _outermost(path)
-    film = kinds.index(b"moov") if b"moov" in kinds else len(kinds)
-    return b"meta" in kinds[film:] and b"ftyp" in kinds[film:]
+def hangs_ffmpeg(path: Path) -> bool:
+    """Return True if a HEIF image follows a video; FFmpeg never stops reading such a file."""
+    kinds = _top_level(path)
+    movie = kinds.index(b"moov") if b"moov" in kinds else len(kinds)
+    return b"meta" in kinds[movie:] and b"ftyp" in kinds[movie:]
 
 
-def _outermost(path: Path) -> list[bytes]:
-    """The kinds of a file's outermost boxes; none of a file that begins with no such box."""
+def _top_level(path: Path) -> list[bytes]:
+    """Return the types of the top-level boxes; none if the file is not MP4 or MOV."""
     with explain_read_errors(path), path.open("rb") as file:
         if file.read(8)[4:] not in _FIRST:
             return []
@@ -42,7 +42,10 @@ def _outermost(path: Path) -> list[bytes]:
 
 
 def contents(file: BinaryIO, path: Sequence[bytes]) -> Iterator[tuple[int, int]]:
-    """Begin and end of what is in each box at a path of kinds, in the first of the outermost."""
+    """Yield begin and end of the content of each box at a path of types, such as moov, trak.
+
+    Only the first top-level box of the first type is searched.
+    """
     size = file.seek(0, os.SEEK_END)
     for kind, begin, end in _boxes(file, 0, size):
         if kind == path[0]:
@@ -62,7 +65,7 @@ def _within(
 
 
 def _boxes(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind of each box between two places, and begin and end of its content by its header."""
+    """Yield type, begin and end of the content of each box between two positions."""
     while position + 8 <= end:
         file.seek(position)
         length, kind = struct.unpack(">I4s", file.read(8))

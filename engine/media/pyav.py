@@ -1,4 +1,4 @@
-"""Open containers and read side data with PyAV 18.1 and 19 alike."""
+"""Open files and read side data in the same way with PyAV 18.1 and 19."""
 
 from __future__ import annotations
 
@@ -17,26 +17,24 @@ from av.video.stream import VideoStream
 from engine.media.joined_files import joined_flv
 from engine.media.os_errors import media_url
 
-# Texts that are no UTF-8 go from file to file byte by byte. PyAV 19 always reads them so, PyAV 18
-# on request.
-_ANY_TEXT: dict[str, Any] = (
+# Metadata that is not UTF-8 is copied byte by byte. PyAV 18 does so on request, PyAV 19 always.
+_TEXT_ERRORS: dict[str, Any] = (
     {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
-# What a decoder says of damage. PyAV 19 forgets a decoder that could not be opened: the next packet
-# is a ValueError.
+# Exceptions of a decoder for damaged data. PyAV 19 drops a decoder that could not be opened and
+# raises ValueError for the next packet.
 DAMAGE = (av.FFmpegError, ValueError)
-# Decoders that may name a colour profile in their pictures' side data: PyAV, up to 19.0, frees that
-# name twice, and the process dies.
-_NAMING_PROFILES = frozenset({"png", "apng", "mjpeg", "tiff", "webp", "webp_anim", "jpegxl"})
-# Demuxers of the formats that are usual, each of which holds its media itself. Never add one that
-# opens other files (hls, dash, concat, imf, sdp, vobsub, mlv): a file may be rewritten as a
-# playlist after it was checked.
+# Decoders whose frames may have side data with the name of an ICC profile. PyAV, up to 19.0, frees
+# that name twice, which crashes the process.
+_PROFILE_CODECS = frozenset({"png", "apng", "mjpeg", "tiff", "webp", "webp_anim", "jpegxl"})
+# Demuxers of the usual formats. Never add one that opens other files (hls, dash, concat, imf, sdp,
+# vobsub, mlv): a client could replace a checked file by a playlist.
 USUAL_FORMATS: Final = (
     "apng,asf,av1,avi,bmp_pipe,dv,flv,gif,h264,hevc,image2,ivf,jpeg_pipe,jpegxl_pipe,m4v,"
     "matroska,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,png_pipe,rm,tiff_pipe,webm,"
     "webp_anim,webp_pipe,yuv4mpegpipe"
 )
-# All that are opened at all. Those of sound are here so that an error can say what the file is.
+# All demuxers that are used. Those of audio formats are here for a better error message.
 _FORMATS = (
     f"{USUAL_FORMATS},aac,ac3,aiff,alias_pix,anm,apv,asf_o,avs2,avs3,bink,brender_pix,caf,"
     "cavsvideo,cdxl,cine,cri_pipe,dds_pipe,dhav,dirac,dnxhd,dpx_pipe,ea,evc,exr_pipe,film_cpk,"
@@ -47,7 +45,7 @@ _FORMATS = (
     "ser,sgi_pipe,smjpeg,smk,sunrast_pipe,swf,thp,ty,usm,vbn_pipe,vc1,vc1test,vivo,vvc,wav,wtv,"
     "xbm_pipe,xpm_pipe,xwd_pipe"
 )
-_OF_STREAMS = {
+_STREAM_SIDE_DATA = {
     "DISPLAYMATRIX": "display_matrix",
     "MASTERING_DISPLAY_METADATA": "mastering_display_metadata",
     "CONTENT_LIGHT_LEVEL": "content_light_level",
@@ -65,14 +63,13 @@ def library_versions() -> dict[str, str]:
 
 
 def codec_of(stream: Stream) -> str:
-    """Return the name of a stream's codec; "" of one that FFmpeg does not know.
+    """Return FFmpeg's name of a stream's codec, or "" for an unknown codec.
 
-    A stream that a damaged file begins in its middle has a decoder without a codec, at which PyAV
-    raises.
+    PyAV raises for a stream of a damaged file, whose decoder may have no codec.
     """
     context = stream.codec_context
     if not context:
-        # Only streams of data and attachments have a name of their own.
+        # Only data streams and attachments have a name.
         return getattr(stream, "name", None) or ""
     try:
         return str(context.codec.canonical_name)
@@ -86,13 +83,16 @@ def open_input(
     options: Mapping[str, str] | None = None,
     formats: str = _FORMATS,
 ) -> InputContainer:
-    """Opens a file, or a file object, for reading; nothing in it reaches another file or network.
+    """Open a file or file object for reading, without access to other files or the network.
 
-    Only the demuxers in `formats` may read it, whatever the file's name is.
+    Args:
+        file: a path, or a binary file object.
+        options: FFmpeg options of the decoders.
+        formats: FFmpeg's names of the demuxers that may read it, separated by commas.
 
     Raises:
-        av.FFmpegError, ValueError: it cannot be opened.
-        av.ArgumentError: it is of another format, among other reasons.
+        av.FFmpegError, ValueError: the file cannot be opened.
+        av.ArgumentError: the file has another format, among other reasons.
     """
     joined = joined_flv(file) if isinstance(file, Path) else None
     container: InputContainer = av.open(
@@ -101,11 +101,11 @@ def open_input(
         options=dict(options or {}),
         container_options={
             "protocol_whitelist": "file",
-            # A picture's name with a percent sign is a name, not a pattern of others.
+            # A percent sign in the name of an image is no pattern for a sequence.
             "pattern_type": "none",
             "format_whitelist": formats,
         },
-        **_ANY_TEXT,
+        **_TEXT_ERRORS,
     )
     return container
 
@@ -113,50 +113,50 @@ def open_input(
 def open_output(
     file: Path | BinaryIO, format_name: str, container_options: Mapping[str, str] | None = None
 ) -> OutputContainer:
-    """Opens a file, or a file object, for writing; a name is never taken for a protocol.
+    """Open a file or file object for writing with the muxer `format_name`.
 
     Raises:
-        OSError, av.FFmpegError, ValueError: it cannot be opened.
+        OSError, av.FFmpegError, ValueError: the file cannot be opened.
     """
     container: OutputContainer = av.open(
         media_url(file) if isinstance(file, Path) else file,
         mode="w",
         format=format_name,
         container_options=dict(container_options or {}),
-        **_ANY_TEXT,
+        **_TEXT_ERRORS,
     )
     return container
 
 
 def path_of(container: InputContainer) -> Path:
-    """The file that a container was opened from."""
+    """Return the path with which `open_input` opened a container."""
     return Path(container.name.removeprefix(media_url(Path()).removesuffix(".")))
 
 
 def printable(text: str) -> str:
-    """A text of a file's metadata with bytes that are no UTF-8 shown as question marks."""
+    """Return metadata text with question marks for bytes that are not UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def as_fraction(value: Any) -> Fraction:
-    """A rational of PyAV as the standard library's; PyAV 19 has a type of its own."""
+    """Return a rational number of PyAV as `Fraction`; PyAV 19 has a type of its own."""
     return Fraction(int(value.numerator), int(value.denominator))
 
 
 def side_data(stream: VideoStream, picture: VideoFrame, name: str) -> bytes | None:
-    """Side data of a film: its picture's, or where that cannot be read, what its stream says.
+    """Return side data of a frame, or of its stream if the frame's cannot be read; None if absent.
 
-    `name` is PyAV's name of the type for pictures. PyAV 18 holds on to each picture that it was
-    asked about until the garbage is collected, so ask about few of them; and it knows of no side
-    data of streams.
+    `name` is PyAV's name of the frame side data type. PyAV 18 keeps each frame alive until the
+    garbage collector runs, so read the side data of few frames; it does not provide side data of
+    streams.
     """
-    if codec_of(stream) in _NAMING_PROFILES:
+    if codec_of(stream) in _PROFILE_CODECS:
         coded: Mapping[str, bytes] = getattr(stream.codec_context, "coded_side_data", {})
-        return coded.get(_OF_STREAMS[name])
+        return coded.get(_STREAM_SIDE_DATA[name])
     try:
         entries: Any = picture.side_data
         return bytes(entries[name])
     except KeyError:
         return None
     except ValueError:
-        return None  # PyAV 18 cannot list side data of a type newer than itself
+        return None  # PyAV 18 cannot list side data of types that it does not know

@@ -1,4 +1,4 @@
-"""Sample key frames of a video, at a cost that does not grow with its length."""
+"""Sample frames of a video, at a cost that does not grow with its length."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from engine.media.decode import Warn, exact_seconds, frame_of, read_frames, silent
-from engine.media.probe import Turns, decoder_of, main_video, open_media
+from engine.media.decode import Warn, exact_seconds, frame_of, ignore_warning, read_frames
+from engine.media.probe import FrameOrientations, decoder_of, main_video, open_media
 from engine.media.pyav import as_fraction
 from engine.options import Trim
 from engine.values import Frame, VideoInfo
 
-_DECODED = 2**31  # pixels of a video that are decoded to spread pictures over it
-_HELD = 2**27  # pixels that may be held, where more than `_LEAST` pictures are asked for
-_LEAST = 8  # pictures that tell enough of a video
+_MAX_DECODED = 2**31  # pixels; a video with more is sampled at key frames
+_MAX_HELD = 2**27  # pixels in memory, if more than `_ENOUGH` frames are requested
+_ENOUGH = 8  # frames that describe a video well
 
 
 def sampled_frames(
     path: Path, trim: Trim, *, duration: float | None, every: float, most: int
 ) -> Iterator[Frame]:
-    """Key frames spread over the part of a video that `trim` names, in order of display.
+    """Yield key frames spread over the part of a video given by `trim`, in display order.
 
-    They are the last before instants `every` seconds apart, or as far as it takes to keep them to
-    `most`; where the part does not begin with the video, its first picture leads them. Nothing else
-    is decoded but what leads to that. Where key frames are sparse, or the file cannot be searched,
-    they are fewer; where its `duration` in seconds is not known, there is but the first.
+    Each is the last key frame before one of several times `every` seconds apart, or farther apart
+    so that there are at most `most`. If the part does not begin with the video, its first frame
+    comes before them, and the frames up to it are decoded. There are fewer if key frames are rare
+    or the file cannot be searched, and only one if `duration` (seconds) is None.
 
     Raises:
-        MediaError: the file cannot be read or holds no picture.
-        ParameterError: no picture lies in the part that `trim` names.
+        MediaError: the file cannot be read or contains no frame.
+        ParameterError: the part given by `trim` contains no frame.
     """
     start, end = exact_seconds(trim.start) or Fraction(0), exact_seconds(trim.end)
     length = Fraction(duration or 0)
@@ -49,8 +49,8 @@ def sampled_frames(
         yield first
     with open_media(path) as container:
         stream = main_video(container, path)
-        turns = Turns(stream)
-        # Threads by frame hand a picture out only once they were given some that follow it.
+        orientations = FrameOrientations(stream)
+        # Frame threads would return a frame only after several more packets.
         stream.thread_type = "SLICE"
         base, origin = as_fraction(stream.time_base), stream.start_time or 0
         for number in range(count):
@@ -58,35 +58,37 @@ def sampled_frames(
             picture = _key_frame(container, stream, origin + round(wanted / base), shown)
             if picture is not None and picture.pts is not None:
                 shown = picture.pts
-                yield frame_of(picture, stream, number, turns.of(picture))
+                yield frame_of(picture, stream, number, orientations.of(picture))
 
 
-def spread_frames(path: Path, info: VideoInfo, most: int, *, warn: Warn = silent) -> list[Frame]:
-    """Up to `most` pictures spread over a video, in order of display; fewer where they are large.
+def spread_frames(
+    path: Path, info: VideoInfo, most: int, *, warn: Warn = ignore_warning
+) -> list[Frame]:
+    """Return up to `most` frames spread over a video, in display order; fewer if they are large.
 
-    A short video is decoded to its end. Of a long one, key frames are taken; where these are few,
-    pictures of its beginning.
+    A short video is decoded completely. A long one is sampled at key frames, or only at its
+    beginning if it has few of them.
 
     Raises:
-        MediaError: the file cannot be read or holds no picture.
+        MediaError: the file cannot be read or contains no frame.
     """
     width, height = info.size
-    most = min(most, max(_LEAST, _HELD // (width * height)))
-    decoded = max(most, _DECODED // (width * height))
+    most = min(most, max(_ENOUGH, _MAX_HELD // (width * height)))
+    decoded = max(most, _MAX_DECODED // (width * height))
     if info.duration is not None and info.duration * info.frame_rate > decoded:
         found = list(
             sampled_frames(
                 path, Trim(), duration=info.duration, every=info.duration / (2 * most), most=most
             )
         )
-        if len(found) >= min(most, _LEAST):
+        if len(found) >= min(most, _ENOUGH):
             return found
     with closing(read_frames(path, warn=warn)) as frames:
-        return _thinned(islice(frames, decoded), most)
+        return _spread(islice(frames, decoded), most)
 
 
-def _thinned(frames: Iterable[Frame], most: int) -> list[Frame]:
-    """Up to `most` frames, evenly spread over all; twice as many are held on the way."""
+def _spread(frames: Iterable[Frame], most: int) -> list[Frame]:
+    """Return up to `most` evenly spread frames; at most twice as many are held at a time."""
     kept: list[Frame] = []
     step = 1
     for number, frame in enumerate(frames):
@@ -101,9 +103,9 @@ def _thinned(frames: Iterable[Frame], most: int) -> list[Frame]:
 def _key_frame(
     container: InputContainer, stream: VideoStream, wanted: int, shown: int | None
 ) -> VideoFrame | None:
-    """The last key frame at or before `wanted`; None where it is not later than `shown`.
+    """Return the last key frame at or before the pts `wanted`.
 
-    Also None where it cannot be found or decoded.
+    Return None if it is not later than the pts `shown`, or cannot be found or decoded.
     """
     decoder = decoder_of(stream)
     try:

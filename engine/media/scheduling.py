@@ -1,4 +1,4 @@
-"""Keep the threads of encoders from real-time scheduling."""
+"""Prevent encoders from giving their threads real-time priority."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _THREADS = Path("/proc/self/task")
 
 @contextmanager
 def ordinary_scheduling() -> Iterator[None]:
-    """Give this thread, and those that begin inside, the scheduling that this thread had before.
+    """Restore this thread's scheduling at the end of the block, and give it to new threads.
 
-    Where it runs as root, as in most containers, SVT-AV1 takes the highest real-time priority for
-    its threads and the one that opens it, and child processes inherit that. While such threads
-    work, other programs get no processor, nor do the same program's threads in their turn.
+    As root, SVT-AV1 takes the highest real-time priority for its threads and for the thread that
+    opens it, and child processes inherit it. Other programs, and other threads of this one, then
+    get no processor time while it works.
     """
-    usual, before = _scheduling(), set(_threads())
+    own, before = _scheduling(), set(_threads())
     try:
         yield
     finally:
-        if usual is not None:
+        if own is not None:
             for thread in {0, *_threads()} - before:
-                with suppress(OSError):  # it has ended meanwhile
-                    os.sched_setscheduler(thread, *usual)
+                with suppress(OSError):  # the thread has ended
+                    os.sched_setscheduler(thread, *own)
 
 
 def _scheduling() -> tuple[int, os.sched_param] | None:
-    """The policy and the priority of this thread; None where they are not told."""
+    """Return policy and priority of this thread, or None if they are not available."""
     if sys.platform != "linux":
         return None
     try:

@@ -17,9 +17,9 @@ from engine.errors import MediaError
 from engine.media.formats import frame_to_picture, full_range, upsample_chroma
 from engine.media.metadata_blocks import (
     exif_of_upright,
+    has_location,
     icc_profile,
     resolution,
-    tells_place,
     with_metadata,
 )
 from engine.media.os_errors import read_bytes, write_error
@@ -106,7 +106,7 @@ def write_image(
     warnings = []
     if alpha and encoding.codec == "mjpeg" and _is_transparent(upright):
         warnings.append("JPEG cannot store transparency; it is left out.")
-    if exif is not None and tells_place(old):
+    if exif is not None and has_location(old):
         warnings.append(
             "The target's EXIF says where it was taken (GPS), and the output keeps it; "
             "metadata none leaves it out."

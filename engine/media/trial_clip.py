@@ -1,4 +1,4 @@
-"""Write a short clip with sound, and count what a file gives: for trying a machine."""
+"""Write and read a short clip with sound; `faceswap-engine doctor` tries a machine with it."""
 
 from __future__ import annotations
 
@@ -28,21 +28,27 @@ _PITCH: Final = 440
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """How many pictures and samples of sound a file gives when it is decoded to its end."""
+    """Numbers of frames and audio samples that a file decodes to."""
 
     pictures: int
     samples: int
 
 
 def write_clip(path: Path, pictures: Sequence[Bytes]) -> None:
-    """Writes pictures, (h, w, 3) RGB, as an MP4 of H.264 with a tone of the same length."""
+    """Write pictures, (h, w, 3) uint8 RGB, as H.264 in MP4 with a tone of the same length.
+
+    Raises:
+        MediaError: this FFmpeg build has no such encoders.
+    """
     quiet_svt_av1()
     encoder = encoder_named("h264")
     with open_output(path, "mp4") as out:
         video = out.add_stream(encoder.name, rate=FRAME_RATE, options=dict(encoder.options))
         sound = out.add_stream("aac", rate=_SAMPLE_RATE)
         if not isinstance(video, VideoStream) or not isinstance(sound, AudioStream):
-            raise MediaError(f"{encoder.name} and aac are no encoders of pictures and sound.")
+            raise MediaError(
+                f"{encoder.name} is no video encoder or aac no audio encoder in this FFmpeg build."
+            )
         height, width = pictures[0].shape[:2]
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         sound.layout = "mono"
@@ -56,10 +62,10 @@ def write_clip(path: Path, pictures: Sequence[Bytes]) -> None:
 
 
 def read_contents(path: Path) -> Contents:
-    """Decodes a file to its end.
+    """Decode a file to its end.
 
     Raises:
-        av.FFmpegError: it cannot be read.
+        av.FFmpegError: the file cannot be read.
     """
     pictures = samples = 0
     with open_input(path) as container:

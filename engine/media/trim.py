@@ -1,4 +1,4 @@
-"""The part of a target that an output holds."""
+"""Time window of the target that goes to the output."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from fractions import Fraction
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The part of the source that is kept, in its own seconds, and how far it moves.
+    """The part of the target to keep, in seconds of the target, and its shift in time.
 
-    A packet is kept if `start <= time < end`; its time then becomes `time - shift`.
+    A packet is kept if `start <= time < end`; its time becomes `time - shift`.
     """
 
     start: Fraction | None = None
@@ -19,5 +19,5 @@ class Window:
 
     @property
     def begin(self) -> Fraction:
-        """When the output begins, in the source's seconds."""
+        """Time at which the output begins, in seconds of the target."""
         return self.shift if self.start is None else self.start

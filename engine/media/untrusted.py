@@ -1,4 +1,4 @@
-"""Check files of strangers, without decoding a picture of unknown size."""
+"""Check media files of remote clients, without decoding a picture of unknown size."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from engine.media.os_errors import explain_read_errors
 from engine.media.probe import frame_rate, main_video, no_picture_error
 from engine.media.pyav import DAMAGE, USUAL_FORMATS, as_fraction, codec_of, open_input
 
-# What cameras, phones and editing programs write; the hundreds of other decoders in FFmpeg are
-# for files that one trusts.
+# Codecs of cameras, phones and editing programs. FFmpeg's hundreds of other decoders are not used
+# for untrusted files.
 # fmt: off
 _CODECS = frozenset({
     "av1", "bmp", "dnxhd", "dvvideo", "ffv1", "flv1", "gif", "h263", "h264", "hevc", "jpeg2000",
@@ -28,37 +28,42 @@ _CODECS = frozenset({
     "wmv1", "wmv2", "wmv3",
 })
 # fmt: on
-# A PNG in a file of its own is looked through; one in a video cannot be.
+# A PNG file is searched for hidden data; PNG frames of a video cannot be.
 _PNG_CODECS = frozenset({"png", "apng"})
 _PNG_FORMATS = frozenset({"png_pipe", "apng", "image2"})
 _PNG = b"\x89PNG"
 _HEAD_BYTES = 1 << 20
-_MOST_RATE = 120  # pictures per second
-_MOST_HIDDEN = 1 << 24
+_MAX_RATE = 120  # frames per second
+_MAX_HIDDEN = 1 << 24  # bytes of uncompressed profile and texts in a PNG
 
 
 class TooLarge(MediaError):
-    """A picture has more pixels, or a video lasts longer, than is allowed."""
+    """The size of a picture or the length of a video exceeds the bounds."""
 
 
 def check_header(path: Path, name: str, bounds: MediaBounds) -> None:
-    """Looks whether a file is media of an allowed size; `name` is how errors call it.
+    """Check by its header that a file is media within the bounds.
 
-    No picture of more than `bounds.pixels` is ever allocated, and no other file is opened.
+    No picture of more than `bounds.pixels` is allocated, and no other file is opened.
+
+    Args:
+        path: the file.
+        name: name of the file or parameter in errors.
+        bounds: the allowed size and length.
 
     Raises:
-        TooLarge: the picture or the video is over the bounds.
-        MediaError: it is no media file, or one that only names others, or shows no picture.
+        TooLarge: the picture or the video exceeds the bounds.
+        MediaError: the file is no media file, refers to other files, or has no video.
     """
     with explain_read_errors(path), path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
         _check_size(claimed_size(head), name, bounds)
-        if head.startswith(_PNG) and hidden_bytes(head + file.read(), _MOST_HIDDEN) > _MOST_HIDDEN:
+        if head.startswith(_PNG) and hidden_bytes(head + file.read(), _MAX_HIDDEN) > _MAX_HIDDEN:
             raise TooLarge(
-                f"{name} holds a colour profile or texts of more than {_MOST_HIDDEN:,} bytes; "
+                f"{name} contains a colour profile or texts of more than {_MAX_HIDDEN:,} bytes; "
                 "save it without them"
             )
-    with _opened(path, name, bounds) as (container, stream):
+    with _open(path, name, bounds) as (container, stream):
         if container.duration is None:
             stamps = (packet.pts for packet in _packets(container, stream) if packet.size)
             _check_length(stamps, stream, name, bounds)
@@ -72,38 +77,40 @@ def check_header(path: Path, name: str, bounds: MediaBounds) -> None:
 def check_pictures(
     path: Path, name: str, bounds: MediaBounds, each: Callable[[], None] = lambda: None
 ) -> None:
-    """Decodes all of a file, as a header may claim what it likes; calls `each` at every picture.
+    """Check by decoding the whole file that it is within the bounds; headers may be wrong.
+
+    `each` is called for every decoded frame.
 
     Raises:
-        TooLarge: a picture, or all together, are over the bounds.
-        MediaError: as `check_header` does, or no picture decodes.
+        TooLarge: a frame or the video exceeds the bounds.
+        MediaError: as for `check_header`, or no frame decodes.
     """
-    pictures = 0
+    frames = 0
 
-    def seen() -> None:
-        nonlocal pictures
-        pictures += 1
+    def count() -> None:
+        nonlocal frames
+        frames += 1
         each()
 
-    with _opened(path, name, bounds) as (container, stream):
-        _check_length(_stamps(container, stream, name, bounds, seen), stream, name, bounds)
-    if not pictures:
+    with _open(path, name, bounds) as (container, stream):
+        _check_length(_timestamps(container, stream, name, bounds, count), stream, name, bounds)
+    if not frames:
         raise no_picture_error(path, name)
 
 
 @contextmanager
-def _opened(
+def _open(
     path: Path, name: str, bounds: MediaBounds
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A file that holds its media itself, and the stream of its pictures."""
+    """Open a file with the demuxers for untrusted files; yield it and its main video stream."""
     try:
         container = open_input(
             path, options={"max_pixels": str(bounds.pixels)}, formats=USUAL_FORMATS
         )
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(
-            f"{name} is not a video or an image that can be read; give one whose file holds all "
-            "of its pictures, such as MP4, WebM, JPEG or PNG"
+            f"{name} is not a video or an image that can be read; give a file that contains the "
+            "video or image itself, such as MP4, WebM, JPEG or PNG"
         ) from error
     with container:
         stream = main_video(container, Path(name))
@@ -112,41 +119,45 @@ def _opened(
             codec in _PNG_CODECS and container.format.name in _PNG_FORMATS
         ):
             raise MediaError(
-                f"{name} is encoded as {codec}, which is not taken here; give it as H.264, HEVC, "
-                "VP9, AV1, JPEG or PNG"
+                f"{name} is encoded as {codec}, which is not accepted here; convert it to H.264, "
+                "HEVC, VP9, AV1, JPEG or PNG"
             )
         width, height = stream.codec_context.width, stream.codec_context.height
         if not width or not height:
             raise MediaError(
-                f"{name} shows no picture of at most {bounds.pixels:,} pixels that can be decoded; "
-                "the file may be cut off or damaged, or the picture too large"
+                f"{name} contains no picture of at most {bounds.pixels:,} pixels that can be "
+                "decoded; it may be truncated or damaged, or the picture too large"
             )
         _check_size((width, height), name, bounds)
         yield container, stream
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """The packets of a stream, as far as the file can be read."""
+    """Yield the packets of a stream, as far as the file can be read."""
     with suppress(av.FFmpegError):
         yield from container.demux(stream)
 
 
-def _stamps(
+def _timestamps(
     container: InputContainer,
     stream: VideoStream,
     name: str,
     bounds: MediaBounds,
     each: Callable[[], None],
 ) -> Iterator[int | None]:
-    """The time stamp of every picture that decodes within the bounds."""
+    """Yield the pts of every decoded frame.
+
+    Raises:
+        TooLarge: a frame has more pixels than allowed.
+    """
     context = stream.codec_context
     context.options = {**context.options, "max_pixels": str(bounds.pixels)}
     for packet in _packets(container, stream):
         try:
             pictures = packet.decode()
         except DAMAGE as error:
-            # The decoder names a size it refuses, forgets it, or (dav1d) speaks of a range; all
-            # else is damage, past which a video is read.
+            # For a refused size, a decoder keeps the size, resets it, or (dav1d) raises
+            # OverflowError. Other errors are damage, after which the video goes on.
             pixels = context.width * context.height
             if isinstance(error, OverflowError) or not 0 < pixels <= bounds.pixels:
                 raise TooLarge(
@@ -168,10 +179,10 @@ def _check_length(
         if pts is not None and first is None:
             first = pts
         seconds = count / rate if pts is None or first is None else (pts - first) * base
-        if seconds > bounds.seconds or count >= bounds.seconds * _MOST_RATE:
+        if seconds > bounds.seconds or count >= bounds.seconds * _MAX_RATE:
             raise TooLarge(
                 f"{name} lasts too long; allowed: at most {bounds.seconds:g} seconds of "
-                f"{_MOST_RATE} pictures each"
+                f"{_MAX_RATE} frames each"
             )
 
 

@@ -179,7 +179,7 @@ def test_whoever_does_a_job_keeps_to_its_bounds(
     assert outcome(store, job, writer).startswith("target lasts too long")
     small = replace(BOUNDS, pixels=100)
     job = Intake(store=store, bounds=small).submit(call)
-    assert outcome(store, job, writer).startswith("source_image shows no picture of at most 100")
+    assert outcome(store, job, writer).startswith("source_image contains no picture of at most 100")
     assert writer.written == 0
 
 
@@ -190,7 +190,7 @@ def test_whoever_does_a_job_keeps_the_pictures_of_its_lists_to_its_bounds(
     large = str(write_png(tmp_path / "large.png", draw(0, (160, 120))))
     writer = Writer(frames=1)
     job = Intake(store=store, bounds=BOUNDS).submit({**call, name: [call["target"], large]})
-    assert outcome(store, job, writer).startswith(f"{name}-1 shows no picture of at most 10,000")
+    assert outcome(store, job, writer).startswith(f"{name}-1 contains no picture of at most 10,000")
     assert writer.written == 0
 
 

@@ -130,7 +130,7 @@ def test_films_behind_the_first_are_told(tmp_path: Path, suffix: str, frames: in
     times = [frame.pts * frame.time_base for frame in read_frames(joined, warn=said.append)]
     assert len(times) == frames
     assert all(Fraction(1, 25) <= b - a <= Fraction(2, 25) for a, b in pairwise(times))
-    assert sum("holds more than one film" in sentence for sentence in said) == 1
+    assert sum("contains several videos" in sentence for sentence in said) == 1
     assert len(said) == (2 if suffix == ".mkv" else 1)
 
 

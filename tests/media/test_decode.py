@@ -124,7 +124,7 @@ def test_a_cut_video_gives_what_it_has(tmp_path: Path, suffix: str) -> None:
     warnings: list[str] = []
     frames = list(read_frames(cut, warn=warnings.append))
     assert 20 < len(frames) < 90
-    assert suffix == ".ts" or any("incomplete" in w or "seems cut" in w for w in warnings)
+    assert suffix == ".ts" or any("incomplete" in w or "seems truncated" in w for w in warnings)
     assert not list(read_frames(whole, warn=pytest.fail))[100:]
 
 
@@ -273,10 +273,9 @@ def test_probe_says_what_is_there(tmp_path: Path) -> None:
     )
     info = probe(target)
     assert (info.kind, info.size, info.codec) == ("video", (48, 64), "h264")
-    assert (info.frame_rate, info.frame_count, info.has_audio) == (Fraction(25), 12, True)
+    assert (info.frame_rate, info.frame_count) == (Fraction(25), 12)
     assert info.duration == pytest.approx(0.48, abs=0.04)
     assert info.orientation == next(iter(read_frames(target))).orientation
-    assert not probe(make_clip(tmp_path / "silent.mkv")).has_audio
 
 
 def test_kind_is_judged_by_content(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_dolby_vision_alone_is_refused(tmp_path: Path, profile: int, compatibili
     target = with_record(tmp_path / "target.mp4", profile, compatibility)
     assert has_index(target)
     for read in (probe, lambda path: list(read_frames(path)), lambda path: read_frame(path, 1)):
-        with pytest.raises(MediaError, match=r"Dolby Vision without a base.*convert it"):
+        with pytest.raises(MediaError, match=r"Dolby Vision without a compatible base.*convert it"):
             read(target)
 
 
@@ -140,7 +140,7 @@ def test_dolby_vision_alone_is_refused_in_a_transport_stream(
     with av.open(str(target)) as container:  # what FFmpeg takes for whole
         assert container.streams.video
     assert dolby_vision(target) == (5, 0)
-    with pytest.raises(MediaError, match=r"Dolby Vision without a base.*convert it"):
+    with pytest.raises(MediaError, match=r"Dolby Vision without a compatible base.*convert it"):
         probe(target)
 
 

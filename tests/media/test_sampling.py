@@ -75,7 +75,7 @@ def test_a_length_that_is_not_known_is_not_searched(tmp_path: Path) -> None:
 
 def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     path = clip(tmp_path / "a.mp4")
-    with pytest.raises(ParameterError, match="no picture"):
+    with pytest.raises(ParameterError, match="no frame"):
         instants(path, Trim(start=50))
     with pytest.raises(MediaError):
         list(sampled_frames(tmp_path / "b.mp4", Trim(), duration=1.0, every=1.0, most=9))
@@ -97,8 +97,8 @@ def test_pictures_are_spread_over_a_short_video_whatever_its_key_frames(tmp_path
 def test_of_a_long_video_key_frames_are_taken_where_there_are_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling, "_DECODED", 30 * 64 * 48)
-    monkeypatch.setattr(sampling, "_LEAST", 4)
+    monkeypatch.setattr(sampling, "_MAX_DECODED", 30 * 64 * 48)
+    monkeypatch.setattr(sampling, "_ENOUGH", 4)
     assert spread(clip(tmp_path / "a.mp4")) == [0, 1, 2, 3, 4, 5]
     sparse = clip(tmp_path / "sparse.mp4", options={"g": "600", "bf": "0"})
     assert spread(sparse, most=6) == [0, 0.4, 0.8, 1.6, 2, 2.8]
@@ -108,7 +108,7 @@ def test_a_video_of_unknown_length_is_decoded_up_to_a_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = clip(tmp_path / "a.mp4")
-    monkeypatch.setattr(sampling, "_DECODED", 20 * 64 * 48)
+    monkeypatch.setattr(sampling, "_MAX_DECODED", 20 * 64 * 48)
     unknown = replace(probe(path), duration=None)
     frames = spread_frames(path, unknown, 10)
     assert [frame.index for frame in frames] == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
@@ -116,10 +116,10 @@ def test_a_video_of_unknown_length_is_decoded_up_to_a_bound(
 
 def test_fewer_large_pictures_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = clip(tmp_path / "a.mp4")
-    monkeypatch.setattr(sampling, "_HELD", 10 * 64 * 48)
+    monkeypatch.setattr(sampling, "_MAX_HELD", 10 * 64 * 48)
     assert len(spread(path)) == 10
-    monkeypatch.setattr(sampling, "_HELD", 1)
-    assert len(spread(path)) == sampling._LEAST
+    monkeypatch.setattr(sampling, "_MAX_HELD", 1)
+    assert len(spread(path)) == sampling._ENOUGH
 
 
 def test_an_animated_picture_is_spread_as_a_video_is(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_a_clip_that_lies_about_its_length_is_found_out(tmp_path: Path) -> None:
 
 def test_a_second_holds_only_so_many_pictures(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=130, fps=1000)
-    with pytest.raises(TooLarge, match="of 120 pictures each"):
+    with pytest.raises(TooLarge, match="of 120 frames each"):
         check_pictures(clip, "target", MediaBounds(pixels=10_000, seconds=1))
 
 

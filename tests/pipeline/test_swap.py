@@ -21,7 +21,6 @@ INFO = VideoInfo(
     format=PixelFormat("yuv420p", "yuv", 8, 1, 1),
     colour=Colour(),
     orientation=Orientation(),
-    has_audio=False,
 )
 
 
