@@ -17,18 +17,27 @@ from engine.errors import ParameterError
 from engine.media.decode import read_frame, read_image
 from engine.media.probe import is_image
 from engine.networks.analysis import EMBEDDERS
+from engine.networks.chosen import ChosenNetworks
 from engine.networks.pool import HAND_NETWORKS, DeviceNetworks, NetworkPool
-from engine.networks.swapping import ChosenNetworks
 from engine.options import AUTO, AnalysisOptions, Compute, Device
 from engine.parameters import SwapParameters, parse
 from engine.pipeline.analyse import AnalysisTools, analyse_film, key_of, open_analysis
 from engine.pipeline.int8_calibration import Calibrated, calibrate_network
-from engine.pipeline.report import SwapReport
-from engine.pipeline.sources import embedding_of, largest_face
-from engine.pipeline.swap import Observe, Request, Tools, run_swap
-from engine.pipeline.video import Progress, Threads
+from engine.pipeline.report import Setup, SwapReport
+from engine.pipeline.sources import largest_face
+from engine.pipeline.swap import run_swap
+from engine.pipeline.tools import Request, Tools
+from engine.pipeline.video import Observe, Progress, Threads
 from engine.runtime.session import cores
-from engine.selection import Need, filter_faces, frame_needs, nearest_distance, needs, sort_faces
+from engine.selection import (
+    Need,
+    filter_faces,
+    frame_needs,
+    nearest_distance,
+    needs,
+    require_embedding,
+    sort_faces,
+)
 from engine.swappers.neural.source_encoding import EMBEDDER
 from engine.swappers.swapper import Swapper
 from engine.values import DistanceScale, Face, Frame
@@ -218,7 +227,7 @@ class Engine:
         if embedder is None:
             raise ParameterError("The analysis holds no embeddings; analyse the film again.")
         options = AnalysisOptions(embedder=embedder)
-        scale = self._networks.on(Compute("cpu")).analysis.calibration(options)
+        scale = self._networks.on(Compute("cpu")).analysis.distance_scale(options)
         return find_people(analysis, scale)
 
     def faces(
@@ -244,13 +253,13 @@ class Engine:
         with_embedding: set[Need] = {"embedding"} if pictures else set()
         knower = networks.analyser(with_embedding, analysis)
         known = [
-            embedding_of(largest_face(read_image(path), knower, "references", path)[0])
+            require_embedding(largest_face(read_image(path), knower, "references", path)[0])
             for path in pictures
         ]
         wanted = needs(rule) - {"embedding"} | with_embedding | networks.analysis.readable
         found = networks.analyser(wanted, analysis).analyse_picture(shown)
         kept = filter_faces(sort_faces(found, rule.order), rule)
-        scale = networks.analysis.calibration(analysis)
+        scale = networks.analysis.distance_scale(analysis)
         distances = tuple(nearest_distance(face, known, scale) if known else None for face in kept)
         return FoundFaces(shown, kept, distances)
 
@@ -297,7 +306,7 @@ class Engine:
             options = replace(options, embedder=EMBEDDER)
             wanted.add("embedding")
         needed = AnalysisTools(
-            analyser=tools.frames,
+            analyser=tools.frame_analyser,
             hands=tools.hands,
             networks=self._analysing(networks, wanted, options),
             reads=tuple(sorted(wanted)),
@@ -334,10 +343,10 @@ class Engine:
             from_clip=not is_image(request.source),
         )
         _require_network(compute, chosen)
-        arcface = chosen.needs_embedding or chosen.needs_target_embedding
-        embedder = networks.arcface() if arcface else None
         if chosen.needs_target_embedding:
             _require_arcface(analysis)
+        arcface = chosen.needs_embedding or chosen.needs_target_embedding
+        embedder = networks.arcface() if arcface else None
         wanted = needs(rule) | frame_needs(rule)
         if chosen.compares_portraits:
             wanted |= {"embedding"}
@@ -345,47 +354,40 @@ class Engine:
         if arcface:
             asked = readers.get("embedder", ())
             readers["embedder"] = tuple(dict.fromkeys((*asked, EMBEDDER)))
+        used = (
+            *chain.from_iterable(readers.values()),
+            *chosen.names.values(),
+            *networks.swapping.needed(chosen.choice.name),
+        )
+        scale = networks.analysis.distance_scale(analysis)
         return Tools(
-            swapper=chosen.swapper,
-            choice=chosen.choice,
-            occluder=chosen.occluder,
-            limiters=chosen.limiters,
-            enhancer=chosen.enhancer,
-            networks=chosen.networks,
-            readers=readers,
-            weights=self._networks.sha256(
-                (
-                    *chain.from_iterable(readers.values()),
-                    *chosen.networks.values(),
-                    *networks.swapping.needed(chosen.choice.name),
-                )
+            chosen=chosen,
+            setup=Setup(
+                swapper=chosen.choice,
+                networks=chosen.names,
+                readers=readers,
+                weights=self._networks.sha256(used),
+                device=networks.name,
             ),
-            sides=chosen.sides,
-            at_once=chosen.at_once,
+            source_analyser=networks.analyser(
+                ("embedding",) if chosen.compares_portraits else (),
+                analysis,
+                embedder if chosen.needs_embedding else None,
+            ),
+            reference_analyser=networks.analyser(needs(rule), analysis),
+            frame_analyser=networks.analyser(
+                frame_needs(rule), analysis, embedder if chosen.needs_target_embedding else None
+            ),
+            source_scale=DistanceScale() if chosen.needs_embedding else scale,
+            scale=scale,
+            hands=networks.hand_finder(analysis),
+            classifier=networks.session("open_nsfw") if options.content_check else None,
+            threads=self._threads,
             notes=(
                 *_left_out(self._networks.store),
                 *chosen.notes,
                 *_of_no_use(compute, networks.name),
             ),
-            device=networks.name,
-            portraits=networks.analyser(
-                ("embedding",) if chosen.compares_portraits else (),
-                analysis,
-                embedder if chosen.needs_embedding else None,
-            ),
-            references=networks.analyser(needs(rule), analysis),
-            frames=networks.analyser(
-                frame_needs(rule), analysis, embedder if chosen.needs_target_embedding else None
-            ),
-            calibration=networks.analysis.calibration(analysis),
-            portrait_calibration=(
-                DistanceScale()
-                if chosen.needs_embedding
-                else networks.analysis.calibration(analysis)
-            ),
-            hands=networks.hand_finder(analysis),
-            classifier=networks.session("open_nsfw") if options.content_check else None,
-            threads=self._threads,
         )
 
 

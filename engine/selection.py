@@ -89,9 +89,7 @@ def find_reference_face(
     )
 
 
-def distance(
-    first: Embedding, second: Embedding, calibration: DistanceScale = _REFERENCE_SCALE
-) -> float:
+def distance(first: Embedding, second: Embedding, scale: DistanceScale = _REFERENCE_SCALE) -> float:
     """1 - cosine of two unit embeddings: 0 for the same, 1 for unrelated, 2 for opposite.
 
     `calibration` is their embedder's: the cosine is read on the reference scale, so that a distance
@@ -106,11 +104,22 @@ def distance(
             f"{second.size}: two different recognition networks made them."
         )
     cosine = float(np.dot(first.astype(np.float64), second.astype(np.float64)))
-    return 1.0 - calibration.reference(cosine)
+    return 1.0 - scale.reference(cosine)
+
+
+def require_embedding(face: Face) -> Embedding:
+    """Return the embedding of a face.
+
+    Raises:
+        ValueError: The face has none.
+    """
+    if face.embedding is None:
+        raise ValueError("This face has no embedding; analyse it with an embedder.")
+    return face.embedding
 
 
 def nearest_distance(
-    face: Face, references: Sequence[Embedding], calibration: DistanceScale = _REFERENCE_SCALE
+    face: Face, references: Sequence[Embedding], scale: DistanceScale = _REFERENCE_SCALE
 ) -> float:
     """The smallest distance from a face to any of the references, by their embedder's scale.
 
@@ -121,14 +130,14 @@ def nearest_distance(
         raise ValueError("This face has no embedding to compare; plan with needs(rule).")
     if not references:
         raise ValueError("There is no reference to compare a face with.")
-    return min(distance(face.embedding, reference, calibration) for reference in references)
+    return min(distance(face.embedding, reference, scale) for reference in references)
 
 
 def choose_faces(
     faces: Iterable[Face],
     rule: SelectionRule,
     references: Sequence[Embedding] = (),
-    calibration: DistanceScale = _REFERENCE_SCALE,
+    scale: DistanceScale = _REFERENCE_SCALE,
 ) -> tuple[Face, ...]:
     """The faces of one frame that are swapped.
 
@@ -137,9 +146,7 @@ def choose_faces(
     """
     if rule.mode == "reference":
         limit = rule.reference_distance
-        return tuple(
-            face for face in faces if nearest_distance(face, references, calibration) <= limit
-        )
+        return tuple(face for face in faces if nearest_distance(face, references, scale) <= limit)
     candidates = filter_faces(sort_faces(faces, rule.order), rule)
     return candidates if rule.mode == "many" else candidates[:1]
 

@@ -208,7 +208,7 @@ def main() -> None:
     print(f"  {swapped} ({report.seconds:.0f} s)")
     print(
         f"  {report.faces_swapped} faces in {report.frames} frames by the swapper "
-        f"{report.swapper.name} on {report.device}, "
+        f"{report.setup.swapper.name} on {report.setup.device}, "
         f"{report.frames / report.seconds:.1f} frames a second"
     )
     for warning in report.warnings:

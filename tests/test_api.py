@@ -157,7 +157,7 @@ def test_the_report_tells_whom_it_meant_and_how_near_they_were(
     stages = report.stage_seconds
     assert min(stages.decode, stages.analyse, stages.swap, stages.encode) > 0
     told = json.loads(json.dumps(report.to_dict()))
-    assert told["swapper"] == {"name": "mesh", "reason": report.swapper.reason}
+    assert told["swapper"] == {"name": "mesh", "reason": report.setup.swapper.reason}
     assert told["parameters"]["pixel_boost"] == "128x128"
     assert told["output"] == str(output)
 
@@ -297,7 +297,7 @@ def test_an_identity_swapper_gives_the_faces_back(clip: Path, output: Path, boos
             video_codec="ffv1",
             pixel_boost=boost,
         )
-    assert report.swapper.name == "identity"
+    assert report.setup.swapper.name == "identity"
     assert report.faces_swapped == 2 * len(TIMES)
     for old, new in zip(read_frames(clip), read_frames(output), strict=True):
         error = old.planes[0].astype(np.float64) - new.planes[0]

@@ -12,7 +12,7 @@ import pytest
 from engine.api import Engine
 from engine.errors import ContentBlocked, MediaError, ParameterError, WeightsMissing
 from engine.media.decode import read_frames, read_image
-from engine.pipeline import sources
+from engine.pipeline import remarks
 from engine.runtime.batches import Batches
 from engine.swappers.neural.network import NeuralSwapper
 from engine.trust import content
@@ -91,7 +91,7 @@ def test_a_picture_of_somebody_else_is_warned_of(
     settings: dict[str, Any] = {**QUICK, "extra_source_image": asset(MAN), "overwrite": True}
     result = tmp_path / "result.png"
     assert not warm.swap(SOURCE, still, result, **settings).warnings
-    monkeypatch.setattr(sources, "STRANGER", 0.0)
+    monkeypatch.setattr(remarks, "MAX_PERSON_DISTANCE", 0.0)
     (warning,) = warm.swap(SOURCE, still, result, **settings).warnings
     assert warning.startswith(f"extra_source_image {asset(MAN)} may show another person")
 
@@ -141,7 +141,7 @@ def test_networks_take_a_clip_as_source(
     settings = {**QUICK, "swapper": swapper, "pixel_boost": boost}
     report = warm.swap(clip, still, tmp_path / "yes.png", **settings)
     assert len(report.sources) == 1
-    assert report.readers["embedder"] == ("w600k_r50",)  # tells the person from others
+    assert report.setup.readers["embedder"] == ("w600k_r50",)  # tells the person from others
     several = warm.swap(SOURCE, still, tmp_path / "too.png", extra_source_image=clip, **settings)
     takes_several = swapper == "inswapper_128"
     assert ("extra_source_image" in {one.field for one in several.sources}) == takes_several
@@ -171,7 +171,7 @@ def test_a_restorer_works_where_the_swap_shows_and_nowhere_else(
     warm.swap(SOURCE, still, plain, **chosen)
     faithful: dict[str, Any] = {"enhance": "codeformer", "enhance_fidelity": 1}
     report = warm.swap(SOURCE, still, same, enhance_blend=1, **faithful, **chosen)
-    assert report.networks == {"enhance": "codeformer"}
+    assert report.setup.networks == {"enhance": "codeformer"}
     # Two samplings of what the swapper drew: edges lose a little.
     assert np.abs(samples(same) - samples(plain)).mean() < 0.5
     report = warm.swap(SOURCE, still, tinted, enhance="gfpgan_1.4", enhance_fidelity=1, **chosen)
@@ -295,7 +295,7 @@ def test_masks_of_networks_leave_of_a_swap_what_they_both_show(
     for name, settings in wanted.items():
         result = tmp_path / f"{name}.png"
         report = warm.swap(SOURCE, still, result, pixel_boost="256x256", **ONE, **settings)
-        assert report.networks == {
+        assert report.setup.networks == {
             **({"occluder": "xseg_2"} if settings["occluder"] == "xseg_2" else {}),
             **({"parser": "bisenet_resnet_34"} if "face_region" in settings else {}),
         }
@@ -336,13 +336,13 @@ def test_a_boost_that_nobody_asked_for_is_that_of_the_swapper(still: Path, tmp_p
     with Engine(device="cpu", weights=store) as engine:
         for swapper in ("auto", "hyperswap_1a_256"):
             report = engine.swap(SOURCE, still, result, swapper=swapper, overwrite=True, **QUICK)
-            assert report.swapper.name == "hyperswap_1a_256"
+            assert report.setup.swapper.name == "hyperswap_1a_256"
             assert note in report.notes
             # What it was done with, asked for, does the same again.
             assert report.parameters["pixel_boost"] == "512x512"
         settings = {**QUICK, "pixel_boost": "384x384", "overwrite": True}
         report = engine.swap(SOURCE, still, result, **settings)
-        assert report.swapper.name == "mesh"
+        assert report.setup.swapper.name == "mesh"
         assert any(note.startswith("swapper is mesh: none of those") for note in report.notes)
         with pytest.raises(ParameterError, match="384x384"):
             engine.swap(SOURCE, still, result, swapper="hyperswap_1a_256", **settings)
@@ -362,15 +362,20 @@ def test_the_report_names_every_network_and_the_bytes_of_it(
         content_check=False,
         face_selector_gender="female",
     )
-    assert report.readers == {
+    assert report.setup.readers == {
         "detector": ("yunet",),
         "landmarker": ("face_mesh_478", "face_mesh"),
         "embedder": ("sface", "w600k_r50"),
         "gender": ("gender",),
     }
-    used = {*report.readers["landmarker"], *report.readers["embedder"], "yunet", "gender"}
-    assert report.weights.keys() == {*used, "codeformer", "inswapper_128", "occluder"}
-    assert report.weights["inswapper_128"] == packs.weight("inswapper_128").sha256
+    used = {
+        *report.setup.readers["landmarker"],
+        *report.setup.readers["embedder"],
+        "yunet",
+        "gender",
+    }
+    assert report.setup.weights.keys() == {*used, "codeformer", "inswapper_128", "occluder"}
+    assert report.setup.weights["inswapper_128"] == packs.weight("inswapper_128").sha256
     assert "precision fp16 is no faster here: the CPU computes in fp32." in report.notes
 
 
@@ -381,7 +386,7 @@ def test_each_face_may_be_swapped_at_what_it_is_worth(
     # Both faces are some 130 pixels wide, which their crops show whole at 256.
     warm.swap(SOURCE, still, fixed, pixel_boost="256x256", **QUICK)
     report = warm.swap(SOURCE, still, free, pixel_boost="auto", **QUICK)
-    assert report.swapper.name == "inswapper_128"
+    assert report.setup.swapper.name == "inswapper_128"
     assert apart(fixed, free) == 0
 
 
@@ -434,7 +439,7 @@ def test_a_swapper_s_converter_is_among_the_reports_bytes(still: Path, tmp_path:
         report = engine.swap(SOURCE, still, tmp_path / "o.png", swapper="ghost_1_256", **QUICK)
         with pytest.raises(ParameterError, match="pictures is 5"):
             engine.calibrate("ghost_1_256", 5)  # type: ignore[arg-type]
-    assert {"ghost_1_256", "crossface_ghost", "w600k_r50"} <= report.weights.keys()
+    assert {"ghost_1_256", "crossface_ghost", "w600k_r50"} <= report.setup.weights.keys()
 
 
 def test_a_single_folder_may_be_calibrated_on(packs: WeightStore, tmp_path: Path) -> None:

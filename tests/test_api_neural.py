@@ -54,8 +54,8 @@ def test_the_first_installed_swapper_is_taken_and_the_source_is_read_for_it(
 ) -> None:
     one, other = tmp_path / "one.png", tmp_path / "other.png"
     report = warm.swap(SOURCE, still, one, pixel_boost="256x256", **QUICK)
-    assert report.swapper.name == "inswapper_128"
-    assert "256x256" in report.swapper.reason
+    assert report.setup.swapper.name == "inswapper_128"
+    assert "256x256" in report.setup.swapper.reason
     assert report.faces_swapped == 2
     assert apart(still, one) > 5
     # The tint is the source's; and whatever the selection compares faces by, the swapper reads
@@ -72,7 +72,7 @@ def test_an_identity_swapper_gives_the_picture_back(still: Path, tmp_path: Path)
         report = engine.swap(
             SOURCE, still, result, swapper="hyperswap_1a_256", pixel_boost="512x512", **QUICK
         )
-    assert report.swapper == Choice("hyperswap_1a_256", "it was asked for")
+    assert report.setup.swapper == Choice("hyperswap_1a_256", "it was asked for")
     assert report.faces_swapped == 2
     assert apart(still, result) < 255 / 10 ** (45 / 20)
 

@@ -43,7 +43,7 @@ def swapped(
             asset(STRANGER), still, output, face_selector_mode="many", overwrite=True, **parameters
         )
     assert report.faces_swapped == 2
-    assert report.device == device
+    assert report.setup.device == device
     return np.stack(read_image(output).planes).astype(np.float64)
 
 

@@ -41,10 +41,10 @@ def report(done: SwapReport) -> None:
     swapped = f"{done.faces_swapped} of {done.faces_seen} faces swapped"
     if done.faces_faded:
         swapped += f" ({done.faces_faded} more faded out)"
-    networks = ", ".join((done.swapper.name, *done.networks.values()))
+    networks = ", ".join((done.setup.swapper.name, *done.setup.networks.values()))
     typer.echo(
         f"{done.output}: {swapped} in {frames}, "
-        f"{done.seconds:.1f} s ({rate:.1f} frames/s) with {networks} on {done.device}."
+        f"{done.seconds:.1f} s ({rate:.1f} frames/s) with {networks} on {done.setup.device}."
     )
 
 

@@ -76,7 +76,7 @@ def _swap(folder: Path) -> str:
         raise TrialFailed(f"{report.faces_swapped} of {FRAMES} faces were swapped.")
     if (samples := _whole(folder / _SWAPPED)) != _whole(folder / _CLIP):
         raise TrialFailed(f"The output has {samples} samples of sound, and not the clip's.")
-    return f"{FRAMES} faces in {FRAMES} frames on {report.device}, with their sound"
+    return f"{FRAMES} faces in {FRAMES} frames on {report.setup.device}, with their sound"
 
 
 # In the order in which they are done.

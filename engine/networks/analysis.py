@@ -112,7 +112,7 @@ class AnalysisNetworks:
             return SFace(self.session(name))
         return ArcFace(self.session(name), self._input(name), name)
 
-    def calibration(self, options: AnalysisOptions) -> DistanceScale:
+    def distance_scale(self, options: AnalysisOptions) -> DistanceScale:
         """How distances of that embedder's embeddings are read; raises as `analyser` does."""
         return DistanceScale(self.store.weight(self._embedder_name(options)).calibration)
 

@@ -10,10 +10,10 @@ from engine.compose.limiter import Limiter
 from engine.compose.mouth import MouthLimiter
 from engine.compose.occluder import Occluder
 from engine.compose.parsing import RegionLimiter
-from engine.enhance.enhancer import Enhancer
 from engine.enhance.restorer import Restorer
 from engine.errors import ParameterError, WeightsMissing
 from engine.faces.identity import alignment_points
+from engine.networks.chosen import ChosenNetworks
 from engine.optimise.network_inputs import Feed
 from engine.optimise.prepare import emap
 from engine.options import AUTO, PIXEL_BOOSTS, EnhanceOptions, LimitOptions, SwapOptions
@@ -39,33 +39,6 @@ from engine.weights.weight_store import WeightStore
 # batch.
 _TOGETHER = 4
 OCCLUDER: Final = "occluder"  # the embedded network
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ChosenNetworks:
-    """What works on the chosen faces of one request.
-
-    `takes_precision` tells whether there is a network of the asked precision among it.
-    `needs_embedding` and `needs_target_embedding` tell whether the portraits' and the targets'
-    faces must carry ArcFace's embedding, `compares_portraits` whether the portraits' need any, so
-    that a stranger among them is told. `networks` names all but the swapper, by the parameter
-    that asked; `sides` are those that crops may have, `at_once` the frames to swap together, and
-    `notes` tell what the networks have to say.
-    """
-
-    swapper: Swapper[Any]
-    choice: Choice
-    occluder: Occluder | None
-    limiters: tuple[Limiter, ...]
-    enhancer: Enhancer | None
-    networks: dict[str, str]
-    takes_precision: bool
-    needs_embedding: bool
-    compares_portraits: bool
-    needs_target_embedding: bool
-    sides: tuple[int, ...]
-    at_once: int
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +109,7 @@ class SwapNetworks:
             occluder=self._occluder(names, graphs),
             limiters=tuple(self._limiters(names, graphs, options.limits)),
             enhancer=enhancer,
-            networks=names,
+            names=names,
             takes_precision="swapper" in graphs or "enhance" in graphs,
             needs_embedding=needs_embedding,
             # Several portraits are compared with each other, whatever the swapper takes.

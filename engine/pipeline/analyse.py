@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from engine.analysis.film_analysis import (
     AnalysisKey,
@@ -23,10 +22,8 @@ from engine.media.decode import read_frames
 from engine.media.probe import probe
 from engine.options import AnalysisOptions, Trim
 from engine.pipeline.threads import prefetch
-from engine.pipeline.video import QUEUE_DEPTH, Progress
+from engine.pipeline.video import QUEUE_DEPTH, Observe, Progress
 from engine.values import Analysed, Face, Frame
-
-Observe: TypeAlias = Callable[[Progress], None]
 
 # Options that choose a network: the sha256 of the chosen file tells more than its name.
 _NAMES = frozenset({"detector", "embedder", "landmarker"})

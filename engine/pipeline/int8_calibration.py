@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import accumulate, chain, islice
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from engine.optimise.network_inputs import Feed
 from engine.optimise.prepare import calibrate
 from engine.options import Trim
 from engine.pipeline.stages import align
-from engine.pipeline.video import Progress
+from engine.pipeline.video import Observe, Progress
 from engine.values import Aligned, Frame, VideoInfo
 from engine.weights.weight_store import WeightStore
 
@@ -36,8 +36,6 @@ _MIN_INTERVAL = (
     0.2  # seconds between two looks at a video, at least: faces nearer in time are alike
 )
 _MAX_DECODED = 300.0  # seconds of a video that is looked at frame by frame, and not by key frames
-
-Observe: TypeAlias = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def calibrate_network(
 
     Raises:
         MediaError: A file that was named cannot be read, or a folder holds none that can.
-        NoFaceFound: There are fewer faces than `LEAST_FACES`.
+        NoFaceFound: There are fewer faces than `MIN_FACES`.
         WeightsError: The network is missing or corrupt, or strays too far from fp32.
         RuntimeUnavailable: The network cannot be run or prepared.
     """

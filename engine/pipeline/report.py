@@ -1,4 +1,4 @@
-"""What a finished swap has to say for itself."""
+"""Report of a finished swap."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from engine.values import Attributes, Box, Choice
 
 @dataclass(frozen=True, slots=True)
 class StageSeconds:
-    """Seconds of work in each stage, waiting for other stages left out.
+    """Seconds of work in each stage, without the time spent waiting for other stages.
 
-    Stages run side by side and `swap` adds up its workers, so the sum may exceed the run's time.
+    Stages run at the same time, and `swap` adds up its workers, so the sum may exceed the run's
+    time.
     """
 
     decode: float = 0.0
@@ -26,7 +27,7 @@ class StageSeconds:
 
 @dataclass(frozen=True, slots=True)
 class SourcePicture:
-    """A picture that the source was read from; `seconds` tells where in a clip it is."""
+    """Picture from which the source was read; `seconds` is its time in a clip, None for a still."""
 
     field: str
     path: Path
@@ -35,7 +36,7 @@ class SourcePicture:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A reference face: where it was found and what was read off it."""
+    """Reference face: the picture it was found in, its box, score and attributes."""
 
     where: str
     box: Box
@@ -45,7 +46,10 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Whom the selection meant. Distances are 1 - cosine; None where none was measured."""
+    """Result of the face selection.
+
+    Distances are 1 - cosine on the reference scale; None if none was measured.
+    """
 
     mode: SelectorMode
     references: tuple[Reference, ...] = ()
@@ -57,12 +61,17 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content check: highest scores from 0 (safe) to 1, and how many pictures were looked at.
+    """Result of the content check: highest scores from 0 (safe) to 1, and numbers of pictures.
 
-    `checked` is False where the check was turned off on purpose. Of a video, `target_previewed`
-    pictures were looked at before the first was swapped: the first and some key frames. While it is
-    swapped, the first is looked at and then one in every `sample_seconds`, `target_samples` in all.
-    A score of `limit` or more is refused.
+    Attributes:
+        checked: False if the check was turned off on purpose.
+        limit: score from which a picture is refused.
+        sample_seconds: time between two checked pictures of a video while it is swapped.
+        source_score: highest score of the source's pictures.
+        target_score: highest score of the target's pictures.
+        target_previewed: pictures of a video checked before the first was swapped: the first, and
+            some key frames.
+        target_samples: pictures of the target checked while it was swapped.
     """
 
     checked: bool
@@ -75,14 +84,46 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class SwapReport:
-    """How one swap went. `notes` explain choices, `warnings` ask for a look at the output.
+class Setup:
+    """Networks of a swap, and the device that they ran on.
 
-    `faces_faded` counts the chosen faces that the output shows as they were: the swapper faded out
-    there, as in profile, or something covers them. They are not among `faces_swapped`. `networks`
-    names what worked on the swapped faces besides the swapper, by the parameter that asked for it;
-    `readers` names what found faces and read them. `weights` holds the sha256 of these files and
-    the swapper's.
+    Attributes:
+        swapper: the swapper's name, and why it was chosen.
+        networks: names of the networks that changed faces besides the swapper, by parameter.
+        readers: names of the networks that found and read faces, by parameter.
+        weights: sha256 of the weight files of all these networks, by network.
+        device: "cpu", "cuda:0" and so on.
+    """
+
+    swapper: Choice
+    networks: Mapping[str, str]
+    readers: Mapping[str, tuple[str, ...]]
+    weights: Mapping[str, str]
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwapReport:
+    """Report of one swap.
+
+    Attributes:
+        output: the file that was written.
+        kind: kind of the target and of the output.
+        frames: frames written; 1 for a still picture.
+        faces_seen: faces detected, summed over the frames.
+        faces_swapped: chosen faces on which the swap is visible in the output.
+        faces_faded: chosen faces that the output shows unchanged, because the swapper faded out
+            (in profile, for example) or because something covers them.
+        frames_with_swap: frames with at least one swapped face.
+        seconds: time of the whole run.
+        stage_seconds: time of each stage.
+        setup: networks and device.
+        sources: pictures from which the source was read.
+        selection: reference faces and distances.
+        content: result of the content check.
+        notes: sentences that explain the engine's choices.
+        warnings: sentences that ask the user to look at the output.
+        parameters: public parameters of the request, with the pixel boost that was used.
     """
 
     output: Path
@@ -94,11 +135,7 @@ class SwapReport:
     frames_with_swap: int
     seconds: float
     stage_seconds: StageSeconds
-    swapper: Choice
-    networks: Mapping[str, str]
-    readers: Mapping[str, tuple[str, ...]]
-    weights: Mapping[str, str]
-    device: str
+    setup: Setup
     sources: tuple[SourcePicture, ...]
     selection: Selection
     content: Content
@@ -107,15 +144,20 @@ class SwapReport:
     parameters: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON has it: dicts, lists, strings, numbers, booleans and None."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        """Return the report as JSON values, with the fields of `setup` beside its own."""
+        values: dict[str, Any] = _to_json(self)
+        flat: dict[str, Any] = {}
+        for name, value in values.items():
+            flat |= value if name == "setup" else {name: value}
+        return flat
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
+    """Return a value of a report as dicts, lists, strings, numbers, booleans and None."""
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: _to_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_to_json(item) for item in value]
     return str(value) if isinstance(value, Path) else value

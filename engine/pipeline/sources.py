@@ -1,395 +1,219 @@
-"""Pictures of the person to put in, from stills and from clips."""
+"""Read the source person from stills and clips."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Never
 
 from engine.errors import NoFaceFound, SourceUnfit
 from engine.faces.analyser import FaceAnalyser
 from engine.faces.source_crop import cut_portrait
-from engine.geometry.mesh_topology import (
-    INNER_LIPS,
-    LEFT_BROW,
-    LEFT_EYE,
-    OUTER_LIPS,
-    RIGHT_BROW,
-    RIGHT_EYE,
-)
-from engine.geometry.shape import facing, frontal, turned
 from engine.media.decode import read_image
 from engine.media.probe import is_image, probe
 from engine.media.sampling import spread_frames
-from engine.swappers.mesh.source_faults import Fault, portrait_faults, sharpness
+from engine.pipeline.remarks import note_several_faces, warn_of_faults, warn_of_other_people
+from engine.pipeline.source_views import (
+    ClipPicture,
+    RatedView,
+    SourceView,
+    choose_views,
+    find_person,
+    rate_expressions,
+    visible_area,
+)
+from engine.pipeline.tools import Request, Tools
+from engine.swappers.mesh.source_faults import portrait_faults
 from engine.trust.content import Classifier, ContentCheck
-from engine.values import DistanceScale, Embedding, Face, Frame, Points, Portrait
+from engine.values import DistanceScale, Embedding, Face, Frame, Portrait
 
-MAX_PERSON_DISTANCE: Final = (
-    0.8  # in ArcFace's space two pictures of one person are hardly ever further apart
-)
-
-_MAX_PICTURES = 24  # pictures of a clip, at most
-_MAX_VIEWS = 6  # of them, at most
-_MAX_FACES = 8  # faces of a picture of a clip, among whom the person is looked for
-_MAX_SAME_DISTANCE = 0.6  # distance up to which a face of a clip is taken for the person's
-_MIN_PERSON_SHARE = (
-    0.5  # of a clip's pictures whose faces tell people apart, that must show the person
-)
-_MAX_TELLING_TURN = 35.0  # degrees up to which a face's embedding tells people apart
-_FRONT_TOLERANCE = (
-    10.0  # degrees beyond the least turned view, within which the first one is chosen
-)
-_FULL_ANGLE = 25.0  # degrees between two views that show different sides of a face
-_MIN_WORTH = 0.4  # of the first view's quality, that a further one must add
-_FULL_SHARPNESS = 0.9  # sharpness that is as good as any
-_FULL_WIDTH = 256.0  # pixels of a face's width that are as good as any
-_EXPRESSION_POINTS = (*LEFT_BROW, *RIGHT_BROW, *LEFT_EYE, *RIGHT_EYE, *OUTER_LIPS, *INNER_LIPS)
-_CALM_MOTION = 0.012  # of the template's side, by which they move in a calm face
-_FAULT_FACTOR = 0.5  # of a view's quality that each fault leaves
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SourceView:
-    """A picture of the person: the file it is of, and what is wrong with it.
-
-    `seconds` tells where in a clip it is, `leads` whether it is the best of its file.
-    """
-
-    field: str
-    path: Path
-    portrait: Portrait
-    faults: tuple[Fault, ...]
-    seconds: float | None = None
-    leads: bool = True
-
-    @property
-    def where(self) -> str:
-        """The file, and the place in it, in words."""
-        at = "" if self.seconds is None else f" (at its best at {self.seconds:.2f} s)"
-        return f"{self.field} {self.path}{at}"
-
-    @property
-    def hides(self) -> bool:
-        """Whether it hides a part of the face that a swapper which draws it needs."""
-        return any(fault.hides for fault in self.faults)
+_MAX_PICTURES = 24  # pictures of a clip that are analysed
+_MAX_VIEWS = 6  # views of a clip that are used
+_MAX_FACES = 8  # faces of a clip's picture among which the person is looked for
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceViews:
-    """The views that one or more files gave, and what is to be said of these."""
+    """Views of the person read from one or more files, with notes and warnings about them.
+
+    `score` is the highest score of the content check; None if it is off.
+    """
 
     views: tuple[SourceView, ...]
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    score: float | None = None  # the content check's highest, if it ran
+    score: float | None = None
+
+
+def read_sources(request: Request, tools: Tools, report: Callable[[], None]) -> SourceViews:
+    """Read the source and, if the swapper uses several portraits, the extra sources.
+
+    `report` is called at each picture of a clip; an exception that it raises ends the reading.
+
+    Raises:
+        MediaError: A file cannot be read.
+        NoFaceFound: A file shows no face.
+        SourceUnfit: All views hide a part of the face that the swapper needs, and `any_source` is
+            False; or a clip shows several people.
+        ContentBlocked: The content check refused a picture.
+    """
+    swapper = tools.chosen.swapper
+    files = [("source_image", request.source)]
+    if swapper.averages:
+        files += (("extra_source_image", path) for path in request.options.extra_sources)
+    reader = SourceReader(
+        analyser=tools.source_analyser,
+        scale=tools.source_scale,
+        add_bare_face=tools.add_bare_face,
+        classifier=tools.classifier,
+        several=swapper.averages,
+        report=report,
+    )
+    read = reader.read(files)
+    read = replace(
+        read,
+        warnings=(
+            *read.warnings,
+            *warn_of_other_people(read.views, tools.source_scale),
+            *warn_of_faults(read.views),
+        ),
+    )
+    if not swapper.draws_source:
+        return read
+    # A view that hides a part of the face adds nothing to one that shows all of it.
+    fit = tuple(view for view in read.views if not view.hides)
+    if not fit and not request.options.any_source:
+        _refuse_source(read.views[0])
+    return replace(read, views=fit or read.views)
+
+
+def _refuse_source(view: SourceView) -> Never:
+    fault = view.faults[0]
+    raise SourceUnfit(
+        f"{view.where} {fault.words}; {fault.remedy}, or go on with this one by any_source "
+        "(`--any-source`)."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceReader:
-    """Reads views of the person from files.
+    """Reads views of the source person from files.
 
-    `uncovered` adds what covers a portrait's face. `several` tells whether more than one view of a
-    clip is of use. `each` is called at every picture; what it raises ends the reading.
+    Attributes:
+        analyser: finds faces.
+        scale: distance scale of the analyser's embedder.
+        add_bare_face: returns a portrait with the mask of its bare face.
+        classifier: content check; None if it is off.
+        several: use several views of a clip.
+        report: called at each picture; an exception that it raises ends the reading.
     """
 
     analyser: FaceAnalyser
-    calibration: DistanceScale
-    uncovered: Callable[[Portrait], Portrait]
+    scale: DistanceScale
+    add_bare_face: Callable[[Portrait], Portrait]
     classifier: Classifier | None
     several: bool
-    each: Callable[[], None]
+    report: Callable[[], None]
 
-    def read(self, given: Sequence[tuple[str, Path]]) -> SourceViews:
-        """The views of all files, in their order.
+    def read(self, files: Sequence[tuple[str, Path]]) -> SourceViews:
+        """Return the views of all files in the order of `files`, pairs of parameter and path.
 
-        Stills are read first: the person of the first is the one whom clips are searched for.
+        Stills are read first: clips are searched for the person of the first still.
 
         Raises:
             MediaError: A file cannot be read.
-            NoFaceFound: A file shows none.
+            NoFaceFound: A file shows no face.
             SourceUnfit: A clip shows several people, and nobody in most of its pictures.
             ContentBlocked: The content check refused a picture.
         """
-        stills = {place: is_image(path) for place, (_, path) in enumerate(given)}
-        found: dict[int, SourceViews] = {}
+        stills = {place: is_image(path) for place, (_, path) in enumerate(files)}
+        by_place: dict[int, SourceViews] = {}
         known: Embedding | None = None
         for place in sorted(stills, key=lambda place: (not stills[place], place)):
-            field, path = given[place]
+            field, path = files[place]
             if stills[place]:
-                found[place] = self._still(field, path)
+                by_place[place] = self._read_still(field, path)
             else:
-                found[place] = self._clip(field, path, known)
+                by_place[place] = self._read_clip(field, path, known)
             if known is None:
-                known = found[place].views[0].portrait.face.embedding
-        read = [found[place] for place in range(len(given))]
+                known = by_place[place].views[0].portrait.face.embedding
+        read = [by_place[place] for place in range(len(files))]
         return SourceViews(
-            tuple(view for one in read for view in one.views),
-            tuple(note for one in read for note in one.notes),
-            tuple(sentence for one in read for sentence in one.warnings),
-            max((one.score for one in read if one.score is not None), default=None),
+            tuple(view for file in read for view in file.views),
+            tuple(note for file in read for note in file.notes),
+            tuple(warning for file in read for warning in file.warnings),
+            max((file.score for file in read if file.score is not None), default=None),
         )
 
-    def _still(self, field: str, path: Path) -> SourceViews:
+    def _read_still(self, field: str, path: Path) -> SourceViews:
         damage: list[str] = []
-        picture = read_image(path, warn=damage.append)
-        score = self._checked(path, [picture])
-        face, several = largest_face(picture, self.analyser, field, path)
-        portrait = self.uncovered(cut_portrait(path.stem, picture, face))
+        frame = read_image(path, warn=damage.append)
+        score = self._check_content(path, [frame])
+        face, notes = largest_face(frame, self.analyser, field, path)
+        portrait = self.add_bare_face(cut_portrait(path.stem, frame, face))
         view = SourceView(field, path, portrait, portrait_faults(portrait))
-        return SourceViews((view,), several, tuple(damage), score)
+        return SourceViews((view,), notes, tuple(damage), score)
 
-    def _clip(self, field: str, path: Path, known: Embedding | None) -> SourceViews:
+    def _read_clip(self, field: str, path: Path, known: Embedding | None) -> SourceViews:
         damage: list[str] = []
         frames = spread_frames(path, probe(path), _MAX_PICTURES, warn=damage.append)
-        score = self._checked(path, frames)
-        looked_at = "1 picture" if len(frames) == 1 else f"{len(frames)} pictures"
-        shots = [shot for frame in frames if (shot := self._shot(frame, frames[0])).faces]
-        if not shots:
+        score = self._check_content(path, frames)
+        count = "1 picture" if len(frames) == 1 else f"{len(frames)} pictures"
+        analysed = [self._analyse_picture(frame, frames[0]) for frame in frames]
+        pictures = [picture for picture in analysed if picture.faces]
+        if not pictures:
             raise NoFaceFound(
-                f"No face was found in {field} {path}, in {looked_at} spread over it; choose a "
+                f"No face was found in {field} {path}, in {count} spread over it; choose a "
                 "clip that shows one clearly."
             )
-        person, others = find_person(shots, known, self.calibration, f"{field} {path}")
-        sights = rate_expressions([self._sight(field, path, shot, face) for shot, face in person])
-        chosen = choose_views(sights, _MAX_VIEWS if self.several else 1)
-        views = tuple(replace(sight.view, leads=sight is chosen[0]) for sight in chosen)
+        person, others = find_person(pictures, known, self.scale, f"{field} {path}")
+        rated = [self._rate_view(field, path, picture, face) for picture, face in person]
+        chosen = choose_views(rate_expressions(rated), _MAX_VIEWS if self.several else 1)
+        views = tuple(replace(one.view, leads=one is chosen[0]) for one in chosen)
         at = ", ".join(f"{view.seconds:.2f} s" for view in views)
-        notes = [f"{path} is a video: of {looked_at} that were looked at, taken: {at}."]
+        notes = [f"{path} is a video: of {count} that were looked at, taken: {at}."]
         if others:
             notes.append(f"{path} shows other people beside the one who is taken.")
         return SourceViews(views, tuple(notes), tuple(damage), score)
 
-    def _checked(self, path: Path, pictures: Sequence[Frame]) -> float | None:
-        """The content check's highest score of some pictures; None where it is off."""
+    def _check_content(self, path: Path, frames: Sequence[Frame]) -> float | None:
+        """Return the content check's highest score of some frames; None if it is off."""
         if self.classifier is None:
             return None
         check = ContentCheck(self.classifier, str(path))
-        for picture in pictures:
-            self.each()
-            check.look(picture)
+        for frame in frames:
+            self.report()
+            check.look(frame)
         return check.highest
 
-    def _shot(self, frame: Frame, first: Frame) -> ClipPicture:
-        self.each()
+    def _analyse_picture(self, frame: Frame, first: Frame) -> ClipPicture:
+        self.report()
         seconds = round(float((frame.pts - first.pts) * frame.time_base), 3)
         faces = self.analyser.analyse_picture(frame)
-        foremost = sorted(faces, key=lambda face: visible_area(face, frame), reverse=True)
-        return ClipPicture(frame, seconds, tuple(foremost[:_MAX_FACES]))
+        largest = sorted(faces, key=lambda face: visible_area(face, frame), reverse=True)
+        return ClipPicture(frame, seconds, tuple(largest[:_MAX_FACES]))
 
-    def _sight(self, field: str, path: Path, shot: ClipPicture, face: Face) -> RatedView:
-        self.each()
-        name = f"{path.stem} at {shot.seconds:.2f} s"
-        portrait = self.uncovered(cut_portrait(name, shot.frame, face))
-        return RatedView.of(
-            SourceView(field, path, portrait, portrait_faults(portrait), shot.seconds)
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RatedView:
-    """A view with its head's pose, and its quality from 0 to 1."""
-
-    view: SourceView
-    looks: NDArray[np.float64]  # where the face looks, a unit vector
-    turned: float  # degrees from the camera
-    quality: float
-
-    @classmethod
-    def of(cls, view: SourceView) -> RatedView:
-        """Judge a view: how sure its face is, how sharp, how large, and how free of faults."""
-        face = view.portrait.face
-        sure = min(face.score, face.mesh.score, 1.0)
-        sharp = min(sharpness(view.portrait) / _FULL_SHARPNESS, 1.0)
-        wide = min(face.box.width / _FULL_WIDTH, 1.0)
-        return cls(
-            view,
-            facing(face.mesh.points),
-            turned(face),
-            sure * sharp * float(np.sqrt(wide)) * _FAULT_FACTOR ** len(view.faults),
-        )
-
-    def apart(self, other: RatedView) -> float:
-        """Degrees between where two faces look."""
-        return float(np.degrees(np.arccos(np.clip(self.looks @ other.looks, -1, 1))))
-
-
-def rate_expressions(sights: Sequence[RatedView]) -> list[RatedView]:
-    """The sights of one person, of lower quality the further a face is from its usual expression.
-
-    The usual one is the median of the meshes, turned to the front.
-    """
-    faces = np.stack([_expression(sight.view.portrait.face) for sight in sights])
-    off = np.sqrt(((faces - np.median(faces, axis=0)) ** 2).sum(axis=2).mean(axis=1))
-    calm = 1 / (1 + (off / _CALM_MOTION) ** 2)
-    return [
-        replace(sight, quality=sight.quality * float(share))
-        for sight, share in zip(sights, calm, strict=True)
-    ]
-
-
-def _expression(face: Face) -> Points:
-    """What moves with the expression, turned to the front, in the template's unit square."""
-    to_front, _ = frontal(face.mesh.points)
-    return to_front[list(_EXPRESSION_POINTS), :2]
-
-
-def choose_views(sights: Sequence[RatedView], most: int) -> list[RatedView]:
-    """Choose the best sight that looks at the camera, and then those that add other sides.
-
-    Those that hide a part of the face are left out, unless all do.
-    """
-    fit = [sight for sight in sights if not sight.view.hides] or list(sights)
-    front = min(sight.turned for sight in fit) + _FRONT_TOLERANCE
-    first = max((sight for sight in fit if sight.turned <= front), key=_quality)
-    if first.view.hides:
-        return [first]
-    chosen = [first]
-    # Who draws the portraits takes the one that looks at the camera most for the main one.
-    left = [sight for sight in fit if sight.turned > first.turned]
-
-    def worth(sight: RatedView) -> float:
-        apart = min(sight.apart(other) for other in chosen)
-        return sight.quality * min(apart / _FULL_ANGLE, 1.0)
-
-    while left and len(chosen) < most:
-        best = max(left, key=worth)
-        if worth(best) < _MIN_WORTH * first.quality:
-            break
-        chosen.append(best)
-        left.remove(best)
-    return chosen
-
-
-def _quality(sight: RatedView) -> float:
-    return sight.quality
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ClipPicture:
-    frame: Frame
-    seconds: float
-    faces: tuple[Face, ...]
-
-
-def find_person(
-    shots: Sequence[ClipPicture], known: Embedding | None, calibration: DistanceScale, where: str
-) -> tuple[list[tuple[ClipPicture, Face]], bool]:
-    """The sightings of one person in a clip, at least one, and whether there are others.
-
-    The person is the one who is `known`, else the one who is shown most and most clearly.
-
-    Raises:
-        SourceUnfit: Nobody is known, and no person is in most of the shots.
-    """
-
-    def distance(face: Face, to: Embedding) -> float:
-        return 1 - calibration.reference(float(embedding_of(face) @ to))
-
-    def sightings(who: Embedding) -> list[tuple[ClipPicture, Face]]:
-        nearest = [(shot, min(shot.faces, key=partial(distance, to=who))) for shot in shots]
-        return [(shot, face) for shot, face in nearest if distance(face, who) <= _MAX_SAME_DISTANCE]
-
-    def prominence(who: Face) -> float:
-        return sum(_prominence(face, shot.frame) for shot, face in sightings(embedding_of(who)))
-
-    everyone = [face for shot in shots for face in shot.faces]
-    own = None
-    if known is not None:
-        own = embedding_of(min(everyone, key=partial(distance, to=known)))
-        if 1 - calibration.reference(float(own @ known)) > MAX_PERSON_DISTANCE:
-            own = None
-    if own is None:
-        own = embedding_of(max(everyone, key=prominence))
-    # The mean of many views is nearer to each of them than a single one is.
-    mean = np.mean([embedding_of(face) for _, face in sightings(own)], axis=0)
-    own = (mean / np.linalg.norm(mean)).astype(np.float32)
-    taken = sightings(own)
-    looking = [
-        shot for shot in shots if any(turned(face) < _MAX_TELLING_TURN for face in shot.faces)
-    ]
-    showing = len(taken)
-    if known is None and showing < _MIN_PERSON_SHARE * len(looking):
-        raise SourceUnfit(
-            f"{where} shows several people, and the one who is shown most is in only {showing} of "
-            f"{len(looking)} pictures with faces; cut it to where one person is shown, or give a "
-            "picture of that person instead."
-        )
-    # Two faces of one picture are two people's, however alike.
-    return taken, any(len(shot.faces) > 1 for shot, _ in taken)
-
-
-def _prominence(face: Face, picture: Frame) -> float:
-    """The face's area within the picture, less where it is turned away or hardly a face."""
-    return visible_area(face, picture) * max(float(np.cos(np.radians(turned(face)))), 0.0)
+    def _rate_view(self, field: str, path: Path, picture: ClipPicture, face: Face) -> RatedView:
+        self.report()
+        name = f"{path.stem} at {picture.seconds:.2f} s"
+        portrait = self.add_bare_face(cut_portrait(name, picture.frame, face))
+        faults = portrait_faults(portrait)
+        return RatedView.of(SourceView(field, path, portrait, faults, picture.seconds))
 
 
 def largest_face(
-    picture: Frame, analyser: FaceAnalyser, field: str, path: Path
+    frame: Frame, analyser: FaceAnalyser, field: str, path: Path
 ) -> tuple[Face, tuple[str, ...]]:
-    """The clearest large face of a picture, and a note where there are several.
+    """Return the clearest large face of a picture, and a note if there are several faces.
 
     Raises:
         NoFaceFound: There is none; `field` and `path` name the picture.
     """
-    faces = analyser.analyse_picture(picture)
+    faces = analyser.analyse_picture(frame)
     if not faces:
         raise NoFaceFound(
             f"No face was found in {field} {path}; choose a picture that shows one clearly."
         )
-    face = max(faces, key=lambda face: visible_area(face, picture))
-    return face, note_several_faces(path, face, faces, "the largest clear one is taken,")
-
-
-def visible_area(face: Face, picture: Frame) -> float:
-    """The face's area within the picture, less where it is hardly a face."""
-    box, (width, height) = face.box, picture.size
-    across = min(box.right, width) - max(box.left, 0)
-    down = min(box.bottom, height) - max(box.top, 0)
-    return max(across, 0) * max(down, 0) * min(face.score, face.mesh.score)
-
-
-def note_several_faces(
-    path: Path, face: Face, faces: Sequence[Face], taken: str
-) -> tuple[str, ...]:
-    """A note where a face is one of several; `taken` leads to its place."""
-    note = (
-        f"{path} shows {len(faces)} faces; {taken} {face.box.width:.0f} x "
-        f"{face.box.height:.0f} pixels at {face.box.left:.0f}, {face.box.top:.0f}."
-    )
-    return (note,) if len(faces) > 1 else ()
-
-
-def embedding_of(face: Face) -> Embedding:
-    """The embedding of a face that was analysed for one."""
-    if face.embedding is None:
-        raise ValueError("This face has no embedding; analyse it with an embedder.")
-    return face.embedding
-
-
-def warn_of_other_people(views: Sequence[SourceView], calibration: DistanceScale) -> Iterator[str]:
-    """A warning for each further file that may show somebody else than the first."""
-    first, *others = [view for view in views if view.leads]
-    own = first.portrait.face.embedding
-    for view in others:
-        other = view.portrait.face.embedding
-        if own is None or other is None:
-            continue
-        distance = 1 - calibration.reference(float(own @ other))
-        if distance > MAX_PERSON_DISTANCE:
-            yield (
-                f"{view.field} {view.path} may show another person than the source: it is at a "
-                f"distance of {distance:.2f}, and all pictures of the source should show one."
-            )
-
-
-def warn_of_faults(views: Sequence[SourceView]) -> Iterator[str]:
-    """Warnings of what is wrong with the best view of each file."""
-    for view in views:
-        if view.leads:
-            yield from (f"{view.where} {fault.words}; {fault.remedy}." for fault in view.faults)
+    face = max(faces, key=lambda face: visible_area(face, frame))
+    return face, tuple(note_several_faces(path, face, faces, "the largest clear one is taken,"))

@@ -1,4 +1,4 @@
-"""The path of a video through the stages, and what is counted on the way."""
+"""Path of a video's frames through the stages, with progress, threads and counters."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Analyse: TypeAlias = Callable[[Iterable[Frame]], Iterator[Analysed]]
 Plan: TypeAlias = Callable[[Iterable[Analysed]], Iterator[Planned]]
 Swap: TypeAlias = Callable[[Sequence[Planned]], list[SwappedFrame]]
 
-# Frames that may wait between two stages: enough to even out slow frames, and a bound on memory.
+# Frames that may wait between two stages: enough to even out slow ones, and a bound on memory.
 QUEUE_DEPTH = 8
 
 
-# What a run is at, in the order of a swap; the last two are those of other runs.
+# Stages of a run, in the order of a swap; the last two belong to other runs.
 Stage: TypeAlias = Literal[
     "loading networks",
     "reading the source",
@@ -35,34 +35,38 @@ Stage: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Frames written so far, and what the run is at; `total` is None where it is not known."""
+    """Progress of a run: its stage, and the frames written so far of `total`, None if unknown."""
 
     done: int
     total: int | None
     stage: Stage = "swapping"
 
 
+Observe: TypeAlias = Callable[[Progress], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """How the cores are shared out: threads inside each network, and workers that swap faces."""
+    """Division of the cores: threads inside each network, and workers that swap faces."""
 
     network: int
     workers: int
 
     @classmethod
     def of(cls, cores: int) -> Threads:
-        """A network may use all cores, as its threads sleep when they wait, and one runs at a time.
+        """Divide `cores` cores.
 
-        Workers run beside analysis and encoding, which take the other half of the cores. Eight of
-        either is a bound on threads and memory, however many cores there are.
+        A network may use all of them, as one network runs at a time and idle threads sleep. Workers
+        get half, as analysis and encoding run beside them. Both are at most 8, which bounds memory.
         """
         return cls(network=max(1, min(cores, 8)), workers=max(1, min(cores // 2, 8)))
 
 
 class SwapCounter:
-    """What was seen and swapped. `distance` measures a face's distance to the reference, if any.
+    """Counts frames, faces and distances of one run.
 
-    Chosen faces count as swapped where the swap is to be seen, and as faded elsewhere.
+    `distance` returns a face's distance to the nearest reference; None without references. A chosen
+    face counts as swapped if the swap is visible in the frame, else as faded.
     """
 
     def __init__(self, distance: Callable[[Face], float] | None = None) -> None:
@@ -78,18 +82,18 @@ class SwapCounter:
 
     @property
     def faces_faded(self) -> int:
-        """Faces that were chosen, and of which the output shows them as they were."""
+        """Number of chosen faces that the output shows unchanged."""
         return self.faces_chosen - self.faces_swapped
 
     @property
     def mean_accepted(self) -> float | None:
-        """The mean distance of the chosen faces; None where no distance was measured."""
+        """Mean distance of the chosen faces; None if no distance was measured."""
         if self.smallest_accepted is None:
             return None
         return self._accepted_sum / self.faces_chosen
 
     def count(self, planned: Planned) -> Planned:
-        """Count a frame and the faces that were chosen, and hand it on."""
+        """Count a frame with its faces and chosen faces, and return it."""
         self.frames += 1
         self.faces_seen += len(planned.faces)
         self.faces_chosen += len(planned.chosen)
@@ -100,7 +104,7 @@ class SwapCounter:
         return planned
 
     def count_swapped(self, swapped: SwappedFrame) -> Frame:
-        """Count the faces that were swapped, and hand the frame on."""
+        """Count the swapped faces of a frame, and return the frame."""
         self.faces_swapped += swapped.faces
         self.frames_with_swap += bool(swapped.faces)
         return swapped.frame
@@ -123,15 +127,15 @@ def swapped_frames(
     plan: Plan,
     swap: Swap,
     *,
-    tally: SwapCounter,
+    counter: SwapCounter,
     watch: Stopwatch,
     workers: int,
     at_once: int = 1,
 ) -> Generator[Frame]:
-    """The finished frames, in order: decoded and analysed in a thread each, swapped by `workers`.
+    """Yield the finished frames in order.
 
-    `swap` is given `at_once` frames at a time. However it ends, every stage is closed and every
-    thread has ended when this generator has.
+    Decoding and analysis have a thread each; `workers` threads swap, `at_once` frames at a time.
+    When this generator ends or is closed, every stage is closed and every thread has ended.
     """
     with ExitStack() as stages:
         decoded = stages.enter_context(
@@ -142,7 +146,7 @@ def swapped_frames(
                 prefetch(watch.timed("analyse", analyse(watch.timed(None, decoded))), QUEUE_DEPTH)
             )
         )
-        planned = map(tally.count, plan(analysed))
+        planned = map(counter.count, plan(analysed))
         swapped = stages.enter_context(
             closing(
                 ordered_map(
@@ -153,11 +157,11 @@ def swapped_frames(
                 )
             )
         )
-        yield from map(tally.count_swapped, chain.from_iterable(swapped))
+        yield from map(counter.count_swapped, chain.from_iterable(swapped))
 
 
 def _batched(stream: Iterable[Planned], size: int) -> Iterator[list[Planned]]:
-    """The stream in lists of `size`, the last one perhaps shorter."""
+    """Yield the stream in lists of `size`, the last one possibly shorter."""
     stream = iter(stream)
     while some := list(islice(stream, size)):
         yield some

@@ -135,7 +135,7 @@ def test_embedders_are_never_mixed(full: WeightStore) -> None:
 
 def test_arcface_is_the_reference_scale(full: WeightStore) -> None:
     for name in ("w600k_r50", "sface"):
-        calibration = AnalysisNetworks(full, Sessions(full)).calibration(
+        calibration = AnalysisNetworks(full, Sessions(full)).distance_scale(
             AnalysisOptions(embedder=name)
         )
         assert calibration == DistanceScale()
@@ -153,7 +153,7 @@ def test_distances_mean_the_same_whichever_embedder_measured(tmp_path: Path, pac
     store.import_path(packs / "w600k_r50.onnx")
     options = AnalysisOptions(embedder="w600k_r50")
     shifted, arcface = (
-        AnalysisNetworks(store, Sessions(store)).calibration(options),
+        AnalysisNetworks(store, Sessions(store)).distance_scale(options),
         DistanceScale(),
     )
     one = people.embedding(1.0)

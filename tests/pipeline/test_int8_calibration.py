@@ -90,7 +90,7 @@ def test_a_calibrated_swapper_swaps_as_at_fp32_but_for_rounding(
             asset(STRANGER), still, tmp_path / "int8.png", precision="int8", **settings
         )
         engine.swap(asset(STRANGER), still, tmp_path / "fp32.png", **settings)
-    assert (report.device, report.faces_swapped) == ("cpu", 2)
+    assert (report.setup.device, report.faces_swapped) == ("cpu", 2)
     (note,) = (note for note in report.notes if "int8" in note)
     assert f"{done.result.psnr:.1f} dB" in note
     before, whole, single = (
@@ -188,7 +188,7 @@ def taken(path: Path, crowds: Crowds, monkeypatch: pytest.MonkeyPatch, most: int
         return target
 
     monkeypatch.setattr(int8_calibration, "align", aligned)
-    monkeypatch.setattr(int8_calibration, "MOST_FACES", most)
+    monkeypatch.setattr(int8_calibration, "MAX_FACES", most)
     feed = Feed(
         name="a network",
         template=FIVE,

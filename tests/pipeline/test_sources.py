@@ -11,14 +11,14 @@ import pytest
 
 from engine.errors import SourceUnfit
 from engine.geometry.mesh_topology import OUTER_LIPS, face_mesh
-from engine.pipeline.sources import (
+from engine.pipeline.remarks import warn_of_other_people
+from engine.pipeline.source_views import (
     ClipPicture,
     RatedView,
     SourceView,
     choose_views,
     find_person,
     rate_expressions,
-    warn_of_other_people,
 )
 from engine.swappers.mesh.source_faults import Fault
 from engine.values import DistanceScale, Embedding, Face, Mesh, Portrait

@@ -316,7 +316,7 @@ class Run:
             analyse,
             plan,
             swap or FaceSwap(IdentitySwapper(template=FIVE), "someone"),
-            tally=self.tally,
+            counter=self.tally,
             watch=self.watch,
             workers=2,
             at_once=at_once,

@@ -1,0 +1,60 @@
+"""Reference faces: who of the target is swapped in reference mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.faces.analyser import FaceAnalyser
+from engine.media.decode import read_frame, read_image
+from engine.options import SelectionRule
+from engine.pipeline.remarks import note_first_picture, note_several_faces
+from engine.pipeline.report import Reference
+from engine.selection import find_reference_face, require_embedding
+from engine.values import Attributes, Embedding, Face
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class References:
+    """Reference faces of a request: embeddings, entries of the report, and notes."""
+
+    embeddings: tuple[Embedding, ...] = ()
+    entries: tuple[Reference, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def find_references(target: Path, rule: SelectionRule, analyser: FaceAnalyser) -> References:
+    """Find the reference face in each reference picture, or else in the reference frame.
+
+    Order, filters and position of the rule choose among the faces of a picture or frame.
+
+    Raises:
+        MediaError: A file cannot be read.
+        NoFaceFound: A picture shows no face, or the frame shows none that passes the filters.
+        ParameterError: The target has no such frame.
+    """
+    if rule.mode != "reference":
+        return References()
+    if not rule.reference_images:
+        number = rule.reference_frame
+        frame = read_frame(target, number)
+        where = f"frame {number} of {target}"
+        face = find_reference_face(analyser.analyse_picture(frame), rule, where=where)
+        return References((require_embedding(face),), (_entry(where, face),))
+    found: list[Face] = []
+    notes: list[str] = []
+    for path in rule.reference_images:
+        faces = analyser.analyse_picture(read_image(path, warn=notes.append))
+        face = find_reference_face(faces, rule, where=f"reference_image {path}")
+        found.append(face)
+        notes += note_first_picture(path)
+        notes += note_several_faces(path, face, faces, "the one taken is")
+    return References(
+        tuple(map(require_embedding, found)),
+        tuple(map(_entry, map(str, rule.reference_images), found)),
+        tuple(notes),
+    )
+
+
+def _entry(where: str, face: Face) -> Reference:
+    return Reference(where, face.box, face.score, face.attributes or Attributes())

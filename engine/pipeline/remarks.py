@@ -1,0 +1,89 @@
+"""Notes and warnings of a report, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from engine.media.probe import is_image
+from engine.options import SwapOptions
+from engine.pipeline.report import Setup
+from engine.pipeline.source_views import MAX_PERSON_DISTANCE, SourceView
+from engine.pipeline.video import SwapCounter
+from engine.selection import distance
+from engine.values import DistanceScale, Face
+
+_MAX_FADED = 0.1  # share of the chosen faces that may fade without a warning
+
+
+def note_several_faces(path: Path, face: Face, faces: Sequence[Face], taken: str) -> Iterator[str]:
+    """Note that `face` is one of several in a picture; `taken` introduces its place."""
+    if len(faces) > 1:
+        yield (
+            f"{path} shows {len(faces)} faces; {taken} {face.box.width:.0f} x "
+            f"{face.box.height:.0f} pixels at {face.box.left:.0f}, {face.box.top:.0f}."
+        )
+
+
+def note_first_picture(path: Path) -> Iterator[str]:
+    """Note that a video was given where a picture is expected."""
+    if not is_image(path):
+        yield f"{path} is a video; its first picture is taken."
+
+
+def warn_of_other_people(views: Sequence[SourceView], scale: DistanceScale) -> Iterator[str]:
+    """Warn of each further source file that may show another person than the first.
+
+    `scale` is that of the embedder of the views' faces. Faces without embeddings are skipped.
+    """
+    first, *others = [view for view in views if view.leads]
+    own = first.portrait.face.embedding
+    for view in others:
+        other = view.portrait.face.embedding
+        if own is None or other is None:
+            continue
+        apart = distance(own, other, scale)
+        if apart > MAX_PERSON_DISTANCE:
+            yield (
+                f"{view.field} {view.path} may show another person than the source: it is at a "
+                f"distance of {apart:.2f}, and all pictures of the source should show one."
+            )
+
+
+def warn_of_faults(views: Sequence[SourceView]) -> Iterator[str]:
+    """Warn of the faults of each source file's best view."""
+    for view in views:
+        if view.leads:
+            yield from (f"{view.where} {fault.words}; {fault.remedy}." for fault in view.faults)
+
+
+def warn_of_result(counter: SwapCounter, options: SwapOptions, setup: Setup) -> Iterator[str]:
+    """Warn if no face was chosen, or if many of the chosen faces are unchanged in the output."""
+    if not counter.faces_chosen:
+        yield _no_face_chosen(counter, options)
+    elif counter.faces_faded > _MAX_FADED * counter.faces_chosen:
+        yield _faces_faded(counter, setup)
+
+
+def _no_face_chosen(counter: SwapCounter, options: SwapOptions) -> str:
+    frames = "the picture" if counter.frames == 1 else f"any of the {counter.frames} frames"
+    if not counter.faces_seen:
+        return f"No face was swapped: none was found in {frames}."
+    if counter.nearest_rejected is not None:
+        return (
+            f"No face was swapped: the nearest in {frames} is at a distance of "
+            f"{counter.nearest_rejected:.2f} to the reference, and reference_face_distance is "
+            f"{options.selection.reference_distance:g}."
+        )
+    return f"No face was swapped: none in {frames} passes the filters."
+
+
+def _faces_faded(counter: SwapCounter, setup: Setup) -> str:
+    lead = "" if counter.faces_swapped else "No face was swapped: "
+    limiting = [name for field, name in setup.networks.items() if field != "enhance"]
+    also = f", or {' and '.join(limiting)} leaves nothing of the swap" if limiting else ""
+    return (
+        f"{lead}{counter.faces_faded} of {counter.faces_chosen} chosen faces stay as they were, as "
+        f"they are turned too far from the camera for the swapper {setup.swapper.name}, their mesh "
+        f"does not fit, or hands cover them{also}."
+    )
