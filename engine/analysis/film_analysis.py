@@ -33,7 +33,7 @@ from engine.analysis.columns import (
 from engine.errors import MediaError
 from engine.faces.landmarks import frontalness
 from engine.values import Analysed, Attributes, Box, Embedding, Face, Frame
-from engine.weights.atomic_files import replacing, sha256_of
+from engine.weights.atomic_files import atomic_replacement, sha256_of
 
 VERSION: Final = 1
 _HEADER, _IDENTITIES = "analysis.json", "identities.npz"
@@ -170,7 +170,7 @@ def write_analysis(
     Raises:
         MediaError: The file cannot be written.
     """
-    with replacing(path, MediaError) as scratch, zipfile.ZipFile(scratch, "w") as archive:
+    with atomic_replacement(path, MediaError) as scratch, zipfile.ZipFile(scratch, "w") as archive:
         gathered, identities = _Gathered(), Identities()
         chunk: list[FrameFaces] = []
         number = 0
