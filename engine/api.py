@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from engine.analysis.film_analysis import FilmAnalysis
+from engine.analysis.film_analysis import AnalysisKey, FilmAnalysis
 from engine.analysis.people import Person, find_people
 from engine.errors import ParameterError
 from engine.media.decode import read_frame, read_image
 from engine.media.probe import is_image
 from engine.networks.analysis import EMBEDDERS
 from engine.networks.chosen import ChosenNetworks
-from engine.networks.pool import HAND_NETWORKS, DeviceNetworks, NetworkPool
+from engine.networks.pool import HAND_NETWORKS, NetworkPool
 from engine.options import AUTO, AnalysisOptions, Compute, Device
 from engine.parameters import SwapParameters, parse
-from engine.pipeline.analyse import AnalysisTools, analyse_film, key_of, open_analysis
+from engine.pipeline.analyse import analyse_film, make_key, open_analysis
 from engine.pipeline.int8_calibration import Calibrated, calibrate_network
 from engine.pipeline.report import Setup, SwapReport
 from engine.pipeline.sources import largest_face
@@ -164,7 +164,7 @@ class Engine:
             observe(Progress(0, None, "loading networks"))
         tools = self._tools(request, parsed, own)
         if analysis is not None:
-            known = self._known_analysis(_path("analysis", analysis), request, tools)
+            known = self._known_analysis(_path("analysis", analysis), request)
             tools = replace(tools, analysis=known)
         return run_swap(request, tools, observe)
 
@@ -201,21 +201,30 @@ class Engine:
         parsed, _ = self._parse(parameters)
         options = parsed.options().analysis
         networks = self._networks.on(parsed.compute())
-        wanted = {"embedding", *networks.analysis.readable}
-        tools = AnalysisTools(
-            analyser=networks.analyser(wanted, options),
-            hands=networks.hand_finder(options),
-            networks=self._analysing(networks, wanted, options),
-            reads=tuple(sorted(wanted)),
-        )
+        film = _path("target", target)
+        reads: set[Need] = {"embedding", *networks.analysis.readable}
         return analyse_film(
-            _path("target", target),
+            film,
             _path("output", output),
-            options,
-            tools,
-            observe,
+            lambda: self._analysis_key(film, reads, options),
+            networks.analyser(reads, options),
+            networks.hand_finder(options),
             overwrite=overwrite,
+            observe=observe,
         )
+
+    def open_analysis(
+        self, target: Location, analysis: Location, **parameters: Any
+    ) -> FilmAnalysis:
+        """Return the analysis that `analyse` made of a film; the parameters are those of `analyse`.
+
+        Raises:
+            ParameterError: It is of another film, or was made by other networks or parameters.
+            MediaError: A file cannot be read.
+        """
+        parsed, _ = self._parse(parameters)
+        key = self._analysis_key(_path("target", target), {"embedding"}, parsed.options().analysis)
+        return open_analysis(_path("analysis", analysis), key)
 
     def people(self, analysis: FilmAnalysis) -> tuple[Person, ...]:
         """Return the people of an analysed film, those in most frames first.
@@ -297,30 +306,22 @@ class Engine:
         finally:
             self._networks.clear()
 
-    def _known_analysis(self, path: Path, request: Request, tools: Tools) -> FilmAnalysis:
+    def _known_analysis(self, path: Path, request: Request) -> FilmAnalysis:
         """Return the analysis in a file, if it holds what the request needs."""
-        options, rule = request.options.analysis, request.options.selection
-        networks = self._networks.on(Compute("cpu"))
-        wanted = set(frame_needs(rule))
+        options, reads = request.options.analysis, set(frame_needs(request.options.selection))
         if request.options.source_weight != 1:  # the targets' identities are weighed, too
             options = replace(options, embedder=EMBEDDER)
-            wanted.add("embedding")
-        needed = AnalysisTools(
-            analyser=tools.frame_analyser,
-            hands=tools.hands,
-            networks=self._analysing(networks, wanted, options),
-            reads=tuple(sorted(wanted)),
-        )
-        return open_analysis(path, key_of(request.target, options, needed))
+            reads.add("embedding")
+        return open_analysis(path, self._analysis_key(request.target, reads, options))
 
-    def _analysing(
-        self, networks: DeviceNetworks, wanted: Iterable[Need], options: AnalysisOptions
-    ) -> dict[str, str]:
-        """Return the sha256 of the networks that analyse films, by name."""
-        readers = chain.from_iterable(
-            names for _, names in networks.analysis.names(wanted, options)
-        )
-        return self._networks.sha256((*readers, *HAND_NETWORKS))
+    def _analysis_key(
+        self, target: Path, reads: Collection[Need], options: AnalysisOptions
+    ) -> AnalysisKey:
+        """Return what an analysis that serves these needs depends on."""
+        networks = self._networks.on(Compute("cpu")).analysis
+        names = (names for _, names in networks.names(reads, options))
+        sha256 = self._networks.sha256((*chain.from_iterable(names), *HAND_NETWORKS))
+        return make_key(target, options, sha256, reads)
 
     def _parse(self, parameters: dict[str, Any]) -> tuple[SwapParameters, Swapper[Any] | None]:
         """The call's parameters over the engine's own, and the caller's own swapper if in use."""

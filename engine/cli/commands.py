@@ -58,7 +58,7 @@ app.add_typer(weights_app, name="weights")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; `arguments` default to the process's own. Returns the exit code."""
-    for others in ("jobs", "serve"):
+    for others in ("films", "jobs", "serve"):
         import_module(f"engine.cli.{others}")  # they add their commands to this one
     try:
         with told(debug=False):
@@ -190,6 +190,14 @@ def swap(
         Path,
         typer.Option("--output", "-o", help="File to write.", metavar="FILE", show_default=False),
     ],
+    analysis: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that `analyse` made of TARGET: its faces are not found again.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Annotated[
         bool,
         typer.Option(
@@ -211,7 +219,12 @@ def swap(
         parameters = keywords(context, options)
         with unwound(), Engine() as engine, progress.shown(sys.stderr) as observe:
             report = engine.swap(
-                source, target, output, observe=None if quiet else observe, **parameters
+                source,
+                target,
+                output,
+                analysis=analysis,
+                observe=None if quiet else observe,
+                **parameters,
             )
         tables.remarks(report, notes=not quiet)
         if as_json:

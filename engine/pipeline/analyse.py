@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from engine.analysis.film_analysis import (
@@ -30,41 +30,35 @@ _NAMES = frozenset({"detector", "embedder", "landmarker"})
 _NEAR = 0.001  # seconds before a frame at which a search for it begins
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnalysisTools:
-    """Networks that find faces and hands, and read the faces.
+def make_key(
+    target: Path, options: AnalysisOptions, networks: Mapping[str, str], reads: Iterable[str]
+) -> AnalysisKey:
+    """Return what an analysis of a film depends on.
 
-    `networks` holds their sha256 by name, `reads` names what is read off each face.
-    """
-
-    analyser: FaceAnalyser
-    hands: HandFinder
-    networks: Mapping[str, str]
-    reads: tuple[str, ...]
-
-
-def key_of(target: Path, options: AnalysisOptions, tools: AnalysisTools) -> AnalysisKey:
-    """Return what an analysis of a film by these options and networks depends on.
+    `networks` holds the sha256 of the analysing networks by name, `reads` names what is read off
+    each face.
 
     Raises:
         MediaError: The film cannot be read.
     """
     values = {name: value for name, value in asdict(options).items() if name not in _NAMES}
-    return AnalysisKey(film_sha256(target), dict(tools.networks), values, tools.reads)
+    return AnalysisKey(film_sha256(target), dict(networks), values, tuple(sorted(reads)))
 
 
 def analyse_film(
     target: Path,
     output: Path,
-    options: AnalysisOptions,
-    tools: AnalysisTools,
-    observe: Observe | None = None,
+    make_key: Callable[[], AnalysisKey],
+    analyser: FaceAnalyser,
+    hands: HandFinder,
     *,
     overwrite: bool = False,
+    observe: Observe | None = None,
 ) -> FilmAnalysis:
-    """Find all faces of a film and keep them in the file `output`.
+    """Find all faces and hands of a film and keep them in the file `output`.
 
-    `observe` is called after each frame; what it raises ends the run, and no file appears.
+    `make_key` reads the film once, after its name and the output's were checked. `observe` is
+    called after each frame; what it raises ends the run, and no file appears.
 
     Raises:
         MediaError: A file cannot be read or written, or `target` is a picture.
@@ -74,7 +68,7 @@ def analyse_film(
     if info.kind != "video":
         raise MediaError(f"{target} is a picture; `faceswap-engine faces` lists its faces.")
     _check(output, target, overwrite=overwrite)
-    key = key_of(target, options, tools)
+    key = make_key()
     total = info.frame_count
 
     def counted(shots: Iterable[Analysed]) -> Iterator[Analysed]:
@@ -84,7 +78,7 @@ def analyse_film(
                 observe(Progress(done, total, "analysing"))
 
     with closing(prefetch(read_frames(target), QUEUE_DEPTH)) as frames:
-        shots = tools.hands.add_hands(tools.analyser.analyse(frames), _all)
+        shots = hands.add_hands(analyser.analyse(frames), _all)
         return write_analysis(output, key, counted(shots), info.size)
 
 

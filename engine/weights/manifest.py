@@ -391,7 +391,7 @@ def _describe(error: ValidationError) -> str:
         return f"{_place(row)} lacks the field {field!r}"
     if fault["type"] == "unexpected_keyword_argument":
         return f"{_place(row)} has the unknown field {field!r}"
-    if fault["type"] == "missing":
+    if fault["type"] == "missing" and isinstance(field, int):
         where, requirement = _place(row), f"have at least {field + 1} numbers"
     else:
         where = _place([*row, field])

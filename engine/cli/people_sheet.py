@@ -1,0 +1,69 @@
+"""Draw the people of a film, a row for each: their best pictures, and when they are seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.analysis.film_analysis import FilmAnalysis
+from engine.analysis.people import Person
+from engine.cli.contact_sheet import face_picture
+from engine.pixels.draw import Ink, write
+from engine.values import Attributes, Box, Bytes, Frame
+
+PICTURES = 5  # of a person, at most
+_SIDE = 160  # pixels of a picture
+_GAP = 10
+_WORDS_WIDTH = 340
+_LINE, _TEXT = 24, 16
+_PAPER: Ink = (24, 24, 27)
+_WORDS: Ink = (228, 228, 231)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PersonRow:
+    """A person, and the frames and boxes of the pictures to show."""
+
+    person: Person
+    sightings: tuple[tuple[Frame, Box], ...]
+
+
+def people_sheet(analysis: FilmAnalysis, rows: Sequence[PersonRow]) -> Bytes:
+    """Return the sheet of a film's people, (h, w, 3) uint8 RGB."""
+    width = _GAP + PICTURES * (_SIDE + _GAP) + _WORDS_WIDTH
+    sheet = np.full((_GAP + max(len(rows), 1) * (_SIDE + _GAP), width, 3), _PAPER, np.uint8)
+    if not rows:
+        write(sheet, "No face was found.", _GAP, _GAP + _LINE, _WORDS, size=_TEXT, bold=True)
+    for number, row in enumerate(rows):
+        top = _GAP + number * (_SIDE + _GAP)
+        for column, (frame, box) in enumerate(row.sightings[:PICTURES]):
+            left = _GAP + column * (_SIDE + _GAP)
+            sheet[top : top + _SIDE, left : left + _SIDE] = face_picture(frame, box, _SIDE)
+        left = _GAP + PICTURES * (_SIDE + _GAP)
+        for line, words in enumerate(_lines(analysis, row.person), start=1):
+            write(sheet, words, left, top + line * _LINE, _WORDS, size=_TEXT, bold=line == 1)
+    return sheet
+
+
+def _lines(analysis: FilmAnalysis, person: Person) -> Iterator[str]:
+    yield f"person {person.number}"
+    share = person.frames / analysis.frame_count
+    yield f"{person.frames} frames ({share:.0%})"
+    first, last = analysis.seconds(person.first), analysis.seconds(person.last)
+    yield f"{clock(first)} to {clock(last)}"
+    yield "1 track" if len(person.tracks) == 1 else f"{len(person.tracks)} tracks"
+    read = person.attributes or Attributes()
+    known = (read.gender, None if read.age is None else f"age {read.age}", read.race)
+    words = ", ".join(word for word in known if word is not None)
+    if words:
+        yield words
+
+
+def clock(seconds: float) -> str:
+    """Return a time as HH:MM:SS.mmm."""
+    thousandths = round(seconds * 1000)
+    minutes, rest = divmod(thousandths, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"

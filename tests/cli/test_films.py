@@ -1,0 +1,86 @@
+"""The commands about whole films."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.cli.commands import main
+from engine.media.decode import read_image
+from tests.footage import STRANGER, asset, write_clip
+
+TIMES = (0, 40, 80, 120, 160, 200)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("film") / "two people.mkv", TIMES)
+
+
+@pytest.fixture(scope="module")
+def analysis(film: Path) -> Path:
+    path = film.with_name("film.faces")
+    assert main(["analyse", str(film), "-o", str(path)]) == 0
+    return path
+
+
+def test_an_analysis_is_told_in_numbers(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "film.faces"
+    assert main(["analyse", str(film), "-o", str(path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {
+        "file": str(path),
+        "frames": 6,
+        "faces": 12,
+        "tracks": 2,
+        "people": 2,
+        "bytes": path.stat().st_size,
+    }
+    assert main(["analyse", str(film), "-o", str(path)]) == 3
+    assert "exists" in capsys.readouterr().err
+
+
+def test_the_people_of_a_film_are_listed_and_drawn(
+    film: Path, analysis: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheet = tmp_path / "people.png"
+    line = ["people", str(film), "--analysis", str(analysis), "--json", "--sheet", str(sheet)]
+    assert main(line) == 0
+    people = json.loads(capsys.readouterr().out)
+    assert [(one["frames"], one["share"], one["first"]) for one in people] == [(6, 1.0, 0.0)] * 2
+    assert {one["gender"] for one in people} == {"female", "male"}
+    width, height = read_image(sheet).size
+    assert (width, height) == (1200, 10 + 2 * 170)
+
+
+def test_people_are_found_without_an_analysis(
+    film: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["people", str(film)]) == 0
+    shown = capsys.readouterr().out
+    assert "00:00:00.000" in shown
+    assert "00:00:00.200" in shown
+
+
+def test_a_sheet_that_is_no_picture_is_refused(
+    film: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["people", str(film), "--sheet", "people.txt"]) == 2
+    assert "--sheet is people.txt; allowed: a file that ends in" in capsys.readouterr().err
+
+
+def test_a_swap_takes_an_analysis(
+    film: Path, analysis: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.mkv"
+    line = ["swap", str(asset(STRANGER)), str(film), "-o", str(out), "--analysis", str(analysis)]
+    assert main([*line, "--swapper", "mesh", "--pixel-boost", "128x128", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["faces_swapped"] == 6
+    other = write_clip(tmp_path / "other.mkv", TIMES[:2])
+    line[2] = str(other)
+    assert main([*line, "--overwrite"]) == 2
+    assert "it is of another film" in capsys.readouterr().err
