@@ -33,7 +33,7 @@ from engine.faces.analyser import FaceAnalyser
 from engine.faces.mesh import FaceMeshNetwork, FallbackMeshNetwork
 from engine.faces.yunet import YuNet
 from engine.geometry.mesh_topology import face_mesh
-from engine.geometry.shape import frontal
+from engine.geometry.shape import to_frontal
 from engine.options import AnalysisOptions
 from engine.runtime.session import Session
 from engine.values import Bytes, Colour, Frame, PixelFormat, Points
@@ -112,7 +112,7 @@ def largest_mesh(picture: Bytes, faces: FaceAnalyser, name: str) -> Points:
 
 def frontal_shape(picture: Bytes, faces: FaceAnalyser, name: str) -> NDArray[np.float64]:
     """The largest face's landmarks turned to the front, (468, 3); raises as `largest_mesh` does."""
-    return frontal(largest_mesh(picture, faces, name))[0].astype(np.float64)
+    return to_frontal(largest_mesh(picture, faces, name))[0].astype(np.float64)
 
 
 def shown(person: Person, faces: FaceAnalyser) -> Shown:

@@ -534,7 +534,7 @@ def test_refused_material_leaves_no_file(
         looks += 1
         return 0.95 if is_source or looks > 1 else 0.0
 
-    monkeypatch.setattr("engine.trust.content.score_of", score)
+    monkeypatch.setattr("engine.trust.content.explicit_score", score)
     # It is looked at before the work: nothing was prepared for a swap.
     monkeypatch.setattr("engine.swappers.mesh.warp.MeshWarp.prepare", None)
     named = SOURCE if is_source else clip

@@ -171,7 +171,7 @@ def test_every_picture_that_is_looked_at_is_checked(
     def score(picture: Bytes, _: object) -> float:
         return 0.9 if picture[..., 0].min() > 200 else 0.1
 
-    monkeypatch.setattr(content, "score_of", score)
+    monkeypatch.setattr(content, "explicit_score", score)
     red = np.full((SIDE, SIDE, 3), (250, 0, 0), np.uint8)
     clip = film(tmp_path / "clip.mkv", [sharp(STRANGER), red, sharp(STRANGER)])
     with pytest.raises(ContentBlocked, match=r"clip\.mkv"):

@@ -102,7 +102,7 @@ def test_every_picture_of_the_source_is_checked(
     def score(picture: Bytes, _: object) -> float:
         return 0.9 if picture[..., 0].min() > 200 else 0.1
 
-    monkeypatch.setattr(content, "score_of", score)
+    monkeypatch.setattr(content, "explicit_score", score)
     red = write_png(tmp_path / "red.png", np.full((240, 400, 3), (250, 0, 0), np.uint8))
     settings = {**QUICK, "content_check": True}
     with pytest.raises(ContentBlocked, match=r"red\.png"):

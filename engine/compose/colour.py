@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.pixels.tone import resized, transform
+from engine.pixels.tone import resize_square, transform
 from engine.values import Aligned, Mask, Patch, Pixels
 
 _GRID = 32  # side of the grid that the colours are compared on: faces, not their grain
@@ -35,7 +35,7 @@ def match_colours(target: Aligned, patch: Patch) -> Patch:
     (brows, a beard) loses its own. A patch whose mask shows next to nothing is returned as it is.
     """
     mask = patch.mask if target.bare is None else np.minimum(patch.mask, target.bare)
-    shown = resized(mask, _GRID).ravel()
+    shown = resize_square(mask, _GRID).ravel()
     if float(shown.sum()) < 1:
         return patch
     own, wanted = _colours(patch.pixels), _colours(target.pixels)
@@ -54,7 +54,7 @@ def match_colours(target: Aligned, patch: Patch) -> Patch:
 
 def _colours(pixels: Pixels) -> _Matrix:
     """The colours of a coarse copy, (n, 3)."""
-    return resized(pixels, _GRID).reshape(-1, 3).astype(np.float64)
+    return resize_square(pixels, _GRID).reshape(-1, 3).astype(np.float64)
 
 
 def _moments(colours: _Matrix, weights: Mask) -> tuple[_Matrix, _Matrix]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from engine.errors import RuntimeUnavailable, WeightsError
-from engine.pixels.tone import blur, resized
+from engine.pixels.tone import blur, resize_square
 from engine.runtime.batches import Batches
 from engine.runtime.portions import portions
 from engine.runtime.session import Tensor
@@ -43,7 +43,7 @@ class CropNetwork:
         """
         size = self._input.size
         for part in portions([size for _ in crops]):
-            yield from self._together([resized(crop, size) for crop in crops[part]])
+            yield from self._together([resize_square(crop, size) for crop in crops[part]])
 
     def _together(self, crops: Sequence[Pixels]) -> Tensor:
         answers = self._batches.run(self._input.tensor_of_crops(crops))
@@ -62,5 +62,5 @@ def soften_mask(mask: Mask, size: int) -> Mask:
     is as wide in a large crop as in a small one, measured by the face: FaceFusion blurs by the
     crop's pixels.
     """
-    soft = np.clip(2 * blur(resized(mask, _GRID), _SOFT) - 1, 0, 1)
-    return resized(soft, size)
+    soft = np.clip(2 * blur(resize_square(mask, _GRID), _SOFT) - 1, 0, 1)
+    return resize_square(soft, size)

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.geometry.mesh_topology import OUTER_LIPS
 from engine.pixels.raster import convex_hull, fill_polygons
-from engine.pixels.tone import blur, resized, smoothstep
+from engine.pixels.tone import blur, resize_square, smoothstep
 from engine.values import Aligned, Mask, Patch
 
 _GRID = 128  # side of the grid that the mouth is drawn on
@@ -44,4 +44,4 @@ def _mask_without_mouth(target: Aligned) -> Mask:
     span = float(np.ptp(lips, axis=0).max()) * scale
     width = _DOUBT + (1 - _DOUBT) * float(smoothstep(*_SCORE_RAMP, target.score))
     near = blur(fill_polygons([lips], _GRID, scale), max(_SOFT * width * span, 0.5))
-    return resized(1 - smoothstep(*_EDGE, near), size)
+    return resize_square(1 - smoothstep(*_EDGE, near), size)

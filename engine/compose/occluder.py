@@ -9,7 +9,7 @@ import numpy as np
 from engine.compose.mask_networks import CropNetwork, soften_mask
 from engine.geometry.mesh_topology import OVAL
 from engine.pixels.raster import fill_polygons
-from engine.pixels.tone import blur, resized, smoothstep
+from engine.pixels.tone import blur, resize_square, smoothstep
 from engine.runtime.batches import Batches
 from engine.values import Aligned, Mask
 from engine.weights.manifest import Network, Weight
@@ -54,7 +54,7 @@ class Occluder:
         size = len(target.pixels)
         if not self._within_face:
             return soften_mask(answer, size)
-        return resized(np.maximum(answer, 1 - _near_face(target, len(answer))), size)
+        return resize_square(np.maximum(answer, 1 - _near_face(target, len(answer))), size)
 
 
 def _near_face(target: Aligned, side: int) -> Mask:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.geometry.boxes import box_of
-from engine.geometry.shape import turned
+from engine.geometry.shape import face_angle
 from engine.pixels.tone import smoothstep
 from engine.values import Face
 
@@ -27,7 +27,7 @@ def turned_away(face: Face) -> float:
     five, box = face.detection.points, face.box
     apart = float(np.linalg.norm(five[1] - five[0])) / max(float(np.sqrt(box.area)), 1e-6)
     by_eyes = float(np.degrees(np.arccos(min(apart / _EYES_APART, 1.0))))
-    return max(turned(face), by_eyes)
+    return max(face_angle(face), by_eyes)
 
 
 def mesh_trust(face: Face, size: tuple[int, int]) -> float:

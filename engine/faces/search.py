@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.faces.protocols import Detector
 from engine.geometry import affine as maps
-from engine.geometry.boxes import contained, nms
+from engine.geometry.boxes import contained_share, nms
 from engine.pixels.planes import thumbnail
 from engine.values import Affine, Box, Bytes, Detection, Frame, Points
 
@@ -61,7 +61,7 @@ def find_faces(frame: Frame, detector: Detector, views: Sequence[DetectorView]) 
     faces: list[Detection] = []
     for index in nms(boxes, [d.score for d in found], _MAX_OVERLAP):
         # Half of a face may pass for a face where the view was too large for the whole of it.
-        if all(contained(found[index].box, better.box) < _MIN_CONTAINED for better in faces):
+        if all(contained_share(found[index].box, better.box) < _MIN_CONTAINED for better in faces):
             faces.append(found[index])
     return faces
 

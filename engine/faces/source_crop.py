@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.geometry import affine as maps
 from engine.geometry.boxes import box_of, rect_around
-from engine.pixels.align import cut
+from engine.pixels.align import crop_rect
 from engine.values import Affine, Box, Face, Frame, Portrait
 
 _MARGIN = 1.0  # of the face's longer side, left on each of its sides: no template reaches further
@@ -22,7 +22,7 @@ def cut_portrait(name: str, picture: Frame, face: Face) -> Portrait:
     points = np.concatenate([face.mesh.points[:, :2], _corners(face.box)])
     extent = box_of(points)
     margin = _MARGIN * max(extent.width, extent.height)
-    pixels, to_portrait = cut(picture, rect_around(extent, margin, picture.size), _MAX_SIDE)
+    pixels, to_portrait = crop_rect(picture, rect_around(extent, margin, picture.size), _MAX_SIDE)
     return Portrait(name, pixels, placed(face, to_portrait))
 
 

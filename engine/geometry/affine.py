@@ -1,7 +1,6 @@
 """Similarities and affine maps of the plane, as (2, 3) float64 matrices.
 
-A map takes the column (x, y, 1) to (x', y'). Names read as from_to: `crop_display` is the inverse
-of `display_crop`.
+A matrix maps the column (x, y, 1) to (x', y').
 """
 
 from __future__ import annotations
@@ -15,20 +14,24 @@ from engine.values import Affine
 
 Coordinates = TypeVar("Coordinates", np.float32, np.float64)
 
-# Sources whose spread is smaller than this share of their distance from the origin (or of one
-# pixel) are one point as far as float32 coordinates can tell.
+# Source points coincide, within the precision of float32, if their spread is less than this share
+# of their distance from the origin, or of one pixel.
 _SMALLEST_SPREAD = 1e-6
 
 
 def fit_similarity(
     source: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None
 ) -> Affine:
-    """The rotation, uniform scale and shift that takes `source` nearest to `target`.
+    """Return the rotation, uniform scale and shift that best maps `source` to `target`.
 
-    Both are (n, 2), n >= 2; `weights` is (n,), not negative. Least squares in closed form after
-    S. Umeyama, "Least-squares estimation of transformation parameters between two point
-    patterns", 1991; in the plane, with points as complex numbers, it is one quotient, and it never
-    reflects.
+    Weighted least squares in closed form after S. Umeyama, "Least-squares estimation of
+    transformation parameters between two point patterns", 1991. In the plane, with points as
+    complex numbers, it is one quotient. The result never reflects.
+
+    Args:
+        source: (n, 2) points, n >= 2.
+        target: (n, 2) points.
+        weights: (n,) weights, not negative; default: all 1.
 
     Raises:
         ValueError: the shapes differ, a value is not finite, or the source points coincide.
@@ -61,28 +64,29 @@ def fit_similarity(
 
 
 def identity() -> Affine:
-    """The map that leaves every point where it is."""
+    """Return the identity."""
     return np.eye(2, 3)
 
 
 def shift(x: float, y: float) -> Affine:
-    """The map that adds (x, y)."""
+    """Return the translation by (x, y)."""
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y]])
 
 
 def rescale(x: float, y: float | None = None) -> Affine:
-    """Resampling by the factors `x` and `y` (default: `x`), where pixel centres are whole numbers.
+    """Return the map of a picture resampled by the factors `x` and `y` (default: `x`).
 
-    A picture's edge, at -0.5, stays at -0.5, so it is not a plain multiplication.
+    Pixel centres have integer coordinates. The picture's edge stays at -0.5, so the map is not a
+    plain multiplication.
     """
     y = x if y is None else y
     return np.array([[x, 0.0, (x - 1) / 2], [0.0, y, (y - 1) / 2]])
 
 
 def unturn(quarter_turns: int, width: int, height: int) -> Affine:
-    """From the pixels of a turned picture to those of the picture of (width, height) it was.
+    """Return the map from the pixels of a rotated picture back to the original.
 
-    Turns are counter-clockwise, as those of `numpy.rot90`.
+    The original has (width, height). Quarter turns are counter-clockwise, as in `numpy.rot90`.
     """
     x, y = width - 1.0, height - 1.0
     return (
@@ -94,10 +98,10 @@ def unturn(quarter_turns: int, width: int, height: int) -> Affine:
 
 
 def invert(affine: Affine) -> Affine:
-    """The map back.
+    """Return the inverse map.
 
     Raises:
-        ValueError: the map flattens the plane.
+        ValueError: the map is singular or not finite.
     """
     linear = affine[:, :2]
     determinant = float(linear[0, 0] * linear[1, 1] - linear[0, 1] * linear[1, 0])
@@ -109,7 +113,7 @@ def invert(affine: Affine) -> Affine:
 
 
 def compose(first: Affine, *then: Affine) -> Affine:
-    """One map that does `first` and then each of `then`, in this order."""
+    """Return the map that applies `first` and then each of `then`, in this order."""
     result = first
     for step in then:
         linear = step[:, :2]
@@ -118,7 +122,7 @@ def compose(first: Affine, *then: Affine) -> Affine:
 
 
 def apply(affine: Affine, points: NDArray[Coordinates]) -> NDArray[Coordinates]:
-    """The points mapped, in their own dtype: (n, 2), or (n, 3) whose z takes the map's scale."""
+    """Map points (n, 2) or (n, 3), in their dtype; z is multiplied by the map's scale."""
     moved = points[:, :2] @ affine[:, :2].T + affine[:, 2]
     if points.shape[1] == 3:
         moved = np.column_stack([moved, points[:, 2] * scale_of(affine)])
@@ -126,11 +130,11 @@ def apply(affine: Affine, points: NDArray[Coordinates]) -> NDArray[Coordinates]:
 
 
 def scale_of(affine: Affine) -> float:
-    """How many units a length of one becomes (of a similarity; else the mean by area)."""
+    """Return the scale of a similarity; of another map, the square root of its area factor."""
     linear = affine[:, :2]
     return float(np.sqrt(abs(linear[0, 0] * linear[1, 1] - linear[0, 1] * linear[1, 0])))
 
 
 def angle_of(affine: Affine) -> float:
-    """The angle in radians by which a similarity turns x towards y."""
+    """Return the rotation of a similarity in radians, positive from x towards y."""
     return float(np.arctan2(affine[1, 0], affine[0, 0]))

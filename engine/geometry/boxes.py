@@ -1,4 +1,4 @@
-"""Boxes: overlap, suppression of duplicates, and rectangles of whole pixels around things."""
+"""Boxes and pixel rectangles: overlap, non-maximum suppression, bounds of points."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.values import Box, Points, Rect
 
 
 def iou(one: Box, other: Box) -> float:
-    """Intersection over union, 0..1; 0 where both are empty."""
+    """Return intersection over union of two boxes, 0..1; 0 if both are empty."""
     width = min(one.right, other.right) - max(one.left, other.left)
     height = min(one.bottom, other.bottom) - max(one.top, other.top)
     common = max(width, 0.0) * max(height, 0.0)
@@ -19,17 +19,17 @@ def iou(one: Box, other: Box) -> float:
     return common / union if union > 0 else 0.0
 
 
-def contained(inner: Box, outer: Box) -> float:
-    """The share of the inner box's area that lies in the outer one; 0 where it is empty."""
+def contained_share(inner: Box, outer: Box) -> float:
+    """Return the share of the inner box's area that lies in the outer box; 0 if it is empty."""
     width = min(inner.right, outer.right) - max(inner.left, outer.left)
     height = min(inner.bottom, outer.bottom) - max(inner.top, outer.top)
     return max(width, 0.0) * max(height, 0.0) / inner.area if inner.area > 0 else 0.0
 
 
-def ious(boxes: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Intersection over union of each of `boxes` (n, 4) with each of `others` (m, 4), as (n, m).
+def pairwise_iou(boxes: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the intersection over union of all pairs of boxes, (n, m).
 
-    Rows are left, top, right, bottom.
+    `boxes` is (n, 4) and `others` is (m, 4); rows are left, top, right, bottom.
     """
     a, b = np.asarray(boxes, np.float64)[:, None], np.asarray(others, np.float64)[None]
     low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
@@ -44,9 +44,10 @@ def ious(boxes: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[n
 
 
 def nms(boxes: ArrayLike, scores: ArrayLike, threshold: float) -> NDArray[np.intp]:
-    """Indices of the boxes kept, best score first, none over `threshold` IoU with a better one.
+    """Return the indices of the boxes that non-maximum suppression keeps, best score first.
 
-    `boxes` is (n, 4): left, top, right, bottom; `scores` is (n,). Of equal scores the earlier wins.
+    A box is removed if its IoU with a better one is above `threshold`. `boxes` is (n, 4): left,
+    top, right, bottom; `scores` is (n,). Of equal scores the earlier wins.
     """
     rows = np.asarray(boxes, np.float64).reshape(-1, 4)
     order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
@@ -54,31 +55,31 @@ def nms(boxes: ArrayLike, scores: ArrayLike, threshold: float) -> NDArray[np.int
     while order.size:
         best, rest = order[0], order[1:]
         kept.append(int(best))
-        order = rest[ious(rows[best : best + 1], rows[rest])[0] <= threshold]
+        order = rest[pairwise_iou(rows[best : best + 1], rows[rest])[0] <= threshold]
     return np.array(kept, np.intp)
 
 
 def box_of(points: Points) -> Box:
-    """The smallest box that holds the points, (n, 2) or (n, 3)."""
+    """Return the bounding box of points (n, 2) or (n, 3)."""
     left, top = points[:, :2].min(axis=0)
     right, bottom = points[:, :2].max(axis=0)
     return Box(float(left), float(top), float(right), float(bottom))
 
 
-def rect_around(thing: Points | Box, margin: float, size: tuple[int, int]) -> Rect:
-    """The whole pixels within `margin` of points or a box, clipped to a picture of (width, height).
+def rect_around(region: Points | Box, margin: float, size: tuple[int, int]) -> Rect:
+    """Return the pixels within `margin` of points or a box, clipped to a picture.
 
-    A thing that lies outside gives the one row or column of pixels nearest to it, never an
-    empty rectangle.
+    `size` is the (width, height) of the picture. For a region outside the picture, the result is
+    the nearest row or column of pixels, so it is never empty.
     """
-    box = thing if isinstance(thing, Box) else box_of(thing)
+    box = region if isinstance(region, Box) else box_of(region)
     left, right = _span(box.left - margin, box.right + margin, size[0])
     top, bottom = _span(box.top - margin, box.bottom + margin, size[1])
     return Rect(left, top, right, bottom)
 
 
 def union(rects: Sequence[Rect]) -> Rect:
-    """The smallest rectangle that holds all of `rects`, of which there is at least one."""
+    """Return the smallest rectangle that contains all of one or more rectangles."""
     return Rect(
         min(rect.left for rect in rects),
         min(rect.top for rect in rects),

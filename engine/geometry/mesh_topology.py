@@ -1,4 +1,4 @@
-"""The Face Mesh topology: canonical vertices, triangles, mirror pairs, and named regions.
+"""Topology of MediaPipe's Face Mesh: canonical vertices, triangles, mirror pairs, named regions.
 
 The vertices and triangles are MediaPipe's canonical face model (Apache-2.0; see
 `weights/README.md`), x to the picture's right, y up, z towards the camera, in centimetres. The
@@ -39,8 +39,8 @@ OUTER_LIPS = (
     *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375),
     *(291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
 )
-# The lips' rings from the inside out. Rings that share a shape run alike: corner, lower vertices,
-# corner, upper vertices backwards, so vertex i lies across the opening from vertex -i.
+# Rings of the lips from inside to outside. All rings of eyes and lips have the same order: corner,
+# lower vertices, corner, upper vertices backwards. Vertex i is opposite to vertex -i.
 LIPS = (
     INNER_LIPS,
     (
@@ -54,21 +54,25 @@ LIPS = (
     OUTER_LIPS,
 )
 NOSTRILS = (98, 97, 2, 326, 327, 294, 278, 344, 440, 275, 4, 45, 220, 115, 48, 64)
-# Pairs (upper, lower) across each opening, and its two corners: openness is their ratio.
+# Corners of each opening, and pairs (upper, lower) across it; `openness` is their ratio.
 LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS, MOUTH_CORNERS = (33, 133), (362, 263), (78, 308)
 LEFT_EYE_GAP = ((160, 144), (159, 145), (158, 153))
 RIGHT_EYE_GAP = ((387, 373), (386, 374), (385, 380))
 MOUTH_GAP = ((82, 87), (13, 14), (312, 317))
 
 TEMPLATE_SIDE = 23.0  # centimetres of the canonical face along the crop's side
-TEMPLATE_CENTRE = (0.0, -1.4)  # below the middle of the face: an open jaw stays in the crop
+TEMPLATE_CENTRE = (0.0, -1.4)  # below the face's centre, so that an open jaw stays in the crop
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeshTopology:
-    """`vertices` (468, 3) float32, `triangles` (898, 3), `mirror` (468,): each vertex's twin.
+    """Canonical face and topology of the mesh.
 
-    Triangles wind so that, seen from the camera with y down, a front-facing one has positive area.
+    Attributes:
+        vertices: (468, 3) float32, in centimetres.
+        triangles: (898, 3) vertex indices. Seen from the camera with y down, a triangle that faces
+            the camera has a positive area.
+        mirror: (468,) index of the vertex mirrored left to right.
     """
 
     vertices: Points
@@ -78,7 +82,7 @@ class MeshTopology:
 
 @cache
 def face_mesh() -> MeshTopology:
-    """The canonical face, read once from the package's data."""
+    """Return the topology, read once from the package's data."""
     with (
         files("engine.geometry").joinpath("canonical_face.npz").open("rb") as file,
         np.load(file) as data,
@@ -89,14 +93,14 @@ def face_mesh() -> MeshTopology:
     gaps = np.linalg.norm(mirrored[:, None] - vertices[None], axis=2)
     corners = vertices[triangles, :2] * np.array((1, -1), np.float32)
     flipped = signed_areas(corners) < 0
-    # Only the winding of the majority matters: a few folded triangles face away even when frontal.
+    # The majority decides: a few folded triangles face away even in a frontal view.
     if flipped.mean() > 0.5:
         triangles = triangles[:, ::-1].copy()
     return MeshTopology(vertices, triangles, gaps.argmin(axis=1))
 
 
 def signed_areas(corners: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Twice the signed area of each triangle; `corners` is (m, 3, 2)."""
+    """Return twice the signed area of each triangle, (m,); `corners` is (m, 3, 2)."""
     first = corners[:, 1] - corners[:, 0]
     second = corners[:, 2] - corners[:, 0]
     areas: NDArray[np.float32] = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
@@ -104,9 +108,9 @@ def signed_areas(corners: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def vertex_normals(points: Points, mesh: MeshTopology) -> Points:
-    """Unit normals (468, 3), into the head, of mesh `points` (468, 3), y down, z from the camera.
+    """Return unit normals (468, 3) of mesh `points` (468, 3), y down, z away from the camera.
 
-    A vertex that faces the camera has a positive third component.
+    They point into the head: z is positive for a vertex that faces the camera.
     """
     corners = points[mesh.triangles]
     faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -119,7 +123,10 @@ def vertex_normals(points: Points, mesh: MeshTopology) -> Points:
 
 @cache
 def frontal_points(mesh: MeshTopology) -> Points:
-    """The canonical vertices in the template's unit square, y down; (468, 3), z away; read-only."""
+    """Return the canonical vertices in the template's unit square, (468, 3), read-only.
+
+    y points down, z away from the camera.
+    """
     centre = np.array((*TEMPLATE_CENTRE, 0.0))
     flipped = (mesh.vertices - centre) * (1, -1, -1)
     points: Points = (flipped / TEMPLATE_SIDE + (0.5, 0.5, 0)).astype(np.float32)
@@ -128,13 +135,13 @@ def frontal_points(mesh: MeshTopology) -> Points:
 
 
 def mesh_template() -> Template:
-    """The template of crops aligned by the whole mesh."""
+    """Return the template for crops that are aligned by the whole mesh."""
     points = frontal_points(face_mesh())
     return Template("face_mesh_468", tuple((float(x), float(y)) for x, y, _ in points))
 
 
 def rigid_fit(source: Points, target: Points) -> NDArray[np.float64]:
-    """The 3-D similarity (3, 4) that best maps `source` onto `target`, both (n, 3).
+    """Return the 3-D similarity (3, 4) that best maps `source` to `target`, both (n, 3).
 
     Least squares in closed form (Umeyama 1991).
     """
@@ -148,7 +155,7 @@ def rigid_fit(source: Points, target: Points) -> NDArray[np.float64]:
 
 
 def openness(points: Points, gap: tuple[tuple[int, int], ...], corners: tuple[int, int]) -> float:
-    """Mean height of an opening over its width; `points` (468, 2 or 3)."""
+    """Return the mean height of an opening over its width; `points` is (468, 2 or 3)."""
     width = float(np.linalg.norm(points[corners[0], :2] - points[corners[1], :2]))
     heights = [float(np.linalg.norm(points[a, :2] - points[b, :2])) for a, b in gap]
     return sum(heights) / len(heights) / max(width, 1e-6)

@@ -1,6 +1,7 @@
-"""Where the five points (eyes, nose tip, mouth corners) lie in the crops that networks expect.
+"""Templates: positions of the five points (eyes, nose tip, mouth corners) in networks' crops.
 
-The coordinates are given in pixels, as their sources give them, and kept as fractions of the side.
+Coordinates are quoted as in their sources, in pixels or fractions, and stored as fractions of the
+side.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _ARCFACE_112: _Pixels = (
     (70.7299, 92.2041),
 )
 
-# ArcFace's first alignment, as fractions: ghost's and simswap's (FaceFusion, `face_helper.py`).
+# Fractions: ArcFace's first alignment, used by ghost and simswap (FaceFusion, `face_helper.py`).
 _ARCFACE_V1: _Pixels = (
     (0.35473214, 0.45658929),
     (0.64526786, 0.45658929),
@@ -30,7 +31,7 @@ _ARCFACE_V1: _Pixels = (
     (0.62086607, 0.776875),
 )
 
-# MTCNN's alignment, as fractions: hififace's (the same file).
+# Fractions: MTCNN's alignment, used by hififace (FaceFusion, `face_helper.py`).
 _MTCNN: _Pixels = (
     (0.36562865, 0.46733799),
     (0.63305391, 0.46585885),
@@ -39,8 +40,8 @@ _MTCNN: _Pixels = (
     (0.61178945, 0.77476328),
 )
 
-# FFHQ's alignment at 512: the five reference points that face restorers (GFPGAN's facexlib,
-# `face_restoration_helper.py`) align to.
+# FFHQ's alignment at 512, used by face restorers (facexlib of GFPGAN,
+# `face_restoration_helper.py`).
 _FFHQ_512: _Pixels = (
     (192.98138, 239.94708),
     (318.90277, 240.1936),
@@ -56,8 +57,8 @@ def _template(name: str, pixels: _Pixels, side: float, shift_x: float = 0.0) -> 
 
 ARCFACE_112_V2 = _template("arcface_112_v2", _ARCFACE_112, 112)
 
-# The same points 8 px further right in a 128 px crop: InsightFace's `estimate_norm` for sizes
-# that are multiples of 128; inswapper's alignment.
+# The same points, 8 px further to the right in a 128 px crop, used by inswapper: InsightFace's
+# `estimate_norm` for multiples of 128.
 ARCFACE_128 = _template("arcface_128", _ARCFACE_112, 128, shift_x=8)
 
 FFHQ_512 = _template("ffhq_512", _FFHQ_512, 512)
@@ -70,7 +71,7 @@ TEMPLATES = (ARCFACE_112_V1, ARCFACE_112_V2, ARCFACE_128, FFHQ_512, MTCNN_512)
 
 
 def template_named(name: str) -> Template:
-    """The five-point template of this name.
+    """Return the five-point template with this name.
 
     Raises:
         ValueError: there is none.
@@ -83,5 +84,5 @@ def template_named(name: str) -> Template:
 
 
 def in_pixels(template: Template, size: int) -> NDArray[np.float64]:
-    """The template's points in a crop of `size` pixels a side, (n, 2)."""
+    """Return the template's points (n, 2) in pixels of a crop with the side `size`."""
     return np.array(template.points) * size

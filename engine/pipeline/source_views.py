@@ -20,7 +20,7 @@ from engine.geometry.mesh_topology import (
     RIGHT_BROW,
     RIGHT_EYE,
 )
-from engine.geometry.shape import facing, frontal, turned
+from engine.geometry.shape import face_angle, face_direction, to_frontal
 from engine.selection import distance, require_embedding
 from engine.swappers.mesh.source_faults import Fault, sharpness
 from engine.values import DistanceScale, Embedding, Face, Frame, Points, Portrait
@@ -104,8 +104,8 @@ class RatedView:
         wide = min(face.box.width / _FULL_WIDTH, 1.0)
         return cls(
             view,
-            facing(face.mesh.points),
-            turned(face),
+            face_direction(face.mesh.points),
+            face_angle(face),
             score * sharp * float(np.sqrt(wide)) * _FAULT_FACTOR ** len(view.faults),
         )
 
@@ -131,7 +131,7 @@ def rate_expressions(views: Sequence[RatedView]) -> list[RatedView]:
 
 def _expression(face: Face) -> Points:
     """Return the points that move with the expression, frontal, in the template's unit square."""
-    to_front, _ = frontal(face.mesh.points)
+    to_front, _ = to_frontal(face.mesh.points)
     return to_front[list(_EXPRESSION_POINTS), :2]
 
 
@@ -212,7 +212,7 @@ def find_person(
     mean = np.mean([require_embedding(face) for _, face in find(person)], axis=0)
     found = find((mean / np.linalg.norm(mean)).astype(np.float32))
     from_front = sum(
-        any(turned(face) < _MAX_FRONT_TURN for face in picture.faces) for picture in pictures
+        any(face_angle(face) < _MAX_FRONT_TURN for face in picture.faces) for picture in pictures
     )
     if known is None and len(found) < _MIN_PERSON_SHARE * from_front:
         raise SourceUnfit(
@@ -226,7 +226,7 @@ def find_person(
 
 def _prominence(face: Face, frame: Frame) -> float:
     """Return the visible area of a face, reduced as it turns away from the camera."""
-    return visible_area(face, frame) * max(float(np.cos(np.radians(turned(face)))), 0.0)
+    return visible_area(face, frame) * max(float(np.cos(np.radians(face_angle(face)))), 0.0)
 
 
 def visible_area(face: Face, frame: Frame) -> float:

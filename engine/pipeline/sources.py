@@ -184,7 +184,7 @@ class SourceReader:
         check = ContentCheck(self.classifier, str(path))
         for frame in frames:
             self.report()
-            check.look(frame)
+            check.check_frame(frame)
         return check.highest
 
     def _analyse_picture(self, frame: Frame, first: Frame) -> ClipPicture:

@@ -28,7 +28,7 @@ from engine.pipeline.tools import Request, Tools
 from engine.pipeline.unused_options import unused_option_notes
 from engine.pipeline.video import Observe, Progress, Stage, SwapCounter, swapped_frames
 from engine.selection import choose_faces, nearest_distance
-from engine.trust.content import LIMIT, PREVIEWED, SAMPLE_SECONDS, ContentCheck
+from engine.trust.content import LIMIT, MAX_PREVIEWED, SAMPLE_SECONDS, ContentCheck
 from engine.trust.provenance import provenance_tags
 from engine.values import Analysed, Face, Frame, Planned, VideoInfo
 
@@ -195,7 +195,7 @@ class _Run:
             frame = read_image(request.target, warn=warnings.append)
         with self.watch.stage("analyse"):
             if self.check is not None:
-                self.check.look(frame)
+                self.check.check_frame(frame)
             faces = self.tools.frame_analyser.analyse_picture(frame)
             hands = self.tools.hands.find(frame, self.choose(faces))
         planned = list(map(self.counter.count, self._plan([Analysed(frame, faces, hands)])))
@@ -288,7 +288,7 @@ def _preview_content(
                 request.options.trim,
                 duration=info.duration,
                 every=SAMPLE_SECONDS,
-                most=PREVIEWED,
+                most=MAX_PREVIEWED,
             )
         )
     return check
@@ -315,8 +315,8 @@ def _content_report(source_score: float | None, target: ContentCheck | None) -> 
         sample_seconds=SAMPLE_SECONDS,
         source_score=source_score,
         target_score=target.highest,
-        target_previewed=target.looks_before,
-        target_samples=target.looks - target.looks_before,
+        target_previewed=target.previewed,
+        target_samples=target.checked - target.previewed,
     )
 
 

@@ -1,4 +1,4 @@
-"""Crops: the part of a picture that a similarity takes to a square, without aliasing."""
+"""Crops: square pictures that a similarity cuts out of a frame, without aliasing."""
 
 from __future__ import annotations
 
@@ -12,76 +12,77 @@ from numpy.typing import DTypeLike, NDArray
 from engine.geometry import affine as maps
 from engine.geometry.boxes import rect_around
 from engine.pixels.planes import region, rgb_bytes_of, rgb_of, sampled_planes
-from engine.pixels.upsampling import DOUBLED_PICTURE, doubled
+from engine.pixels.upsampling import DOUBLED_PICTURE, upsample_2x
 from engine.values import Affine, Bytes, Frame, Pixels, Points, Rect
 
 Picture = TypeVar("Picture", np.float32, np.uint8)
 Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
-# Makes a crop that is no smaller than its part of the picture.
+# A function that samples a crop with at least the resolution of the picture.
 _Enlarge: TypeAlias = Callable[[NDArray[Any], Affine, int], NDArray[Any]]
 
-# Pixels around the crop that interpolation looks at.
+# Pixels around the crop that interpolation reads.
 _REACH = 4.5
-# Pixels of the image between two samples of it: the tents of bilinear samples still overlap.
+# Largest distance of two bilinear samples in pixels of the image; their tents still overlap.
 _FARTHEST = 1.25
-# What is shrunk further than this is first shrunk by a whole factor along its own axes.
+# A picture that is reduced further than this is first reduced by an integer factor.
 _LEAST_SAMPLED = 0.6
 
 
 def warp_crop(image: NDArray[Picture], to_crop: Affine, size: int) -> NDArray[Picture]:
-    """The (size, size, 3) crop of `image` (h, w, 3) that `to_crop` leads to, in the same dtype.
+    """Return the crop (size, size, 3) of `image` (h, w, 3), in the same dtype.
 
-    `to_crop` takes pixel centres of the image to pixel centres of the crop. Beyond the image its
-    border is repeated. Enlarging is bicubic; shrinking averages over the area that each pixel of
-    the crop covers, first along the image's axes and then along the crop's, so that fine detail
-    turns grey instead of turning into other detail.
+    `to_crop` maps pixel centres of the image to pixel centres of the crop. Beyond the image, its
+    border is repeated. Enlarging is bicubic. Reducing averages over the area of each pixel of the
+    crop, first along the image's axes and then along the crop's, so that fine detail does not
+    alias.
     """
-    crop = _sampled(image, to_crop, size, image.dtype, _bicubic)
+    crop = _sample(image, to_crop, size, image.dtype, _bicubic)
     if crop.dtype == np.float32:
         np.clip(crop, 0, 1, out=crop)
     return cast("NDArray[Picture]", crop)
 
 
 def frame_crop(frame: Frame, to_crop: Affine, size: int) -> Pixels:
-    """The same straight from a frame, reading only what the crop touches, and sharper enlarged.
+    """Return the crop (size, size, 3) of a frame, RGB float32 0..1.
 
-    `to_crop` maps display space to the crop; the answer is (size, size, 3) RGB float32, 0..1.
+    `to_crop` maps display space to the crop. Only the part of the frame under the crop is read.
+    Enlarging is sharper than in `warp_crop`.
     """
     crops = _plane_crops(frame, to_crop, size, np.float32, _sharp)
     return rgb_of(crops, frame.format, frame.colour)
 
 
 def byte_crop(frame: Frame, to_crop: Affine, size: int) -> Bytes:
-    """`warp_crop` of a frame as (size, size, 3) uint8 RGB, 0..255: for networks that take bytes."""
+    """Return the crop (size, size, 3) of a frame as uint8 RGB, sampled as by `warp_crop`."""
     kind = np.uint8 if frame.format.bits == 8 else np.float32
     return rgb_bytes_of(
         _plane_crops(frame, to_crop, size, kind, _bicubic), frame.format, frame.colour
     )
 
 
-def cut(frame: Frame, rect: Rect, most: int) -> tuple[Pixels, Affine]:
-    """A part of a frame, RGB 0..1, and the map from display space to its pixels.
+def crop_rect(frame: Frame, rect: Rect, most: int) -> tuple[Pixels, Affine]:
+    """Return a rectangle of a frame, RGB 0..1, and the map from display space to its pixels.
 
-    A part with a side of more than `most` pixels is shrunk by a whole factor, by area.
+    If a side has more than `most` pixels, it is reduced by an integer factor, by area.
     """
     part, to_part = region(frame, rect), maps.shift(-rect.left, -rect.top)
     factor = -(-max(rect.width, rect.height) // most)
     if factor == 1:
         return part, to_part
-    small, from_small = _shrunk(part, maps.invert(to_part), factor)
+    small, from_small = _reduce(part, maps.invert(to_part), factor)
     return cast("Pixels", small), maps.invert(from_small)
 
 
 def _plane_crops(
     frame: Frame, to_crop: Affine, size: int, kind: type[Picture], enlarge: _Enlarge
 ) -> list[NDArray[Picture]]:
-    """The crops of a frame's planes, each straight from its own samples.
+    """Return the crops of a frame's planes, each sampled from the plane itself.
 
-    So colours are reckoned for the crop's pixels alone. Chroma is interpolated bilinearly.
+    Colours are then converted for the pixels of the crop only. Subsampled chroma is bilinear.
     """
     full = frame.planes[0].shape
     return [
-        _sampled(
+        _sample(
             plane,
             maps.compose(to_display, to_crop),
             size,
@@ -92,17 +93,17 @@ def _plane_crops(
     ]
 
 
-def _sampled(
+def _sample(
     image: Image, to_crop: Affine, size: int, kind: DTypeLike, enlarge: _Enlarge
 ) -> NDArray[Any]:
-    """The crop of a picture or plane as `kind`; where it is no smaller, `enlarge` makes it."""
+    """Return the crop of a picture or plane as dtype `kind`; `enlarge` makes it if not reduced."""
     height, width = image.shape[:2]
-    rect = touched(to_crop, size, (width, height))
+    rect = source_rect(to_crop, size, (width, height))
     part = image[rect.top : rect.bottom, rect.left : rect.right].astype(kind, copy=False)
     to_crop = maps.compose(maps.shift(rect.left, rect.top), to_crop)
     scale = _least_scale(to_crop)
     if scale <= _LEAST_SAMPLED / 2:
-        part, to_crop = _shrunk(part, to_crop, int(_LEAST_SAMPLED / scale))
+        part, to_crop = _reduce(part, to_crop, int(_LEAST_SAMPLED / scale))
     samples = max(1, int(np.ceil(1 / (_FARTHEST * _least_scale(to_crop)) - 1e-6)))
     if samples == 1:
         return enlarge(part, to_crop, size)
@@ -111,7 +112,7 @@ def _sampled(
 
 
 def _sharp(part: NDArray[Any], to_crop: Affine, size: int) -> NDArray[Any]:
-    return _bilinear(doubled(part), maps.compose(DOUBLED_PICTURE, to_crop), size)
+    return _bilinear(upsample_2x(part), maps.compose(DOUBLED_PICTURE, to_crop), size)
 
 
 def _bicubic(part: NDArray[Any], to_crop: Affine, size: int) -> NDArray[Any]:
@@ -127,12 +128,12 @@ def _warp(part: NDArray[Any], to_crop: Affine, size: int, flags: int) -> NDArray
 
 
 def _least_scale(affine: Affine) -> float:
-    """The scale of the direction that is shrunk the most: subsampling may be in one alone."""
+    """Return the scale in the direction of the strongest reduction; chroma may have one only."""
     return float(np.linalg.norm(affine[:, :2], -2))
 
 
-def touched(to_crop: Affine, size: int, picture: tuple[int, int]) -> Rect:
-    """The pixels of a picture of (width, height) that a crop of `size` is made of."""
+def source_rect(to_crop: Affine, size: int, picture: tuple[int, int]) -> Rect:
+    """Return the pixels of a picture of (width, height) that a crop of `size` reads."""
     corners: Points = np.array(
         [[-0.5, -0.5], [size - 0.5, -0.5], [size - 0.5, size - 0.5], [-0.5, size - 0.5]], np.float32
     )
@@ -140,10 +141,10 @@ def touched(to_crop: Affine, size: int, picture: tuple[int, int]) -> Rect:
     return rect_around(maps.apply(back, corners), _REACH + maps.scale_of(back), picture)
 
 
-def _shrunk(part: NDArray[Any], to_crop: Affine, factor: int) -> tuple[NDArray[Any], Affine]:
-    """A picture shrunk by a whole factor, and the map from there to the crop."""
+def _reduce(part: NDArray[Any], to_crop: Affine, factor: int) -> tuple[NDArray[Any], Affine]:
+    """Return a picture reduced by an integer factor, and the map from there to the crop."""
     height, width = part.shape[:2]
-    # Whole blocks only: repeat the border, as the crop does beyond the picture.
+    # Complete the last blocks by repeating the border, as the crop does beyond the picture.
     part = cv2.copyMakeBorder(part, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE)
     small = cv2.resize(
         part, (part.shape[1] // factor, part.shape[0] // factor), interpolation=cv2.INTER_AREA

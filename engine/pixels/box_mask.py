@@ -1,4 +1,4 @@
-"""The box in a crop, within which an answer to it counts."""
+"""Soft box mask of a crop, which hides a network's output at the border."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _BLUR = 0.3  # FaceFusion's face mask blur
 
 @lru_cache(maxsize=8)
 def box_mask(size: int) -> Mask:
-    """A soft square: 1 in the middle, 0 at the crop's border, (size, size), read-only.
+    """Return a soft square mask (size, size), 1 in the middle and 0 at the border, read-only.
 
-    As FaceFusion's box with a blur of 0.3 and no padding (a border of 0 half as wide as the blur,
-    then a Gaussian of a quarter of the blur), but brought down to 0 at the border, where it leaves
-    some two percent.
+    It is FaceFusion's box mask with a blur of 0.3 and no padding: a border of 0 half as wide as the
+    blur, then a Gaussian of a quarter of the blur. It is rescaled to 0 at the border, where
+    FaceFusion's mask is about 0.02.
     """
     width = max(int(size * 0.5 * _BLUR), 2)
     border, sigma = max(width // 2, 1), width / 4
@@ -31,5 +31,5 @@ def box_mask(size: int) -> Mask:
 
 
 def _normal(x: float) -> float:
-    """The normal distribution up to x: a step, blurred by a Gaussian of one."""
+    """Return the cumulative normal distribution: a step blurred by a Gaussian of sigma 1."""
     return 0.5 * (1 + erf(x / sqrt(2)))

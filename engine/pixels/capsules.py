@@ -1,4 +1,4 @@
-"""Limbs as capsules: what two circles and everything between them cover."""
+"""Rasterise limbs as capsules, the convex hulls of two circles."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from numpy.typing import ArrayLike, NDArray
 from engine.values import Bytes, Mask, Points
 
 _SUBPIXEL_BITS = 4
-_RIM = 0.5  # pixels by which OpenCV draws smooth shapes larger than they are
+_RIM = 0.5  # pixels by which OpenCV draws anti-aliased shapes too large
 
 
 def fill_capsules(
     ends: NDArray[np.float32], radii: NDArray[np.float32], polygon: Points, size: int
 ) -> Mask:
-    """1 inside any of the capsules or the polygon, 0 outside, on a (size, size) grid.
+    """Return a mask (size, size): 1 inside a capsule or the polygon, 0 outside, anti-aliased.
 
     Args:
-        ends: (n, 2, 2), the two middles of each capsule as x, y in the grid's pixels.
-        radii: (n, 2), of its two ends.
-        polygon: (m, 2); its convex hull is filled.
-        size: the grid's side.
-
-    Edges are smooth by one pixel.
+        ends: (n, 2, 2) centres of the two circles of each capsule, x and y in pixels.
+        radii: (n, 2) radii of the two circles, in pixels.
+        polygon: (m, 2) points; their convex hull is filled.
+        size: side of the mask.
     """
     grid = np.zeros((size, size), np.uint8)
     radii = np.maximum(radii - _RIM, 0)

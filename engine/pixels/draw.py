@@ -1,4 +1,4 @@
-"""Draw on pictures that people look at: boxes and words, in place, on uint8 RGB arrays."""
+"""Draw rectangles and text on uint8 RGB pictures, in place."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _FAR = 1 << 20
 
 
 def fill(canvas: Bytes, rect: Rect, ink: Ink) -> None:
-    """Paints the pixels of `rect` that lie on the canvas."""
+    """Paint the pixels of `rect` that lie on the canvas."""
     canvas[max(rect.top, 0) : max(rect.bottom, 0), max(rect.left, 0) : max(rect.right, 0)] = ink
 
 
 def outline(canvas: Bytes, rect: Rect, ink: Ink, *, width: int = 2) -> None:
-    """Draws the edge of `rect`, `width` pixels wide, inside it."""
+    """Draw the border of `rect`, `width` pixels wide, inside it."""
     left, top, right, bottom = rect.left, rect.top, rect.right, rect.bottom
     fill(canvas, Rect(left, top, right, min(top + width, bottom)), ink)
     fill(canvas, Rect(left, max(bottom - width, top), right, bottom), ink)
@@ -33,18 +33,18 @@ def outline(canvas: Bytes, rect: Rect, ink: Ink, *, width: int = 2) -> None:
 def write(
     canvas: Bytes, words: str, left: int, baseline: int, ink: Ink, *, size: int, bold: bool = False
 ) -> None:
-    """Writes a line of text, `size` pixels high, from `left` on `baseline`.
+    """Write a line of text, `size` pixels high, that begins at (left, baseline).
 
-    What reaches over the canvas is cut off.
+    It is clipped at the canvas's edge.
     """
     weight = _BOLD if bold else _REGULAR
-    # A wrapping edge that no text reaches: a long line is cut and not folded.
+    # A far right edge keeps OpenCV from wrapping a long line.
     edge = (left, _FAR)
     cv2.putText(canvas, words, (left, baseline), ink, _font(), size, weight, 0, edge)
 
 
 def text_width(words: str, *, size: int, bold: bool = False) -> int:
-    """How many pixels `write` advances over the words."""
+    """Return the width in pixels of the text that `write` draws."""
     weight = _BOLD if bold else _REGULAR
     _, _, width, _ = cv2.getTextSize((0, 0), words, (0, 0), _font(), size, weight)
     return int(width)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from engine.geometry import affine
-from engine.pixels.upsampling import PICTURE_DOUBLED, doubled
+from engine.pixels.upsampling import PICTURE_DOUBLED, upsample_2x
 from engine.values import Affine, Mask, Patch, Pixels, Rect
 
 # Reach of a bilinear sample in pixels: a mask pixel has no influence beyond it.
@@ -107,7 +107,7 @@ def _warp_pixels(pixels: Pixels, to_crop: Affine, size: tuple[int, int], density
 
     OpenCV warps four channels faster than three.
     """
-    double = doubled(cast("Pixels", cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)))
+    double = upsample_2x(cast("Pixels", cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)))
     to_double = affine.compose(to_crop, PICTURE_DOUBLED)
     warped = _warp(double, to_double, size, density, cv2.BORDER_REPLICATE)
     warped = cast("Pixels", cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB))

@@ -1,9 +1,9 @@
-"""RGB from a frame's planes, and RGB back into them, for a rectangle or for the whole picture.
+"""Convert a frame's planes to RGB and blend RGB into them, for a rectangle or the whole picture.
 
-Rectangles and RGB arrays are in display orientation; planes stay as they were coded. Chroma is
-interpolated bilinearly where it is sited (left of the luma for the 4:2:0 default of MPEG-2 and
-later). The way back uses a dual filter of that interpolation, so that interpolating and reducing
-again is the identity: what a piece leaves unchanged stays unchanged.
+Rectangles and RGB arrays have display orientation; planes have coded orientation. Chroma is
+interpolated bilinearly by its siting (left of the luma for the 4:2:0 default of MPEG-2 and later).
+The way back uses a dual filter of that interpolation: interpolating and reducing is the identity,
+so unchanged samples stay unchanged.
 
 Matrices: ITU-R BT.601-7, BT.709-6 and BT.2020-2 (non-constant luminance), quantised as there.
 """
@@ -41,15 +41,16 @@ Floats = NDArray[np.float32]
 Margins: TypeAlias = tuple[int, int, int, int]
 ArrayT = TypeVar("ArrayT", bound=np.generic)
 
-# Luma weights of red and blue. A grey picture of an RGB format weighs as JPEG does.
+# Luma weights of red and blue. For grey pictures of an RGB format, JPEG's weights.
 _RED_BLUE: dict[Matrix, tuple[float, float]] = {
     "bt601": (0.299, 0.114),
     "bt709": (0.2126, 0.0722),
     "bt2020": (0.2627, 0.0593),
     "rgb": (0.299, 0.114),
 }
-# ITU-T H.273 chroma sample location: where in its block of luma samples a chroma sample lies,
-# across and down, from the first luma sample (0) to the last (1). 0, unspecified, is as 1, left.
+# Chroma sample locations 0 to 6 of ITU-T H.273: position of a chroma sample in its block of luma
+# samples, across and down, from the first luma sample (0) to the last (1). 0 (unspecified) and 1
+# are left.
 _SITES: tuple[tuple[float, float], ...] = (
     (0.0, 0.5),
     (0.0, 0.5),
@@ -62,14 +63,14 @@ _SITES: tuple[tuple[float, float], ...] = (
 
 
 def thumbnail(frame: Frame, size: tuple[int, int]) -> Bytes:
-    """The whole picture, area-sampled to `size` (width, height): uint8 RGB as displayed."""
+    """Return the displayed picture reduced by area to `size` (width, height), uint8 RGB."""
     coded = size[::-1] if frame.orientation.quarter_turns % 2 else size
-    small = [_area_sampled(plane, coded) for plane in _colour_planes(frame)]
-    return _display(rgb_bytes_of(small, frame.format, frame.colour), frame.orientation)
+    small = [_resize_area(plane, coded) for plane in _colour_planes(frame)]
+    return _to_display(rgb_bytes_of(small, frame.format, frame.colour), frame.orientation)
 
 
 def sampled_planes(frame: Frame) -> list[tuple[Plane, Affine]]:
-    """The planes of colour, each with the map from its own samples to display space."""
+    """Return the planes without alpha, each with the map from its samples to display space."""
     width, height = frame.coded_size
     turns = frame.orientation.quarter_turns
     mirror = np.array([[-1.0, 0, width - 1], [0, 1, 0]])
@@ -86,17 +87,14 @@ def sampled_planes(frame: Frame) -> list[tuple[Plane, Affine]]:
 
 
 def rgb_of(planes: Sequence[Floats], fmt: PixelFormat, colour: Colour) -> Pixels:
-    """Planes of one size, codes in float32, as RGB 0..1.
-
-    Codes outside the RGB cube are clipped to it.
-    """
-    pixels = transform(_merged(planes), _codes_to_rgb(fmt, colour))
+    """Convert planes of one size, float32 codes (h, w), to RGB (h, w, 3) float32 0..1, clipped."""
+    pixels = transform(_merge(planes), _codes_to_rgb(fmt, colour))
     return np.clip(pixels, 0.0, 1.0, out=pixels)
 
 
 def rgb_bytes_of(planes: Sequence[NDArray[Any]], fmt: PixelFormat, colour: Colour) -> Bytes:
-    """Planes of one size, codes in uint8 or float32, as uint8 RGB."""
-    codes = _merged(planes)
+    """Convert planes of one size, uint8 or float32 codes (h, w), to uint8 RGB (h, w, 3)."""
+    codes = _merge(planes)
     to_bytes = _codes_to_rgb(fmt, colour) * 255.0
     if codes.dtype == np.uint8:
         return transform(codes, to_bytes)
@@ -105,31 +103,35 @@ def rgb_bytes_of(planes: Sequence[NDArray[Any]], fmt: PixelFormat, colour: Colou
 
 
 def region(frame: Frame, rect: Rect) -> Pixels:
-    """RGB 0..1 of a rectangle of the displayed picture, float32; it must lie inside the frame.
+    """Return a rectangle of the displayed picture as RGB (h, w, 3) float32 0..1, clipped.
 
-    Codes outside the RGB cube are clipped to it.
+    Raises:
+        ParameterError: the rectangle does not lie inside the frame.
     """
     coded, planes = _coded_rect(frame, rect), enumerate(_colour_planes(frame))
-    full = [_interpolated(frame, n, plane, coded, np.float32) for n, plane in planes]
-    return _display(rgb_of(full, frame.format, frame.colour), frame.orientation)
+    full = [_interpolate(frame, n, plane, coded, np.float32) for n, plane in planes]
+    return _to_display(rgb_of(full, frame.format, frame.colour), frame.orientation)
 
 
 def region_bytes(frame: Frame, rect: Rect) -> Bytes:
-    """As `region`, but uint8 0..255."""
+    """Return a rectangle of the displayed picture as uint8 RGB (h, w, 3); see `region`."""
     coded = _coded_rect(frame, rect)
     kind = np.uint8 if frame.format.bits == 8 else np.float32
     planes = enumerate(_colour_planes(frame))
-    full = [_interpolated(frame, n, plane, coded, kind) for n, plane in planes]
-    return _display(rgb_bytes_of(full, frame.format, frame.colour), frame.orientation)
+    full = [_interpolate(frame, n, plane, coded, kind) for n, plane in planes]
+    return _to_display(rgb_bytes_of(full, frame.format, frame.colour), frame.orientation)
 
 
 def blend(frame: Frame, pieces: Sequence[tuple[Rect, Pixels, Mask]]) -> Frame:
-    """The frame with RGB pieces blended in, in order; `frame` itself is not changed.
+    """Return a copy of the frame with RGB pieces blended in, in order.
 
-    A piece is a display rectangle, (h, w, 3) RGB 0..1 and an (h, w) mask 0..1. Blending is done
-    on the planes' own samples: luma by the mask, subsampled chroma by the mask's mean over the
-    luma samples it covers. Samples whose mask is 0, and the alpha plane, stay bit for bit. RGB
-    should be meaningful a pixel or two beyond the mask, for chroma is filtered there.
+    A piece is a display rectangle, (h, w, 3) RGB 0..1 and an (h, w) mask 0..1. The planes' samples
+    are blended: luma by the mask, subsampled chroma by the mask's mean over the luma samples of its
+    block. Samples with a mask of 0, and the alpha plane, stay bit for bit. RGB must be valid one or
+    two pixels beyond the mask, because the chroma filter reads it.
+
+    Raises:
+        ParameterError: sizes of a piece differ, or it does not lie inside the frame.
     """
     if not pieces:
         return frame
@@ -149,18 +151,18 @@ def _blend_piece(
     frame: Frame, planes: Sequence[Plane], rect: Rect, rgb: Pixels, mask: Mask
 ) -> None:
     coded = _coded_rect(frame, rect)
-    upright = _undisplay(rgb.astype(np.float32, copy=False), frame.orientation)
-    weight = _undisplay(mask.astype(np.float32, copy=False), frame.orientation)
+    upright = _to_coded(rgb.astype(np.float32, copy=False), frame.orientation)
+    weight = _to_coded(mask.astype(np.float32, copy=False), frame.orientation)
     codes = cv2.split(transform(upright, _rgb_to_codes(frame.format, frame.colour)))
     changes = [
-        code - _interpolated(frame, n, plane, coded, np.float32)
+        code - _interpolate(frame, n, plane, coded, np.float32)
         for n, (code, plane) in enumerate(zip(codes, planes, strict=True))
     ]
     _add(planes[0], frame.format, coded, changes[0], weight)
     if _steps(frame.format) != (1, 1):
         margins = _margins(frame, coded)
-        changes[1:] = [_reduced(frame, change, margins) for change in changes[1:]]
-        weight = _reduced_mask(frame, coded, weight, margins)
+        changes[1:] = [_reduce(frame, change, margins) for change in changes[1:]]
+        weight = _reduce_mask(frame, coded, weight, margins)
         coded = _chroma_rect(frame, coded)
     for plane, change in zip(planes[1:], changes[1:], strict=True):
         _add(plane, frame.format, coded, change, weight)
@@ -168,7 +170,7 @@ def _blend_piece(
 
 def _add(plane: Plane, fmt: PixelFormat, rect: Rect, change: Floats, weight: Floats) -> None:
     window = plane[rect.top : rect.bottom, rect.left : rect.right]
-    # A weight of 0 adds exactly 0 to an integer, which float32 holds exactly: no sample moves.
+    # A weight of 0 adds exactly 0 to an integer that float32 represents exactly.
     value = weight * change
     value += window
     np.rint(value, out=value)
@@ -177,13 +179,13 @@ def _add(plane: Plane, fmt: PixelFormat, rect: Rect, change: Floats, weight: Flo
 
 
 def _margins(frame: Frame, coded: Rect) -> Margins:
-    """What a rectangle lacks on its top, bottom, left and right to hold whole chroma samples."""
+    """Return the luma samples (top, bottom, left, right) missing for complete chroma blocks."""
     step_x, step_y = _steps(frame.format)
     return coded.top % step_y, -coded.bottom % step_y, coded.left % step_x, -coded.right % step_x
 
 
-def _reduced(frame: Frame, change: Floats, margins: Margins) -> Floats:
-    """A plane's change at luma resolution, reduced to the chroma samples that it touches."""
+def _reduce(frame: Frame, change: Floats, margins: Margins) -> Floats:
+    """Reduce a plane's change from luma resolution to its chroma samples."""
     (step_x, step_y), (site_x, site_y) = _steps(frame.format), _site(frame)
     if any(margins):
         change = cast("Floats", cv2.copyMakeBorder(change, *margins, cv2.BORDER_REPLICATE))
@@ -199,11 +201,11 @@ def _reduced(frame: Frame, change: Floats, margins: Margins) -> Floats:
     return cast("Floats", filtered[::step_y, ::step_x])
 
 
-def _reduced_mask(frame: Frame, coded: Rect, mask: Floats, margins: Margins) -> Floats:
-    """A mask at luma resolution as the share of each chroma sample that it covers."""
+def _reduce_mask(frame: Frame, coded: Rect, mask: Floats, margins: Margins) -> Floats:
+    """Reduce a mask at luma resolution to its mean over each chroma sample's block."""
     top, bottom, left, right = margins
     width, height = frame.coded_size
-    # Beyond the rectangle nothing is blended; beyond the frame's edge there is nothing to count.
+    # The mask is 0 beyond the rectangle; beyond the frame's edge it does not count.
     if top or left:
         mask = np.pad(mask, ((top, 0), (left, 0)))
     if bottom:
@@ -217,9 +219,9 @@ def _reduced_mask(frame: Frame, coded: Rect, mask: Floats, margins: Margins) -> 
 
 @cache
 def _dual_filter(step: int, site: float) -> Floats:
-    """Taps that undo bilinear interpolation by `step`: the shortest vector D with D(U(c)) = c.
+    """Return taps that undo bilinear interpolation by `step`: the shortest D with D(U(c)) = c.
 
-    They stand on the luma samples of the chroma sample's own block and of the two beside it.
+    They cover the luma samples of the chroma sample's block and of the two neighbouring blocks.
     """
     luma = np.arange(-step, 2 * step)
     position = (luma - site * (step - 1)) / step
@@ -229,10 +231,10 @@ def _dual_filter(step: int, site: float) -> Floats:
     return np.asarray(taps, np.float32)
 
 
-def _interpolated(
+def _interpolate(
     frame: Frame, n: int, plane: Plane, coded: Rect, kind: type[ArrayT]
 ) -> NDArray[ArrayT]:
-    """Plane `n` over a coded rectangle at luma resolution, its chroma interpolated bilinearly."""
+    """Return plane `n` in a coded rectangle at luma resolution; chroma is bilinear."""
     steps = _steps(frame.format)
     if n == 0 or steps == (1, 1):
         return plane[coded.top : coded.bottom, coded.left : coded.right].astype(kind, copy=False)
@@ -258,8 +260,8 @@ def _interpolated(
     )
 
 
-def _merged(planes: Sequence[NDArray[ArrayT]]) -> NDArray[ArrayT]:
-    """Planes of one size as (h, w, planes)."""
+def _merge(planes: Sequence[NDArray[ArrayT]]) -> NDArray[ArrayT]:
+    """Stack planes of one size to (h, w, planes)."""
     if len(planes) == 1:
         return planes[0][..., None]
     return cast("NDArray[ArrayT]", cv2.merge(cast("Sequence[Floats]", planes)))
@@ -267,11 +269,11 @@ def _merged(planes: Sequence[NDArray[ArrayT]]) -> NDArray[ArrayT]:
 
 @cache
 def _rgb_to_codes(fmt: PixelFormat, colour: Colour) -> NDArray[np.float64]:
-    """(1 or 3, 4): RGB 0..1 to the codes of a format, unrounded."""
+    """Return the matrix (1 or 3, 4) from RGB 0..1 to unrounded codes of a format."""
     top = (1 << fmt.bits) - 1
     if fmt.family == "rgb":
         return np.hstack([np.eye(3) * top, np.zeros((3, 1))])
-    unit = 1 << (fmt.bits - 8)  # BT.601 to 2020 give the limited range for 8 bits, times this
+    unit = 1 << (fmt.bits - 8)  # BT.601 to BT.2020 define limited range for 8 bits; it scales
     luma, zero, chroma = (top, 0, top) if colour.full_range else (219 * unit, 16 * unit, 224 * unit)
     red, blue = _RED_BLUE[colour.matrix]
     weights = np.array([red, 1.0 - red - blue, blue])
@@ -285,7 +287,7 @@ def _rgb_to_codes(fmt: PixelFormat, colour: Colour) -> NDArray[np.float64]:
 
 @cache
 def _codes_to_rgb(fmt: PixelFormat, colour: Colour) -> NDArray[np.float64]:
-    """(3, 2 or 4): the codes of a format to RGB 0..1."""
+    """Return the matrix (3, 2 or 4) from codes of a format to RGB 0..1."""
     forward = _rgb_to_codes(fmt, colour)
     if len(forward) == 1:
         scale = forward[0, :3].sum()
@@ -295,18 +297,18 @@ def _codes_to_rgb(fmt: PixelFormat, colour: Colour) -> NDArray[np.float64]:
 
 
 def _colour_planes(frame: Frame) -> tuple[Plane, ...]:
-    """The planes without alpha."""
+    """Return the planes without alpha."""
     return frame.planes[: 1 if frame.format.family == "gray" else 3]
 
 
-def _area_sampled(plane: Plane, size: tuple[int, int]) -> Plane:
+def _resize_area(plane: Plane, size: tuple[int, int]) -> Plane:
     if plane.shape == size[::-1]:
         return plane
     return cast("Plane", cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
 
 
 def _steps(fmt: PixelFormat) -> tuple[int, int]:
-    """Luma samples for each chroma sample, across and down."""
+    """Return the luma samples per chroma sample, across and down."""
     return 1 << fmt.chroma_shift_x, 1 << fmt.chroma_shift_y
 
 
@@ -316,7 +318,7 @@ def _site(frame: Frame) -> tuple[float, float]:
 
 
 def _chroma_rect(frame: Frame, coded: Rect) -> Rect:
-    """The chroma samples that belong to any luma sample of a coded rectangle."""
+    """Return the rectangle of chroma samples for the luma samples of a coded rectangle."""
     step_x, step_y = _steps(frame.format)
     return Rect(
         coded.left // step_x,
@@ -327,7 +329,11 @@ def _chroma_rect(frame: Frame, coded: Rect) -> Rect:
 
 
 def _coded_rect(frame: Frame, rect: Rect) -> Rect:
-    """The same rectangle on the planes."""
+    """Convert a display rectangle to coded orientation.
+
+    Raises:
+        ParameterError: the rectangle does not lie inside the frame.
+    """
     width, height = frame.size
     inside = 0 <= rect.left < rect.right <= width and 0 <= rect.top < rect.bottom <= height
     if not inside:
@@ -343,20 +349,20 @@ def _coded_rect(frame: Frame, rect: Rect) -> Rect:
     return rect
 
 
-def _display(array: NDArray[ArrayT], orientation: Orientation) -> NDArray[ArrayT]:
-    """A coded (h, w, ...) array as displayed, contiguous."""
+def _to_display(array: NDArray[ArrayT], orientation: Orientation) -> NDArray[ArrayT]:
+    """Convert an array (h, w, ...) from coded to display orientation, contiguous."""
     turned = np.rot90(array[:, ::-1] if orientation.mirrored else array, orientation.quarter_turns)
     return np.ascontiguousarray(turned)
 
 
-def _undisplay(array: NDArray[ArrayT], orientation: Orientation) -> NDArray[ArrayT]:
-    """A displayed (h, w, ...) array as coded, contiguous."""
+def _to_coded(array: NDArray[ArrayT], orientation: Orientation) -> NDArray[ArrayT]:
+    """Convert an array (h, w, ...) from display to coded orientation, contiguous."""
     turned = np.rot90(array, -orientation.quarter_turns)
     return np.ascontiguousarray(turned[:, ::-1] if orientation.mirrored else turned)
 
 
 def as_frame(picture: Bytes) -> Frame:
-    """A picture, (h, w, 3) RGB, as the frame that an image writer takes."""
+    """Return a picture (h, w, 3), uint8 RGB, as a frame with the planes R, G and B."""
     return Frame(
         index=0,
         pts=0,

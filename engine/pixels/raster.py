@@ -1,4 +1,4 @@
-"""Meshes onto pixel grids."""
+"""Rasterise meshes and polygons, and sample textures."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from engine.values import Mask, Points
 
 _SUBPIXEL_BITS = 4
-_SAMPLES = 4  # along each side of a pixel, so that a shape that hardly moves hardly changes
+_SAMPLES = 4  # subsamples along each side of a pixel; small moves cause small changes
 
 
 def draw_triangles(
     points: NDArray[np.float32], triangles: NDArray[np.intp], order: NDArray[np.intp], size: int
 ) -> NDArray[np.int16]:
-    """Which triangle covers each pixel of a (size, size) grid; -1 where none does.
+    """Return the index of the triangle that covers each pixel, (size, size); -1 for none.
 
     Args:
-        points: (n, 2) vertices in the grid's pixels.
+        points: (n, 2) vertices in pixels.
         triangles: (m, 3) vertex indices, m < 32768.
-        order: the triangles to draw, later ones over earlier ones (far to near).
-        size: the grid's side.
+        order: indices of the triangles to draw; later ones cover earlier ones (far to near).
+        size: side of the grid.
     """
     ids = np.full((size, size), -1, np.int16)
     corners = np.rint(points[triangles] * (1 << _SUBPIXEL_BITS)).astype(np.int32)
@@ -41,14 +41,14 @@ def interpolate(
     triangles: NDArray[np.intp],
     values: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Vertex `values` (n, k) spread linearly over each drawn triangle; (size, size, k).
+    """Interpolate vertex `values` (n, k) linearly over the drawn triangles: (size, size, k).
 
-    Pixels that no triangle covers are 0.
+    `ids` is the result of `draw_triangles`. Pixels that no triangle covers are 0.
     """
     corners = points[triangles].astype(np.float64)
     base = np.concatenate([corners, np.ones((*corners.shape[:2], 1))], axis=2)
     area = np.linalg.det(base)
-    # A triangle seen edge-on has no inverse; its few pixels take its mean.
+    # A degenerate triangle has no inverse; its few pixels get its mean.
     flat = np.abs(area) < 1e-3
     base[flat] = np.eye(3)
     planes = np.linalg.solve(base, values[triangles].astype(np.float64))
@@ -58,7 +58,7 @@ def interpolate(
     covering = ids[ys, xs]
     chosen = planes.astype(np.float32)[covering]
     spread = chosen[:, 0] * xs[:, None] + chosen[:, 1] * ys[:, None] + chosen[:, 2]
-    # A triangle is drawn with its outline, where it may not be continued past its corners.
+    # OpenCV also draws the outline of a triangle, where values must not be extrapolated.
     corner_values = values[triangles].astype(np.float32)
     low, high = corner_values.min(axis=1), corner_values.max(axis=1)
     grid = np.zeros((*ids.shape, values.shape[1]), np.float32)
@@ -67,10 +67,10 @@ def interpolate(
 
 
 def fill_polygons(rings: Iterable[Points], size: int, scale: float = 1.0) -> Mask:
-    """How much of each pixel of a (size, size) grid lies in one of the polygons, 0..1.
+    """Return a mask (size, size): the share of each pixel that lies in a polygon, 0..1.
 
-    `rings` are (n, 2 or 3) corners; `scale` takes them to the grid (pixel centres at whole numbers
-    in both).
+    `rings` are corners (n, 2 or 3), multiplied by `scale`. Pixel centres have integer coordinates
+    before and after.
     """
     mask = np.zeros((size * _SAMPLES, size * _SAMPLES), np.uint8)
     for ring in rings:
@@ -83,13 +83,13 @@ def fill_polygons(rings: Iterable[Points], size: int, scale: float = 1.0) -> Mas
 
 
 def convex_hull(points: Points) -> Points:
-    """The corners of the convex hull of `points`, (n, 2)."""
+    """Return the corners (m, 2) of the convex hull of `points` (n, 2)."""
     hull = cv2.convexHull(np.ascontiguousarray(points[:, :2], np.float32))
     return hull[:, 0].astype(np.float32)
 
 
 def inside_distance(mask: Mask) -> Mask:
-    """Distance in pixels of each pixel inside `mask` (>= 0.5) from its nearest outside pixel."""
+    """Return each pixel's distance to the nearest pixel outside `mask` (< 0.5), in pixels."""
     binary = (mask >= 0.5).astype(np.uint8)
     return cast("Mask", cv2.distanceTransform(binary, cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
 
@@ -104,9 +104,9 @@ def close_gaps(mask: Mask, radius: float) -> Mask:
 def sample_map(
     texture: NDArray[np.float32], map_x: NDArray[np.float32], map_y: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """`texture` (h, w, c) at the given coordinates (pixel centres are whole), bilinear.
+    """Sample `texture` (h, w, c) bilinearly at coordinates `map_x`, `map_y`; outside it is 0.
 
-    Outside of the texture every channel is 0.
+    Pixel centres have integer coordinates.
     """
     return cast(
         "NDArray[np.float32]",
@@ -117,7 +117,7 @@ def sample_map(
 
 
 def displace(pixels: NDArray[np.float32], by: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`pixels` (h, w, c), each taken from `by` (h, w, 2) pixels away; the border repeats."""
+    """Sample each pixel of `pixels` (h, w, c) at an offset `by` (h, w, 2); the border repeats."""
     height, width = pixels.shape[:2]
     xs = np.arange(width, dtype=np.float32)[None] + by[..., 0]
     ys = np.arange(height, dtype=np.float32)[:, None] + by[..., 1]

@@ -1,4 +1,4 @@
-"""Low-resolution fields of light and colour."""
+"""Resize, blur and convert fields of light and colour."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ _LUMA = np.array([(0.2126, 0.7152, 0.0722)], np.float32)
 
 
 def shrink(pixels: NDArray[np.float32], size: int) -> Field:
-    """The picture at (size, size), each pixel the mean of what it covers."""
+    """Reduce a picture to (size, size) by averaging over areas."""
     return cast("Field", cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA))
 
 
 def enlarge(field: NDArray[np.float32], size: int) -> Field:
-    """A smooth field brought to (size, size)."""
+    """Enlarge a smooth field to (size, size), bilinear."""
     return cast("Field", cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR))
 
 
-def resized(field: NDArray[np.float32], size: int) -> Field:
-    """A square picture brought to (size, size): shrunk by area, enlarged linearly."""
+def resize_square(field: NDArray[np.float32], size: int) -> Field:
+    """Resize a square picture to (size, size), with `shrink` or `enlarge`."""
     return (shrink if size < field.shape[0] else enlarge)(field, size)
 
 
 def blur(field: NDArray[np.float32], sigma: float) -> Field:
-    """Gaussian blur; the border repeats."""
+    """Blur with a Gaussian; the border repeats."""
     return cast("Field", cv2.GaussianBlur(field, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
 
 
 def weighted_blur(field: Field, weights: Mask, sigma: float) -> tuple[Field, Mask]:
-    """Normalised convolution: the blur of what has weight, and how much weight each pixel saw."""
+    """Return the weighted blur of a field (normalised convolution), and the blurred weights."""
     seen = blur(weights, sigma)
     total = blur(field * weights[..., None], sigma)
     mean = total / np.maximum(seen, 1e-4)[..., None]
@@ -45,19 +45,19 @@ def weighted_blur(field: Field, weights: Mask, sigma: float) -> tuple[Field, Mas
 
 
 def luma(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """BT.709 luma of RGB (..., 3), (...)."""
-    # Not a matrix product: BLAS would wake its threads for it in every worker.
+    """Return the BT.709 luma (...) of RGB (..., 3)."""
+    # Not a matrix product, for which BLAS would start its threads in every worker.
     flat = np.ascontiguousarray(pixels).reshape(-1, 1, 3)
     return cast("Mask", cv2.transform(flat, _LUMA)).reshape(pixels.shape[:-1])
 
 
 def transform(array: NDArray[ArrayT], matrix: NDArray[np.float64]) -> NDArray[ArrayT]:
-    """Each pixel (c,) times a (d, c + 1) matrix: (h, w, d), in the array's own type, saturated."""
+    """Multiply each pixel (c,) by a (d, c + 1) matrix: (h, w, d), saturated, in the same dtype."""
     out = cv2.transform(cast("NDArray[np.float32]", array), matrix)
     return cast("NDArray[ArrayT]", out.reshape(*array.shape[:2], matrix.shape[0]))
 
 
 def smoothstep(low: float, high: float, values: ArrayLike) -> NDArray[np.float32]:
-    """0 below `low`, 1 above `high`, smooth between."""
+    """Return 0 below `low`, 1 above `high`, and a cubic step between."""
     t = np.clip((np.asarray(values, np.float32) - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)

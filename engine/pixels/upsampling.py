@@ -1,6 +1,6 @@
-"""Pictures of twice the size, from which a bilinear warp reads almost all of their detail.
+"""Upsample pictures to twice the size, so that a bilinear warp keeps almost all detail.
 
-A bicubic warp is twice as dear as this doubling and a bilinear warp, and dims fine detail.
+A bicubic warp costs twice as much as this and a bilinear warp, and loses fine detail.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from engine.geometry import affine
 from engine.values import Affine
 
-# OpenCV's bicubic doubling (a = -0.75) and a bilinear sample of it dim detail by a share that grows
-# with its frequency w. These taps undo the mean of that share over all places between pixels:
-# least squares over w up to the finest detail there is, weighted by 1 / w², pictures' spectrum.
+# OpenCV's bicubic upsampling (a = -0.75) and bilinear sampling attenuate a frequency w more the
+# higher it is. These taps undo the mean attenuation over all positions between pixels. They are a
+# least-squares fit over w up to the Nyquist frequency, weighted by 1 / w², pictures' spectrum.
 _SHARPEN: Final = np.array([0.035, -0.1065, 1.143, -0.1065, 0.035])
 
 PICTURE_DOUBLED: Final[Affine] = affine.rescale(2)
 DOUBLED_PICTURE: Final[Affine] = affine.invert(PICTURE_DOUBLED)
 
 
-def doubled(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A picture (h, w) or (h, w, channels) as (2 h, 2 w) or (2 h, 2 w, channels).
+def upsample_2x(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a picture (h, w) or (h, w, c), sharpened, at (2 h, 2 w) or (2 h, 2 w, c).
 
-    To be sampled bilinearly where `PICTURE_DOUBLED` leads. It may overshoot the picture's range,
-    and is of no use for looking at.
+    Sample it bilinearly at coordinates mapped by `PICTURE_DOUBLED`; it is not meant for display.
+    Values may exceed the picture's range.
     """
     sharp = cv2.sepFilter2D(picture, -1, _SHARPEN, _SHARPEN, borderType=cv2.BORDER_REPLICATE)
     height, width = picture.shape[:2]

@@ -1,7 +1,7 @@
-"""The content check: explicit material is refused, and no output of it is left behind.
+"""Content check: explicit sources and targets are refused, and no output is kept.
 
-The network is Yahoo's open_nsfw, a classifier of pornographic pictures. It knows nothing of other
-harm and errs both ways; it is a fence, not a judge.
+The network is Yahoo's open_nsfw, a classifier of pornographic pictures. It does not detect other
+harmful content, and it makes errors in both directions.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from engine.errors import ContentBlocked
 from engine.pixels.planes import thumbnail
 from engine.values import Bytes, Frame
 
-# By the notes of open_nsfw's makers, a score below 0.2 means safe and above 0.8 means explicit,
-# each with high probability. Beaches and sports lie between: refusing them would teach users to
-# turn the check off.
+# According to the authors of open_nsfw, a score below 0.2 means safe and above 0.8 explicit, each
+# with high probability. Beaches and sports lie between; if they were refused, users would turn the
+# check off.
 LIMIT = 0.8
 
-SAMPLE_SECONDS = 1.0  # of video, between two looks
-PREVIEWED = 32  # looks at a video before the work begins, at most
+SAMPLE_SECONDS = 1.0  # seconds of video between two samples
+MAX_PREVIEWED = 32  # most frames of a video that are checked before the work begins
 
 _RESIZED, _SIDE = 256, 224
 _BORDER = (_RESIZED - _SIDE) // 2
@@ -30,66 +30,73 @@ _MEAN_BGR = np.array([104, 117, 123], np.float32)
 
 
 class Classifier(Protocol):
-    """The network: (n, 224, 224, 3) BGR less its mean in, (n, 2) safe and explicit out."""
+    """Network with input (n, 224, 224, 3), BGR minus mean, and output (n, 2), safe and explicit."""
 
     def run(self, *inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]: ...
 
 
 class ContentCheck:
-    """Looks at the pictures of one source or target, which `what` names in an error.
+    """Content check of the frames of one source or target.
 
-    `highest` is the highest score so far, from 0 (safe) to 1 (explicit), `looks` their number, and
-    `looks_before` how many of them were a preview.
+    Attributes:
+        highest: highest score so far, from 0 (safe) to 1 (explicit); None before the first frame.
+        checked: number of frames that were scored.
+        previewed: number of these that `preview` scored.
     """
 
-    def __init__(self, classifier: Classifier, what: str) -> None:
+    def __init__(self, classifier: Classifier, name: str) -> None:
         self.highest: float | None = None
-        self.looks = 0
-        self.looks_before = 0
+        self.checked = 0
+        self.previewed = 0
         self._classifier = classifier
-        self._what = what
+        self._name = name
 
-    def look(self, frame: Frame) -> float:
-        """Score one picture, from 0 (safe) to 1 (explicit).
+    def check_frame(self, frame: Frame) -> float:
+        """Return the score of one frame, from 0 (safe) to 1 (explicit).
 
         Raises:
-            ContentBlocked: It reaches `LIMIT`.
+            ContentBlocked: the score reaches `LIMIT`.
         """
-        score = score_of(thumbnail(frame, (_RESIZED, _RESIZED)), self._classifier)
-        self.looks += 1
+        score = explicit_score(thumbnail(frame, (_RESIZED, _RESIZED)), self._classifier)
+        self.checked += 1
         self.highest = score if self.highest is None else max(self.highest, score)
         if score >= LIMIT:
             raise ContentBlocked(
-                f"The content check refuses {self._what}: it scores {score:.2f} as explicit, and "
+                f"The content check refuses {self._name}: it scores {score:.2f} as explicit, and "
                 f"{LIMIT} is the limit. Nothing was written."
             )
         return score
 
     def preview(self, frames: Iterable[Frame]) -> None:
-        """Score each of some frames, before the work on all begins.
+        """Check frames before the work on the whole video begins.
 
         Raises:
-            ContentBlocked: One of them reaches `LIMIT`.
+            ContentBlocked: a score reaches `LIMIT`.
         """
         for frame in frames:
-            self.look(frame)
-            self.looks_before += 1
+            self.check_frame(frame)
+            self.previewed += 1
 
     def guard(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """The same frames, the first and then one in every second looked at before it passes."""
+        """Yield the frames; check the first and then one every `SAMPLE_SECONDS`.
+
+        Raises:
+            ContentBlocked: a score reaches `LIMIT`; the frame is not yielded.
+        """
         due: float | None = None
         for frame in frames:
             now = float(frame.pts * frame.time_base)
             if due is None or now >= due:
-                self.look(frame)
+                self.check_frame(frame)
                 due = now + SAMPLE_SECONDS
             yield frame
 
 
-def score_of(picture: Bytes, classifier: Classifier) -> float:
-    """How explicit a picture is, 0..1: (256, 256, 3) RGB, whatever shape it was squeezed from.
+def explicit_score(picture: Bytes, classifier: Classifier) -> float:
+    """Return how explicit a picture (256, 256, 3), uint8 RGB, is: 0 (safe) to 1 (explicit).
 
-    The network sees the middle 224 x 224, as in its makers' preprocessing.
+    The whole picture is resized to the square. The network gets the central 224 x 224 pixels, as in
+    its authors' preprocessing.
     """
     middle = picture[_BORDER : _BORDER + _SIDE, _BORDER : _BORDER + _SIDE, ::-1]
     batch = (middle.astype(np.float32) - _MEAN_BGR)[None]

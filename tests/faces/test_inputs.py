@@ -14,7 +14,7 @@ from engine.faces.mesh import FaceMeshNetwork
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
 from engine.runtime.session import Session
-from engine.trust.content import score_of
+from engine.trust.content import explicit_score
 from engine.values import Bytes
 from engine.weights.weight_store import WeightStore
 from tests.faces.pictures import frame_of
@@ -47,7 +47,7 @@ def middle(size: int) -> Bytes:
         ("sface", lambda session: SFace(session).embed([square(112)]), square),
         ("face_mesh", lambda session: FaceMeshNetwork(session).locate([square(192)]), square),
         ("face_mesh_478", lambda session: FaceMeshNetwork(session).locate([square(256)]), square),
-        ("open_nsfw", lambda session: score_of(NOISE, session), middle),
+        ("open_nsfw", lambda session: explicit_score(NOISE, session), middle),
     ],
 )
 def test_pictures_are_prepared_as_the_manifest_says(

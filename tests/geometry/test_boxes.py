@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.geometry.boxes import box_of, iou, ious, nms, rect_around, union
+from engine.geometry.boxes import box_of, iou, nms, pairwise_iou, rect_around, union
 from engine.values import Box, Rect
 
 
@@ -21,7 +21,7 @@ from engine.values import Box, Rect
 def test_overlap(one: Box, other: Box, expected: float) -> None:
     assert iou(one, other) == pytest.approx(expected)
     rows = [np.array([[b.left, b.top, b.right, b.bottom]]) for b in (one, other)]
-    assert ious(rows[0], rows[1])[0, 0] == pytest.approx(expected)
+    assert pairwise_iou(rows[0], rows[1])[0, 0] == pytest.approx(expected)
 
 
 def test_the_first_box_survives_alone() -> None:
@@ -49,7 +49,7 @@ def test_what_is_kept_does_not_overlap_and_what_is_not_does(
     boxes = np.array([[x, y, x + s, y + s] for x, y, s in squares], float).reshape(-1, 4)
     scores = np.linspace(1, 0.1, len(boxes))
     kept = nms(boxes, scores, 0.3)
-    table = ious(boxes, boxes)
+    table = pairwise_iou(boxes, boxes)
     for index in range(len(boxes)):
         over = [k for k in kept if k != index and table[k, index] > 0.3]
         assert (index not in kept) == bool([k for k in over if k < index])

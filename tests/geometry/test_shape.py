@@ -7,7 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.geometry.mesh_topology import LEFT_EYE, OVAL, RIGHT_EYE, face_mesh, frontal_points
-from engine.geometry.shape import _expression, _weights, frontal, reshaped, turned_by, yaw
+from engine.geometry.shape import (
+    _expression,
+    _weights,
+    angle_to_camera,
+    to_frontal,
+    transfer_shape,
+    yaw,
+)
 from engine.swappers.mesh.masks import eye_openings
 from engine.values import Points
 
@@ -48,8 +55,8 @@ def move(points: Points, other: Points, indices: tuple[int, ...]) -> NDArray[np.
 
 @pytest.mark.parametrize("degrees", [-40, 0, 25])
 def test_turning_to_the_front_undoes_the_pose(degrees: float) -> None:
-    shape, pose = frontal(person(1))
-    turned, back = frontal(posed(person(1), degrees))
+    shape, pose = to_frontal(person(1))
+    turned, back = to_frontal(posed(person(1), degrees))
     np.testing.assert_allclose(turned, shape, atol=1e-4)
     assert shape.dtype == np.float32
     assert pose.shape == back.shape == (3, 4)
@@ -77,36 +84,36 @@ def test_a_strong_mode_opens_the_mouth() -> None:
 @pytest.mark.parametrize("degrees", [-30, 0, 30])
 def test_the_own_shape_changes_nothing(degrees: float) -> None:
     target = posed(person(1), degrees)
-    np.testing.assert_allclose(reshaped(target, frontal(target)[0]), target, atol=1e-3)
+    np.testing.assert_allclose(transfer_shape(target, to_frontal(target)[0]), target, atol=1e-3)
 
 
 @pytest.mark.parametrize("degrees", [-30, 0, 30])
 def test_the_inside_moves_to_the_source_and_the_oval_stays(degrees: float) -> None:
-    target, source = posed(person(1), degrees), frontal(person(2))[0]
-    result = reshaped(target, source)
+    target, source = posed(person(1), degrees), to_frontal(person(2))[0]
+    result = transfer_shape(target, source)
     assert result.dtype == np.float32
     np.testing.assert_array_equal(result[list(OVAL)], target[list(OVAL)])
     inner = _weights() > 0.99
-    before = np.linalg.norm(frontal(target)[0] - source, axis=1)[inner].mean()
-    after = np.linalg.norm(frontal(result)[0] - source, axis=1)[inner].mean()
+    before = np.linalg.norm(to_frontal(target)[0] - source, axis=1)[inner].mean()
+    after = np.linalg.norm(to_frontal(result)[0] - source, axis=1)[inner].mean()
     assert after < 0.75 * before
 
 
 @pytest.mark.parametrize("mode", [0, 1])
 def test_what_the_source_does_is_left_behind(mode: int) -> None:
     target = posed(person(1))
-    quiet = reshaped(target, frontal(person(2))[0])
-    busy = reshaped(target, frontal(doing(person(2), mode))[0])
+    quiet = transfer_shape(target, to_frontal(person(2))[0])
+    busy = transfer_shape(target, to_frontal(doing(person(2), mode))[0])
     reference = posed(doing(person(1), mode))
     assert np.abs(busy - quiet).mean() < 0.3 * np.abs(reference - target).mean()
 
 
 @pytest.mark.parametrize("mode", [0, 1])
 def test_what_the_target_does_is_kept(mode: int) -> None:
-    source = frontal(person(2))[0]
+    source = to_frontal(person(2))[0]
     quiet, busy = posed(person(1)), posed(doing(person(1), mode))
     done = busy - quiet
-    kept = reshaped(busy, source) - reshaped(quiet, source)
+    kept = transfer_shape(busy, source) - transfer_shape(quiet, source)
     assert np.abs(kept - done).mean() < 0.3 * np.abs(done).mean()
 
 
@@ -120,17 +127,17 @@ def test_a_source_s_closed_eyes_do_not_close_the_target_s() -> None:
         for ring in (LEFT_EYE, RIGHT_EYE):
             middle = shape[list(ring), 1].mean()
             shape[list(ring), 1] = middle + scale * (shape[list(ring), 1] - middle)
-        results[scale] = eye_openings(reshaped(target, frontal(shape)[0]))
+        results[scale] = eye_openings(transfer_shape(target, to_frontal(shape)[0]))
     np.testing.assert_allclose(results[0.1], opened, rtol=0.12)
     assert min(results[1.6]) > 1.1 * max(opened)
 
 
 def test_a_similar_move_of_the_target_moves_the_result() -> None:
-    target, source = posed(person(1), 20), frontal(person(2))[0]
-    result = reshaped(target, source)
+    target, source = posed(person(1), 20), to_frontal(person(2))[0]
+    result = transfer_shape(target, source)
     moved = (target * 1.7 + np.array((12, -30, 5))).astype(np.float32)
     expected = result * 1.7 + np.array((12, -30, 5))
-    np.testing.assert_allclose(reshaped(moved, source), expected, atol=1e-2)
+    np.testing.assert_allclose(transfer_shape(moved, source), expected, atol=1e-2)
 
 
 def test_weights_rise_from_the_oval_inwards() -> None:
@@ -160,9 +167,9 @@ FIVE = np.array([(80, 80), (120, 80), (100, 100), (85, 120), (115, 120)], np.flo
 
 @pytest.mark.parametrize("degrees", [-50, -20, 0, 35])
 def test_a_mesh_that_is_turned_is_turned(degrees: float) -> None:
-    assert turned_by(canonical(degrees), FIVE) == pytest.approx(abs(degrees), abs=0.01)
+    assert angle_to_camera(canonical(degrees), FIVE) == pytest.approx(abs(degrees), abs=0.01)
 
 
 def test_a_nose_outside_the_eyes_is_a_profile_whatever_the_mesh_says() -> None:
     aside = FIVE + np.array([(0, 0), (0, 0), (36, 0), (0, 0), (0, 0)], np.float32)
-    assert turned_by(canonical(0), aside) > 55
+    assert angle_to_camera(canonical(0), aside) > 55

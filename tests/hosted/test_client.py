@@ -290,7 +290,7 @@ def test_a_job_is_cancelled_in_the_middle(client: SegmindClient, long_clip: Path
 def test_a_content_block_is_a_failure_and_leaves_nothing(
     client: SegmindClient, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.trust.content.score_of", lambda *_: 0.97)
+    monkeypatch.setattr("engine.trust.content.explicit_score", lambda *_: 0.97)
     job = submit(client, clip)
     with pytest.raises(InferenceFailed) as raised:
         done(job)
@@ -304,7 +304,7 @@ def test_a_content_block_is_a_failure_and_leaves_nothing(
 def test_turning_the_content_check_off_is_recorded(
     client: SegmindClient, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.trust.content.score_of", lambda *_: 0.97)
+    monkeypatch.setattr("engine.trust.content.explicit_score", lambda *_: 0.97)
     body = done(submit(client, clip, content_check=False))
     report = body["metrics"]["report"]
     assert report["content"]["checked"] is False

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.geometry import affine as maps
-from engine.pixels.align import byte_crop, frame_crop, touched, warp_crop
+from engine.pixels.align import byte_crop, frame_crop, source_rect, warp_crop
 from engine.pixels.planes import region
 from engine.values import Affine, Colour, Frame, PixelFormat, Pixels, Rect
 
@@ -105,7 +105,7 @@ def test_a_crop_of_a_frame_is_the_crop_of_its_picture(scale: float, middle: floa
 
 
 def test_only_the_touched_rectangle_is_read() -> None:
-    rect = touched(similarity(1.0, 0.0, 100, 20), 20, (200, 200))
+    rect = source_rect(similarity(1.0, 0.0, 100, 20), 20, (200, 200))
     assert (rect.left, rect.top) >= (80, 80)
     assert rect.width <= 34
-    assert touched(similarity(1.0, 0.0, -500, 20), 20, (200, 200)).width >= 1
+    assert source_rect(similarity(1.0, 0.0, -500, 20), 20, (200, 200)).width >= 1

@@ -10,7 +10,7 @@ from engine.pixels.tone import (
     blur,
     enlarge,
     luma,
-    resized,
+    resize_square,
     shrink,
     smoothstep,
     transform,
@@ -106,9 +106,9 @@ def test_smoothstep_goes_from_0_to_1_without_a_kink(low: float, high: float) -> 
 def test_resizing_shrinks_by_area_and_enlarges_linearly(size: int) -> None:
     picture = noise(48)
     expected = shrink(picture, size) if size < 48 else enlarge(picture, size)
-    np.testing.assert_array_equal(resized(picture, size), expected)
-    assert resized(picture, 48) is not picture
-    np.testing.assert_array_equal(resized(picture, 48), picture)
+    np.testing.assert_array_equal(resize_square(picture, size), expected)
+    assert resize_square(picture, 48) is not picture
+    np.testing.assert_array_equal(resize_square(picture, 48), picture)
 
 
 def test_a_transform_is_a_matrix_and_a_shift() -> None:

@@ -11,7 +11,7 @@ from engine.geometry import affine
 from engine.pixels.align import frame_crop
 from engine.pixels.patch_warp import warp_patch
 from engine.pixels.planes import region
-from engine.pixels.upsampling import DOUBLED_PICTURE, PICTURE_DOUBLED, doubled
+from engine.pixels.upsampling import DOUBLED_PICTURE, PICTURE_DOUBLED, upsample_2x
 from engine.values import Affine, Mask, Patch, Rect
 from tests.faces.pictures import frame_of, picture
 
@@ -24,7 +24,7 @@ def moved(image: NDArray[np.float32], shift: float) -> NDArray[np.float32]:
     """The picture as it is `shift` pixels further right and down."""
     to_double = affine.compose(affine.shift(shift, shift), PICTURE_DOUBLED)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    sampled = cv2.warpAffine(doubled(image), to_double, (SIZE, SIZE), flags=flags)
+    sampled = cv2.warpAffine(upsample_2x(image), to_double, (SIZE, SIZE), flags=flags)
     return np.asarray(sampled, np.float32)
 
 
@@ -45,7 +45,7 @@ def test_the_maps_lead_to_the_doubled_picture_and_back() -> None:
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (5, 7, 4)])
 def test_twice_the_size_and_as_bright(shape: tuple[int, ...]) -> None:
-    grey = doubled(np.full(shape, 0.4, np.float32))
+    grey = upsample_2x(np.full(shape, 0.4, np.float32))
     assert grey.shape == (10, 14, *shape[2:])
     assert grey.dtype == np.float32
     np.testing.assert_allclose(grey, 0.4, atol=1e-6)

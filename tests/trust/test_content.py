@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.errors import ContentBlocked
 from engine.runtime.session import Session
-from engine.trust.content import LIMIT, ContentCheck, score_of
+from engine.trust.content import LIMIT, ContentCheck, explicit_score
 from engine.values import Bytes, Colour, Frame, PixelFormat
 
 NETWORK = Path(__file__).parents[2] / "weights" / "open_nsfw.onnx"
@@ -44,7 +44,7 @@ def frame(pts: int = 0, size: tuple[int, int] = (40, 30)) -> Frame:
 
 def test_the_network_sees_bgr_less_its_mean() -> None:
     classifier = Classifier(0.1)
-    score_of(square(10, 20, 30), classifier)
+    explicit_score(square(10, 20, 30), classifier)
     (batch,) = classifier.seen
     assert batch.shape == (1, 224, 224, 3)
     assert batch.dtype == np.float32
@@ -55,14 +55,14 @@ def test_the_network_sees_the_middle() -> None:
     picture = square(0, 0, 0)
     picture[16:240, 16:240] = 255
     classifier = Classifier(0.1)
-    score_of(picture, classifier)
+    explicit_score(picture, classifier)
     assert (classifier.seen[0] > 100).all()
 
 
 @pytest.mark.parametrize("size", [(20, 900), (1920, 1080), (2, 2)])
 def test_frames_of_any_shape_are_looked_at_in_rgb(size: tuple[int, int]) -> None:
     classifier = Classifier(0.25)
-    ContentCheck(classifier, "film").look(frame(size=size))
+    ContentCheck(classifier, "film").check_frame(frame(size=size))
     assert np.allclose(classifier.seen[0][0, 100, 100], [30 - 104, 20 - 117, 10 - 123], atol=1)
 
 
@@ -70,16 +70,16 @@ def test_the_highest_score_and_the_number_of_looks_are_kept() -> None:
     check = ContentCheck(Classifier(0.1, 0.5, 0.2), "film")
     assert check.highest is None
     for _ in range(3):
-        check.look(frame())
+        check.check_frame(frame())
     assert check.highest == pytest.approx(0.5)
-    assert check.looks == 3
+    assert check.checked == 3
 
 
 def test_one_picture_at_the_limit_is_refused_and_named() -> None:
     check = ContentCheck(Classifier(0.1, LIMIT + 1e-3), "film.mp4")
-    check.look(frame())
+    check.check_frame(frame())
     with pytest.raises(ContentBlocked, match=r"refuses film\.mp4.*0\.80.*Nothing was written"):
-        check.look(frame())
+        check.check_frame(frame())
 
 
 def test_a_video_is_looked_at_once_a_second_from_its_first_frame() -> None:
@@ -87,15 +87,15 @@ def test_a_video_is_looked_at_once_a_second_from_its_first_frame() -> None:
     check = ContentCheck(classifier, "film")
     frames = [frame(pts) for pts in range(7, 52)]  # ten a second
     assert list(check.guard(frames)) == frames
-    assert check.looks == 5
+    assert check.checked == 5
 
 
 def test_a_preview_is_counted_apart_and_refuses() -> None:
     check = ContentCheck(Classifier(0.3, 0.1, 0.2, 0.9), "film.mp4")
     check.preview(iter([frame(), frame()]))
-    assert (check.looks, check.looks_before) == (2, 2)
+    assert (check.checked, check.previewed) == (2, 2)
     list(check.guard([frame()]))
-    assert (check.looks, check.looks_before) == (3, 2)
+    assert (check.checked, check.previewed) == (3, 2)
     assert check.highest == pytest.approx(0.3)
     with pytest.raises(ContentBlocked, match=r"film\.mp4"):
         check.preview([frame()])
@@ -113,4 +113,4 @@ def test_the_embedded_network_calls_plain_colours_and_noise_safe() -> None:
     session = Session(NETWORK, threads=1)
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     for picture in (square(200, 160, 140), square(30, 90, 160), noise):
-        assert score_of(picture, session) < 0.5
+        assert explicit_score(picture, session) < 0.5

@@ -20,7 +20,7 @@ from engine.geometry.mesh_topology import (
     RIGHT_ORBIT,
     openness,
 )
-from engine.geometry.shape import turned
+from engine.geometry.shape import face_angle
 from engine.pixels.align import warp_crop
 from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import Field, blur, luma, shrink
@@ -73,7 +73,7 @@ def portrait_faults(portrait: Portrait) -> tuple[Fault, ...]:
 def _by_shape(portrait: Portrait) -> Iterator[Fault]:
     face, (height, width) = portrait.face, portrait.pixels.shape[:2]
     points = face.mesh.points
-    away = turned(face)
+    away = face_angle(face)
     if away > _TURNED[0]:
         yield Fault(
             f"shows a face turned {away:.0f} degrees away from the camera",

@@ -24,7 +24,7 @@ from engine.geometry.mesh_topology import (
     signed_areas,
     vertex_normals,
 )
-from engine.geometry.shape import frontal, turned
+from engine.geometry.shape import face_angle, to_frontal
 from engine.pixels.raster import (
     close_gaps,
     convex_hull,
@@ -366,7 +366,7 @@ def prepare_texture(portraits: Sequence[Portrait]) -> MeshSource:
     The portrait that looks at the camera most gives shape and texture. What it hides comes from
     the next one that shows it, else from its other half. Hair becomes transparent.
     """
-    first, *others = sorted(portraits, key=lambda portrait: turned(portrait.face))
+    first, *others = sorted(portraits, key=lambda portrait: face_angle(portrait.face))
     view = view_of(first)
     for portrait in others:
         view = view.filled(view_of(portrait))
@@ -377,6 +377,6 @@ def prepare_texture(portraits: Sequence[Portrait]) -> MeshSource:
     textures = [full]
     for _ in range(LEVELS - 1):
         textures.append(shrink(textures[-1], textures[-1].shape[0] // 2))
-    shape, _ = frontal(points)
+    shape, _ = to_frontal(points)
     coarse = np.log(shrink(full[..., :3], COARSE))
     return MeshSource(tuple(textures), shape, eye_openings(points), coarse)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engine.geometry import affine
 from engine.geometry.boxes import box_of
 from engine.geometry.mesh_topology import face_mesh, mesh_template, vertex_normals
-from engine.geometry.shape import reshaped
+from engine.geometry.shape import transfer_shape
 from engine.pixels.detail import match_detail
 from engine.pixels.raster import displace, draw_triangles, interpolate, sample_map
 from engine.pixels.tone import Field, blur, enlarge, luma, smoothstep, weighted_blur
@@ -93,7 +93,7 @@ def _swap_window(target: Aligned, source: MeshSource, crop_size: int) -> tuple[P
     """Pixels and mask of a square window, whose crop has the side `crop_size`."""
     size = target.pixels.shape[0]
     grid = max(_GRID, size // 4)
-    points = reshaped(target.mesh, source.shape)
+    points = transfer_shape(target.mesh, source.shape)
     render = _render(points, target, source.level(crop_size), grid)
     lit = target_light(target, source.detail)
     light, other, skin = _on_grid(render, lit.light, lit.foreign, layout(COARSE).skin)

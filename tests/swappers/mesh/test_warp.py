@@ -21,7 +21,7 @@ from engine.geometry.mesh_topology import (
     RIGHT_EYE,
     face_mesh,
 )
-from engine.geometry.shape import reshaped
+from engine.geometry.shape import transfer_shape
 from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import blur, luma, smoothstep
 from engine.swappers.mesh.relight import target_light
@@ -239,7 +239,7 @@ def test_eyeballs_and_the_mouth_s_inside_stay_the_target_s(
     source = swapper.prepare([giver.portrait])
     crop = aligned(swapper, target, size)
     patch = patch_of(swapper, source, target, size)
-    points = reshaped(crop.mesh, source.shape)
+    points = transfer_shape(crop.mesh, source.shape)
     for ring, colour in ((LEFT_EYE, GREEN), (RIGHT_EYE, GREEN), (INNER_LIPS, BLUE)):
         opening = inside(points, ring, size, 4)
         assert opening.any()
@@ -255,7 +255,7 @@ def test_the_mouth_s_inside_moves_with_the_mouth(swapper: MeshWarp, stage: Stage
     told = Aligned(np.stack([xs, ys, 0 * xs], axis=-1), crop.to_crop, crop.mesh)
     source = stage.source(swapper, "P009")
     (patch,) = swapper.swap([told], [source])
-    points = reshaped(crop.mesh, source.shape)
+    points = transfer_shape(crop.mesh, source.shape)
     opening = inside(points, INNER_LIPS, size, 6)
     here = np.argwhere(opening)[:, ::-1].astype(np.float32).mean(axis=0)
     there = patch.pixels[opening][:, :2].mean(axis=0) * size
