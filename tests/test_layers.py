@@ -50,8 +50,8 @@ WITHOUT_MEDIA = {"faces", "selection", "swappers", "compose", "enhance"}
 THIRD_PARTY = {
     "pixels": {"cv2"},
     "media": {"av"},
-    "runtime": {"onnxruntime", "platformdirs"},
-    "weights": {"platformdirs", "pydantic"},
+    "runtime": {"onnx", "onnxruntime", "platformdirs"},
+    "weights": {"onnx", "platformdirs", "pydantic"},
     "optimise": {"onnx", "onnxruntime"},
     "parameters": {"pydantic"},
     "jobs": {"platformdirs"},

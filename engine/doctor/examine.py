@@ -97,11 +97,11 @@ def providers() -> Iterator[Finding]:
         TENSORRT_NAME,
         Provider,
         device_of,
-        probe,
+        probe_all,
         probe_provider,
     )
 
-    tried = probe()
+    tried = probe_all()
     for result in tried:
         if result.works:
             yield Finding(f"Provider {result.provider}", "ok", "a session ran on it")
@@ -150,10 +150,8 @@ def surgery() -> Iterator[Finding]:
     if found:
         yield Finding("Imports", "ok", f"onnx {found[0].version} prepares them")
     else:
-        # Only those need it who import networks, and only once.
-        remedy = install("packs")
-        detail = "onnx is not installed; it prepares them for cards, fp16 and int8"
-        yield Finding("Imports", "note", detail, remedy)
+        detail = "onnx is not installed; it reads and prepares them"
+        yield Finding("Imports", "broken", detail, pip("install", "onnx>=1.20"))
     store = WeightStore()
     for weight in store.weights():
         subject = f"Prepared {weight.name}"
@@ -227,11 +225,11 @@ def weights() -> Iterator[Finding]:
 
 def _prepared(subject: str, store: WeightStore, weight: Weight) -> Iterator[Finding]:
     """What was prepared of a weight, and what could not be."""
-    from engine.optimise.prepare import made, refused  # noqa: PLC0415 - the same
+    from engine.optimise.prepare import prepared_files, refusals  # noqa: PLC0415 - the same
 
-    for reason in refused(store, weight):
+    for reason in refusals(store, weight):
         yield Finding(subject, "note", reason)
-    for file, what in made(store, weight):
+    for file, what in prepared_files(store, weight):
         detail = f"{file.name}, {what}, {file.stat().st_size / 1e6:.1f} MB"
         yield Finding(subject, "ok", detail)
 
