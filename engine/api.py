@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 from engine.analysis.film_analysis import AnalysisKey, FilmAnalysis
 from engine.analysis.people import Person, find_people
+from engine.closeable import Closeable
 from engine.errors import ParameterError
 from engine.media.decode import read_frame, read_image
 from engine.media.probe import is_image
@@ -62,7 +62,7 @@ class FoundFaces:
     distances: tuple[float | None, ...]
 
 
-class Engine:
+class Engine(Closeable):
     """Swaps faces, and keeps the networks loaded from one call to the next.
 
     Args:
@@ -101,17 +101,6 @@ class Engine:
         self._swapper = swapper
         self._threads = Threads.of(threads or cores())
         self._networks = NetworkPool(weights or WeightStore(), self._threads.network)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Drops the networks; a later call loads them again."""

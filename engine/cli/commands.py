@@ -317,7 +317,7 @@ def doctor(*, as_json: AsJson = False, debug: Debug = False) -> None:
     """Look at what this machine offers, and say how to mend what is broken."""
     with told(debug):
         from engine.cli import tables
-        from engine.doctor.examine import Finding, examine, healthy
+        from engine.doctor.examine import Finding, examine, is_healthy
 
         findings: list[Finding] = []
         with unwound():
@@ -327,7 +327,7 @@ def doctor(*, as_json: AsJson = False, debug: Debug = False) -> None:
                     tables.finding(finding)
         if as_json:
             tables.as_json([asdict(finding) for finding in findings])
-        if not healthy(findings):
+        if not is_healthy(findings):
             raise typer.Exit(1)
 
 
@@ -411,6 +411,7 @@ def import_weights(
                 tables.brought(report)
             tables.left(report)
             broken += report.broken
+        tables.preparing(reports)
         _tell_trouble(*broken)
 
 

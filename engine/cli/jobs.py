@@ -49,7 +49,7 @@ def worker(
     waits for another worker. A second one of these ends it at once.
     """
     with told(debug):
-        from engine.hosted.service import bounded, performer_in
+        from engine.hosted.service import child_performer, enforce_bounds
         from engine.jobs.job_store import JobStore
         from engine.jobs.process import TaskProcess
         from engine.jobs.worker import run_worker
@@ -61,7 +61,7 @@ def worker(
             _stop_asked() as stop,
         ):
             typer.echo(f"working at the jobs in {store.folder}", err=True)
-            perform = bounded(performer_in(process), store)
+            perform = enforce_bounds(child_performer(process), store)
             done = run_worker(store, perform, stop=stop, until_idle=until_idle)
             typer.echo(f"{done} done", err=True)
 

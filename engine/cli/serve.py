@@ -184,10 +184,10 @@ def serve(
     """
     with told(debug):
         try:
-            from engine.server.access import access_for
+            from engine.server.access import create_access
             from engine.server.build import Server
             from engine.server.media_roots import MediaRoots
-            from engine.server.serving import listen, server_of
+            from engine.server.serving import create_server, listen
         except ModuleNotFoundError as error:
             missing = (error.name or "").partition(".")[0]
             if missing not in ("starlette", "uvicorn"):
@@ -195,7 +195,7 @@ def serve(
             raise RuntimeUnavailable(
                 f"serve needs {missing}; install it with: {install('server')}"
             ) from error
-        from engine.hosted.service import performer_in
+        from engine.hosted.service import child_performer
         from engine.jobs.job_store import JobStore
         from engine.jobs.process import TaskPool, TaskProcess
 
@@ -217,8 +217,8 @@ def serve(
             wait_seconds=wait_timeout,
             client_checks=max_client_checks,
         )
-        access = access_for(host, api_key, allowed_host or ())
-        roots = MediaRoots.of(media_root or ())
+        access = create_access(host, api_key, allowed_host or ())
+        roots = MediaRoots.from_folders(media_root or ())
         with (
             unwound(),
             listen(host, port) as listener,
@@ -228,7 +228,7 @@ def serve(
         ):
             server = Server(
                 store=store,
-                perform=performer_in(process),
+                perform=child_performer(process),
                 readers=readers,
                 access=access,
                 roots=roots,
@@ -238,7 +238,7 @@ def serve(
             typer.echo(f"listening on http://{shown}:{listener.getsockname()[1]}/v1", err=True)
             app = server.application()
             most, each = limits.connections, limits.client_connections
-            server_of(app, most, each, server.draining).run([listener])
+            create_server(app, most, each, server.draining).run([listener])
 
 
 def _whole(option: str, value: float, unit: int) -> int:

@@ -1,4 +1,4 @@
-"""Examine what this machine offers the engine; each finding that is broken has a remedy."""
+"""Examine this machine for the command `doctor`; each broken finding has a remedy where known."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from engine.errors import EngineError, ProcessDied
 from engine.runtime.distributions import RUNTIMES, Distribution, install, installed, pip
 
-if TYPE_CHECKING:  # the same modules are imported where they may fail to load
-    from engine.jobs.process import Tell
+if TYPE_CHECKING:  # at run time imported inside the checks, as they may fail to load
+    from engine.jobs.process import ReportProgress
     from engine.weights.manifest import Weight
     from engine.weights.weight_store import WeightStore
 
@@ -26,15 +26,25 @@ _OPENCVS = (
     "opencv-contrib-python-headless",
     "opencv-contrib-python",
 )
-_FAST = 1.5  # times as fast as fp32, from which another precision is worth its calibration
-# Called in another process, which may crash.
-_ATTEMPT, _TRY_ENCODERS = "engine.doctor.selftest:attempt", "engine.doctor.examine:try_encoders"
+_MIN_SPEED = 1.5  # times fp32, from which int8 is worth its calibration
+# Called in a child process, which may crash.
+_RUN_STEP, _LIST_ENCODERS = (
+    "engine.doctor.selftest:run_step",
+    "engine.doctor.examine:list_working_encoders",
+)
 _CUDA_EXTRAS = "onnxruntime-gpu[cuda,cudnn]"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. `remedy` is what to do, as a command where there is one."""
+    """Result of one check.
+
+    Attributes:
+        subject: the part that was checked.
+        state: "ok", "note" (works without it) or "broken".
+        detail: what was found.
+        remedy: how to repair it, as a shell command where there is one.
+    """
 
     subject: str
     state: State
@@ -43,53 +53,66 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Every finding, one after the other; a check that fails is a finding, too."""
-    yield python(sys.version_info[:3])
-    yield one_build("ONNX Runtime", installed(RUNTIMES), prefer="onnxruntime-gpu")
-    yield one_build("OpenCV", installed(_OPENCVS), prefer=_OPENCVS[0])
-    for check in (providers, device, int8, encoders, trial, surgery, weights):
-        yield from _guarded(check.__name__.capitalize(), check())
+    """Yield all findings; a check that raises yields a broken finding."""
+    yield check_python(sys.version_info[:3])
+    yield check_single_build("ONNX Runtime", installed(RUNTIMES), prefer="onnxruntime-gpu")
+    yield check_single_build("OpenCV", installed(_OPENCVS), prefer=_OPENCVS[0])
+    for subject, check in (
+        ("Providers", check_providers),
+        ("Device", check_auto_device),
+        ("Int8", check_int8),
+        ("Encoders", check_encoders),
+        ("Self-test", check_swap),
+        ("Prepared networks", check_prepared_networks),
+        ("Weights", check_weights),
+    ):
+        yield from _catch_errors(subject, check())
 
 
-def healthy(findings: Iterable[Finding]) -> bool:
-    """Whether nothing is broken."""
+def is_healthy(findings: Iterable[Finding]) -> bool:
+    """Return True if no finding is broken."""
     return all(finding.state != "broken" for finding in findings)
 
 
-def python(version: tuple[int, int, int]) -> Finding:
-    """The interpreter; 3.11 is the oldest that will do."""
-    words = f"{'.'.join(map(str, version))} on {platform.system()} {platform.machine()}"
+def check_python(version: tuple[int, int, int]) -> Finding:
+    """Check the version of Python; 3.11 is the minimum."""
+    detail = f"{'.'.join(map(str, version))} on {platform.system()} {platform.machine()}"
     if version < (3, 11):
-        return Finding("Python", "broken", words, "Install Python 3.11 or newer.")
-    return Finding("Python", "ok", f"{words}, {sys.executable}")
+        return Finding("Python", "broken", detail, "Install Python 3.11 or newer.")
+    return Finding("Python", "ok", f"{detail}, {sys.executable}")
 
 
-def one_build(subject: str, builds: Sequence[Distribution], *, prefer: str) -> Finding:
-    """Exactly one of several distributions that own the same folder must be installed.
+def check_single_build(subject: str, builds: Sequence[Distribution], *, prefer: str) -> Finding:
+    """Check that exactly one of several distributions with the same package folder is installed.
 
-    Where there are more, the files of the one written last are in force, and removing either
-    leaves holes in the other; so all go, and the preferred one (or the first) comes back.
+    With two of them, the files of the last one installed are used, and removing one removes files
+    of the other. The remedy uninstalls all and installs the preferred one (or the first) again.
+
+    Args:
+        subject: subject of the finding.
+        builds: the installed distributions.
+        prefer: name of the distribution to keep.
     """
     if not builds:
         return Finding(subject, "broken", "not installed", pip("install", _requirement(prefer)))
-    words = ", ".join(f"{build.name} {build.version}" for build in builds)
+    detail = ", ".join(f"{build.name} {build.version}" for build in builds)
     if len(builds) == 1:
-        return Finding(subject, "ok", words)
+        return Finding(subject, "ok", detail)
     kept = next((build for build in builds if build.name == prefer), builds[0])
     remove = pip("uninstall", "-y", *(build.name for build in builds))
     again = pip("install", f"{_requirement(kept.name)}=={kept.version}")
     return Finding(
         subject,
         "broken",
-        f"builds that overwrite each other: {words}",
+        f"builds that overwrite each other: {detail}",
         f"{remove} && {again}",
     )
 
 
-def providers() -> Iterator[Finding]:
-    """Each execution provider of the installed ONNX Runtime, tried with a session.
+def check_providers() -> Iterator[Finding]:
+    """Try each execution provider of the installed ONNX Runtime with a session.
 
-    Then those of NVIDIA cards that this build is without, and what brings them.
+    CUDA and TensorRT yield a note with the package to install where this build lacks them.
     """
     from engine.runtime.providers import (  # noqa: PLC0415 - it may not load
         CPU_NAME,
@@ -97,30 +120,30 @@ def providers() -> Iterator[Finding]:
         TENSORRT_NAME,
         Provider,
         device_of,
-        probe_all,
+        probe,
         probe_provider,
     )
 
-    tried = probe_all()
+    tried = probe()
     for result in tried:
         if result.works:
             yield Finding(f"Provider {result.provider}", "ok", "a session ran on it")
         else:
-            # A graphics card may well be absent; the CPU is what everything falls back on.
+            # A GPU is optional; the CPU is the fallback of every device.
             state: State = "broken" if result.provider == CPU_NAME else "note"
             yield Finding(f"Provider {result.provider}", state, result.detail)
-    # Any build must go first, as the one for cards unpacks into the same folder.
+    # The GPU build has the same package folder, so any other build must be removed first.
     remove = pip("uninstall", "-y", *(build.name for build in installed(RUNTIMES)))
     remedy = f"{remove} && {install('gpu')}"
-    had = {result.provider for result in tried}
-    for name in (one for one in (CUDA_NAME, TENSORRT_NAME) if one not in had):
-        without = probe_provider(Provider(name)).detail
-        needs = f"The device {device_of(Provider(name))} takes an NVIDIA card and the extra gpu."
-        yield Finding(f"Provider {name}", "note", f"{without} {needs}", remedy)
+    available = {result.provider for result in tried}
+    for name in (one for one in (CUDA_NAME, TENSORRT_NAME) if one not in available):
+        missing = probe_provider(Provider(name)).detail
+        needs = f"The device {device_of(Provider(name))} needs an NVIDIA GPU and the extra gpu."
+        yield Finding(f"Provider {name}", "note", f"{missing} {needs}", remedy)
 
 
-def device() -> Iterator[Finding]:
-    """What the device auto means here, and the options that a card is used with."""
+def check_auto_device() -> Iterator[Finding]:
+    """Report the device that `auto` selects, with the provider's options."""
     from engine.options import Compute  # noqa: PLC0415 - the same
     from engine.runtime.providers import choose, device_of  # noqa: PLC0415 - the same
 
@@ -129,37 +152,37 @@ def device() -> Iterator[Finding]:
     yield Finding("Device auto", "ok", f"{device_of(chosen)} ({options})" if options else "cpu")
 
 
-def int8() -> Iterator[Finding]:
-    """Whether this processor has what makes whole numbers of 8 bits fast, and adds them exactly."""
+def check_int8() -> Iterator[Finding]:
+    """Measure the speed of int8 products on this CPU and whether their sums saturate."""
     from engine.runtime.processor import int8_speed, saturates  # noqa: PLC0415 - the same
 
     speed = int8_speed()
-    sums = (
-        "cut where they are large (weights get 7 bits for it)" if saturates() else "added exactly"
-    )
-    state: State = "ok" if speed >= _FAST else "note"
-    detail = f"products of 8 bits are {speed:.1f} times as fast as fp32 on this CPU, and {sums}"
+    sums = "saturate (so weights get 7 bits)" if saturates() else "are exact"
+    state: State = "ok" if speed >= _MIN_SPEED else "note"
+    detail = f"int8 is {speed:.1f} times as fast as fp32 on this CPU, and its sums {sums}"
     yield Finding("Precision int8", state, detail)
 
 
-def surgery() -> Iterator[Finding]:
-    """Whether imported networks can be prepared here, and what was prepared."""
+def check_prepared_networks() -> Iterator[Finding]:
+    """Check for the package onnx, and list the prepared graphs of all networks."""
     from engine.weights.weight_store import WeightStore  # noqa: PLC0415 - the same
 
     found = installed(["onnx"])
     if found:
         yield Finding("Imports", "ok", f"onnx {found[0].version} prepares them")
     else:
-        detail = "onnx is not installed; it reads and prepares them"
-        yield Finding("Imports", "broken", detail, pip("install", "onnx>=1.20"))
+        # Needed for imported networks only, and only once for each.
+        remedy = install("packs")
+        detail = "onnx is not installed; it prepares them for cards, fp16 and int8"
+        yield Finding("Imports", "note", detail, remedy)
     store = WeightStore()
     for weight in store.weights():
         subject = f"Prepared {weight.name}"
-        yield from _guarded(subject, _prepared(subject, store, weight))
+        yield from _catch_errors(subject, _list_prepared(subject, store, weight))
 
 
-def encoders() -> Iterator[Finding]:
-    """PyAV and, for each codec, the encoders that truly encode, tried in a process of their own."""
+def check_encoders() -> Iterator[Finding]:
+    """Report PyAV and the working encoders of each codec, tried in a child process."""
     from engine.jobs.process import TaskProcess  # noqa: PLC0415 - the same
     from engine.media.pyav import library_versions  # noqa: PLC0415 - the same
 
@@ -167,8 +190,8 @@ def encoders() -> Iterator[Finding]:
         "PyAV", "ok", ", ".join(f"{name} {text}" for name, text in library_versions().items())
     )
     with TaskProcess() as child:
-        trials: dict[str, list[str]] = child.call(_TRY_ENCODERS, None, _unheard)
-    for codec, working in trials.items():
+        found: dict[str, list[str]] = child.call(_LIST_ENCODERS, None, _ignore_progress)
+    for codec, working in found.items():
         if working:
             yield Finding(f"Encoder {codec}", "ok", ", ".join(working))
         elif codec == "h264":
@@ -182,8 +205,8 @@ def encoders() -> Iterator[Finding]:
             yield Finding(f"Encoder {codec}", "note", "none works")
 
 
-def try_encoders(_given: None, _tell: Tell) -> dict[str, list[str]]:
-    """Return the encoders that work, by codec, as a `TaskProcess` calls it."""
+def list_working_encoders(_argument: None, _report: ReportProgress) -> dict[str, list[str]]:
+    """Return the working encoders by codec; a task of a `TaskProcess`."""
     from engine.media import encoder_trials  # noqa: PLC0415 - the same
 
     found: dict[str, list[str]] = {}
@@ -192,23 +215,23 @@ def try_encoders(_given: None, _tell: Tell) -> dict[str, list[str]]:
     return found
 
 
-def trial() -> Iterator[Finding]:
-    """A tiny swap in a process of its own, each step with its time; it ends where one fails."""
+def check_swap() -> Iterator[Finding]:
+    """Make a tiny swap in a child process, with a finding per step; end at the first failure."""
     from engine.jobs.process import TaskProcess  # noqa: PLC0415 - the same
 
     with TaskProcess() as child, tempfile.TemporaryDirectory(prefix="faceswap-engine-") as folder:
-        for name in child.call("engine.doctor.selftest:steps", None, _unheard):
-            subject, began = f"Trial {name}", time.perf_counter()
+        for name in child.call("engine.doctor.selftest:list_steps", None, _ignore_progress):
+            subject, start = f"Self-test {name}", time.perf_counter()
             try:
-                done = child.call(_ATTEMPT, {"step": name, "folder": folder}, _unheard)
-            except Exception as error:  # noqa: BLE001 - whatever a library may raise is the finding
-                yield Finding(subject, "broken", _said(error))
+                detail = child.call(_RUN_STEP, {"step": name, "folder": folder}, _ignore_progress)
+            except Exception as error:  # noqa: BLE001 - any error of a library is a finding
+                yield Finding(subject, "broken", _describe(error))
                 return
-            yield Finding(subject, "ok", f"{done}, in {time.perf_counter() - began:.1f} s")
+            yield Finding(subject, "ok", f"{detail}, in {time.perf_counter() - start:.1f} s")
 
 
-def weights() -> Iterator[Finding]:
-    """The weight files, each against the checksum in the manifest."""
+def check_weights() -> Iterator[Finding]:
+    """Verify the SHA-256 of each weight file against the manifest."""
     from engine.weights.weight_store import WeightStore  # noqa: PLC0415 - the same
 
     store = WeightStore()
@@ -223,37 +246,37 @@ def weights() -> Iterator[Finding]:
             yield Finding(f"Weights {weight.name}", "broken", status.detail)
 
 
-def _prepared(subject: str, store: WeightStore, weight: Weight) -> Iterator[Finding]:
-    """What was prepared of a weight, and what could not be."""
-    from engine.optimise.prepare import prepared_files, refusals  # noqa: PLC0415 - the same
+def _list_prepared(subject: str, store: WeightStore, weight: Weight) -> Iterator[Finding]:
+    """Report the prepared graphs of a network and those that failed validation."""
+    from engine.optimise.prepare import made, refused  # noqa: PLC0415 - the same
 
-    for reason in refusals(store, weight):
+    for reason in refused(store, weight):
         yield Finding(subject, "note", reason)
-    for file, what in prepared_files(store, weight):
+    for file, what in made(store, weight):
         detail = f"{file.name}, {what}, {file.stat().st_size / 1e6:.1f} MB"
         yield Finding(subject, "ok", detail)
 
 
-def _guarded(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """The findings of a check; what it raises becomes the last of them, on `subject`."""
+def _catch_errors(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield the findings of a check; an error becomes a broken finding with this subject."""
     try:
         yield from findings
-    except Exception as error:  # noqa: BLE001 - what it is, the finding says
-        yield Finding(subject, "broken", _said(error))
+    except Exception as error:  # noqa: BLE001 - any error is a finding
+        yield Finding(subject, "broken", _describe(error))
 
 
-def _unheard(_done: int, _total: int | None) -> None:
-    """Ignore progress."""
+def _ignore_progress(_done: int, _total: int | None) -> None:
+    pass
 
 
-def _said(error: Exception) -> str:
-    """What an error says, with its kind where it is none of this engine's."""
-    from engine.jobs.process import Unexpected  # noqa: PLC0415 - the same
+def _describe(error: Exception) -> str:
+    """Return the message of an error, with its class where it is unexpected."""
+    from engine.jobs.process import TaskError  # noqa: PLC0415 - the same
 
     if isinstance(error, ProcessDied):
-        # What follows is advice on a job's files.
+        # The rest of the message is advice on a job's files.
         return str(error).partition(", most likely")[0].removesuffix(".") + "."
-    known = isinstance(error, EngineError | ImportError | OSError | Unexpected)
+    known = isinstance(error, EngineError | ImportError | OSError | TaskError)
     return str(error) if known else f"{type(error).__name__}: {error}"
 
 

@@ -1,4 +1,4 @@
-"""Make a tiny swap from end to end, step by step, to tell whether a machine can do its work."""
+"""Self-test of an installation: a tiny swap from end to end, step by step."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 
 from engine.api import Engine
-from engine.doctor.figure import SIDE, drawn_face
+from engine.doctor.synthetic_face import SIDE, draw_synthetic_face
 from engine.errors import EngineError
-from engine.jobs.process import Tell
+from engine.jobs.process import ReportProgress
 from engine.media.still import write_image
 from engine.media.trial_clip import read_contents, write_clip
 from engine.pixels.planes import as_frame
@@ -20,38 +20,39 @@ from engine.weights.weight_store import WeightStore
 
 FRAMES: Final = 3
 _FACE, _CLIP, _SWAPPED = "face.png", "clip.mp4", "swapped.mp4"
-_FREE = 128  # pixels along a dimension that a network leaves free
+_DYNAMIC_SIZE = 128  # pixels along a dynamic axis of a network's input
 
 
-class TrialFailed(EngineError):
-    """A step ended without an error, but not with what it must give."""
+class SelfTestFailed(EngineError):
+    """A step raised no error, but its result is wrong."""
 
 
-def steps(_given: None, _tell: Tell) -> list[str]:
-    """Return the names of the steps, in order, as a `TaskProcess` calls it."""
+def list_steps(_argument: None, _report: ReportProgress) -> list[str]:
+    """Return the names of the steps in order; a task of a `TaskProcess`."""
     return list(_STEPS)
 
 
-def attempt(given: Mapping[str, str], _tell: Tell) -> str:
-    """Do the step that `given` names, as a `TaskProcess` calls it; return what it did, in words.
+def run_step(argument: Mapping[str, str], _report: ReportProgress) -> str:
+    """Run a step and describe its result; a task of a `TaskProcess`.
 
-    Each step takes what those before it left in the folder that `given` names.
+    Args:
+        argument: name of the "step", and the "folder" with the files of earlier steps.
 
     Raises:
-        TrialFailed: The step did not give what it must.
+        SelfTestFailed: The result of the step is wrong.
     """
-    return _STEPS[given["step"]](Path(given["folder"]))
+    return _STEPS[argument["step"]](Path(argument["folder"]))
 
 
 def _encode(folder: Path) -> str:
-    picture = drawn_face()
+    picture = draw_synthetic_face()
     write_image(as_frame(picture), folder / _FACE)
     write_clip(folder / _CLIP, [picture] * FRAMES)
     return f"a PNG, and {FRAMES} frames of {SIDE}x{SIDE} as H.264 with sound as AAC"
 
 
 def _decode(folder: Path) -> str:
-    return f"{_whole(folder / _CLIP)} samples of sound and {FRAMES} frames"
+    return f"{_count_samples(folder / _CLIP)} samples of sound and {FRAMES} frames"
 
 
 def _networks(_folder: Path) -> str:
@@ -70,16 +71,17 @@ def _swap(folder: Path) -> str:
             swapper="mesh",
             detector="yunet",
             embedder="sface",
-            face_selector_age_start=1,  # so that ages are read, too
+            face_selector_age_start=1,  # so that the age network runs, too
         )
     if report.faces_swapped != FRAMES:
-        raise TrialFailed(f"{report.faces_swapped} of {FRAMES} faces were swapped.")
-    if (samples := _whole(folder / _SWAPPED)) != _whole(folder / _CLIP):
-        raise TrialFailed(f"The output has {samples} samples of sound, and not the clip's.")
+        raise SelfTestFailed(f"{report.faces_swapped} of {FRAMES} faces were swapped.")
+    expected = _count_samples(folder / _CLIP)
+    if (samples := _count_samples(folder / _SWAPPED)) != expected:
+        raise SelfTestFailed(f"The output has {samples} samples of sound in place of {expected}.")
     return f"{FRAMES} faces in {FRAMES} frames on {report.setup.device}, with their sound"
 
 
-# In the order in which they are done.
+# In the order of their execution.
 _STEPS: Final[Mapping[str, Callable[[Path], str]]] = {
     "encode": _encode,
     "decode": _decode,
@@ -88,16 +90,16 @@ _STEPS: Final[Mapping[str, Callable[[Path], str]]] = {
 }
 
 
-def _whole(clip: Path) -> int:
-    """The samples of sound of a clip that has all of its frames.
+def _count_samples(clip: Path) -> int:
+    """Decode a clip and return its number of samples of sound.
 
     Raises:
-        TrialFailed: it has another number of frames, or no sound.
+        SelfTestFailed: The clip has a wrong number of frames, or no sound.
     """
     found = read_contents(clip)
     if found.pictures != FRAMES or not found.samples:
-        raise TrialFailed(
-            f"{clip.name} gave {found.pictures} of {FRAMES} frames and {found.samples} samples of "
+        raise SelfTestFailed(
+            f"{clip.name} has {found.pictures} of {FRAMES} frames and {found.samples} samples of "
             "sound."
         )
     return found.samples
@@ -105,4 +107,4 @@ def _whole(clip: Path) -> int:
 
 def _shape(spec: TensorSpec) -> tuple[int, ...]:
     first, *others = (size or 0 for size in spec.shape)
-    return (first or 1, *(size or _FREE for size in others))
+    return (first or 1, *(size or _DYNAMIC_SIZE for size in others))

@@ -1,12 +1,12 @@
-"""The hosted API's client, answered by this machine: a script changes its import and no more.
+"""A client with the interface of the hosted API that performs jobs on this machine.
 
-Signatures, attributes, bodies and exceptions are those of the PyPI package `segmind` (1.3). No
-call leaves this process but through the store of jobs, so the key is not needed and the addresses
-in the bodies are names, not places.
+Signatures, attributes, bodies and exceptions are those of the PyPI package `segmind` (1.3), so a
+script changes its import only. Calls go to the job store and to no network: no key is needed, and
+the URLs in the bodies are names that cannot be opened.
 
-A thread of the process that submitted a job has it done by a child process, so that a crash in a
-codec fails that job alone. `faceswap-engine worker` does jobs too, where one runs, and so does
-whoever waits for a job that nobody is at. Jobs of others are left to others.
+The process that submits a job performs it in a child process, so that a crash in a codec fails that
+job only. A running `faceswap-engine worker` performs jobs, too, and so does a process that waits
+for a job that no worker has claimed. A client performs only jobs that it submitted or waits for.
 """
 
 from __future__ import annotations
@@ -19,17 +19,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from engine.closeable import Closeable
 from engine.errors import EngineError, JobNotFound, MediaError, ParameterError, QueueFull
-from engine.hosted.service import SLUG, Intake, bounded, performer, performer_in
-from engine.jobs.descriptions import addresses, media_type, status
-from engine.jobs.inputs import Inputs, downloads_allowed
+from engine.hosted.service import (
+    SLUG,
+    JobSubmitter,
+    child_performer,
+    enforce_bounds,
+    engine_performer,
+)
+from engine.jobs.descriptions import job_status, job_urls, media_type
+from engine.jobs.inputs import InputResolver, downloads_allowed
 from engine.jobs.job_store import HOUR, Job, JobStore
 from engine.jobs.process import TaskProcess
-from engine.jobs.results import in_base64
-from engine.jobs.worker import Helper
+from engine.jobs.results import encode_base64
+from engine.jobs.worker import BackgroundWorker
 
 if TYPE_CHECKING:
     from engine.api import Engine
@@ -39,7 +45,7 @@ DEFAULT_POLL_INTERVAL_S: Final = 1.0
 DEFAULT_POLL_TIMEOUT_S: Final = 600.0
 
 _LOCAL = "faceswap-engine://local"
-_LOOK_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 _CODES: tuple[tuple[type[EngineError], int], ...] = (
     (ParameterError, 400),
     (MediaError, 400),
@@ -48,8 +54,8 @@ _CODES: tuple[tuple[type[EngineError], int], ...] = (
 )
 
 
-class _Answer(Protocol):
-    """A response over HTTP, of whichever library."""
+class _HttpResponse(Protocol):
+    """An HTTP response of any library."""
 
     @property
     def status_code(self) -> int: ...
@@ -58,11 +64,11 @@ class _Answer(Protocol):
 
 
 class SegmindError(EngineError):
-    """A call that was refused or failed.
+    """A call was refused or failed.
 
     Attributes:
-        status: the HTTP status that the hosted API answers with, or None.
-        detail: one sentence that says why, or None.
+        status: the HTTP status of the hosted API for this error, or None.
+        detail: the reason in one sentence, or None.
     """
 
     title: str | None = None
@@ -73,8 +79,8 @@ class SegmindError(EngineError):
         self.detail = detail
 
     @classmethod
-    def from_response(cls, response: _Answer) -> SegmindError:
-        """The error that a response tells of, whose body has the sentence as `error`."""
+    def from_response(cls, response: _HttpResponse) -> SegmindError:
+        """Create an error from a response whose JSON body has the reason as `error`."""
         try:
             body = response.json()
         except ValueError:
@@ -83,7 +89,7 @@ class SegmindError(EngineError):
         return cls(status=response.status_code, detail=detail)
 
     def to_dict(self) -> dict[str, Any]:
-        """`status` and `detail`."""
+        """Return `status` and `detail`."""
         return {"status": self.status, "detail": self.detail}
 
     def __str__(self) -> str:
@@ -95,7 +101,12 @@ class SegmindError(EngineError):
 
 
 class InferenceFailed(SegmindError):
-    """A job came to be FAILED: `detail` says why, `status_body` is what its status answered."""
+    """A job is FAILED.
+
+    Attributes:
+        detail: the reason.
+        status_body: the job's status body.
+    """
 
     def __init__(self, detail: str | None, status_body: dict[str, Any]) -> None:
         super().__init__(detail=detail)
@@ -103,11 +114,17 @@ class InferenceFailed(SegmindError):
 
 
 class InferenceTimeout(SegmindError):
-    """A job was not done in the time given; it goes on, and can be asked for by its id."""
+    """A job was not done before the timeout; it continues and keeps its id.
+
+    Attributes:
+        request_id: the job's id.
+        elapsed_s: seconds waited.
+    """
 
     def __init__(self, request_id: str, elapsed_s: float) -> None:
         super().__init__(
-            detail=f"The request {request_id!r} was not done within {elapsed_s:.1f} s; it goes on."
+            detail=f"The request {request_id!r} was not done within {elapsed_s:.1f} s; it "
+            "continues."
         )
         self.request_id = request_id
         self.elapsed_s = elapsed_s
@@ -115,7 +132,7 @@ class InferenceTimeout(SegmindError):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What `run_sync` answers: the output's bytes, or JSON where base64 was asked for."""
+    """The response of `run_sync`: the output's bytes, or JSON with `base64=True`."""
 
     status_code: int
     content: bytes
@@ -123,22 +140,22 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The content as UTF-8."""
+        """The content decoded as UTF-8."""
         return self.content.decode("utf-8", "replace")
 
     @property
     def is_success(self) -> bool:
-        """Whether the status is one of success; no other is ever returned."""
+        """True for a 2xx status, the only ones that are returned."""
         return 200 <= self.status_code < 300
 
     def json(self) -> Any:
-        """The content read as JSON; a ValueError where it is none."""
+        """Parse the content as JSON; raise a ValueError where it is not JSON."""
         return json.loads(self.content)
 
 
 @dataclass
 class AsyncJob:
-    """A job that was submitted, perhaps by another process."""
+    """A handle of a job, which another process may have submitted."""
 
     request_id: str
     status_url: str
@@ -147,27 +164,31 @@ class AsyncJob:
     _client: SegmindClient = field(repr=False)
 
     def status(self) -> dict[str, Any]:
-        """How the job is: `status` is QUEUED, PROCESSING, COMPLETED or FAILED (with `error`).
+        """Return the status body; its `status` is QUEUED, PROCESSING, COMPLETED or FAILED.
+
+        A FAILED job has the reason as `error`.
 
         Raises:
-            SegmindError: 404 where the job is unknown, or was removed.
+            SegmindError: 404: the job is unknown or has expired.
         """
         return self._client._status(self.request_id)  # noqa: SLF001 - two halves of one client
 
     def result(self) -> dict[str, Any]:
-        """The final body, with `output` and `metrics`. Raises as `status` does."""
+        """Return the final body with `output` and `metrics`; raise as `status` does."""
         return self._client._result(self.request_id)  # noqa: SLF001 - the same
 
     def wait(
         self, timeout: float = DEFAULT_POLL_TIMEOUT_S, interval: float = DEFAULT_POLL_INTERVAL_S
     ) -> dict[str, Any]:
-        """Waits until the job is done, and answers as `result` does; both in seconds.
+        """Wait until the job is done and return its final body, as `result` does.
 
-        Its status is asked for at every interval, and at once when it is done.
+        Args:
+            timeout: seconds to wait at most.
+            interval: seconds between two reads of the status; the end is noticed at once.
 
         Raises:
             InferenceFailed: The job failed.
-            InferenceTimeout: It is not done in time.
+            InferenceTimeout: The timeout is over.
         """
         start = time.monotonic()
         while True:
@@ -179,26 +200,24 @@ class AsyncJob:
             elapsed = time.monotonic() - start
             if elapsed >= timeout:
                 raise InferenceTimeout(request_id=self.request_id, elapsed_s=elapsed)
-            self._client._doze(self.request_id, min(interval, timeout - elapsed))  # noqa: SLF001
+            self._client._sleep(self.request_id, min(interval, timeout - elapsed))  # noqa: SLF001
 
 
-class SegmindClient:
-    """The hosted client's calls, done on this machine.
+class SegmindClient(Closeable):
+    """A client of the hosted API whose jobs are performed on this machine; a context manager.
 
     Args:
-        api_key: kept as given or as SEGMIND_API_KEY says, and not used.
-        base_url: kept, and not used; the package `segmind` is for a server at another address.
-        timeout: kept, and not used: no call waits for a network.
-        home: the folder of the jobs; None takes the user's, or what FACESWAP_ENGINE_HOME names.
-        retention: seconds that a finished job and its files are kept.
-        queue_limit: how many jobs may wait; None for as many as there are.
-        worker: whether this process does jobs, or leaves them to `faceswap-engine worker`.
-        allow_downloads: whether http and https may be given for files; None asks
+        api_key: stored, not used; None takes SEGMIND_API_KEY.
+        base_url: stored, not used; to call a server, use the package `segmind`.
+        timeout: stored, not used.
+        home: the folder of the jobs; None takes FACESWAP_ENGINE_HOME or the user's data folder.
+        retention: seconds for which a finished job and its files are kept.
+        queue_limit: maximum number of waiting jobs; None for no limit.
+        worker: True performs jobs in this process, False leaves them to `faceswap-engine worker`.
+        allow_downloads: permits http and https URLs as files; None takes
             FACESWAP_ENGINE_ALLOW_DOWNLOADS.
-        engine: does the jobs in this process; None leaves them to a child process with an engine
-            of its own, which stays warm until `close`.
-
-    A context manager; `close` stops its worker.
+        engine: performs the jobs in this process; None uses a child process with an engine of its
+            own, which stays warm until `close`.
     """
 
     def __init__(
@@ -219,75 +238,64 @@ class SegmindClient:
         self.timeout = timeout
         if self.base_url != BASE_URL:
             warnings.warn(
-                f"base_url is {base_url!r}, and this client calls no address; use the package "
-                "segmind to call a server.",
+                f"base_url is {base_url!r}, but this client connects to no server; use the package "
+                "segmind to call one.",
                 stacklevel=2,
             )
         folder = None if home is None else Path(home)
         self._store = JobStore(folder, retention=retention, queue_limit=queue_limit)
         allowed = downloads_allowed() if allow_downloads is None else allow_downloads
-        self._intake = Intake(store=self._store, inputs=Inputs(downloads=allowed))
+        self._submitter = JobSubmitter(store=self._store, inputs=InputResolver(downloads=allowed))
         self._process = TaskProcess()
-        perform = performer_in(self._process) if engine is None else performer(engine)
-        perform = bounded(perform, self._store)
-        self._helper = Helper(self._store, perform) if worker else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        perform = child_performer(self._process) if engine is None else engine_performer(engine)
+        perform = enforce_bounds(perform, self._store)
+        self._worker = BackgroundWorker(self._store, perform) if worker else None
 
     def close(self) -> None:
-        """Stops this client's worker; its job, if it has one, waits for another worker."""
-        if self._helper is not None:
-            self._helper.close()
+        """Stop this client's worker; its running job is queued again for another worker."""
+        if self._worker is not None:
+            self._worker.close()
         self._process.close()
         self._store.close()
 
     def run(self, slug: str, **params: Any) -> dict[str, Any]:
-        """Submits a job, waits for it, and answers as `AsyncJob.wait` does."""
+        """Submit a job, wait for it, and return its final body; see `AsyncJob.wait`."""
         return self.submit_async(slug, **params).wait()
 
     def run_sync(self, slug: str, **params: Any) -> Response:
-        """Does a job, however long it takes, and answers with its output's bytes.
+        """Submit a job, wait without a timeout, and return its output's bytes.
 
-        With `base64` the answer is JSON, as `AsyncJob.result` has it.
+        With `base64=True` the content is the final body as JSON; see `AsyncJob.result`.
 
         Raises:
             SegmindError: The call was refused, or the job failed (422).
         """
         job = self._submit(slug, params)
         while not job.is_finished:
-            self._help(job)
-            self._doze(job.id, DEFAULT_POLL_INTERVAL_S)
+            self._request_if_queued(job)
+            self._sleep(job.id, DEFAULT_POLL_INTERVAL_S)
             job = self._job(job.id)
         if job.output is None:
             raise SegmindError(status=422, detail=job.error)
         if job.request["base64"]:
             content = json.dumps(_result_body(job)).encode()
             return Response(200, content, {"content-type": "application/json"})
-        return Response(200, _bytes_of(job.output), {"content-type": media_type(job.output)})
+        return Response(200, _read_output(job.output), {"content-type": media_type(job.output)})
 
     def submit_async(self, slug: str, **params: Any) -> AsyncJob:
-        """Queues a job.
+        """Queue a job.
 
         Raises:
-            SegmindError: 404 for another model, 400 for parameters that cannot be used, 429 where
-                too many jobs wait.
+            SegmindError: 404: unknown model. 400: parameters that cannot be used. 429: too many
+                jobs wait.
         """
         return self._handle(self._submit(slug, params))
 
     def job(self, request_id: str) -> AsyncJob:
-        """A job by its id, whichever process submitted it.
+        """Return the handle of a job by its id; any process may have submitted it.
 
         Raises:
-            SegmindError: 404 where there is none, or it was removed.
+            SegmindError: 404: the job is unknown or has expired.
         """
         return self._handle(self._job(request_id))
 
@@ -297,55 +305,55 @@ class SegmindClient:
                 status=404, detail=f"There is no model {slug[:80]!r} here; allowed: {SLUG}."
             )
         try:
-            job = self._intake.submit(parameters)
+            job = self._submitter.submit(parameters)
         except EngineError as error:
-            raise _refused(error) from error
-        if self._helper is not None:
-            self._helper.ask(job.id)
+            raise _http_error(error) from error
+        if self._worker is not None:
+            self._worker.request(job.id)
         return job
 
     def _handle(self, job: Job) -> AsyncJob:
-        body = {**addresses(job, _LOCAL), "status": job.state}
+        body = {**job_urls(job, _LOCAL), "status": job.state}
         return AsyncJob(job.id, body["status_url"], body["response_url"], body, self)
 
     def _job(self, request_id: str) -> Job:
         try:
             return self._store.get(request_id)
         except JobNotFound as error:
-            raise _refused(error) from error
+            raise _http_error(error) from error
 
     def _status(self, request_id: str) -> dict[str, Any]:
         job = self._job(request_id)
-        self._help(job)
-        return status(job, _LOCAL)
+        self._request_if_queued(job)
+        return job_status(job, _LOCAL)
 
     def _result(self, request_id: str) -> dict[str, Any]:
         return _result_body(self._job(request_id))
 
-    def _help(self, job: Job) -> None:
-        """Lends a hand where nobody is at a job that this process waits for."""
-        if self._helper is not None and job.state == "QUEUED":
-            self._helper.ask(job.id)
+    def _request_if_queued(self, job: Job) -> None:
+        """Let this process perform a job that it waits for and that no worker has claimed."""
+        if self._worker is not None and job.state == "QUEUED":
+            self._worker.request(job.id)
 
-    def _doze(self, request_id: str, seconds: float) -> None:
-        """Sleeps for so long, or until the job is done."""
+    def _sleep(self, request_id: str, seconds: float) -> None:
+        """Sleep for a time, or until the job is done."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not self._job(request_id).is_finished:
-            time.sleep(min(left, _LOOK_SECONDS))
+            time.sleep(min(left, _POLL_SECONDS))
 
 
 def run(slug: str, **params: Any) -> dict[str, Any]:
-    """`SegmindClient.run` of a client that this process keeps."""
+    """Call `SegmindClient.run` of this process's default client."""
     return _client().run(slug, **params)
 
 
 def run_sync(slug: str, **params: Any) -> Response:
-    """`SegmindClient.run_sync` of a client that this process keeps."""
+    """Call `SegmindClient.run_sync` of this process's default client."""
     return _client().run_sync(slug, **params)
 
 
 def submit_async(slug: str, **params: Any) -> AsyncJob:
-    """`SegmindClient.submit_async` of a client that this process keeps."""
+    """Call `SegmindClient.submit_async` of this process's default client."""
     return _client().submit_async(slug, **params)
 
 
@@ -354,21 +362,23 @@ def _client() -> SegmindClient:
     return SegmindClient()
 
 
-def _refused(error: EngineError) -> SegmindError:
+def _http_error(error: EngineError) -> SegmindError:
     codes: Iterable[int] = (code for kind, code in _CODES if isinstance(error, kind))
     return SegmindError(status=next(iter(codes), 500), detail=str(error))
 
 
 def _result_body(job: Job) -> dict[str, Any]:
-    body = status(job, _LOCAL)
+    body = job_status(job, _LOCAL)
     if job.output is not None:
         wants_bytes = job.request["base64"]
-        body["output"] = in_base64(_bytes_of(job.output)) if wants_bytes else job.output.as_uri()
+        body["output"] = (
+            encode_base64(_read_output(job.output)) if wants_bytes else job.output.as_uri()
+        )
     return body
 
 
-def _bytes_of(output: Path) -> bytes:
-    """A result's bytes; a SegmindError where somebody took it away."""
+def _read_output(output: Path) -> bytes:
+    """Read an output; raise a SegmindError where it was removed."""
     try:
         return output.read_bytes()
     except FileNotFoundError:

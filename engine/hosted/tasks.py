@@ -1,6 +1,6 @@
-"""What a `TaskProcess` does for the client, the command and the server.
+"""Tasks for a `TaskProcess` of the client, the command and the server.
 
-Both functions are called by name; they take and return what JSON can hold.
+Both functions are called by name; arguments and results are values that JSON can hold.
 """
 
 from __future__ import annotations
@@ -10,34 +10,34 @@ from pathlib import Path
 from typing import Any
 
 from engine.bounds import JobBounds
-from engine.hosted.service import check_given, performer
+from engine.hosted.service import check_input, engine_performer
 from engine.jobs.job_store import Job
-from engine.jobs.process import Tell
+from engine.jobs.process import ReportProgress
 from engine.jobs.worker import Perform
 
 
-def perform(given: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """Does a job, as `performer_in` sends it."""
-    job = Job(**{**given, "folder": Path(given["folder"])}, state="PROCESSING")
-    made = _performer()(job, tell)
+def perform(argument: dict[str, Any], report_progress: ReportProgress) -> dict[str, Any]:
+    """Perform a job, called by `child_performer`."""
+    job = Job(**{**argument, "folder": Path(argument["folder"])}, state="PROCESSING")
+    result = _performer()(job, report_progress)
     return {
-        "output": str(made.output),
-        "metrics": dict(made.metrics),
-        "made": str(made.made),
-        "overwrite": made.overwrite,
+        "output": str(result.output),
+        "metrics": dict(result.metrics),
+        "partial": str(result.partial),
+        "overwrite": result.overwrite,
     }
 
 
-def check(given: dict[str, Any], tell: Tell) -> None:
-    """Looks at a file that was given, as `checker_in` sends it."""
-    tell(0, 1)  # from now on it counts as begun
-    bounds = JobBounds(**given["bounds"])
-    check_given(given["field"], Path(given["path"]), Path(given["folder"]), bounds)
+def check(argument: dict[str, Any], report_progress: ReportProgress) -> None:
+    """Check an input file, called by `child_checks`."""
+    report_progress(0, 1)  # starts the time limit
+    bounds = JobBounds(**argument["bounds"])
+    check_input(argument["field"], Path(argument["path"]), Path(argument["folder"]), bounds)
 
 
 @cache
 def _performer() -> Perform:
-    # Loaded for jobs alone, as a check needs no networks.
+    # Imported for jobs only, as a check needs no networks.
     from engine.api import Engine  # noqa: PLC0415
 
-    return performer(Engine())
+    return engine_performer(Engine())

@@ -1,1 +1,1 @@
-"""Work that outlives the process that asked for it: a store on disk, and workers that claim."""
+"""Job queue: a store on disk that outlives its submitters, workers, and child processes."""

@@ -1,4 +1,4 @@
-"""What is told of a job: the bodies that the client and the server answer with."""
+"""Response bodies that describe a job, for the client and the server."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _MEDIA_TYPES: Final = {
 }
 
 
-def addresses(job: Job, here: str) -> dict[str, Any]:
-    """What a job is called by, at a server whose address is `here`."""
-    response_url = f"{here}/v2/requests/{job.id}"
+def job_urls(job: Job, base_url: str) -> dict[str, Any]:
+    """Return the job's id and the URLs of its status and result at a server."""
+    response_url = f"{base_url}/v2/requests/{job.id}"
     return {
         "request_id": job.id,
         "status_url": f"{response_url}/status",
@@ -36,10 +36,10 @@ def addresses(job: Job, here: str) -> dict[str, Any]:
     }
 
 
-def status(job: Job, here: str) -> dict[str, Any]:
-    """How far a job is, and why it failed if it did."""
+def job_status(job: Job, base_url: str) -> dict[str, Any]:
+    """Return a job's URLs, state, progress and metrics, and the error of a FAILED job."""
     body = {
-        **addresses(job, here),
+        **job_urls(job, base_url),
         "status": job.state,
         "progress": {"done": job.done, "total": job.total},
         "metrics": dict(job.metrics),
@@ -48,5 +48,5 @@ def status(job: Job, here: str) -> dict[str, Any]:
 
 
 def media_type(path: Path) -> str:
-    """The media type (RFC 6838) of a result, by its name."""
+    """Return the media type (RFC 6838) of a result, from its suffix."""
     return _MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")

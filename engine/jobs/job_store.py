@@ -1,17 +1,16 @@
-"""The jobs of this machine's user: one SQLite file and a folder for each job.
+"""The job store: a SQLite file and one folder per job, for one user of this machine.
 
 A worker holds a job by a lease that it renews. A job whose lease has lapsed is queued again, and
-whoever held it can no longer write anything of it: each claim has a number (a fencing token), and
-every write names the claim that it is made under.
+its former worker can no longer change its record: each claim has a number (a fencing token), and
+every write names the claim under which it is made.
 
-Leases and ages are measured by the machine's steady clock (`time.monotonic`), which no change of
-the date moves; on Linux and macOS it stands still while a laptop sleeps. It begins anew at a boot.
-A value that lies ahead of it was measured before the boot; one that lies behind may have been,
-too, and then a lease lapses a little later and a result is kept longer than it should be, never
-the other way.
+Leases and ages are measured by the steady clock (`time.monotonic`), which is not affected by
+changes of the date; on Linux and macOS it stops while a laptop sleeps. It restarts at a boot. A
+stored value that is ahead of the clock was measured before the boot. One that is behind may also
+have been; then a lease lapses a little late and a result is kept too long, never the reverse.
 
-The file is in WAL mode, whose readers and writers share memory: the folder must be on a disk of
-this machine, not on a network file system such as NFS or SMB.
+The file is in WAL mode, whose readers and writers share memory: the folder must be on a local
+disk, not on a network file system such as NFS or SMB.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from platformdirs import user_data_path
 
+from engine.closeable import Closeable
 from engine.errors import JobError, JobNotFound, LeaseLost, OutputExists, ParameterError, QueueFull
 
-VARIABLE: Final = "FACESWAP_ENGINE_HOME"
+HOME_VARIABLE: Final = "FACESWAP_ENGINE_HOME"
 HOUR: Final = 3600.0
-MOST_DEATHS: Final = 3
-_BUSY_SECONDS = 60.0  # that another process may hold the database
+MAX_DEATHS: Final = 3
+_BUSY_SECONDS = 60.0  # to wait for another process that holds the database
 _ORPHAN_SECONDS = 24 * HOUR
 
 State: TypeAlias = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED"]
@@ -67,9 +66,9 @@ CREATE TABLE IF NOT EXISTS jobs (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, number);
 """
-# What later versions added to the table. `lease` is when the lease was renewed and `term` for how
-# long it holds, `ended` is when the job finished, all by the steady clock. `bytes` is what the
-# job's folder holds, and `placing` what is about to be put in place as its output.
+# Columns that later versions added to the table. By the steady clock: `lease` is when the lease was
+# renewed, `term` its length in seconds, `ended` when the job finished. `bytes` is the size of the
+# job's folder, and `placing` describes the output that is about to be moved into place (JSON).
 _ADDED = {
     "term": "REAL NOT NULL DEFAULT 0",
     "ended": "REAL",
@@ -77,15 +76,15 @@ _ADDED = {
     "placing": "TEXT",
 }
 
-# A renewal may be a little ahead of a reader, who looked at the clock before it came to read; one
-# that is further ahead was made before a boot.
+# A renewal may be a little ahead of a reader that took the time before it read the row; one that is
+# further ahead was made before a boot.
 _LAPSED = "(state = 'PROCESSING' AND NOT :steady BETWEEN lease - term AND lease + term)"
 # After a boot, the date alone says how long ago a job finished.
 _OLD = """(state IN ('COMPLETED', 'FAILED')
     AND CASE WHEN ended <= :steady + 60 THEN :steady - ended ELSE :now - finished END > kept)"""
 _SELECT = f"SELECT *, {_LAPSED} AS lapsed, {_OLD} AS old FROM jobs"  # noqa: S608 - constants
 
-# The oldest job that nobody works on becomes this worker's.
+# Assign the oldest job that no worker holds to this worker.
 _CLAIM = f"""
 UPDATE jobs SET state = 'PROCESSING', worker = :worker, claim = claim + 1, lease = :steady,
     term = :term, started = :now, done = 0, total = NULL, placing = NULL,
@@ -99,7 +98,7 @@ WHERE number = (
 RETURNING *
 """  # noqa: S608 - constants
 _FAIL = "UPDATE jobs SET state = 'FAILED', finished = :now, ended = :steady, error = :error"
-# A job that takes its worker with it each time would do so for ever.
+# Give up a job that ended its worker several times; it would end every other worker, too.
 _GIVE_UP = f"{_FAIL} WHERE {_LAPSED} AND deaths >= :most RETURNING *"
 _CANCEL_LAPSED = f"{_FAIL} WHERE {_LAPSED} AND cancelled RETURNING *"
 _COMPLETE = """
@@ -108,8 +107,8 @@ UPDATE jobs SET state = 'COMPLETED', finished = :now, ended = :steady, output = 
 WHERE number = :number
 """
 _DIED = (
-    f"The job's worker was killed {MOST_DEATHS} times in the middle of it, or the machine went "
-    "down; submit it again when that is over."
+    f"The worker was killed {MAX_DEATHS} times while it performed this job, or the machine went "
+    "down; submit the job again when the cause is removed."
 )
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DAMAGED = "The record of this job in jobs.sqlite3 is damaged ({}); submit the job again."
@@ -118,10 +117,23 @@ CANCELLED: Final = "The job was cancelled."
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the store had it at one moment; times are seconds since the epoch (Unix time).
+    """A queued request: a snapshot of its record in the store.
 
-    `done` and `total` count frames. `output` is set once the job is COMPLETED, `error` once it is
-    FAILED. `folder` is the job's own. `claim` numbers the times that a worker took it.
+    Attributes:
+        id: a UUID, the request id of the hosted API.
+        request: the parameters, as JSON can hold them.
+        state: QUEUED, PROCESSING, COMPLETED or FAILED.
+        folder: the job's own folder.
+        created: when it was submitted, in seconds since the epoch (Unix time).
+        started: when the current or last claim began, likewise.
+        finished: when it was COMPLETED or FAILED, likewise.
+        worker: name of the worker of the current or last claim.
+        claim: number of the current or last claim, from 1.
+        done: frames done.
+        total: frames in all, where known.
+        output: the output of a COMPLETED job.
+        metrics: the report of a COMPLETED job and its duration.
+        error: why the job is FAILED.
     """
 
     id: str
@@ -141,41 +153,41 @@ class Job:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the state is a last one: COMPLETED or FAILED."""
+        """True if the state is COMPLETED or FAILED."""
         return self.state in ("COMPLETED", "FAILED")
 
-    def partials(self, output: Path, claim: int | None = None) -> Iterator[Path]:
-        """What workers have begun for this job beside its output, or what one claim has."""
-        own = f"*.{glob.escape(self.id)}-{'*' if claim is None else f'{claim}.*'}"
-        return output.parent.glob(own)
+    def find_partials(self, output: Path, claim: int | None = None) -> Iterator[Path]:
+        """Yield the partial outputs of this job beside its output, or those of one claim."""
+        pattern = f"*.{glob.escape(self.id)}-{'*' if claim is None else f'{claim}.*'}"
+        return output.parent.glob(pattern)
 
-    def partial(self, output: Path) -> Path:
-        """A name beside the output for what this claim of the job makes."""
+    def partial_path(self, output: Path) -> Path:
+        """Return the path of this claim's partial output, in the folder of the output."""
         return output.with_name(f".{output.stem}.{self.id}-{self.claim}{output.suffix}")
 
-    def sweep(self, claim: int | None = None) -> None:
-        """Removes what workers have left beside the output, or what the one of a claim has."""
+    def remove_partials(self, claim: int | None = None) -> None:
+        """Remove the partial outputs of this job, or those of one claim."""
         output = self.request.get("output")
-        for left in self.partials(Path(output) if output else self.folder / "output", claim):
-            left.unlink(missing_ok=True)
+        for path in self.find_partials(Path(output) if output else self.folder / "output", claim):
+            path.unlink(missing_ok=True)
 
 
-def home() -> Path:
-    """The folder of the jobs: what FACESWAP_ENGINE_HOME names, else the user's data folder."""
-    named = os.environ.get(VARIABLE)
-    return Path(named).absolute() if named else user_data_path("faceswap-engine", appauthor=False)
+def default_folder() -> Path:
+    """Return the folder of the jobs: FACESWAP_ENGINE_HOME or the user's data folder."""
+    folder = os.environ.get(HOME_VARIABLE)
+    return Path(folder).absolute() if folder else user_data_path("faceswap-engine", appauthor=False)
 
 
-class JobStore:
-    """The jobs in a folder. Threads and processes may share it; a context manager.
+class JobStore(Closeable):
+    """The jobs in a folder; a context manager. Threads and processes may share it.
 
     Args:
-        folder: where the jobs lie; None takes `home()`. It is made where it is missing.
-        retention: seconds that a job added here and its files are kept once it is finished.
-        queue_limit: how many jobs may wait; None for as many as there are.
-        clock: seconds since the epoch (Unix time), for people to read.
-        steady: seconds since some moment, such as the boot, which is the same for all processes
-            that share the store; until the next boot they never run backwards.
+        folder: the folder of the jobs, created if missing; None takes `default_folder()`.
+        retention: seconds for which a job added here and its files are kept after it finished.
+        queue_limit: maximum number of waiting jobs; None for no limit.
+        clock: returns seconds since the epoch (Unix time), for display.
+        steady: returns seconds since a moment that is the same for all processes that share the
+            store, such as the boot; they never decrease until the next boot.
 
     Raises:
         JobError: The folder cannot be used.
@@ -205,97 +217,91 @@ class JobStore:
         self._clock = clock
         self._steady = steady
         self._lock = threading.RLock()
-        self.folder = (folder or home()).absolute()
+        self.folder = (folder or default_folder()).absolute()
         try:
-            # Paths in the records are compared with it, whichever way a process spells it.
+            # Resolved, so that paths in the records compare equal in every process.
             self.folder = self.folder.resolve()
             self.files = self.folder / "jobs"
-            # Parents that `mkdir` makes on its way would be open to all.
+            # One call each: `mkdir(parents=True)` applies the mode to the last folder only.
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.files.mkdir(mode=0o700, exist_ok=True)
-            self._database = _opened(self.folder / "jobs.sqlite3")
+            self._database = _open_database(self.folder / "jobs.sqlite3")
         except (OSError, RuntimeError, sqlite3.Error) as error:
             raise _unusable(self.folder, error) from error
         self.expire()
         self._remove_orphans()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Closes the database; jobs stay as they are."""
+        """Close the database; jobs stay as they are."""
         with self._lock:
             self._database.close()
 
     def now(self) -> float:
-        """Seconds since the epoch, by the store's clock."""
+        """Return seconds since the epoch, by the store's clock."""
         return self._clock()
 
-    def held_bytes(self) -> int:
-        """How much the files of all jobs hold, without what those in work have written."""
+    def stored_bytes(self) -> int:
+        """Return the size of all jobs' files; those of running jobs count as when submitted."""
         with self._using() as database:
             return _number(database, "SELECT coalesce(sum(bytes), 0) FROM jobs")
 
     def new_folder(self) -> Path:
-        """An empty folder for a job that is about to be added; its name will be the job's id."""
+        """Create an empty folder for a job to be added; its name becomes the job's id."""
         folder = self.files / str(uuid.uuid4())
         folder.mkdir(mode=0o700)
         return folder
 
     def discard(self, folder: Path) -> None:
-        """Removes the folder of a job that was not added after all."""
+        """Remove the folder of a job that was not added or has expired."""
         shutil.rmtree(folder, ignore_errors=True)
 
     def add(self, request: Mapping[str, Any], folder: Path | None = None) -> Job:
-        """Queues a job. `request` is what JSON can hold; `folder` comes from `new_folder`.
+        """Queue a job.
+
+        Args:
+            request: the parameters, as JSON can hold them.
+            folder: the job's folder from `new_folder`; None creates one.
 
         Raises:
-            QueueFull: As many jobs wait as may.
+            QueueFull: `queue_limit` jobs are waiting.
         """
         text = json.dumps(request)
         self.expire()
         folder = folder or self.new_folder()
-        with self._writing() as database:
+        with self._transaction() as database:
             waiting = _number(database, "SELECT count(*) FROM jobs WHERE state = 'QUEUED'")
             if self.queue_limit is not None and waiting >= self.queue_limit:
                 self.discard(folder)
                 raise QueueFull(
-                    f"{waiting} jobs are waiting, and {self.queue_limit} may; try again later."
+                    f"{waiting} jobs are waiting; allowed: {self.queue_limit}. Try again later."
                 )
             row = database.execute(
                 "INSERT INTO jobs (id, request, created, kept, bytes) VALUES (?, ?, ?, ?, ?) "
                 "RETURNING *",
-                (folder.name, text, self.now(), self.retention, bytes_in(folder)),
+                (folder.name, text, self.now(), self.retention, folder_bytes(folder)),
             ).fetchone()
             return self._job(row)
 
     def get(self, request_id: str) -> Job:
-        """The job of that id.
+        """Return the job with an id.
 
         Raises:
-            JobNotFound: There is none, or it finished longer ago than jobs are kept.
+            JobNotFound: There is no such job, or its retention is over.
         """
-        row = self._one(f"{_SELECT} WHERE id = :id", {**self._times(), "id": _storable(request_id)})
+        row = self._one(
+            f"{_SELECT} WHERE id = :id", {**self._times(), "id": _escape_surrogates(request_id)}
+        )
         if row is not None and row["old"]:
             self.expire()
             row = None
         if row is None:
             raise JobNotFound(
-                f"There is no job {request_id[:80]!r}: its time is over and it was removed, or "
-                "there never was one."
+                f"There is no job {request_id[:80]!r}: the id is wrong, or the job has expired."
             )
         return self._job(row, lapsed=row["lapsed"])
 
     def list(self) -> tuple[Job, ...]:
-        """All jobs, in the order they came."""
+        """Return all jobs, in the order of their submission."""
         with self._using() as database:
             rows = database.execute(f"{_SELECT} ORDER BY number", self._times()).fetchall()
         return tuple(self._job(row, lapsed=row["lapsed"]) for row in rows if not row["old"])
@@ -303,38 +309,41 @@ class JobStore:
     def claim(
         self, worker: str, lease_seconds: float, only: Collection[str] | None = None
     ) -> Job | None:
-        """Takes the oldest job that waits, or None; the lease holds for so many seconds.
+        """Claim the oldest waiting job for a worker; return None where none waits.
 
-        `only` are the ids of the jobs that the worker would do; None is for all.
+        Args:
+            worker: the worker's name.
+            lease_seconds: length of the lease.
+            only: ids of the jobs that the worker may claim; None for all.
         """
-        with self._writing() as database:
-            # Now, and not before the wait for the others.
+        with self._transaction() as database:
+            # Read after the wait for other writers.
             times = self._times()
-            self._settle(database)
-            ended = database.execute(_CANCEL_LAPSED, {**times, "error": CANCELLED}).fetchall()
-            ended += database.execute(
-                _GIVE_UP, {**times, "error": _DIED, "most": MOST_DEATHS - 1}
+            self._complete_placed_jobs(database)
+            failed = database.execute(_CANCEL_LAPSED, {**times, "error": CANCELLED}).fetchall()
+            failed += database.execute(
+                _GIVE_UP, {**times, "error": _DIED, "most": MAX_DEATHS - 1}
             ).fetchall()
-            wanted = None if only is None else json.dumps([*only])
-            claim = {**times, "worker": worker, "term": lease_seconds, "only": wanted}
+            ids = None if only is None else json.dumps([*only])
+            claim = {**times, "worker": worker, "term": lease_seconds, "only": ids}
             while (row := database.execute(_CLAIM, claim).fetchone()) is not None:
                 job = self._job(row)
                 if not job.is_finished:
                     break
-                # Its record is damaged, which must not keep the worker from the other jobs.
-                failed = {**times, "error": job.error, "number": row["number"]}
-                database.execute(f"{_FAIL} WHERE number = :number", failed)
-        for one in ended:
-            self._job(one).sweep()
+                # A damaged record must not keep the worker from the other jobs.
+                damaged = {**times, "error": job.error, "number": row["number"]}
+                database.execute(f"{_FAIL} WHERE number = :number", damaged)
+        for failed_row in failed:
+            self._job(failed_row).remove_partials()
         return None if row is None else job
 
     def heartbeat(self, job: Job, lease_seconds: float) -> bool:
-        """Renews the lease from now on; returns whether the job is to be cancelled.
+        """Renew the lease; return True if the job is to be cancelled.
 
         Raises:
-            LeaseLost: The job is no longer this claim's.
+            LeaseLost: The claim no longer holds the job.
         """
-        row = self._held(
+        row = self._execute_held(
             "UPDATE jobs SET lease = ?, term = ? WHERE {held} RETURNING cancelled",
             job,
             self._steady(),
@@ -343,20 +352,21 @@ class JobStore:
         return bool(row["cancelled"])
 
     def is_cancelled(self, job: Job) -> bool:
-        """Whether the job is to be cancelled. Quick: it may be asked at every frame.
+        """Return True if the job is to be cancelled; fast enough for a call at every frame.
 
         Raises:
-            LeaseLost: The job is no longer this claim's.
+            LeaseLost: The claim no longer holds the job.
         """
-        return bool(self._held("SELECT cancelled FROM jobs WHERE {held}", job)["cancelled"])
+        row = self._execute_held("SELECT cancelled FROM jobs WHERE {held}", job)
+        return bool(row["cancelled"])
 
     def progress(self, job: Job, done: int, total: int | None) -> None:
-        """Records how many frames are done.
+        """Record the number of frames done.
 
         Raises:
-            LeaseLost: The job is no longer this claim's.
+            LeaseLost: The claim no longer holds the job.
         """
-        self._held(
+        self._execute_held(
             "UPDATE jobs SET done = ?, total = ? WHERE {held} RETURNING id", job, done, total
         )
 
@@ -366,69 +376,74 @@ class JobStore:
         output: Path,
         metrics: Mapping[str, Any],
         *,
-        made: Path | None = None,
+        partial: Path | None = None,
         overwrite: bool = False,
     ) -> None:
-        """Moves the file `made` to `output`, on the same disk, and records the job as COMPLETED.
+        """Move the partial output to `output`, on the same disk, and record the job as COMPLETED.
 
-        No worker that lost the job can replace what another one made. What is about to be placed
-        is recorded first: where the second record fails, or the process is killed before it, the
-        job is found to be COMPLETED by the file itself.
+        A worker that lost its lease cannot replace the output of another. The move is recorded
+        before it is made: where the record of the completion fails, or the process is killed
+        before it, the job is later recorded as COMPLETED by the identity of the file at `output`.
 
         Raises:
-            LeaseLost: The job is no longer this claim's.
-            OutputExists: The output is there and is not to be overwritten.
+            LeaseLost: The claim no longer holds the job.
+            OutputExists: The output exists and `overwrite` is False.
         """
         placing = {
             "output": str(output),
             "metrics": json.dumps(metrics),
-            "file": None if made is None else _identity(made),
+            "file": None if partial is None else _file_identity(partial),
         }
-        self._held(
+        self._execute_held(
             "UPDATE jobs SET placing = ? WHERE {held} RETURNING id", job, json.dumps(placing)
         )
-        with self._writing() as database:
-            row = self._held("SELECT * FROM jobs WHERE {held}", job)
-            if made is not None:
+        with self._transaction() as database:
+            row = self._execute_held("SELECT * FROM jobs WHERE {held}", job)
+            if partial is not None:
                 if output.exists() and not overwrite:
-                    raise OutputExists(f"{output} exists; choose another name or ask to overwrite.")
-                made.replace(output)
-            self._completed(database, row, placing)
+                    raise OutputExists(
+                        f"{output} exists; choose another name or overwrite it (overwrite=True)."
+                    )
+                partial.replace(output)
+            self._record_completion(database, row, placing)
 
     def fail(self, job: Job, error: str) -> None:
-        """Records the job as FAILED, and why; as COMPLETED, where its output is in place.
+        """Record the job as FAILED, or as COMPLETED where its output is already in place.
 
         Raises:
-            LeaseLost: The job is no longer this claim's.
+            LeaseLost: The claim no longer holds the job.
         """
-        with self._writing() as database:
-            row = self._held("SELECT * FROM jobs WHERE {held}", job)
-            if not self._settled(database, row):
-                failed = {**self._times(), "error": _storable(error), "id": job.id}
+        with self._transaction() as database:
+            row = self._execute_held("SELECT * FROM jobs WHERE {held}", job)
+            if not self._complete_if_placed(database, row):
+                failed = {**self._times(), "error": _escape_surrogates(error), "id": job.id}
                 database.execute(f"{_FAIL} WHERE id = :id", failed)
 
     def release(self, job: Job) -> None:
-        """Gives the job back unfinished: the next worker begins it anew.
+        """Queue the job again; the next worker starts it from the beginning.
 
         Raises:
-            LeaseLost: The job is no longer this claim's.
+            LeaseLost: The claim no longer holds the job.
         """
-        self._held(
+        self._execute_held(
             "UPDATE jobs SET state = 'QUEUED', worker = NULL, started = NULL, lease = 0, done = 0, "
             "total = NULL WHERE {held} RETURNING id",
             job,
         )
 
     def cancel(self, request_id: str) -> Job:
-        """Cancels a job: at once where it waits, at its next frame where a worker is at it.
+        """Cancel a waiting job at once, a running one at its next frame.
 
-        A cancelled job is FAILED; a finished one stays what it is. Returns the job as it is now.
+        A cancelled job is FAILED; a finished one is not changed.
+
+        Returns:
+            The job after the change.
 
         Raises:
-            JobNotFound: There is none of that id.
+            JobNotFound: There is no job with this id.
         """
-        with self._writing() as database:
-            self._settle(database)
+        with self._transaction() as database:
+            self._complete_placed_jobs(database)
             job = self.get(request_id)
             if job.state == "QUEUED":
                 cancel = {**self._times(), "error": CANCELLED, "id": job.id}
@@ -437,13 +452,13 @@ class JobStore:
                 database.execute("UPDATE jobs SET cancelled = 1 WHERE id = ?", (job.id,))
             cancelled = self.get(request_id)
         if job.state == "QUEUED":
-            job.sweep()
+            job.remove_partials()
         return cancelled
 
     def expire(self) -> int:
-        """Removes the jobs whose time is over, and their folders; returns how many.
+        """Remove the jobs whose retention is over, with their folders; return their number.
 
-        A file that a caller named as the output stays.
+        An output outside the job's folder is not removed.
         """
         with self._using() as database:
             rows = database.execute(
@@ -457,35 +472,38 @@ class JobStore:
     def _times(self) -> dict[str, float]:
         return {"now": self._clock(), "steady": self._steady()}
 
-    def _settle(self, database: sqlite3.Connection) -> None:
-        """Completes the jobs whose output is in place, but whose record was not written."""
-        waiting = f"placing IS NOT NULL AND (state = 'QUEUED' OR {_LAPSED})"
-        query = f"SELECT * FROM jobs WHERE {waiting}"  # noqa: S608 - constants
+    def _complete_placed_jobs(self, database: sqlite3.Connection) -> None:
+        """Complete the jobs whose output is in place, but whose completion was not recorded."""
+        condition = f"placing IS NOT NULL AND (state = 'QUEUED' OR {_LAPSED})"
+        query = f"SELECT * FROM jobs WHERE {condition}"  # noqa: S608 - constants
         for row in database.execute(query, self._times()).fetchall():
-            self._settled(database, row)
+            self._complete_if_placed(database, row)
 
-    def _settled(self, database: sqlite3.Connection, row: sqlite3.Row) -> bool:
-        """Whether the output that a claim was about to place is there; then completes the job."""
+    def _complete_if_placed(self, database: sqlite3.Connection, row: sqlite3.Row) -> bool:
+        """Complete a job if the recorded output of its claim is in place; return whether it is."""
         try:
             _check_text("placing", row["placing"])
             placing = json.loads(row["placing"] or "{}")
-            there: bool = placing["file"] == _identity(Path(placing["output"]))
+            is_placed: bool = placing["file"] == _file_identity(Path(placing["output"]))
         except (OSError, ValueError, TypeError, KeyError):
             return False
-        if there:
-            self._completed(database, row, placing)
-        return there
+        if is_placed:
+            self._record_completion(database, row, placing)
+        return is_placed
 
-    def _completed(
+    def _record_completion(
         self, database: sqlite3.Connection, row: sqlite3.Row, placing: Mapping[str, Any]
     ) -> None:
-        output, metrics = _storable(placing["output"]), placing["metrics"]
-        held = bytes_in(self._folder(row))
-        values = {"number": row["number"], "output": output, "metrics": metrics, "bytes": held}
+        values = {
+            "number": row["number"],
+            "output": _escape_surrogates(placing["output"]),
+            "metrics": placing["metrics"],
+            "bytes": folder_bytes(self._folder(row)),
+        }
         database.execute(_COMPLETE, {**self._times(), **values})
 
     def _remove_orphans(self) -> None:
-        """Removes the old folders of jobs whose submitter died before it could add them."""
+        """Remove old folders of jobs whose submitter died before it added them."""
         with self._using() as database:
             known = {row["id"] for row in database.execute("SELECT id FROM jobs")}
         for folder in self.files.iterdir():
@@ -496,7 +514,7 @@ class JobStore:
 
     @contextmanager
     def _using(self) -> Generator[sqlite3.Connection]:
-        """The database, for this thread alone; what it cannot do is a JobError."""
+        """Lock the database for this thread; turn its errors into JobError."""
         with self._lock:
             try:
                 yield self._database
@@ -504,8 +522,8 @@ class JobStore:
                 raise _unusable(self.folder, error) from error
 
     @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        """A transaction that no other process writes beside; undone by an exception."""
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        """Hold the write lock for a transaction; roll it back on an exception."""
         with self._using() as database:
             database.execute("BEGIN IMMEDIATE")
             try:
@@ -523,42 +541,48 @@ class JobStore:
             row: sqlite3.Row | None = database.execute(statement, values).fetchone()
             return row
 
-    def _held(self, statement: str, job: Job, *values: object) -> sqlite3.Row:
-        """The row that a statement returns for a job that the claim still holds."""
+    def _execute_held(self, statement: str, job: Job, *values: object) -> sqlite3.Row:
+        """Run a statement on the job's row and return the row.
+
+        `{held}` in the statement becomes the condition that the claim still holds the job.
+
+        Raises:
+            LeaseLost: The claim no longer holds the job.
+        """
         held = "id = ? AND claim = ? AND state = 'PROCESSING'"
         row = self._one(statement.format(held=held), (*values, job.id, job.claim))
         if row is None:
             raise LeaseLost(
-                f"The job {job.id} is no longer held by {job.worker}: its lease lapsed, and "
-                "another worker may have it."
+                f"The worker {job.worker} no longer holds the job {job.id}: its lease lapsed, and "
+                "another worker may have claimed the job."
             )
         return row
 
     def _job(self, row: sqlite3.Row, *, lapsed: bool = False) -> Job:
-        """A row as a job; one whose record cannot be read is FAILED and says so."""
+        """Convert a row to a job; a damaged row becomes a FAILED job with an error."""
         state, error = row["state"], row["error"]
         try:
             for name in row.keys():  # noqa: SIM118 - of a row, not a dictionary
                 _check_text(name, row[name])
             _check_id(row["id"])
             request, metrics = _object(row["request"]), _object(row["metrics"])
-            # The name as it is; in `output` it may have escapes.
+            # `placing` holds the original path; `output` may hold escapes.
             output = _object(row["placing"] or "{}").get("output", row["output"])
             _check_state(state)
             _check_output(output, request.get("output"))
         except (ValueError, RecursionError) as damage:
             request, metrics, lapsed = {}, {}, False
-            output = row["output"] and _storable(row["output"])
+            output = row["output"] and _escape_surrogates(row["output"])
             state, error = "FAILED", _DAMAGED.format(damage)
         return Job(
-            id=_storable(row["id"]),
+            id=_escape_surrogates(row["id"]),
             request=request,
             state="QUEUED" if lapsed else state,
             folder=self._folder(row),
             created=row["created"],
             started=row["started"],
             finished=row["finished"],
-            worker=None if row["worker"] is None else _storable(row["worker"]),
+            worker=None if row["worker"] is None else _escape_surrogates(row["worker"]),
             claim=row["claim"],
             done=row["done"],
             total=row["total"],
@@ -568,19 +592,19 @@ class JobStore:
         )
 
     def _folder(self, row: sqlite3.Row) -> Path:
-        """The folder of a job; for an id that is none, one that is never made."""
+        """Return a job's folder; for a damaged id, a path that is never created."""
         name = row["id"]
         return self.files / (name if _ID.fullmatch(name) else f"none-{row['number']}")
 
 
 def _check_text(name: str, value: object) -> None:
-    if isinstance(value, str) and _storable(value) != value:
-        raise ValueError(f"its {name} holds bytes that are no UTF-8")
+    if isinstance(value, str) and _escape_surrogates(value) != value:
+        raise ValueError(f"its {name} is not valid UTF-8")
 
 
 def _check_id(value: str) -> None:
     if not _ID.fullmatch(value):
-        raise ValueError("its id is none of a job")
+        raise ValueError("its id is not a UUID")
 
 
 def _check_state(state: str) -> None:
@@ -597,27 +621,28 @@ def _check_output(*outputs: object) -> None:
 def _object(text: str) -> dict[str, Any]:
     value = json.loads(text)
     if not isinstance(value, dict):
-        raise ValueError(f"{text[:40]!r} is no JSON object")  # noqa: TRY004 - as bad JSON is
+        raise ValueError(f"{text[:40]!r} is not a JSON object")  # noqa: TRY004 - as bad JSON is
     return value
 
 
-def _identity(path: Path) -> list[int]:
-    """What tells a file from others, also when it was moved on its disk."""
-    found = path.stat()
-    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
+def _file_identity(path: Path) -> list[int]:
+    """Return device, inode, size and time of change, which stay equal when a file is moved."""
+    status = path.stat()
+    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
 
 
 def _unusable(folder: Path, error: Exception) -> JobError:
     return JobError(
-        f"The folder of the jobs, {folder}, cannot be used ({error}); mend it, or name another by "
-        f"{VARIABLE}. Where its jobs.sqlite3 is damaged, move that away: its jobs are lost then."
+        f"The folder of the jobs, {folder}, cannot be used ({error}); repair it, or name another "
+        f"one by {HOME_VARIABLE}. If its jobs.sqlite3 is damaged, move that file away: its jobs "
+        "are lost then."
     )
 
 
-def bytes_in(folder: Path) -> int:
-    """How much the files in a folder hold; one that goes away meanwhile counts as nothing."""
+def folder_bytes(folder: Path) -> int:
+    """Return the size of the files in a folder; a file removed meanwhile counts as 0 bytes."""
     total = 0
-    # Unlike Path.rglob, this passes over folders that go away meanwhile.
+    # Unlike Path.rglob, os.walk skips folders that are removed meanwhile.
     for place, _, names in os.walk(folder):
         for name in names:
             with suppress(FileNotFoundError):
@@ -625,9 +650,9 @@ def bytes_in(folder: Path) -> int:
     return total
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """The database, made where it is missing; many may make it at once."""
-    # SQLite gives the files beside it the same mode; they hold what was asked for.
+def _open_database(path: Path) -> sqlite3.Connection:
+    """Open the database, creating it if missing; several processes may do so at once."""
+    # SQLite gives the WAL files the same mode; they hold users' requests.
     path.touch(mode=0o600)
     path.chmod(0o600)
     database = sqlite3.connect(
@@ -635,21 +660,21 @@ def _opened(path: Path) -> sqlite3.Connection:
     )
     try:
         database.row_factory = sqlite3.Row
-        # A damaged text must not keep the others from being read.
-        database.text_factory = _text
-        _log_ahead(database)
+        # A damaged text must not make other rows unreadable.
+        database.text_factory = _decode_text
+        _enable_wal(database)
         # With WAL a power cut may lose the last writes, and cannot corrupt the file.
         database.execute("PRAGMA synchronous = NORMAL")
         database.executescript(_SCHEMA)
-        _extend(database)
+        _add_columns(database)
     except BaseException:
         database.close()
         raise
     return database
 
 
-def _extend(database: sqlite3.Connection) -> None:
-    """Adds the columns that an older version's table has not."""
+def _add_columns(database: sqlite3.Connection) -> None:
+    """Add the columns that are missing in the table of an older version."""
     database.execute("BEGIN IMMEDIATE")
     known = {row["name"] for row in database.execute("PRAGMA table_info(jobs)")}
     for name, kind in _ADDED.items():
@@ -658,14 +683,14 @@ def _extend(database: sqlite3.Connection) -> None:
     database.execute("COMMIT")
 
 
-def _log_ahead(database: sqlite3.Connection) -> None:
-    """Puts the database into WAL mode."""
+def _enable_wal(database: sqlite3.Connection) -> None:
+    """Put the database into WAL mode."""
     end = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
             database.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            # Changing the mode takes the file for itself, and does not wait as other writes do.
+            # The change needs an exclusive lock and, unlike other writes, does not wait for it.
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
             time.sleep(0.01)
@@ -673,7 +698,7 @@ def _log_ahead(database: sqlite3.Connection) -> None:
             return
 
 
-def _text(value: bytes) -> str:
+def _decode_text(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
 
 
@@ -686,6 +711,6 @@ def _number(database: sqlite3.Connection, statement: str) -> int:
     return number
 
 
-def _storable(text: str) -> str:
-    """The text with escapes for what is no UTF-8, as a name may have it: SQLite takes no other."""
+def _escape_surrogates(text: str) -> str:
+    """Return a text with lone surrogates of file names escaped, as SQLite takes UTF-8 only."""
     return text.encode(errors="backslashreplace").decode()

@@ -1,6 +1,6 @@
-"""A process that does tasks for this one, so that a crash in a codec costs one task only.
+"""Child processes that run tasks, so that a crash in a codec fails one task only.
 
-The child is started at its first task, stays warm for further ones, and is replaced when it has
+A child is started by its first task, stays warm for further ones, and is replaced after it has
 died. Both sides write lines of JSON to the child's standard input and output. The child is a new
 interpreter (no fork: threads, ONNX Runtime and CUDA do not survive one) and never imports the
 parent's `__main__`. It ends when its standard input is closed, so it does not outlive its parent.
@@ -23,45 +23,47 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Final, Protocol, Self, TypeAlias
+from typing import IO, Any, Final, Protocol, TypeAlias
 
+from engine.closeable import Closeable
 from engine.errors import Cancelled, EngineError, ProcessDied
 
-TICK_SECONDS: Final = 0.25  # between two calls of `tell` while the child is silent
-GRACE_SECONDS: Final = 10.0  # that a child has to end its task when it is asked to
+TICK_SECONDS: Final = 0.25  # between two progress reports while the child is silent
+GRACE_SECONDS: Final = 10.0  # that a child has to end its task after it was asked to stop
 # Environment variables that children are not given: a crash in native code may show them.
 _SECRETS = frozenset({"FACESWAP_ENGINE_API_KEY", "SEGMIND_API_KEY"})
-_LONGEST = 64 << 20  # bytes of one answer
+_MAX_LINE = 64 << 20  # bytes of one message
 
-# Called with the frames done and their number, if it is known; raises to end the task.
-Tell: TypeAlias = Callable[[int, int | None], None]
-# A function that a child calls: it takes and returns what JSON can hold.
-Task: TypeAlias = Callable[[Any, Tell], Any]
+# A progress callback: takes the number of frames done and their total, or None where it is unknown.
+# It raises to end the task.
+ReportProgress: TypeAlias = Callable[[int, int | None], None]
+# A function that a child calls: its argument and its result are values that JSON can hold.
+Task: TypeAlias = Callable[[Any, ReportProgress], Any]
 _Message: TypeAlias = dict[str, Any]
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from engine.jobs.process import attend; attend()"
+    "from engine.jobs.process import run_child; run_child()"
 )
 _CRASHES = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
 
 
-class Unexpected(Exception):
-    """An error in the child that is no EngineError; its note holds the child's traceback."""
+class TaskError(Exception):
+    """An error in the child other than an EngineError; its note holds the child's traceback."""
 
 
-class Tasks(Protocol):
-    """What does tasks in another process: a `TaskProcess` or a `TaskPool`."""
+class TaskRunner(Protocol):
+    """Runs tasks in another process: a `TaskProcess` or a `TaskPool`."""
 
-    def call(self, task: str, given: Any, tell: Tell) -> Any:
-        """Does a task; see `TaskProcess.call`."""
+    def call(self, task: str, argument: Any, report: ReportProgress) -> Any:
+        """Run a task; see `TaskProcess.call`."""
 
 
-class TaskProcess:
-    """One child. Threads take turns; a context manager, whose end is the child's.
+class TaskProcess(Closeable):
+    """One child process; a context manager that ends the child. Threads take turns.
 
-    A task that is to stop has `grace` seconds for it before its child is killed.
+    Args:
+        grace: seconds that a task has to end after it was asked to stop; then its child is killed.
     """
 
     def __init__(self, *, grace: float = GRACE_SECONDS) -> None:
@@ -69,60 +71,50 @@ class TaskProcess:
         self._is_closed = False
         self._lock = threading.Lock()
         self._children: list[_Child] = []
-        # Made here, and not with the child: it must run after the exit handlers of those who use
-        # the child, and these run in the reverse order.
+        # Registered here and not with the child: exit handlers run in the reverse order, and this
+        # one must run after those of the child's users.
         self._end = weakref.finalize(self, _end_all, self._children, os.getpid())
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Ends the child, also in the middle of a task, which then raises a ProcessDied."""
+        """End the child, also in the middle of a task, which then raises ProcessDied."""
         self._is_closed = True
         self._end()
 
-    def call(self, task: str, given: Any, tell: Tell) -> Any:
-        """Calls a function of the child, named as "module:function", and returns its answer.
+    def call(self, task: str, argument: Any, report: ReportProgress) -> Any:
+        """Call a function in the child, named "module:function", and return its result.
 
-        `tell` is called in this thread when the child tells of progress, and at intervals while it
-        is silent. When it raises, the child is asked to end the task, and killed where it does not.
+        `report` is called in this thread when the child reports progress, and at intervals while
+        it is silent. When `report` raises, the child is asked to end the task, and is killed where
+        it does not.
 
-        A child that dies at its first task was brought down by it. One that did others before may
-        have been damaged by those, so that the task is tried again in a new child.
+        A child that dies at its first task died of that task. An older child may have been damaged
+        by an earlier task, so the task is tried again in a new child.
 
         Raises:
-            ProcessDied: The task brought a new child down.
+            ProcessDied: The task ended a new child.
             EngineError: The task raised it.
-            Unexpected: The task raised another error.
-            RuntimeError: The process was closed before.
+            TaskError: The task raised another error.
+            RuntimeError: This TaskProcess is closed.
         """
         with self._lock:
             while True:
                 child = self._child()
-                is_new = not child.has_begun
+                is_new = not child.is_used
                 try:
-                    return child.do(task, given, tell)
+                    return child.run(task, argument, report)
                 except ProcessDied:
                     self._drop()
                     if is_new or self._is_closed:
                         raise
 
     def _child(self) -> _Child:
-        """The child that is alive, or a new one."""
+        """Return the living child, or start one."""
         children = [child for child in self._children if child.is_alive()]
         if not children:
             self._drop()
             children = [_Child(self._grace)]
             self._children.extend(children)
-        # Only now: `close` ends the children that it sees.
+        # Checked last, as `close` ends only the children that it sees.
         if self._is_closed:
             self._drop()
             raise RuntimeError("This TaskProcess is closed; use a new one.")
@@ -132,8 +124,8 @@ class TaskProcess:
         _end_all(self._children, os.getpid())
 
 
-class TaskPool:
-    """Several children, of which as many are started as work at once; a context manager.
+class TaskPool(Closeable):
+    """Up to `size` children, each started when all others are busy; a context manager.
 
     `grace` is as in `TaskProcess`.
     """
@@ -144,77 +136,73 @@ class TaskPool:
         for process in self._processes:
             self._idle.put(process)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End all children."""
         for process in self._processes:
             process.close()
 
-    def call(self, task: str, given: Any, tell: Tell) -> Any:
-        """Does a task in a child that has none. Raises as `TaskProcess.call` does."""
+    def call(self, task: str, argument: Any, report: ReportProgress) -> Any:
+        """Run a task in an idle child; raise as `TaskProcess.call` does."""
         process = self._idle.get()
         try:
-            return process.call(task, given, tell)
+            return process.call(task, argument, report)
         finally:
             self._idle.put(process)
 
 
 class _Child:
-    """The parent's side of one child."""
+    """The parent's end of one child."""
 
     def __init__(self, grace: float) -> None:
-        self.has_begun = False
+        self.is_used = False
         self._grace = grace
-        self._process = _started()
+        self._process = _start()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self._messages: queue.SimpleQueue[_Message | None] = queue.SimpleQueue()
-        # Only a thread reads pipes with a time limit on every system.
+        # Only a thread can read pipes with a timeout on every system.
         self._reader = threading.Thread(
-            target=_read, args=(self._stdout, self._messages), name="engine-child", daemon=True
+            target=_read_messages,
+            args=(self._stdout, self._messages),
+            name="engine-child",
+            daemon=True,
         )
         self._reader.start()
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def do(self, task: str, given: Any, tell: Tell) -> Any:
-        """Does one task; see `TaskProcess.call`."""
-        self.has_begun = True
+    def run(self, task: str, argument: Any, report: ReportProgress) -> Any:
+        """Run one task; see `TaskProcess.call`."""
+        self.is_used = True
         try:
-            return self._followed(task, given, tell)
+            return self._exchange(task, argument, report)
         except Exception:
             raise
         except BaseException:
-            # Whatever the interrupt fell on: a child at work would answer the next task with this
-            # one's result.
+            # An interrupt may come at any point. A child that is still busy would answer the next
+            # task with this one's result.
             self.end()
             raise
 
-    def _followed(self, task: str, given: Any, tell: Tell) -> Any:
-        self._send({"task": task, "given": given})
+    def _exchange(self, task: str, argument: Any, report: ReportProgress) -> Any:
+        self._send({"task": task, "argument": argument})
         latest: tuple[int, int | None] = (0, None)
         while True:
-            message = self._received(TICK_SECONDS)
-            if message is not None and "told" not in message:
-                return _answer(message)
+            message = self._receive(TICK_SECONDS)
+            if message is not None and "progress" not in message:
+                return _result(message)
             if message is not None:
-                latest = (message["told"][0], message["told"][1])
+                latest = (message["progress"][0], message["progress"][1])
             try:
-                tell(*latest)
+                report(*latest)
             except Exception:
                 self._stop()
                 raise
 
     def end(self) -> None:
-        """Kills the child, which has nothing to save, and waits for its end."""
+        """Kill the child, which has nothing to save, and wait for its end."""
         self._process.kill()
         self._process.wait()
         with suppress(BrokenPipeError):
@@ -223,13 +211,13 @@ class _Child:
         self._stdout.close()
 
     def _stop(self) -> None:
-        """Asks the child to end its task, and kills it where it does not."""
+        """Ask the child to end its task; kill it where it does not."""
         try:
             self._send({"stop": True})
             end = time.monotonic() + self._grace
             while time.monotonic() < end:
-                message = self._received(TICK_SECONDS)
-                if message is not None and "told" not in message:
+                message = self._receive(TICK_SECONDS)
+                if message is not None and "progress" not in message:
                     return
         except ProcessDied:
             pass
@@ -241,8 +229,8 @@ class _Child:
         except BrokenPipeError:
             raise self._death() from None
 
-    def _received(self, seconds: float) -> _Message | None:
-        """The next message, or None where none came in time."""
+    def _receive(self, seconds: float) -> _Message | None:
+        """Return the next message, or None after a timeout."""
         try:
             message = self._messages.get(timeout=seconds)
         except queue.Empty:
@@ -252,65 +240,70 @@ class _Child:
         return message
 
     def _death(self) -> ProcessDied:
-        """The error that says how the child died; one that went mute is killed."""
+        """Return the error for a child that died; kill one that only closed its pipe."""
         try:
             code = self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             self.end()
-            return ProcessDied("The process that did this sent no sense and was ended; try again.")
-        return ProcessDied(_how_it_died(code))
+            return ProcessDied(
+                "The child process sent a message that cannot be read and was ended; try again."
+            )
+        return ProcessDied(_describe_death(code))
 
 
-def attend() -> None:
-    """Does the parent's tasks until the parent closes the pipe or dies."""
+def run_child() -> None:
+    """Run the parent's tasks until the parent closes the pipe or dies."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGTTIN", "SIGTTOU"):
-        # Whoever ends a whole group of processes ends the parent, which decides for its child. A
-        # terminal would halt a group that is not in its foreground when it writes.
+        # A signal to the process group reaches the parent, too, which decides for its child. A
+        # terminal stops background groups that read from it or write to it (SIGTTIN, SIGTTOU).
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if sys.stderr is not None:
         faulthandler.enable()
-    commands, answers = _pipes()
-    asked: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+    commands, replies = _take_pipes()
+    tasks: queue.SimpleQueue[_Message] = queue.SimpleQueue()
     stop = threading.Event()
-    threading.Thread(target=_obey, args=(commands, asked, stop), daemon=True).start()
+    threading.Thread(target=_read_commands, args=(commands, tasks, stop), daemon=True).start()
 
-    def tell(done: int, total: int | None) -> None:
+    def report(done: int, total: int | None) -> None:
         if stop.is_set():
             raise Cancelled("The parent asked to stop.")
-        _write(answers, {"told": [done, total]})
+        _write(replies, {"progress": [done, total]})
 
     while True:
-        order = asked.get()
+        message = tasks.get()
         try:
-            module, _, function = order["task"].partition(":")
+            module, _, function = message["task"].partition(":")
             task: Task = getattr(import_module(module), function)
-            answer = {"made": task(order["given"], tell)}
-        except Exception as error:  # noqa: BLE001 - the parent must hear of it
-            answer = {"failed": _described(error)}
-        _write(answers, answer)
+            reply = {"result": task(message["argument"], report)}
+        except Exception as error:  # noqa: BLE001 - sent to the parent
+            reply = {"error": _describe_error(error)}
+        _write(replies, reply)
 
 
-def _pipes() -> tuple[IO[bytes], IO[bytes]]:
-    """The pipes to the parent, out of the way of code that reads or prints in this process."""
-    commands, answers = os.dup(0), os.dup(1)
+def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
+    """Return the pipes to the parent; code that reads stdin or prints gets the null device."""
+    commands, replies = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
     os.close(nothing)
-    return os.fdopen(commands, "rb"), os.fdopen(answers, "wb")
+    return os.fdopen(commands, "rb"), os.fdopen(replies, "wb")
 
 
-def _obey(commands: IO[bytes], asked: queue.SimpleQueue[_Message], stop: threading.Event) -> None:
+def _read_commands(
+    commands: IO[bytes], tasks: queue.SimpleQueue[_Message], stop: threading.Event
+) -> None:
+    """Queue tasks and set `stop` as the parent asks; exit when it closes the pipe."""
     for line in commands:
         message = json.loads(line)
         if "stop" in message:
             stop.set()
         else:
-            # Here and not where the task begins: a stop may come before that.
+            # Cleared here and not where the task begins, as a stop may come before that.
             stop.clear()
-            asked.put(message)
-    # Nobody waits for the task in work, and it may be deep in native code.
+            tasks.put(message)
+    # Nobody waits for the running task, and it may be deep in native code.
     os._exit(0)
 
 
@@ -319,71 +312,73 @@ def _write(pipe: IO[bytes], message: _Message) -> None:
     pipe.flush()
 
 
-def _described(error: Exception) -> _Message:
+def _describe_error(error: Exception) -> _Message:
     return {
-        "kinds": [kind.__name__ for kind in type(error).__mro__],
+        "classes": [kind.__name__ for kind in type(error).__mro__],
         "message": str(error),
         "trace": "".join(traceback.format_exception(error)),
     }
 
 
-def _started() -> subprocess.Popen[bytes]:
-    """A new child, which finds the same modules as this process."""
+def _start() -> subprocess.Popen[bytes]:
+    """Start a child that finds the same modules as this process."""
     here = str(Path(__file__).parents[2])
     paths = [*(os.path.abspath(path) for path in sys.path), here]  # noqa: PTH100 - of a string
     return subprocess.Popen(  # noqa: S603 - this interpreter and this package
-        # Without -P, a file json.py in the current folder would be taken for the library.
+        # Without -P, a file json.py in the current folder would shadow the standard library's.
         [sys.executable, "-P", "-c", _BOOT, json.dumps(paths)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={name: value for name, value in os.environ.items() if name not in _SECRETS},
-        # A group of its own, so that Ctrl-C in a terminal is the parent's alone.
+        # A process group of its own, so that Ctrl-C in a terminal reaches the parent only.
         process_group=0 if os.name == "posix" else None,
     )
 
 
-def _read(stdout: IO[bytes], messages: queue.SimpleQueue[_Message | None]) -> None:
-    """Puts what a child sends into `messages`, and None at its end or where it makes no sense."""
+def _read_messages(stdout: IO[bytes], messages: queue.SimpleQueue[_Message | None]) -> None:
+    """Queue a child's messages, then None at the end or at a line that is not JSON."""
     with suppress(ValueError):
-        while line := stdout.readline(_LONGEST):
+        while line := stdout.readline(_MAX_LINE):
             messages.put(json.loads(line))
     messages.put(None)
 
 
 def _end_all(children: list[_Child], owner: int) -> None:
-    # A process that was forked from the owner has the list, and the children are not its own.
+    # A process forked from the owner inherits the list, but the children are not its own.
     if os.getpid() == owner:
-        # Another thread may end some of them.
+        # Another thread may empty the list first.
         with suppress(IndexError):
             while True:
                 children.pop().end()
 
 
-def _answer(message: _Message) -> Any:
-    """What a task returned, or its error raised."""
-    if "made" in message:
-        return message["made"]
-    failed = message["failed"]
-    known = {kind.__name__: kind for kind in _kinds(EngineError)}
-    for name in failed["kinds"]:
+def _result(message: _Message) -> Any:
+    """Return a task's result, or raise its error."""
+    if "result" in message:
+        return message["result"]
+    described = message["error"]
+    known = {kind.__name__: kind for kind in _subclasses(EngineError)}
+    for name in described["classes"]:
         if name in known:
-            raise known[name](failed["message"])
-    error = Unexpected(f"{failed['kinds'][0]}: {failed['message']}".rstrip(": "))
-    error.add_note(failed["trace"])
+            raise known[name](described["message"])
+    error = TaskError(f"{described['classes'][0]}: {described['message']}".rstrip(": "))
+    error.add_note(described["trace"])
     raise error
 
 
-def _kinds(kind: type[EngineError]) -> Iterator[type[EngineError]]:
+def _subclasses(kind: type[EngineError]) -> Iterator[type[EngineError]]:
+    """Yield a class and all of its subclasses."""
     yield kind
-    for below in kind.__subclasses__():
-        yield from _kinds(below)
+    for subclass in kind.__subclasses__():
+        yield from _subclasses(subclass)
 
 
-def _how_it_died(code: int) -> str:
+def _describe_death(code: int) -> str:
+    """Return the sentence of a ProcessDied; a negative exit code is the number of a signal."""
     if code >= 0:
         return (
-            f"The process that did this ended with the exit code {code} before it was done; its "
-            "last words are in the log."
+            f"The child process ended with exit code {code} before its task was done; see its last "
+            "messages in the log."
         )
     try:
         name = signal.Signals(-code).name
@@ -391,12 +386,12 @@ def _how_it_died(code: int) -> str:
         name = f"signal {-code}"
     if name == "SIGKILL":
         return (
-            "The process that did this was ended by SIGKILL: somebody killed it, or this "
-            "machine's memory may have been short. Try again, with smaller files if it recurs."
+            "The child process was ended by SIGKILL: somebody killed it, or this machine may have "
+            "run out of memory. Try again, with smaller files if it recurs."
         )
     if name in _CRASHES:
         return (
-            f"The process that did this crashed ({name}) in native code, most likely while it "
-            "decoded or encoded the files; convert them to another format and try again."
+            f"The child process crashed ({name}) in native code, most likely while it decoded or "
+            "encoded the files; convert them to another format and try again."
         )
-    return f"The process that did this was ended by {name} before it was done; try again."
+    return f"The child process was ended by {name} before its task was done; try again."

@@ -1,4 +1,4 @@
-"""Where a job's result goes, and how it is given back."""
+"""Paths and encodings of job results."""
 
 from __future__ import annotations
 
@@ -7,35 +7,32 @@ import re
 from pathlib import Path
 
 from engine.errors import ParameterError
-from engine.jobs.inputs import path_of_uri, without_secrets
+from engine.jobs.inputs import path_from_uri, strip_secrets
 from engine.jobs.job_store import Job
 
 
-def named_output(value: str) -> Path:
-    """The path that a caller named for the result, absolute.
+def parse_output(value: str) -> Path:
+    """Return the absolute path of the parameter `output`: a path or a file: URI.
 
     Raises:
-        ParameterError: It is a URI of another kind than file:.
+        ParameterError: The value is a URI of another scheme.
     """
     if value.lower().startswith("file:"):
-        return path_of_uri("output", value).absolute()
+        return path_from_uri("output", value).absolute()
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", value):
         raise ParameterError(
-            f"output is {without_secrets(value)[:80]!r}; allowed: a path, a file:// URI, or null "
+            f"output is {strip_secrets(value)[:80]!r}; allowed: a path, a file:// URI, or null "
             "for a file in the job's own folder."
         )
     return Path(value).absolute()
 
 
-def beside(output: Path, job: Job) -> Path:
-    """A name beside the output for what this claim of the job makes.
-
-    What earlier claims left there, whose workers died, is removed.
-    """
-    job.sweep()
-    return job.partial(output)
+def prepare_partial(output: Path, job: Job) -> Path:
+    """Return the path of this claim's partial output; remove those of earlier claims."""
+    job.remove_partials()
+    return job.partial_path(output)
 
 
-def in_base64(content: bytes) -> str:
-    """Bytes as base64 text (RFC 4648)."""
+def encode_base64(content: bytes) -> str:
+    """Encode bytes as base64 text (RFC 4648)."""
     return base64.b64encode(content).decode("ascii")

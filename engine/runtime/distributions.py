@@ -1,4 +1,4 @@
-"""Look up installed distributions, and name the commands that install missing ones."""
+"""Which distributions are installed, and how those are installed that are not."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Final
 _PROJECT: Final = "faceswap-engine"
 _OF_EXTRA: Final = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
 
-# Builds of ONNX Runtime: all unpack into the same folder, and none declares a conflict with the
-# others.
+# Those that own the package `onnxruntime`: all of these unpack into the same folder, and none says
+# that it excludes the others.
 RUNTIMES: Final = (
     "onnxruntime",
     "onnxruntime-gpu",
@@ -34,14 +34,14 @@ RUNTIMES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """An installed distribution."""
+    """A distribution that is installed."""
 
     name: str
     version: str
 
 
 def installed(names: Iterable[str]) -> tuple[Distribution, ...]:
-    """Return those of the named distributions that are installed."""
+    """Those of the distributions that are installed here."""
     found = []
     for name in names:
         with suppress(metadata.PackageNotFoundError):
@@ -50,20 +50,21 @@ def installed(names: Iterable[str]) -> tuple[Distribution, ...]:
 
 
 def pip(*arguments: str) -> str:
-    """Return a command line for the pip of this interpreter."""
+    """A command line for the pip of this very interpreter."""
     return shlex.join([sys.executable, "-m", "pip", *arguments])
 
 
 def install(extra: str) -> str:
-    """Return the command that installs the packages of one of this engine's extras.
+    """The command that installs what an extra of this engine brings.
 
-    It does not name the engine, which is on no package index: anybody could register the name.
+    It names the packages of the extra and not the engine, which is on no index: whoever registers
+    its name there is a stranger.
     """
     return pip("install", *requirements(extra))
 
 
 def requirements(extra: str) -> tuple[str, ...]:
-    """Return the requirements of an extra; if the engine is not installed, its folder[extra]."""
+    """What an extra brings, as pip takes it; of a tree that is not installed, the tree with it."""
     try:
         declared = metadata.requires(_PROJECT) or []
     except metadata.PackageNotFoundError:

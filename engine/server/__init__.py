@@ -1,1 +1,1 @@
-"""The hosted API over HTTP, on this machine: who may ask, what is taken, what is answered."""
+"""The hosted API over HTTP on this machine: access control, routes, limits, responses."""

@@ -1,4 +1,4 @@
-"""Who may ask: the key, the Host and the Origin of a request, and the headers of every answer."""
+"""Access control: the key, Host and Origin of a request, and the security headers of responses."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from engine.errors import ParameterError
 from engine.server.responses import Refusal
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/openapi.json"})
-# The request id in such a path is 122 random bits that only its submitter was told.
+# The request id in such a path has 122 random bits, which only its submitter knows.
 OPEN_FOLDER: Final = "/outputs/"
 
-_ALWAYS: Final = {
+_SECURITY_HEADERS: Final = {
     "cache-control": "no-store",
     "content-security-policy": (
         "default-src 'none'; img-src 'self'; media-src 'self'; frame-ancestors 'none'"
@@ -34,27 +34,32 @@ _ALWAYS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may ask; `hosts` are names of this server, beside IP addresses and localhost."""
+    """Access rules of a server.
+
+    Attributes:
+        api_key: the key that clients must send; None for none.
+        hosts: names that a Host header may hold beside IP addresses and localhost.
+    """
 
     api_key: str | None = field(default=None, repr=False)
     hosts: frozenset[str] = frozenset()
 
     def check(self, path: str, headers: Headers) -> None:
-        """Lets a request through.
+        """Check the headers of a request.
 
         Raises:
-            Refusal: 403 for a foreign Host or Origin, 401 for a missing or wrong key, 400 for a
-                body of two lengths.
+            Refusal: 403 for a foreign Host or Origin, 401 for a missing or wrong key, 400 for both
+                Content-Length and Transfer-Encoding.
         """
         if "content-length" in headers and "transfer-encoding" in headers:
-            # A proxy may go by the other, and take the end of the body for a request (RFC 9112).
+            # Request smuggling: a proxy may believe the other one (RFC 9112, section 6.1).
             raise Refusal(
                 400,
                 "Content-Length and Transfer-Encoding are both given; send one of them.",
                 {"connection": "close"},
             )
         host = headers.get("host", "")
-        if not self._knows(host):
+        if not self._allows_host(host):
             raise Refusal(
                 403,
                 f"Host is {host[:80]!r}, which is none of this server's names; allowed: an IP "
@@ -70,14 +75,14 @@ class Access:
         if path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
             self._check_key(headers.get("x-api-key"))
 
-    def _knows(self, host: str) -> bool:
-        # A rebound name can be any name, but never an address: so addresses need no list.
-        name = _name_of(host)
-        # A zone (RFC 6874) is a word of the client's own choice.
+    def _allows_host(self, host: str) -> bool:
+        # DNS rebinding works with names, never with addresses: so addresses need no list.
+        name = _host_name(host)
+        # A zone (RFC 6874) is arbitrary text of the client.
         return (
             name is not None
             and "%" not in name
-            and (name == "localhost" or name in self.hosts or is_address(name))
+            and (name == "localhost" or name in self.hosts or is_ip_address(name))
         )
 
     def _check_key(self, given: str | None) -> None:
@@ -91,19 +96,19 @@ class Access:
             raise Refusal(401, "The key in x-api-key is not the key of this server.")
 
 
-def access_for(host: str, api_key: str | None, hosts: Collection[str] = ()) -> Access:
-    """Who may ask a server that listens on `host`.
+def create_access(host: str, api_key: str | None, hosts: Collection[str] = ()) -> Access:
+    """Create the access rules of a server that listens on `host`.
 
     Raises:
-        ParameterError: Others than this machine could ask without a key, or the key is none that a
-            client could send.
+        ParameterError: Other machines could call the server without a key, or clients could not
+            send the key in a header.
     """
     if api_key is not None and not api_key.strip():
         raise ParameterError("api_key is empty; allowed: a key, or none on a loopback address.")
     if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
         raise ParameterError(
-            "api_key holds characters beyond ASCII, or that cannot be printed, and no client could "
-            "send it in a header; choose another."
+            "api_key holds characters that are not printable ASCII, and no client could send it in "
+            "a header; choose another."
         )
     if api_key is None and not is_loopback(host):
         raise ParameterError(
@@ -112,17 +117,17 @@ def access_for(host: str, api_key: str | None, hosts: Collection[str] = ()) -> A
         )
     names = {name.lower() for name in hosts}
     return Access(
-        api_key=api_key, hosts=frozenset(names if is_address(host) else names | {host.lower()})
+        api_key=api_key, hosts=frozenset(names if is_ip_address(host) else names | {host.lower()})
     )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens there."""
-    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+    """Return True if only this machine can reach a server that listens on `host`."""
+    return host == "localhost" or (is_ip_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
-def is_address(name: str) -> bool:
-    """Whether a host is an IP address and no name."""
+def is_ip_address(name: str) -> bool:
+    """Return True for an IP address, False for a name."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -130,8 +135,8 @@ def is_address(name: str) -> bool:
     return True
 
 
-def network_of(host: str) -> str:
-    """What one client has for itself: an IPv4 address, or the /64 network of an IPv6 address."""
+def client_network(host: str) -> str:
+    """Return the address that identifies a client: IPv4, or the /64 network of an IPv6 address."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -142,13 +147,13 @@ def network_of(host: str) -> str:
     return str(mapped) if mapped else str(ipaddress.ip_network((int(address), 64), strict=False))
 
 
-def client_of(request: Request) -> str:
-    """The client that a request counts for: `network_of` its address."""
-    return "" if request.client is None else network_of(request.client.host)
+def request_client(request: Request) -> str:
+    """Return the client of a request, as `client_network` identifies it; empty if unknown."""
+    return "" if request.client is None else client_network(request.client.host)
 
 
-def _name_of(host: str) -> str | None:
-    """The host in a Host header, without its port; None where it is malformed."""
+def _host_name(host: str) -> str | None:
+    """Return the host of a Host header without its port; None where it is malformed."""
     try:
         parts = urlsplit(f"//{host}")
         _ = parts.port
@@ -157,8 +162,8 @@ def _name_of(host: str) -> str | None:
     return parts.hostname if parts.netloc == host and "@" not in host else None
 
 
-class Guarded:
-    """An application behind `Access`, with the security headers on all that it answers."""
+class AccessMiddleware:
+    """ASGI middleware that checks requests by `Access` and adds the security headers."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
@@ -169,16 +174,16 @@ class Guarded:
             await self._app(scope, receive, send)
             return
 
-        async def send_guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _ALWAYS.items():
+                for name, value in _SECURITY_HEADERS.items():
                     headers[name] = value
             await send(message)
 
         try:
             self._access.check(scope["path"], Headers(scope=scope))
         except Refusal as refusal:
-            await refusal.answer()(scope, receive, send_guarded)
+            await refusal.response()(scope, receive, send_with_headers)
             return
-        await self._app(scope, receive, send_guarded)
+        await self._app(scope, receive, send_with_headers)

@@ -1,4 +1,4 @@
-"""Share the threads that check files among clients, so that slow files of one stall no other."""
+"""Share threads fairly among clients, so that slow files of one client do not stall another."""
 
 from __future__ import annotations
 
@@ -11,59 +11,66 @@ from typing import TypeVar
 
 from engine.server.responses import RETRY_SECONDS, Refusal
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 @dataclass(slots=True)
-class _Queue:
-    """One client's calls. Those at work hold `turns`; `length` counts the waiting ones, too."""
+class _ClientQueue:
+    """Calls of one client.
 
-    turns: asyncio.Semaphore
+    Attributes:
+        slots: held by the running calls.
+        length: number of running and waiting calls.
+    """
+
+    slots: asyncio.Semaphore
     length: int = 0
 
 
-class Turns:
-    """Run blocking calls in threads of its own.
+class FairThreadPool:
+    """Runs blocking calls in threads; for one event loop only.
 
-    At most `at_once` run at once, and `each` of one client; `in_line` more of the client's wait
-    for its turns. One event loop alone may use it.
+    Args:
+        workers: number of threads.
+        per_client: maximum number of one client's calls that run at once.
+        waiting: maximum number of one client's calls that wait.
     """
 
-    def __init__(self, *, at_once: int, each: int, in_line: int) -> None:
-        self._each = each
-        self._most = each + in_line
-        self._free = asyncio.Semaphore(at_once)
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="engine-submit")
-        self._lines: dict[str, _Queue] = {}
+    def __init__(self, *, workers: int, per_client: int, waiting: int) -> None:
+        self._per_client = per_client
+        self._max_length = per_client + waiting
+        self._free = asyncio.Semaphore(workers)
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="engine-submit")
+        self._queues: dict[str, _ClientQueue] = {}
 
     @asynccontextmanager
-    async def turn(self, client: str) -> AsyncGenerator[None]:
-        """Wait for a turn of the client, which lasts until the context is left.
+    async def slot(self, client: str) -> AsyncGenerator[None]:
+        """Wait for a free thread for the client; it is reserved until the context ends.
 
         Raises:
             Refusal: 429 where too many of the client's calls wait.
         """
-        line = self._lines.setdefault(client, _Queue(asyncio.Semaphore(self._each)))
-        if line.length >= self._most:
+        queue = self._queues.setdefault(client, _ClientQueue(asyncio.Semaphore(self._per_client)))
+        if queue.length >= self._max_length:
             raise Refusal(
                 429,
-                f"{line.length} of your requests are being looked at or wait for that, which are "
-                "the most that one client may have; send more when some are answered.",
+                f"{queue.length} of your requests are being checked or wait for that, the maximum "
+                "for one client; send more when some are answered.",
                 {"retry-after": str(RETRY_SECONDS)},
             )
-        line.length += 1
+        queue.length += 1
         try:
-            async with line.turns, self._free:
+            async with queue.slots, self._free:
                 yield
         finally:
-            line.length -= 1
-            if not line.length:
-                del self._lines[client]
+            queue.length -= 1
+            if not queue.length:
+                del self._queues[client]
 
-    async def run(self, call: Callable[[], _Answer]) -> _Answer:
-        """Run a call in a thread and return its answer; use it inside a turn."""
+    async def run(self, call: Callable[[], _Result]) -> _Result:
+        """Run a call in a thread and return its result; use it inside a slot."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def close(self) -> None:
-        """Stop taking calls; the threads end once those at work are done."""
+        """Take no more calls; the threads end when the running ones are done."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Which files of this machine a client may name: those in folders that the owner gave."""
+"""Media roots: the folders of this machine whose files clients may name."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from pathlib import Path
 from typing import Self
 
 from engine.errors import ParameterError
-from engine.jobs.inputs import readable_file
+from engine.jobs.inputs import check_readable
 from engine.server.responses import Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class MediaRoots:
-    """The folders, with all symbolic links in them resolved; none means no file at all."""
+    """Folders with resolved symbolic links; without a folder, no file may be named."""
 
     folders: tuple[Path, ...] = ()
 
     @classmethod
-    def of(cls, folders: Iterable[Path]) -> Self:
-        """The folders as they lie on the disk.
+    def from_folders(cls, folders: Iterable[Path]) -> Self:
+        """Resolve the symbolic links in the folders.
 
         Raises:
-            ParameterError: One of them is no folder.
+            ParameterError: One of them is not a folder.
         """
-        given = tuple(folders)
-        for folder in given:
+        roots = tuple(folders)
+        for folder in roots:
             if not folder.is_dir():
                 raise ParameterError(f"media_root is {folder}, which is no folder; name one.")
-        return cls(tuple(folder.resolve() for folder in given))
+        return cls(tuple(folder.resolve() for folder in roots))
 
-    def admit(self, field: str, path: Path) -> Path:
-        """The file that a path means, links resolved; a relative one is sought in each folder.
+    def resolve(self, field: str, path: Path) -> Path:
+        """Return the file at a path, with links resolved; a relative path is tried in each root.
 
         Raises:
-            Refusal: 403 for a path that leads out of the folders, 400 for what is no path.
-            ParameterError: There is no file, or it may not be read.
+            Refusal: 403 for a path outside the roots, 400 for an impossible path.
+            ParameterError: There is no such file, or it may not be read.
         """
         if not self.folders:
             raise Refusal(
                 403,
-                f"{field} names a file of the server, and this server gives none away; send the "
+                f"{field} names a file of the server, and this server has no media root; send the "
                 "file itself as a data: URI, or let the server's owner name a --media-root.",
             )
         try:
@@ -55,16 +55,16 @@ class MediaRoots:
             if candidate.is_relative_to(folder)
         ]
         if not inside:
-            # Said alike whether it is there or not, so that nobody can feel their way around.
+            # The same message whether the file exists or not, so that nobody can probe the disk.
             raise Refusal(
                 403, f"{field} names a file outside the folders that this server reads from."
             )
         # Unlike Path.is_file, this is False for a name that is too long for the disk.
         there = (candidate for candidate in inside if os.path.isfile(candidate))  # noqa: PTH113
-        return readable_file(field, next(there, inside[0]), sent=str(path))
+        return check_readable(field, next(there, inside[0]), sent=str(path))
 
-    def hide(self, text: str) -> str:
-        """A text in which the folders' files are called by their places in them."""
+    def hide_folders(self, text: str) -> str:
+        """Return a text with the roots removed from its paths."""
         for folder in self.folders:
             if folder != folder.parent:
                 text = text.replace(f"{folder}{os.sep}", "")

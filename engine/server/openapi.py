@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the server, made from the model that its parameters are parsed by."""
+"""The OpenAPI 3.1 document of the server, built from the JSON schema of the parameters."""
 
 from __future__ import annotations
 
@@ -17,22 +17,27 @@ _REFUSALS: Final = {
     401: "The key is missing or wrong",
     403: "The Host, the Origin or a path is not allowed",
     404: "There is no such model, request or path",
-    408: "The body did not come in time",
+    408: "The body did not arrive in time",
     413: "The body, a picture, a video or an output in base64 is larger than the server allows",
-    415: "The body is no application/json",
+    415: "The body is not application/json",
     416: "The range is not within the output",
     422: "The request failed",
     429: "Too many requests wait; Retry-After says when to try again",
     500: "The server failed",
     503: "The server is shutting down",
-    504: "The output was not ready in time; the request goes on",
+    504: "The output was not ready in time; the request continues",
 }
 _FOR_ALL: Final = (403, 500, 503)
 _FOR_CALLS: Final = (400, 401, 404, 408, 413, 415, 429)
 
 
-def document(parameters: Mapping[str, Any], slug: str) -> dict[str, Any]:
-    """The document; `parameters` is the JSON schema of a call's body, `slug` the model's name."""
+def openapi_document(parameters: Mapping[str, Any], slug: str) -> dict[str, Any]:
+    """Build the document.
+
+    Args:
+        parameters: JSON schema of a request's body.
+        slug: name of the model.
+    """
     definitions = parameters.get("$defs", {})
     body = {key: value for key, value in parameters.items() if key != "$defs"}
     return {
@@ -40,13 +45,13 @@ def document(parameters: Mapping[str, Any], slug: str) -> dict[str, Any]:
         "info": {
             "title": "faceswap-engine",
             "version": VERSION,
-            "description": "The hosted face-swap API, answered by this machine.",
+            "description": "The hosted face-swap API, served by this machine.",
         },
         "paths": {
             f"/v1/{slug}": {"post": _blocking()},
             f"/v2/{slug}": {"post": _submitting()},
-            "/v2/requests/{request_id}/status": {"get": _reading("How far a request is")},
-            "/v2/requests/{request_id}": {"get": _reading("What became of a request", 413)},
+            "/v2/requests/{request_id}/status": {"get": _reading("The status of a request")},
+            "/v2/requests/{request_id}": {"get": _reading("The result of a request", 413)},
             "/outputs/{request_id}/{name}": {"get": _downloading()},
             "/healthz": {"get": _healthy()},
             "/openapi.json": {
@@ -98,14 +103,14 @@ def _bodies() -> dict[str, Any]:
 def _submitting() -> dict[str, Any]:
     return _call(
         "Submit a swap",
-        {"200": _json("It waits its turn", {"$ref": f"{_SCHEMAS}Submitted"})},
+        {"200": _json("The request is queued", {"$ref": f"{_SCHEMAS}Submitted"})},
         _FOR_CALLS,
     )
 
 
 def _blocking() -> dict[str, Any]:
     answer = {
-        "description": "The output's bytes, or JSON where base64 was asked for",
+        "description": "The output's bytes, or JSON where base64 is true",
         "content": {
             "application/json": {"schema": {"$ref": f"{_SCHEMAS}Request"}},
             "video/*": {"schema": {}},
@@ -164,13 +169,13 @@ def _healthy() -> dict[str, Any]:
         "properties": {"status": _STRING, "version": _STRING},
         "required": ["status", "version"],
     }
-    return _open("Whether the server works", {"200": _json("It does", schema)})
+    return _open("The health of the server", {"200": _json("The server works", schema)})
 
 
 def _open(
     summary: str, answers: dict[str, Any], parameters: Iterable[dict[str, Any]] = ()
 ) -> dict[str, Any]:
-    """An operation that needs no key."""
+    """Describe an operation that needs no key."""
     return {
         "summary": summary,
         "security": [],

@@ -1,4 +1,4 @@
-"""What goes back over the wire: JSON bodies and refusals."""
+"""HTTP responses: JSON bodies, refusals, and files in base64."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from typing import Any, Final
 from starlette.responses import Response, StreamingResponse
 
 RETRY_SECONDS: Final = 10
-_PIECE: Final = 3 << 16  # bytes; those of a multiple of three need no padding in the middle
+_PIECE: Final = 3 << 16  # bytes; base64 of a multiple of three needs no padding
 
 
-class Json(Response):
-    """A JSON body in ASCII, so that any text a client sent can be quoted back to it."""
+class JsonResponse(Response):
+    """A JSON body in ASCII; escapes keep any text of a client encodable."""
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        """The body's bytes; NaN and infinities are refused, as JSON has none."""
+        """Return the body's bytes; raise a ValueError for NaN and infinities."""
         return json.dumps(content, allow_nan=False).encode("ascii")
 
 
 class Refusal(Exception):
-    """A request that is not served: the code, one sentence why, and what the headers add."""
+    """An HTTP error response: a status code, the reason in one sentence, and headers."""
 
     def __init__(self, code: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
         self.code = code
         self.headers = dict(headers or {})
 
-    def answer(self) -> Json:
-        """The refusal as a response; clients read the sentence from `error`."""
-        return Json({"error": str(self)}, self.code, self.headers)
+    def response(self) -> JsonResponse:
+        """Return the response; its body has the reason as `error`."""
+        return JsonResponse({"error": str(self)}, self.code, self.headers)
 
 
-def with_base64(body: Mapping[str, Any], name: str, path: Path, code: int) -> Response:
-    """A JSON body with the bytes of a file as its last field, read as the client takes them.
+def base64_response(body: Mapping[str, Any], name: str, path: Path, code: int) -> Response:
+    """Return a JSON body with a file in base64 as its last field `name`.
 
-    A client that reads slowly costs no more than a piece of memory.
+    The file is read while the response is sent, so that a slow client takes little memory.
     """
     text = json.dumps({**body, name: ""}, allow_nan=False).encode("ascii")
     size = path.stat().st_size
@@ -55,5 +55,5 @@ def with_base64(body: Mapping[str, Any], name: str, path: Path, code: int) -> Re
 
     length = len(text) + 4 * -(-size // 3)
     return StreamingResponse(
-        pieces(), code, {"content-length": str(length)}, media_type=Json.media_type
+        pieces(), code, {"content-length": str(length)}, media_type=JsonResponse.media_type
     )

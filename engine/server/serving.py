@@ -1,4 +1,4 @@
-"""A server's life: it listens, its worker works, and it stops without losing a job."""
+"""Run the server: listen, perform jobs in a worker thread, and stop without losing a job."""
 
 from __future__ import annotations
 
@@ -20,19 +20,17 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from engine.errors import RuntimeUnavailable
 from engine.jobs.job_store import JobStore
 from engine.jobs.worker import Perform, run_worker
-from engine.server.access import network_of
-from engine.server.fair_threads import Turns
+from engine.server.access import client_network
+from engine.server.fair_threads import FairThreadPool
 from engine.server.responses import RETRY_SECONDS
 
-# How long the line and the headers of a request may take to come.
-_HEADER_SECONDS = 10
-# How long a client may leave what is sent to it unread.
-_STANDSTILL_SECONDS = 60
-_STOP_SECONDS = 30
+_HEADER_SECONDS = 10  # timeout for the request line and the headers
+_STALL_SECONDS = 60  # timeout for a client that does not read its response
+_STOP_SECONDS = 30  # for running requests when the server stops
 _POLL_SECONDS = 0.1
-_MEND_SECONDS = 1.0
+_RESTART_SECONDS = 1.0  # before a failed worker starts again
 
-_CROWDED = (
+_TOO_MANY_CONNECTIONS = (
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n"
     b"retry-after: %d\r\n\r\n"
 ) % RETRY_SECONDS
@@ -41,8 +39,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
-    """One worker in a thread of its own. A job in work when it closes is queued again."""
+class WorkerThread:
+    """A worker in a thread; when it closes, the running job is queued again."""
 
     store: JobStore
     perform: Perform
@@ -50,51 +48,51 @@ class Workshop:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def open(self) -> None:
-        """Starts the worker."""
-        # A daemon, so that a second interrupt ends the process; the lease frees the job then.
+        """Start the worker."""
+        # A daemon, so that a second interrupt ends the process; the job's lease lapses then.
         thread = threading.Thread(target=self._work, name="engine-worker", daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def close(self) -> None:
-        """Stops the worker at the next frame and waits for it."""
+        """Stop the worker at the next frame and wait for it."""
         self.stop.set()
         for thread in self._threads:
             thread.join()
 
     def works(self) -> bool:
-        """Whether the worker is there to take jobs."""
+        """Return True while the worker takes jobs."""
         return any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
         while not self.stop.is_set():
             try:
                 run_worker(self.store, self.perform, stop=self.stop, poll_seconds=_POLL_SECONDS)
-            except Exception:  # noqa: BLE001 - a disk full for a while shall not end the service
-                _log.exception("The worker failed; it begins again.")
-                self.stop.wait(_MEND_SECONDS)
+            except Exception:  # noqa: BLE001 - a temporarily full disk must not end the service
+                _log.exception("The worker failed; it starts again.")
+                self.stop.wait(_RESTART_SECONDS)
 
 
-def lifespan_of(workshop: Workshop, turns: Turns) -> Lifespan[Starlette]:
-    """Opens the workshop with the application, and closes both with it."""
+def worker_lifespan(worker: WorkerThread, threads: FairThreadPool) -> Lifespan[Starlette]:
+    """Return a lifespan that starts the worker with the application and stops both with it."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        workshop.open()
+        worker.open()
         try:
             yield
         finally:
-            turns.close()
-            await asyncio.to_thread(workshop.close)
+            threads.close()
+            await asyncio.to_thread(worker.close)
 
     return lifespan
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that clients can reach; port 0 takes any that is free.
+    """Create a listening TCP socket; port 0 takes any free port.
 
     Raises:
-        RuntimeUnavailable: The address is not this machine's, or something else listens there.
+        RuntimeUnavailable: The address is not one of this machine, or is in use.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -105,36 +103,41 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def server_of(app: ASGIApp, most: int, most_each: int, draining: threading.Event) -> uvicorn.Server:
-    """What serves an application by `run([listener])`, until the process is told to stop.
+def create_server(
+    app: ASGIApp, connections: int, client_connections: int, draining: threading.Event
+) -> uvicorn.Server:
+    """Create a server whose `run([listener])` serves an application until a signal stops it.
 
-    At most `most` connections are open at once, and `most_each` to one client. `draining` is set
-    when the process is told to stop; requests under way have some seconds left then.
+    Args:
+        app: the application.
+        connections: maximum number of open connections.
+        client_connections: maximum number of open connections of one client.
+        draining: set when a signal arrives; running requests have `_STOP_SECONDS` then.
     """
 
-    class Bounded(_Patient):
-        per_client, in_all = most_each, most
+    class Protocol(_LimitedProtocol):
+        max_per_client, max_connections = client_connections, connections
 
     config = uvicorn.Config(
         app,
-        http=Bounded,
+        http=Protocol,
         loop="asyncio",
         ws="none",
         lifespan="on",
         access_log=False,
         log_level="warning",
-        # A proxy on this machine may say that it was asked by https; nobody else is believed.
+        # Forwarding headers are trusted from a proxy on this machine only.
         proxy_headers=True,
         forwarded_allow_ips="127.0.0.1",
         server_header=False,
-        limit_concurrency=most,
+        limit_concurrency=connections,
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
     return _Server(config, draining)
 
 
 class _Server(uvicorn.Server):
-    """Says that it is about to stop before it does, and ends as something that went well."""
+    """A uvicorn server that sets `draining` before it stops, and exits with code 0."""
 
     def __init__(self, config: uvicorn.Config, draining: threading.Event) -> None:
         super().__init__(config)
@@ -142,14 +145,14 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Takes SIGHUP as SIGTERM is taken, unless it is ignored, as `nohup` has it."""
+        """Handle SIGHUP like SIGTERM, unless it is ignored as under `nohup`."""
         with super().capture_signals():
-            is_heeded = (
+            handles_hangup = (
                 hasattr(signal, "SIGHUP")
                 and threading.current_thread() is threading.main_thread()
                 and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
             )
-            if not is_heeded:
+            if not handles_hangup:
                 yield
                 return
             before = signal.signal(signal.SIGHUP, self.handle_exit)
@@ -159,42 +162,40 @@ class _Server(uvicorn.Server):
                 signal.signal(signal.SIGHUP, before)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Stops in order at a first signal, and at once at a second interrupt."""
+        """Stop gracefully at the first signal, and at once at a second interrupt."""
         self._draining.set()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
 
-class _Patient(H11Protocol):
-    """Closes connections that come too slowly, stand still, or are too many from one client."""
+class _LimitedProtocol(H11Protocol):
+    """HTTP/1.1 with limits on slow headers, stalled responses, and connections of one client."""
 
-    per_client: int
-    in_all: int
+    max_per_client: int
+    max_connections: int
     _peer: str | None = None
-    _deadline: asyncio.TimerHandle | None = None
-    _standstill: asyncio.TimerHandle | None = None
+    _header_timer: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._peer = None if self.client is None else network_of(self.client[0])
-        others = (getattr(one, "_peer", None) for one in self.connections)
-        crowded = (
-            self._peer is not None and sum(one == self._peer for one in others) > self.per_client
-        )
-        if crowded or len(self.connections) > self.in_all:
-            transport.write(_CROWDED)
+        self._peer = None if self.client is None else client_network(self.client[0])
+        peers = [getattr(connection, "_peer", None) for connection in self.connections]
+        is_over = self._peer is not None and peers.count(self._peer) > self.max_per_client
+        if is_over or len(peers) > self.max_connections:
+            transport.write(_TOO_MANY_CONNECTIONS)
             transport.close()
         else:
             self._expect_headers()
 
     def pause_writing(self) -> None:
-        """Waits for a client to read on, for some time."""
+        """Start the timeout for a client that does not read."""
         super().pause_writing()
-        self._standstill = self.loop.call_later(_STANDSTILL_SECONDS, self.transport.abort)
+        self._stall_timer = self.loop.call_later(_STALL_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Goes on, as the client has read."""
-        self._drop_standstill()
+        """Stop the timeout, as the client reads again."""
+        self._cancel_stall_timer()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
@@ -202,23 +203,23 @@ class _Patient(H11Protocol):
         if self.cycle is None or self.cycle.response_complete:
             self._expect_headers()
         else:
-            self._drop_deadline()
+            self._cancel_header_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._drop_deadline()
-        self._drop_standstill()
+        self._cancel_header_timer()
+        self._cancel_stall_timer()
         super().connection_lost(exc)
 
     def _expect_headers(self) -> None:
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
+        if self._header_timer is None:
+            self._header_timer = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
 
-    def _drop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _cancel_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
 
-    def _drop_standstill(self) -> None:
-        if self._standstill is not None:
-            self._standstill.cancel()
-            self._standstill = None
+    def _cancel_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.cli.commands import main
-from engine.hosted.service import Intake
+from engine.hosted.service import JobSubmitter
 from engine.jobs.job_store import JobStore
 from tests.footage import STRANGER, TWO, asset, picture, write_png
 
@@ -29,7 +29,7 @@ def request_id(home: Path, tmp_path: Path) -> str:
     still = write_png(tmp_path / "two.png", picture(TWO))
     with JobStore(home) as store:
         call = {"source_image": asset(STRANGER), "target": still, "pixel_boost": "128x128"}
-        return Intake(store=store).submit(call).id
+        return JobSubmitter(store=store).submit(call).id
 
 
 def test_a_worker_does_what_waits(

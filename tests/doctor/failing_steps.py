@@ -6,25 +6,25 @@ import os
 import signal
 from collections.abc import Mapping
 
-from engine.doctor.selftest import attempt
-from engine.jobs.process import Tell
+from engine.doctor.selftest import run_step
+from engine.jobs.process import ReportProgress
 
 
-def crash(given: Mapping[str, str], tell: Tell) -> str:
+def crash(argument: Mapping[str, str], report: ReportProgress) -> str:
     """Die while decoding, as of a fault in a codec."""
-    if given["step"] == "decode":
+    if argument["step"] == "decode":
         os.kill(os.getpid(), signal.SIGSEGV)
-    return attempt(given, tell)
+    return run_step(argument, report)
 
 
-def fail(given: Mapping[str, str], tell: Tell) -> str:
+def fail(argument: Mapping[str, str], report: ReportProgress) -> str:
     """Call a library in a way that it does not know."""
-    if given["step"] == "decode":
+    if argument["step"] == "decode":
         raise TypeError("open() got an unexpected keyword argument 'metadata_errors'")
-    return attempt(given, tell)
+    return run_step(argument, report)
 
 
-def die(_given: None, _tell: Tell) -> dict[str, list[str]]:
+def die(_argument: None, _report: ReportProgress) -> dict[str, list[str]]:
     """Die while trying an encoder."""
     os.kill(os.getpid(), signal.SIGSEGV)
     return {}

@@ -20,7 +20,7 @@ from engine import InferenceFailed, SegmindClient, SegmindError
 from engine.api import Engine
 from engine.errors import EngineError
 from engine.hosted.client import AsyncJob
-from engine.jobs.results import in_base64
+from engine.jobs.results import encode_base64
 from engine.jobs.worker import STARTS_THREADS_AT_EXIT
 from engine.media.decode import read_frames
 from tests.footage import STRANGER, TWO, asset, picture, write_clip, write_png
@@ -34,8 +34,8 @@ QUICK: dict[str, Any] = {"pixel_boost": "128x128", "video_codec": "ffv1"}
 
 SUBMIT = """
 import os, signal, sys, time
-from engine.hosted.client import SegmindClient, Helper
-Helper.__init__.__kwdefaults__["lease_seconds"] = 1.0
+from engine.hosted.client import SegmindClient, BackgroundWorker
+BackgroundWorker.__init__.__kwdefaults__["lease_seconds"] = 1.0
 client = SegmindClient(home=sys.argv[1])
 job = client.submit_async(
     "ai-face-swap", source_image=sys.argv[2], target=sys.argv[3],
@@ -255,14 +255,14 @@ def test_a_relative_path_is_that_of_the_submitter(
 def test_a_reference_image_may_be_inline(
     client: SegmindClient, still: Path, tmp_path: Path
 ) -> None:
-    inline = f"data:image/png;base64,{in_base64(still.read_bytes())}"
+    inline = f"data:image/png;base64,{encode_base64(still.read_bytes())}"
     body = done(submit(client, still, reference_image=[inline, str(still)]))
     references = body["metrics"]["report"]["selection"]["references"]
     assert [Path(one["where"]).name for one in references] == ["reference_image-0.png", "two.png"]
 
 
 def test_an_extra_source_image_may_be_inline(client: SegmindClient, still: Path) -> None:
-    inline = f"data:image/png;base64,{in_base64(still.read_bytes())}"
+    inline = f"data:image/png;base64,{encode_base64(still.read_bytes())}"
     report = done(submit(client, still, extra_source_image=[inline]))["metrics"]["report"]
     given, target = Path(report["parameters"]["extra_source_image"][0]), still
     assert given.name == "extra_source_image-0.png"
@@ -270,7 +270,7 @@ def test_an_extra_source_image_may_be_inline(client: SegmindClient, still: Path)
 
 
 def test_the_source_may_be_an_inline_clip(client: SegmindClient, still: Path, clip: Path) -> None:
-    inline = f"data:video/x-matroska;base64,{in_base64(clip.read_bytes())}"
+    inline = f"data:video/x-matroska;base64,{encode_base64(clip.read_bytes())}"
     report = done(submit(client, still, source_image=inline))["metrics"]["report"]
     (source,) = report["sources"]
     assert Path(source["path"]).name == "source_image.mkv"
@@ -335,7 +335,7 @@ def test_an_output_that_was_taken_away_is_a_404(
 ) -> None:
     output = tmp_path / "out.png"
     job = submit(client, still, output=output, base64=True)
-    assert done(job)["output"] == in_base64(output.read_bytes())
+    assert done(job)["output"] == encode_base64(output.read_bytes())
     output.unlink()
     with pytest.raises(SegmindError, match="is gone") as raised:
         job.result()
@@ -398,7 +398,7 @@ def test_signatures_are_the_hosted_ones(ours: Any, theirs: Any) -> None:
 
 
 def test_another_address_is_warned_of(home: Path) -> None:
-    with pytest.warns(UserWarning, match="calls no address"):
+    with pytest.warns(UserWarning, match="connects to no server"):
         SegmindClient(base_url="http://127.0.0.1:8760/v1", home=home).close()
 
 

@@ -17,10 +17,16 @@ import pytest
 from engine.api import Engine
 from engine.bounds import JobBounds
 from engine.errors import MediaError, ParameterError
-from engine.hosted.service import Intake, bounded, checker_in, performer, performer_in
+from engine.hosted.service import (
+    JobSubmitter,
+    child_checks,
+    child_performer,
+    enforce_bounds,
+    engine_performer,
+)
 from engine.jobs.job_store import Job, JobStore
-from engine.jobs.process import TaskProcess, Tasks, Tell
-from engine.jobs.safe_open import held_beneath
+from engine.jobs.process import ReportProgress, TaskProcess, TaskRunner
+from engine.jobs.safe_open import open_beneath
 from engine.jobs.worker import run_worker
 from engine.media.probe import probe
 from engine.media.untrusted import TooLarge
@@ -48,7 +54,7 @@ def test_the_record_holds_paths_and_what_was_asked_and_no_more(
     store: JobStore, call: dict[str, object], tmp_path: Path
 ) -> None:
     output = tmp_path / "out.png"
-    job = Intake(store=store).submit({**call, "output": output, "crf": 18, "base64": True})
+    job = JobSubmitter(store=store).submit({**call, "output": output, "crf": 18, "base64": True})
     assert job.request == {
         **call,
         "output": str(output),
@@ -62,10 +68,10 @@ def test_the_record_holds_paths_and_what_was_asked_and_no_more(
 def test_a_caller_elsewhere_may_neither_write_nor_turn_the_check_off(
     store: JobStore, call: dict[str, object], tmp_path: Path
 ) -> None:
-    intake = Intake(store=store, may_write=False, may_uncheck=False)
+    submitter = JobSubmitter(store=store, may_write=False, may_uncheck=False)
     with pytest.raises(ParameterError, match=r"output names a file.*content_check is False"):
-        intake.submit({**call, "output": tmp_path / "out.png", "content_check": False})
-    assert intake.submit({**call, "output": None, "content_check": True}).state == "QUEUED"
+        submitter.submit({**call, "output": tmp_path / "out.png", "content_check": False})
+    assert submitter.submit({**call, "output": None, "content_check": True}).state == "QUEUED"
 
 
 @LISTS
@@ -75,11 +81,11 @@ def test_pictures_of_a_list_become_paths_that_any_process_can_read(
     still = Path(str(call["target"]))
     monkeypatch.chdir(still.parent)
     inline = f"data:image/png;base64,{b64encode(still.read_bytes()).decode()}"
-    job = Intake(store=store).submit({**call, name: [still.name, inline, still.as_uri()]})
+    job = JobSubmitter(store=store).submit({**call, name: [still.name, inline, still.as_uri()]})
     given = job.folder / f"{name}-1.png"
     assert job.request["parameters"] == {name: [str(still), str(given), str(still)]}
     assert given.read_bytes() == still.read_bytes()
-    one = Intake(store=store).submit({**call, name: str(still)})
+    one = JobSubmitter(store=store).submit({**call, name: str(still)})
     assert one.request["parameters"] == {name: [str(still)]}
 
 
@@ -93,7 +99,7 @@ def test_a_picture_of_a_list_that_cannot_be_had_is_named(
         ("data:image/png;base64,!", "base64"),
     ):
         with pytest.raises(ParameterError, match=f"{name}-1 .*{words}"):
-            Intake(store=store).submit({**call, name: [call["target"], value]})
+            JobSubmitter(store=store).submit({**call, name: [call["target"], value]})
     assert list((store.folder / "jobs").iterdir()) == []
 
 
@@ -106,7 +112,7 @@ def test_checks_look_at_every_file(store: JobStore, call: dict[str, object], nam
         raise ParameterError(f"{field} is too large.")
 
     with pytest.raises(ParameterError) as raised:
-        Intake(store=store, checks=(lambda: refuse,)).submit({**call, name: call["target"]})
+        JobSubmitter(store=store, checks=(lambda: refuse,)).submit({**call, name: call["target"]})
     assert seen == ["source_image", "target", f"{name}-0"]
     assert str(raised.value).count("too large") == 3
     assert list((store.folder / "jobs").iterdir()) == []
@@ -114,7 +120,7 @@ def test_checks_look_at_every_file(store: JobStore, call: dict[str, object], nam
 
 def test_an_output_over_an_input_is_refused(store: JobStore, call: dict[str, object]) -> None:
     with pytest.raises(MediaError, match="is also an input"):
-        Intake(store=store).submit({**call, "output": call["target"], "overwrite": True})
+        JobSubmitter(store=store).submit({**call, "output": call["target"], "overwrite": True})
     assert store.list() == ()
 
 
@@ -152,7 +158,9 @@ class Writer:
 
 def outcome(store: JobStore, job: Job, writer: Writer) -> str:
     """How a job ended that the stand-in did."""
-    run_worker(store, bounded(performer(cast("Engine", writer)), store), until_idle=True)
+    run_worker(
+        store, enforce_bounds(engine_performer(cast("Engine", writer)), store), until_idle=True
+    )
     files = {path.name for path in job.folder.iterdir()}
     assert not [name for name in files if job.id in name]
     return str(store.get(job.id).error)
@@ -164,7 +172,7 @@ def test_an_output_that_grows_too_large_ends_the_job(
     target = make_clip(tmp_path / "clip.mp4")
     for bounds, frames in ((BOUNDS, 11), (None, 50)):
         writer = Writer(frames=50)
-        job = Intake(store=store, bounds=bounds).submit({**call, "target": target})
+        job = JobSubmitter(store=store, bounds=bounds).submit({**call, "target": target})
         error = outcome(store, job, writer)
         assert writer.written == frames
         assert error.startswith("The output grew over 1,000 bytes" if bounds else "it was")
@@ -175,10 +183,10 @@ def test_whoever_does_a_job_keeps_to_its_bounds(
 ) -> None:
     clip = lying(make_clip(tmp_path / "clip.mp4", frames=150))
     writer = Writer(frames=1)
-    job = Intake(store=store, bounds=BOUNDS).submit({**call, "target": clip})
+    job = JobSubmitter(store=store, bounds=BOUNDS).submit({**call, "target": clip})
     assert outcome(store, job, writer).startswith("target lasts too long")
     small = replace(BOUNDS, pixels=100)
-    job = Intake(store=store, bounds=small).submit(call)
+    job = JobSubmitter(store=store, bounds=small).submit(call)
     assert outcome(store, job, writer).startswith("source_image contains no picture of at most 100")
     assert writer.written == 0
 
@@ -189,7 +197,7 @@ def test_whoever_does_a_job_keeps_the_pictures_of_its_lists_to_its_bounds(
 ) -> None:
     large = str(write_png(tmp_path / "large.png", draw(0, (160, 120))))
     writer = Writer(frames=1)
-    job = Intake(store=store, bounds=BOUNDS).submit({**call, name: [call["target"], large]})
+    job = JobSubmitter(store=store, bounds=BOUNDS).submit({**call, name: [call["target"], large]})
     assert outcome(store, job, writer).startswith(f"{name}-1 contains no picture of at most 10,000")
     assert writer.written == 0
 
@@ -198,20 +206,20 @@ def test_a_job_waits_in_vain_for_a_disk_that_is_full(
     store: JobStore, call: dict[str, object]
 ) -> None:
     full = replace(BOUNDS, store_bytes=1000)
-    job = Intake(store=store, bounds=full).submit(call)
+    job = JobSubmitter(store=store, bounds=full).submit(call)
     other = store.new_folder()
     (other / "input").write_bytes(bytes(2000))
     store.add({"source_image": "x", "target": "x", "output": None, "parameters": {}}, other)
-    assert outcome(store, job, Writer(1)).startswith("The jobs that are kept hold 2,000 bytes")
+    assert outcome(store, job, Writer(1)).startswith("The jobs in the store hold 2,000 bytes")
 
 
 class Redirected:
     """Sends the tasks of this engine to others in the child; all else is as it is."""
 
-    def __init__(self, tasks: Tasks, function: str) -> None:
+    def __init__(self, tasks: TaskRunner, function: str) -> None:
         self._tasks, self._function = tasks, function
 
-    def call(self, _task: str, given: Any, tell: Tell) -> Any:
+    def call(self, _task: str, given: Any, tell: ReportProgress) -> Any:
         return self._tasks.call(f"tests.jobs.child_tasks:{self._function}", given, tell)
 
 
@@ -224,7 +232,7 @@ def child() -> Iterator[TaskProcess]:
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL"])
 def test_a_crash_fails_its_own_job_alone(store: JobStore, child: TaskProcess, name: str) -> None:
     ids = [store.add({"n": n, **({"signal": name} if n % 3 == 1 else {})}).id for n in range(5)]
-    assert run_worker(store, performer_in(Redirected(child, "job")), until_idle=True) == 5
+    assert run_worker(store, child_performer(Redirected(child, "job")), until_idle=True) == 5
     for n, job in enumerate(map(store.get, ids)):
         if n % 3 == 1:
             assert (job.state, job.claim) == ("FAILED", 1)
@@ -240,21 +248,21 @@ def test_a_crash_fails_its_own_job_alone(store: JobStore, child: TaskProcess, na
 def test_a_header_is_read_in_another_process(child: TaskProcess, tmp_path: Path) -> None:
     still = write_png(tmp_path / "still.png", draw(0, (64, 48)))
     (folder := tmp_path / "job").mkdir()
-    checker_in(child, replace(BOUNDS, pixels=64 * 48))()("target", still, folder)
+    child_checks(child, replace(BOUNDS, pixels=64 * 48))()("target", still, folder)
     with pytest.raises(TooLarge, match="target has 64 x 48 pixels"):
-        checker_in(child, replace(BOUNDS, pixels=100))()("target", still, folder)
+        child_checks(child, replace(BOUNDS, pixels=100))()("target", still, folder)
     (tmp_path / "text.mp4").write_text("no picture")
     with pytest.raises(MediaError, match="target is not a video or an image"):
-        checker_in(child, BOUNDS)()("target", tmp_path / "text.mp4", folder)
+        child_checks(child, BOUNDS)()("target", tmp_path / "text.mp4", folder)
 
 
 def test_a_file_that_crashes_its_reader_is_refused(child: TaskProcess, tmp_path: Path) -> None:
     class Crashing:
-        def call(self, _task: str, _given: Any, tell: Tell) -> Any:
+        def call(self, _task: str, _given: Any, tell: ReportProgress) -> Any:
             return child.call("tests.jobs.child_tasks:die", "SIGSEGV", tell)
 
-    with pytest.raises(MediaError, match=r"target cannot be read\. The process .*SIGSEGV"):
-        checker_in(Crashing(), BOUNDS)()("target", tmp_path / "a.png", tmp_path)
+    with pytest.raises(MediaError, match=r"target cannot be read\. The child process .*SIGSEGV"):
+        child_checks(Crashing(), BOUNDS)()("target", tmp_path / "a.png", tmp_path)
 
 
 def test_a_file_that_takes_for_ever_to_look_through_is_refused(
@@ -263,11 +271,11 @@ def test_a_file_that_takes_for_ever_to_look_through_is_refused(
     monkeypatch.setattr("engine.hosted.service._CHECK_SECONDS", 0.1)
 
     class Slow:
-        def call(self, _task: str, given: Any, tell: Tell) -> Any:
+        def call(self, _task: str, given: Any, tell: ReportProgress) -> Any:
             return child.call("tests.jobs.child_tasks:steps", f"{given['path']}.log", tell)
 
-    with pytest.raises(MediaError, match=r"target could not be looked through in time.* 0\.1 s"):
-        checker_in(Slow(), BOUNDS)()("target", tmp_path / "a.png", tmp_path)
+    with pytest.raises(MediaError, match=r"target could not be checked in time.* 0\.1 s"):
+        child_checks(Slow(), BOUNDS)()("target", tmp_path / "a.png", tmp_path)
 
 
 def test_a_file_is_not_refused_as_its_reader_is_busy_or_starts(
@@ -278,11 +286,11 @@ def test_a_file_is_not_refused_as_its_reader_is_busy_or_starts(
     told: list[tuple[int, int | None]] = []
 
     class Starting:
-        def call(self, task: str, given: Any, tell: Tell) -> Any:
+        def call(self, task: str, given: Any, tell: ReportProgress) -> Any:
             child.call("tests.jobs.child_tasks:slow_to_begin", 1.0, tell)
             return child.call(task, given, lambda *steps: told.append(steps))
 
-    checker_in(Starting(), BOUNDS)()("target", still, tmp_path)
+    child_checks(Starting(), BOUNDS)()("target", still, tmp_path)
     assert told[-1] == (0, 1), "a real check says when it has begun"
 
 
@@ -293,16 +301,16 @@ def test_the_files_of_a_call_have_their_time_together(
     monkeypatch.setattr("engine.hosted.service.time", SimpleNamespace(monotonic=lambda: now))
 
     class Slow:
-        def call(self, _task: str, _given: Any, tell: Tell) -> Any:
+        def call(self, _task: str, _given: Any, tell: ReportProgress) -> Any:
             nonlocal now
             tell(0, 1)
             now += 20
             tell(0, 1)
 
-    begin = checker_in(Slow(), BOUNDS)
+    begin = child_checks(Slow(), BOUNDS)
     check = begin()
     check("source_image", tmp_path / "a.png", tmp_path)
-    with pytest.raises(MediaError, match="target could not be looked through in time"):
+    with pytest.raises(MediaError, match="target could not be checked in time"):
         check("target", tmp_path / "a.png", tmp_path)
     begin()("target", tmp_path / "a.png", tmp_path)
 
@@ -366,12 +374,14 @@ def test_a_file_that_is_exchanged_for_a_link_while_it_waits_is_not_read(
     (other,) = {"still.png", "folder/still.png"} - {given}
     fine = str(exchanged / other)
     call = {"source_image": fine, "target": fine, field: str(exchanged / given)}
-    job = Intake(store=store, bounds=bounds).submit(call)
+    job = JobSubmitter(store=store, bounds=bounds).submit(call)
     exchange(exchanged / what, exchanged.parent / to)
-    run_worker(store, bounded(performer(cast("Engine", Copier())), store), until_idle=True)
+    run_worker(
+        store, enforce_bounds(engine_performer(cast("Engine", Copier())), store), until_idle=True
+    )
     error = str(store.get(job.id).error)
     assert error.startswith(field)
-    assert f"is {exchanged / given}, which is no longer a file of the folders" in error
+    assert f"is {exchanged / given}, which is no longer a file in the folders" in error
     assert list(job.folder.iterdir()) == []
 
 
@@ -381,10 +391,14 @@ def test_a_job_is_done_by_whoever_spells_the_home_in_another_way(tmp_path: Path)
     still = write_png(tmp_path / "still.png", draw(0, (64, 48)))
     inline = f"data:image/png;base64,{b64encode(still.read_bytes()).decode()}"
     bounds = replace(BOUNDS, output_bytes=1 << 20, folders=())
-    with JobStore(tmp_path / "link") as submitter, JobStore(tmp_path / "home") as store:
+    with JobStore(tmp_path / "link") as linked_store, JobStore(tmp_path / "home") as store:
         call = {"source_image": inline, "target": inline}
-        job = Intake(store=submitter, bounds=bounds).submit(call)
-        run_worker(store, bounded(performer(cast("Engine", Copier())), store), until_idle=True)
+        job = JobSubmitter(store=linked_store, bounds=bounds).submit(call)
+        run_worker(
+            store,
+            enforce_bounds(engine_performer(cast("Engine", Copier())), store),
+            until_idle=True,
+        )
         assert store.get(job.id).error == f"copied {still.stat().st_size} bytes"
 
 
@@ -395,11 +409,13 @@ def test_a_file_that_is_exchanged_in_the_middle_of_the_work_is_the_one_that_was_
     size, secret = target.stat().st_size, exchanged.parent / "secrets" / "still.png"
     assert size != secret.stat().st_size
     bounds = replace(BOUNDS, output_bytes=1 << 20, folders=(str(exchanged),))
-    job = Intake(store=store, bounds=bounds).submit(
+    job = JobSubmitter(store=store, bounds=bounds).submit(
         {"source_image": str(exchanged / "folder" / "still.png"), "target": str(target)}
     )
     engine = Copier(lambda: linked(target, secret))
-    run_worker(store, bounded(performer(cast("Engine", engine)), store), until_idle=True)
+    run_worker(
+        store, enforce_bounds(engine_performer(cast("Engine", engine)), store), until_idle=True
+    )
     assert store.get(job.id).error == f"copied {size} bytes"
     assert list(job.folder.iterdir()) == []
 
@@ -425,11 +441,13 @@ def test_a_file_that_is_rewritten_as_a_playlist_after_its_check_is_not_followed(
             raise ParameterError(f"It shows {probe(target).size}.")
 
     bounds = replace(BOUNDS, output_bytes=1 << 20, folders=(str(exchanged),))
-    job = Intake(store=store, bounds=bounds).submit(
+    job = JobSubmitter(store=store, bounds=bounds).submit(
         {"source_image": str(exchanged / "still.png"), "target": str(target)}
     )
-    run_worker(store, bounded(performer(cast("Engine", Reader())), store), until_idle=True)
-    assert "is not a video or an image that is read here" in str(store.get(job.id).error)
+    run_worker(
+        store, enforce_bounds(engine_performer(cast("Engine", Reader())), store), until_idle=True
+    )
+    assert "is not a video or an image that is supported" in str(store.get(job.id).error)
 
 
 def test_where_files_have_no_names_by_number_a_copy_is_read(
@@ -439,7 +457,7 @@ def test_where_files_have_no_names_by_number_a_copy_is_read(
     monkeypatch.setattr(Path, "exists", lambda path: "/proc/" not in str(path) and exists(path))
     still, place = exchanged / "still.png", tmp_path / "target.png"
     content = still.read_bytes()
-    with held_beneath("target", still, [exchanged], place, len(content)) as file:
+    with open_beneath("target", still, [exchanged], place, len(content)) as file:
         still.unlink()
         assert not file.is_symlink()
         assert file.read_bytes() == content
@@ -447,7 +465,7 @@ def test_where_files_have_no_names_by_number_a_copy_is_read(
     still.write_bytes(content + b"0")
     with (
         pytest.raises(ParameterError, match=f"target holds more than {len(content):,} bytes"),
-        held_beneath("target", still, [exchanged], place, len(content)),
+        open_beneath("target", still, [exchanged], place, len(content)),
     ):
         pass
     assert not place.exists()
@@ -457,8 +475,8 @@ def test_where_files_have_no_names_by_number_a_copy_is_read(
 def test_no_file_is_held_by_a_path_that_goes_up(exchanged: Path, tmp_path: Path, way: str) -> None:
     place = tmp_path / "target.png"
     with (
-        pytest.raises(ParameterError, match="no longer a file of the folders"),
-        held_beneath("target", exchanged / way, [exchanged], place, 1 << 20),
+        pytest.raises(ParameterError, match="no longer a file in the folders"),
+        open_beneath("target", exchanged / way, [exchanged], place, 1 << 20),
     ):
         pass
 
@@ -471,8 +489,10 @@ def test_a_job_has_so_much_time(store: JobStore, call: dict[str, object]) -> Non
                 time.sleep(0.01)
 
     bounds = replace(BOUNDS, job_seconds=0.2)
-    job = Intake(store=store, bounds=bounds).submit(call)
-    run_worker(store, bounded(performer(cast("Engine", Endless())), store), until_idle=True)
+    job = JobSubmitter(store=store, bounds=bounds).submit(call)
+    run_worker(
+        store, enforce_bounds(engine_performer(cast("Engine", Endless())), store), until_idle=True
+    )
     assert "took longer than 0.2 seconds" in str(store.get(job.id).error)
 
 
@@ -484,12 +504,14 @@ def last_look_at_size(store: JobStore, job: Job, writes: Callable[[Path], object
             writes(output)
             return SimpleNamespace(frames=1)
 
-    run_worker(store, bounded(performer(cast("Engine", Quick())), store), until_idle=True)
+    run_worker(
+        store, enforce_bounds(engine_performer(cast("Engine", Quick())), store), until_idle=True
+    )
     return str(store.get(job.id).error)
 
 
 def test_a_picture_that_is_too_large_is_not_kept(store: JobStore, call: dict[str, object]) -> None:
-    job = Intake(store=store, bounds=BOUNDS).submit(call)
+    job = JobSubmitter(store=store, bounds=BOUNDS).submit(call)
     error = last_look_at_size(store, job, lambda output: output.write_bytes(bytes(1001)))
     assert error.startswith("The output grew over 1,000 bytes")
     assert list(job.folder.iterdir()) == []
@@ -499,7 +521,7 @@ def test_a_picture_that_is_too_large_is_not_kept(store: JobStore, call: dict[str
 def test_what_was_made_goes_with_a_job_that_is_cancelled_at_its_end(
     store: JobStore, call: dict[str, object], bounds: JobBounds | None
 ) -> None:
-    job = Intake(store=store, bounds=bounds).submit(call)
+    job = JobSubmitter(store=store, bounds=bounds).submit(call)
 
     def write(output: Path) -> None:
         output.write_bytes(b"made")

@@ -12,36 +12,36 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import Cancelled, NoFaceFound
-from engine.jobs.process import Tell
+from engine.jobs.process import ReportProgress
 from engine.media.untrusted import TooLarge
 
 _damaged = False
 
 
-def echo(given: Any, _tell: Tell) -> dict[str, Any]:
+def echo(given: Any, _tell: ReportProgress) -> dict[str, Any]:
     """Returns what was given, and which process it is."""
     return {"given": given, "pid": os.getpid()}
 
 
-def environment(_given: Any, _tell: Tell) -> list[str]:
+def environment(_given: Any, _tell: ReportProgress) -> list[str]:
     """Returns the names of the variables that this process was given."""
     return [*os.environ]
 
 
-def slow_to_begin(given: float, tell: Tell) -> None:
+def slow_to_begin(given: float, tell: ReportProgress) -> None:
     """Takes its time before it says that it has begun, as a child that is starting."""
     time.sleep(given)
     tell(0, 1)
 
 
-def count(given: int, tell: Tell) -> int:
+def count(given: int, tell: ReportProgress) -> int:
     """Tells of some steps."""
     for n in range(given):
         tell(n + 1, given)
     return given
 
 
-def babble(_given: Any, tell: Tell) -> None:
+def babble(_given: Any, tell: ReportProgress) -> None:
     """Tells of steps for a minute, and does not heed a stop."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
@@ -50,18 +50,18 @@ def babble(_given: Any, tell: Tell) -> None:
         time.sleep(0.05)
 
 
-def die(given: str, _tell: Tell) -> None:
+def die(given: str, _tell: ReportProgress) -> None:
     """Ends by a signal."""
     os.kill(os.getpid(), getattr(signal, given))
     time.sleep(60)
 
 
-def leave(given: int, _tell: Tell) -> None:
+def leave(given: int, _tell: ReportProgress) -> None:
     """Ends with an exit code."""
     os._exit(given)
 
 
-def fail(given: str, _tell: Tell) -> None:
+def fail(given: str, _tell: ReportProgress) -> None:
     """Raises an error."""
     errors = {
         "own": NoFaceFound("nobody"),
@@ -72,7 +72,7 @@ def fail(given: str, _tell: Tell) -> None:
     raise errors[given]
 
 
-def chatter(_given: Any, _tell: Tell) -> str:
+def chatter(_given: Any, _tell: ReportProgress) -> str:
     """Prints, reads and is asked to end, which is none of the parent's messages."""
     sys.stdout.write("hello\n")
     sys.stdout.flush()
@@ -82,13 +82,13 @@ def chatter(_given: Any, _tell: Tell) -> str:
     return sys.stdin.read()
 
 
-def damage(_given: Any, _tell: Tell) -> None:
+def damage(_given: Any, _tell: ReportProgress) -> None:
     """Leaves something broken for the next task, as a double free does."""
     global _damaged  # noqa: PLW0603
     _damaged = True
 
 
-def work(given: str, tell: Tell) -> str:
+def work(given: str, tell: ReportProgress) -> str:
     """Notes its process, and crashes where this is damaged or it is asked to."""
     tell(1, 2)
     with Path(given).open("a") as log:
@@ -98,13 +98,13 @@ def work(given: str, tell: Tell) -> str:
     return given
 
 
-def stubborn(given: str, _tell: Tell) -> None:
+def stubborn(given: str, _tell: ReportProgress) -> None:
     """Never tells of anything, as what hangs in native code."""
     Path(given).write_text(str(os.getpid()))
     time.sleep(60)
 
 
-def steps(given: str, tell: Tell) -> None:
+def steps(given: str, tell: ReportProgress) -> None:
     """Works for a long time in steps, and cleans up when it is stopped."""
     Path(given).write_text(str(os.getpid()))
     try:
@@ -115,7 +115,7 @@ def steps(given: str, tell: Tell) -> None:
         Path(given).with_suffix(".cleaned").touch()
 
 
-def job(given: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def job(given: dict[str, Any], tell: ReportProgress) -> dict[str, Any]:
     """Do a job as `engine.hosted.tasks.perform` does, or crashes beside its output."""
     folder, request = Path(given["folder"]), given["request"]
     made = folder / f".output.{given['id']}-{given['claim']}.txt"
@@ -126,6 +126,6 @@ def job(given: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return {
         "output": str(folder / "output.txt"),
         "metrics": {"pid": os.getpid()},
-        "made": str(made),
+        "partial": str(made),
         "overwrite": True,
     }

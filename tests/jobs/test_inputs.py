@@ -19,9 +19,9 @@ import pytest
 from engine.errors import ParameterError
 from engine.jobs import download as download_module
 from engine.jobs.download import is_public
-from engine.jobs.inputs import Inputs, downloads_allowed
+from engine.jobs.inputs import InputResolver, downloads_allowed
 from engine.jobs.job_store import Job
-from engine.jobs.results import beside, in_base64, named_output
+from engine.jobs.results import encode_base64, parse_output, prepare_partial
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
@@ -51,15 +51,15 @@ def test_a_path_stays_where_it_is_and_becomes_absolute(
     picture: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(picture.parent)
-    assert Inputs().take("target", picture.name, folder) == picture
-    assert Inputs().take("target", str(picture), folder) == picture
+    assert InputResolver().resolve("target", picture.name, folder) == picture
+    assert InputResolver().resolve("target", str(picture), folder) == picture
     assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("start", ["file://", "file://localhost", "FILE://", "file:"])
 def test_a_file_uri_is_a_path(picture: Path, folder: Path, start: str) -> None:
     uri = start + quote(str(picture))
-    assert Inputs().take("target", uri, folder) == picture
+    assert InputResolver().resolve("target", uri, folder) == picture
     assert picture.as_uri().startswith("file:///")
 
 
@@ -86,7 +86,7 @@ def test_a_file_uri_is_a_path(picture: Path, folder: Path, start: str) -> None:
 )
 def test_what_is_no_file_is_refused_by_its_field(folder: Path, uri: str) -> None:
     with pytest.raises(ParameterError, match=r"^source_image ") as raised:
-        Inputs().take("source_image", uri, folder)
+        InputResolver().resolve("source_image", uri, folder)
     assert len(str(raised.value)) < 300
     assert list(folder.iterdir()) == []
 
@@ -111,13 +111,13 @@ def test_base64_is_written_to_the_jobs_folder(
     folder: Path, content: bytes, suffix: str, write: object
 ) -> None:
     assert callable(write)
-    path = Inputs().take("target", write(content), folder)
+    path = InputResolver().resolve("target", write(content), folder)
     assert path == folder / f"target{suffix}"
     assert path.read_bytes() == content
 
 
 def test_the_kind_of_a_data_uri_serves_where_no_signature_does(folder: Path) -> None:
-    path = Inputs().take("target", f"data:video/mpeg;base64,{text(bytes(99))}", folder)
+    path = InputResolver().resolve("target", f"data:video/mpeg;base64,{text(bytes(99))}", folder)
     assert path.name == "target.mpeg"
 
 
@@ -125,7 +125,7 @@ def test_a_long_path_is_no_base64(tmp_path: Path, folder: Path) -> None:
     path = tmp_path / ("a" * 80) / ("b" * 80)
     path.parent.mkdir()
     path.write_bytes(PNG)
-    assert Inputs().take("target", str(path), folder) == path
+    assert InputResolver().resolve("target", str(path), folder) == path
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_long_path_is_no_base64(tmp_path: Path, folder: Path) -> None:
 def test_a_megabyte_of_anything_is_judged_at_once(folder: Path, value: str) -> None:
     began = time.process_time()
     with pytest.raises(ParameterError, match=r"^target "):
-        Inputs().take("target", value, folder)
+        InputResolver().resolve("target", value, folder)
     assert time.process_time() - began < 0.5
 
 
@@ -142,14 +142,14 @@ def test_a_megabyte_of_anything_is_judged_at_once(folder: Path, value: str) -> N
 def test_what_is_decoded_in_pieces_is_whole(folder: Path, size: int) -> None:
     content = JPEG + bytes(n % 251 for n in range(size))
     for value in (text(content), base64.encodebytes(content).decode(), f"data:,{quote(content)}"):
-        assert Inputs().take("target", value, folder).read_bytes() == content
+        assert InputResolver().resolve("target", value, folder).read_bytes() == content
 
 
 def test_base64_is_decoded_without_holding_it_again(folder: Path) -> None:
     uri = f"data:image/jpeg;base64,{text(JPEG + bytes(20_000_000))}"
     tracemalloc.start()
     try:
-        Inputs().take("target", uri, folder)
+        InputResolver().resolve("target", uri, folder)
         assert tracemalloc.get_traced_memory()[1] < len(uri) / 2
     finally:
         tracemalloc.stop()
@@ -157,13 +157,13 @@ def test_base64_is_decoded_without_holding_it_again(folder: Path) -> None:
 
 def test_too_much_is_refused(folder: Path) -> None:
     with pytest.raises(ParameterError, match="more than 100 bytes"):
-        Inputs(most_bytes=100).take("target", text(PNG), folder)
+        InputResolver(max_bytes=100).resolve("target", text(PNG), folder)
 
 
 @pytest.mark.parametrize("url", ["http://example.org/a.jpg", "HTTPS://example.org/a.jpg"])
 def test_a_url_is_refused_with_the_reason_and_the_remedy(folder: Path, url: str) -> None:
     with pytest.raises(ParameterError, match="works offline") as raised:
-        Inputs().take("target", url, folder)
+        InputResolver().resolve("target", url, folder)
     assert "Download the file yourself" in str(raised.value)
     assert "FACESWAP_ENGINE_ALLOW_DOWNLOADS=1" in str(raised.value)
 
@@ -179,14 +179,14 @@ def test_downloads_are_allowed_by_name_alone(
 def test_the_owner_says_which_paths_are_read(picture: Path, folder: Path) -> None:
     asked: list[tuple[str, Path]] = []
 
-    def admit(field: str, path: Path) -> Path:
+    def resolve(field: str, path: Path) -> Path:
         asked.append((field, path))
         raise ParameterError(f"{field} lies outside")
 
-    inputs = Inputs(admit=admit)
+    inputs = InputResolver(resolve_path=resolve)
     for value in (str(picture), picture.as_uri(), "/etc/passwd", "file:///etc/passwd"):
         with pytest.raises(ParameterError, match="outside"):
-            inputs.take("target", value, folder)
+            inputs.resolve("target", value, folder)
     assert [path for _, path in asked] == [picture, picture, *[Path("/etc/passwd")] * 2]
 
 
@@ -242,25 +242,28 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_a_permitted_url_is_downloaded(site: str, folder: Path) -> None:
-    permitted = Inputs(downloads=True)
-    assert permitted.take("target", f"{site}/a.png?x=1", folder).read_bytes() == PNG
-    assert permitted.take("source_image", f"{site}/to//a.png", folder).suffix == ".png"
+    permitted = InputResolver(downloads=True)
+    assert permitted.resolve("target", f"{site}/a.png?x=1", folder).read_bytes() == PNG
+    assert permitted.resolve("source_image", f"{site}/to//a.png", folder).suffix == ".png"
 
 
 def test_a_download_that_fails_is_refused(site: str, folder: Path, picture: Path) -> None:
-    permitted = Inputs(downloads=True)
+    permitted = InputResolver(downloads=True)
     for path in ("/b.png", f"/to/file://{quote(str(picture))}", "/to/ftp://127.0.0.1/a.png"):
         with pytest.raises(ParameterError, match="cannot be downloaded"):
-            permitted.take("target", f"{site}{path}", folder)
+            permitted.resolve("target", f"{site}{path}", folder)
     with pytest.raises(ParameterError, match="longer than 100 bytes"):
-        Inputs(downloads=True, most_bytes=100).take("target", f"{site}/a.png", folder)
+        InputResolver(downloads=True, max_bytes=100).resolve("target", f"{site}/a.png", folder)
 
 
 @pytest.mark.parametrize(
     ("path", "words"),
     [
         ("/short.png", "ended 1 bytes before the end of the file"),
-        ("/to/http://127.0.0.2/a.png", r"127\.0\.0\.2 is 127\.0\.0\.2, which is no public address"),
+        (
+            "/to/http://127.0.0.2/a.png",
+            r"127\.0\.0\.2 is 127\.0\.0\.2, which is not a public address",
+        ),
         ("/to//to//to//to//to//to//a.png", "redirected more than 5 times"),
         ("/c.png", "the server answered 404"),
     ],
@@ -269,21 +272,21 @@ def test_a_download_is_whole_and_public_or_refused(
     site: str, folder: Path, path: str, words: str
 ) -> None:
     with pytest.raises(ParameterError, match=f"cannot be downloaded: .*{words}"):
-        Inputs(downloads=True).take("target", f"{site}{path}", folder)
+        InputResolver(downloads=True).resolve("target", f"{site}{path}", folder)
 
 
 def test_a_download_that_says_it_is_too_long_is_not_begun(site: str, folder: Path) -> None:
     with pytest.raises(ParameterError, match="longer than 2,147,483,648 bytes"):
-        Inputs(downloads=True).take("target", f"{site}/long.png", folder)
+        InputResolver(downloads=True).resolve("target", f"{site}/long.png", folder)
 
 
 @pytest.mark.parametrize("path", ["/drip.png", "/slow-headers"])
 def test_a_download_has_so_much_time(
     site: str, folder: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.jobs.download.MOST_SECONDS", 0.3)
+    monkeypatch.setattr("engine.jobs.download.MAX_SECONDS", 0.3)
     with pytest.raises(ParameterError, match=r"it took longer than 0\.3 seconds"):
-        Inputs(downloads=True).take("target", f"{site}{path}", folder)
+        InputResolver(downloads=True).resolve("target", f"{site}{path}", folder)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +320,7 @@ def test_a_public_address_is_public() -> None:
 def test_the_line_of_a_request(site: str, folder: Path, end: str, line: str) -> None:
     _Site.heard.clear()
     with suppress(ParameterError):
-        Inputs(downloads=True).take("target", f"{site}{end}", folder)
+        InputResolver(downloads=True).resolve("target", f"{site}{end}", folder)
     # The handler of the library takes two slashes for one, but not in the line.
     assert _Site.heard == [(f"GET {line} HTTP/1.1", site.removeprefix("http://"))]
 
@@ -334,7 +337,7 @@ def test_the_line_of_a_request(site: str, folder: Path, end: str, line: str) -> 
 )
 def test_the_host_is_told_without_the_port_of_its_scheme(url: str, host: str) -> None:
     sent: list[bytes] = []
-    connection = download_module._Connection(urlsplit(url), download_module._Line())
+    connection = download_module._Connection(urlsplit(url), download_module._Abort())
     connection.sock = cast("Any", SimpleNamespace(sendall=sent.append, close=lambda: None))
     connection.request("GET", "/")
     assert f"\r\nHost: {host}\r\n".encode() in b"".join(sent)
@@ -370,7 +373,7 @@ def test_many_addresses_of_one_name_have_one_time_together(
         SimpleNamespace(getaddrinfo=lambda *_, **__: addresses, SOCK_STREAM=1, socket=Silent),
     )
     with pytest.raises(ParameterError, match="cannot be downloaded: timed out"):
-        Inputs(downloads=True).take("target", "http://example.org/", folder)
+        InputResolver(downloads=True).resolve("target", "http://example.org/", folder)
     assert now == download_module.SECONDS
 
 
@@ -391,43 +394,43 @@ def test_many_addresses_of_one_name_have_one_time_together(
 )
 def test_a_password_is_never_repeated(folder: Path, url: str, downloads: bool) -> None:
     with pytest.raises(ParameterError) as raised:
-        Inputs(downloads=downloads).take("target", url, folder)
+        InputResolver(downloads=downloads).resolve("target", url, folder)
     assert "hush" not in str(raised.value)
     with pytest.raises(ParameterError) as raised:
-        named_output(url)
+        parse_output(url)
     assert "hush" not in str(raised.value)
 
 
 def test_a_redirect_repeats_no_password(site: str, folder: Path) -> None:
     for location in ("ftp://me:hush@h/", "http://me:hush@[::1/", "http://me:hush@192.168.0.1/"):
         with pytest.raises(ParameterError, match="cannot be downloaded") as raised:
-            Inputs(downloads=True).take("target", f"{site}/to/{location}", folder)
+            InputResolver(downloads=True).resolve("target", f"{site}/to/{location}", folder)
         assert "hush" not in str(raised.value).partition("cannot be downloaded")[2]
 
 
 def test_nothing_of_this_machine_is_downloaded(folder: Path) -> None:
     for host in ("127.0.0.1", "localhost", "[::1]", "0.0.0.0"):
-        with pytest.raises(ParameterError, match="which is no public address"):
-            Inputs(downloads=True).take("target", f"http://{host}:9/a.png", folder)
+        with pytest.raises(ParameterError, match="which is not a public address"):
+            InputResolver(downloads=True).resolve("target", f"http://{host}:9/a.png", folder)
 
 
 def test_an_output_is_a_path_or_a_file_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert named_output("a.mp4") == tmp_path / "a.mp4"
-    assert named_output((tmp_path / "a b.mp4").as_uri()) == tmp_path / "a b.mp4"
+    assert parse_output("a.mp4") == tmp_path / "a.mp4"
+    assert parse_output((tmp_path / "a b.mp4").as_uri()) == tmp_path / "a b.mp4"
     for wrong in ("https://example.org/a.mp4", "data:,x", "file://there/a.mp4"):
         with pytest.raises(ParameterError, match=r"^output "):
-            named_output(wrong)
+            parse_output(wrong)
 
 
 def test_what_a_dead_worker_left_beside_the_output_is_removed(tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
     job = Job(id="1-2-3", request={}, state="PROCESSING", folder=tmp_path, created=0, claim=1)
-    first = beside(output, job)
+    first = prepare_partial(output, job)
     first.touch()
     first.with_name(f".{first.stem}.0123abcd.partial.mp4").touch()
     (tmp_path / ".out.mp4").touch()
-    again = beside(output, Job("1-2-3", {}, "PROCESSING", tmp_path, 0, claim=2))
+    again = prepare_partial(output, Job("1-2-3", {}, "PROCESSING", tmp_path, 0, claim=2))
     assert again != first
     assert again.parent == tmp_path
     assert again.suffix == ".mp4"
@@ -435,4 +438,4 @@ def test_what_a_dead_worker_left_beside_the_output_is_removed(tmp_path: Path) ->
 
 
 def test_bytes_in_base64() -> None:
-    assert base64.b64decode(in_base64(PNG), validate=True) == PNG
+    assert base64.b64decode(encode_base64(PNG), validate=True) == PNG

@@ -16,7 +16,7 @@ import pytest
 
 from engine.errors import JobError, JobNotFound, LeaseLost, OutputExists, ParameterError, QueueFull
 from engine.jobs import job_store as store_module
-from engine.jobs.job_store import MOST_DEATHS, JobStore, bytes_in, home
+from engine.jobs.job_store import MAX_DEATHS, JobStore, default_folder, folder_bytes
 
 
 class Clock:
@@ -58,7 +58,7 @@ def test_a_job_goes_from_queued_to_completed(store: JobStore, clock: Clock, tmp_
     made, output = job.folder / "made", job.folder / "output"
     made.write_bytes(b"result")
     clock.now += 5
-    store.complete(claimed, output, {"seconds": 5}, made=made)
+    store.complete(claimed, output, {"seconds": 5}, partial=made)
     done = store.get(job.id)
     assert (done.state, done.finished, done.output) == ("COMPLETED", 1_010.0, output)
     assert (done.done, done.metrics, done.error) == (12, {"seconds": 5}, None)
@@ -104,7 +104,7 @@ def test_a_lapsed_lease_queues_the_job_and_shuts_its_worker_out(
         lambda: store.heartbeat(first, 30),
         lambda: store.is_cancelled(first),
         lambda: store.progress(first, 1, 2),
-        lambda: store.complete(first, first.folder / "out", {}, made=made),
+        lambda: store.complete(first, first.folder / "out", {}, partial=made),
         lambda: store.fail(first, "late"),
         lambda: store.release(first),
     ):
@@ -125,7 +125,7 @@ def test_a_lease_that_lapsed_untaken_can_be_renewed(store: JobStore, clock: Cloc
 
 def test_a_job_that_takes_its_workers_along_is_given_up(store: JobStore, clock: Clock) -> None:
     job = store.add({})
-    for _ in range(MOST_DEATHS):
+    for _ in range(MAX_DEATHS):
         assert store.claim("victim", 30)
         clock.now += 31
     assert store.claim("next", 30) is None
@@ -136,7 +136,7 @@ def test_a_job_that_takes_its_workers_along_is_given_up(store: JobStore, clock: 
 
 def test_a_job_given_back_is_begun_anew_however_often(store: JobStore) -> None:
     job = store.add({})
-    for _ in range(2 * MOST_DEATHS):
+    for _ in range(2 * MAX_DEATHS):
         claimed = store.claim("polite", 30)
         assert claimed
         store.release(claimed)
@@ -249,18 +249,18 @@ def test_an_output_that_came_to_be_meanwhile_is_kept(store: JobStore, tmp_path: 
     output.write_text("theirs")
     made.write_text("ours")
     with pytest.raises(OutputExists):
-        store.complete(job, output, {}, made=made)
+        store.complete(job, output, {}, partial=made)
     assert output.read_text() == "theirs"
     assert store.get(job.id).state == "PROCESSING"
-    store.complete(job, output, {}, made=made, overwrite=True)
+    store.complete(job, output, {}, partial=made, overwrite=True)
     assert output.read_text() == "ours"
 
 
 def test_the_home_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACESWAP_ENGINE_HOME", str(tmp_path))
-    assert home() == tmp_path
+    assert default_folder() == tmp_path
     monkeypatch.delenv("FACESWAP_ENGINE_HOME")
-    assert home().name == "faceswap-engine"
+    assert default_folder().name == "faceswap-engine"
 
 
 def test_nobody_else_may_look_into_the_jobs(store: JobStore) -> None:
@@ -321,21 +321,21 @@ def test_what_a_job_that_is_over_left_beside_its_output_is_removed(
     output = tmp_path / "film.mp4"
     job = store.add({"output": str(output)})
     own = store.add({"output": None})
-    for _ in range(MOST_DEATHS):
+    for _ in range(MAX_DEATHS):
         for _ in range(2):
             claim = store.claim("victim", 30)
             assert claim
             place = output if claim.id == job.id else claim.folder / "output.mp4"
-            claim.partial(place).with_suffix(".abcd.partial.mp4").touch()
+            claim.partial_path(place).with_suffix(".abcd.partial.mp4").touch()
         clock.now += 31
-    assert len(list(job.partials(output))) == MOST_DEATHS
+    assert len(list(job.find_partials(output))) == MAX_DEATHS
     if cancelled:
         store.cancel(job.id)
         store.cancel(own.id)
     assert store.claim("next", 30) is None
     assert {one.state for one in store.list()} == {"FAILED"}
-    assert not list(job.partials(output))
-    assert not list(own.partials(own.folder / "output.mp4"))
+    assert not list(job.find_partials(output))
+    assert not list(own.find_partials(own.folder / "output.mp4"))
 
 
 def test_a_worker_may_claim_some_jobs_alone(store: JobStore) -> None:
@@ -363,7 +363,7 @@ def test_nobody_else_may_read_the_record(tmp_path: Path) -> None:
 def test_a_damaged_record_is_named(store: JobStore, tmp_path: Path) -> None:
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "jobs.sqlite3").write_bytes(b"no database" * 1000)
-    with pytest.raises(JobError, match=r"damaged, cannot be used .*; mend it"):
+    with pytest.raises(JobError, match=r"damaged, cannot be used .*; repair it"):
         JobStore(tmp_path / "damaged")
     with sqlite3.connect(store.folder / "jobs.sqlite3") as database:
         database.execute("DROP TABLE jobs")
@@ -403,7 +403,7 @@ def test_a_clock_that_is_set_takes_no_job_from_its_worker(
     store.add({})
     job = store.claim("one", 30)
     assert job
-    for _ in range(MOST_DEATHS):
+    for _ in range(MAX_DEATHS):
         date.now += jump
         steady.now += 10
         store.heartbeat(job, 30)
@@ -487,12 +487,12 @@ def test_a_record_that_fails_after_the_output_was_placed_is_made_good(
     store.add({"output": str(tmp_path / "film.mp4")})
     job = store.claim("one", 30)
     assert job
-    output, made = tmp_path / "film.mp4", job.partial(tmp_path / "film.mp4")
+    output, made = tmp_path / "film.mp4", job.partial_path(tmp_path / "film.mp4")
     made.write_bytes(b"result")
     database = store._database
     store._database = cast("sqlite3.Connection", Failing(database, 0, times))
     with pytest.raises(JobError, match="disk I/O error"):
-        store.complete(job, output, {"n": 1}, made=made)
+        store.complete(job, output, {"n": 1}, partial=made)
     if times == 1:
         # The worker records the failure, and the store knows better.
         store.fail(job, "disk I/O error")
@@ -517,7 +517,7 @@ def test_another_file_in_the_place_is_not_taken_for_the_output(
     made.write_bytes(b"result")
     output.write_bytes(b"theirs")
     with pytest.raises(OutputExists):
-        store.complete(job, output, {}, made=made)
+        store.complete(job, output, {}, partial=made)
     clock.now += 31
     again = store.claim("two", 30)
     assert again
@@ -568,7 +568,7 @@ def test_an_id_damaged_by_hand_leads_to_no_other_folder(
                 f"UPDATE jobs SET id = {name}, state = ?, deaths = 9 WHERE id = ?", (state, bad.id)
             )
         database.close()
-        assert "is damaged (its id is none of a job)" in str(store.list()[0].error)
+        assert "is damaged (its id is not a UUID)" in str(store.list()[0].error)
         claimed = store.claim("one", 30)
         assert claimed
         assert claimed.id == good.id
@@ -583,7 +583,7 @@ def test_an_id_that_is_no_utf_8_keeps_nobody_from_the_other_jobs(store: JobStore
     with sqlite3.connect(store.folder / "jobs.sqlite3") as database:
         database.execute("UPDATE jobs SET id = CAST(x'ff' AS TEXT) WHERE id = ?", (bad.id,))
     database.close()
-    assert "its id holds bytes that are no UTF-8" in str(store.list()[0].error)
+    assert "its id is not valid UTF-8" in str(store.list()[0].error)
     claimed = store.claim("one", 30)
     assert claimed
     assert claimed.id == good.id
@@ -619,16 +619,16 @@ def test_the_store_knows_what_its_jobs_hold(store: JobStore, clock: Clock) -> No
     (folder / "input").write_bytes(bytes(300))
     job = store.add({}, folder)
     store.add({})
-    assert store.held_bytes() == 300
+    assert store.stored_bytes() == 300
     claimed = store.claim("one", 30)
     assert claimed
     (folder / "made").write_bytes(bytes(50))
-    store.complete(claimed, folder / "output", {}, made=folder / "made")
-    assert store.held_bytes() == 350
+    store.complete(claimed, folder / "output", {}, partial=folder / "made")
+    assert store.stored_bytes() == 350
     clock.now += 3_601
     store.expire()
     assert not job.folder.exists()
-    assert store.held_bytes() == 0
+    assert store.stored_bytes() == 0
 
 
 def test_folders_that_come_and_go_are_counted_as_far_as_they_are(tmp_path: Path) -> None:
@@ -647,7 +647,7 @@ def test_folders_that_come_and_go_are_counted_as_far_as_they_are(tmp_path: Path)
         churning = other.submit(churn)
         try:
             for _ in range(300):
-                assert 0 <= bytes_in(tmp_path) <= 500
+                assert 0 <= folder_bytes(tmp_path) <= 500
         finally:
             over.set()
         churning.result()

@@ -17,7 +17,7 @@ import pytest
 from engine.cli.serve import KEY
 from engine.errors import Cancelled, NoFaceFound, ProcessDied
 from engine.jobs import process as process_module
-from engine.jobs.process import TaskPool, TaskProcess, Unexpected
+from engine.jobs.process import TaskError, TaskPool, TaskProcess
 from engine.media.untrusted import TooLarge
 
 ROOT = Path(__file__).parents[2]
@@ -68,11 +68,11 @@ def test_errors_come_back_as_they_were_raised(child: TaskProcess) -> None:
         with pytest.raises(kind, match=f"^{words}$"):
             child.call(f"{TASKS}:fail", given, unheard)
     for given, words in (("other", "KeyError: 'x'"), ("memory", "MemoryError")):
-        with pytest.raises(Unexpected) as raised:
+        with pytest.raises(TaskError) as raised:
             child.call(f"{TASKS}:fail", given, unheard)
         assert str(raised.value) == words
         assert "child_tasks.py" in raised.value.__notes__[0]
-    with pytest.raises(Unexpected, match="ModuleNotFoundError"):
+    with pytest.raises(TaskError, match="ModuleNotFoundError"):
         child.call("tests.jobs.nowhere:echo", 1, unheard)
 
 
@@ -81,8 +81,11 @@ def test_errors_come_back_as_they_were_raised(child: TaskProcess) -> None:
     [
         ("SIGSEGV", r"crashed \(SIGSEGV\) in native code"),
         ("SIGABRT", r"crashed \(SIGABRT\) in native code"),
-        ("SIGKILL", "ended by SIGKILL: somebody killed it, or this machine's memory may have been"),
-        ("SIGUSR1", "was ended by SIGUSR1 before it was done"),
+        (
+            "SIGKILL",
+            "ended by SIGKILL: somebody killed it, or this machine may have run out of memory",
+        ),
+        ("SIGUSR1", "was ended by SIGUSR1 before its task was done"),
     ],
 )
 def test_a_death_is_told_as_it_was_and_the_next_task_is_done(
@@ -300,7 +303,7 @@ def test_an_interrupt_while_a_message_is_awaited_leaves_no_answer_for_the_next_t
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(process_module._Child, "_received", interrupted)
+        patch.setattr(process_module._Child, "_receive", interrupted)
         with pytest.raises(KeyboardInterrupt):
             child.call(f"{TASKS}:echo", "second", unheard)
     third = child.call(f"{TASKS}:echo", "third", unheard)

@@ -16,8 +16,14 @@ import pytest
 
 from engine.errors import ContentBlocked, LeaseLost
 from engine.jobs.job_store import Job, JobStore
-from engine.jobs.process import Tell
-from engine.jobs.worker import STARTS_THREADS_AT_EXIT, Helper, Made, run_worker, work_at
+from engine.jobs.process import ReportProgress
+from engine.jobs.worker import (
+    STARTS_THREADS_AT_EXIT,
+    BackgroundWorker,
+    JobResult,
+    perform_job,
+    run_worker,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +32,7 @@ CROWD = """
 import os, sys, time
 from pathlib import Path
 from engine.jobs.job_store import JobStore
-from engine.jobs.worker import Made, run_worker
+from engine.jobs.worker import JobResult, run_worker
 
 home, begin = Path(sys.argv[1]), Path(sys.argv[2])
 
@@ -40,7 +46,7 @@ def perform(job, tell):
     lock.unlink()
     with (home / f"{os.getpid()}.log").open("a") as log:
         log.write(f"{job.id}\\n")
-    return Made(job.folder / "output", {"n": job.request["n"]})
+    return JobResult(job.folder / "output", {"n": job.request["n"]})
 
 print("ready", flush=True)
 while not begin.exists():
@@ -83,11 +89,11 @@ def until(happened: Callable[[], bool], seconds: float = 300) -> None:
         time.sleep(0.01)
 
 
-def done(job: Job, tell: Tell) -> Made:
+def done(job: Job, tell: ReportProgress) -> JobResult:
     tell(1, 1)
     made = job.folder / "made"
     made.write_text(str(job.request))
-    return Made(job.folder / "output", {"frames": 1}, made=made)
+    return JobResult(job.folder / "output", {"frames": 1}, partial=made)
 
 
 def test_two_hundred_jobs_and_eight_processes(tmp_path: Path) -> None:
@@ -149,7 +155,7 @@ def test_the_lease_is_renewed_for_as_long_as_the_work_takes(
 
         monkeypatch.setattr(store, "heartbeat", counted)
 
-        def slow(job: Job, tell: Tell) -> Made:
+        def slow(job: Job, tell: ReportProgress) -> JobResult:
             nonlocal now
             # Nothing is told meanwhile: a picture, or a network that takes its time.
             for _ in range(5):
@@ -169,13 +175,13 @@ def test_who_lost_the_lease_stops_at_the_next_frame_and_writes_nothing(store: Jo
     first = store.claim("first", -1)
     assert first
 
-    def robbed(job: Job, tell: Tell) -> Made:
+    def robbed(job: Job, tell: ReportProgress) -> JobResult:
         assert store.claim("second", 30)
         with pytest.raises(LeaseLost):
             tell(1, 2)
         return done(job, lambda *_: None)
 
-    work_at(store, first, robbed, stop=threading.Event())
+    perform_job(store, first, robbed, stop=threading.Event())
     job = store.get(first.id)
     assert (job.state, job.worker, job.output) == ("PROCESSING", "second", None)
     assert not (job.folder / "output").exists()
@@ -185,7 +191,7 @@ def test_a_job_is_cancelled_at_its_next_frame(store: JobStore) -> None:
     job = store.add({})
     frames: list[int] = []
 
-    def endless(job: Job, tell: Tell) -> Made:
+    def endless(job: Job, tell: ReportProgress) -> JobResult:
         for n in range(100):
             tell(n, 100)
             frames.append(n)
@@ -204,7 +210,7 @@ def test_a_job_is_cancelled_at_its_next_frame(store: JobStore) -> None:
 def test_a_worker_told_to_stop_gives_its_job_back(store: JobStore) -> None:
     job, stop = store.add({}), threading.Event()
 
-    def endless(_: Job, tell: Tell) -> Made:
+    def endless(_: Job, tell: ReportProgress) -> JobResult:
         stop.set()
         tell(1, 2)
         raise AssertionError("it went on")
@@ -226,7 +232,7 @@ def test_a_failure_is_recorded_and_the_next_job_done(
 ) -> None:
     bad, good = store.add({"bad": True}), store.add({"bad": False})
 
-    def perform(job: Job, tell: Tell) -> Made:
+    def perform(job: Job, tell: ReportProgress) -> JobResult:
         if job.request["bad"]:
             raise error
         return done(job, tell)
@@ -239,7 +245,7 @@ def test_a_failure_is_recorded_and_the_next_job_done(
 def test_an_interrupt_gives_the_job_back(store: JobStore) -> None:
     job = store.add({})
 
-    def interrupted(_: Job, _tell: Tell) -> Made:
+    def interrupted(_: Job, _tell: ReportProgress) -> JobResult:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -259,27 +265,27 @@ def test_a_lasting_worker_waits_for_jobs(store: JobStore) -> None:
     thread.join()
 
 
-def test_a_helper_is_there_while_its_jobs_wait(store: JobStore) -> None:
-    helper = Helper(store, done)
+def test_a_background_worker_is_there_while_its_jobs_wait(store: JobStore) -> None:
+    worker = BackgroundWorker(store, done)
     for _ in range(3):
         ids = [store.add({}).id for _ in range(5)]
         for one in ids:
-            helper.ask(one)
+            worker.request(one)
         until(lambda ids=ids: all(store.get(one).is_finished for one in ids))  # type: ignore[misc]
         until(lambda: "engine-jobs" not in {thread.name for thread in threading.enumerate()})
-    helper.close()
-    helper.ask(store.add({}).id)
+    worker.close()
+    worker.request(store.add({}).id)
     assert store.list()[-1].state == "QUEUED"
 
 
-def test_a_helper_leaves_the_jobs_of_others_alone(store: JobStore) -> None:
+def test_a_background_worker_leaves_the_jobs_of_others_alone(store: JobStore) -> None:
     others = [store.add({}).id for _ in range(3)]
     mine = store.add({}).id
-    helper = Helper(store, done)
-    helper.ask(mine)
+    worker = BackgroundWorker(store, done)
+    worker.request(mine)
     until(lambda: store.get(mine).is_finished)
     until(lambda: "engine-jobs" not in {thread.name for thread in threading.enumerate()})
-    helper.close()
+    worker.close()
     assert {store.get(one).state for one in others} == {"QUEUED"}
 
 
@@ -288,26 +294,26 @@ def test_each_job_that_is_done_makes_room(tmp_path: Path) -> None:
         first = store.add({})
         run_worker(store, done, until_idle=True)
         until(lambda: time.time() > first.created + 0.01)
-        helper = Helper(store, done)
-        helper.ask(store.add({}).id)
+        worker = BackgroundWorker(store, done)
+        worker.request(store.add({}).id)
         until(lambda: not list(store.files.iterdir()))
-        helper.close()
+        worker.close()
 
 
-def test_a_helper_that_is_closed_gives_its_job_back(store: JobStore) -> None:
+def test_a_background_worker_that_is_closed_gives_its_job_back(store: JobStore) -> None:
     begun = threading.Event()
 
-    def endless(_: Job, tell: Tell) -> Made:
+    def endless(_: Job, tell: ReportProgress) -> JobResult:
         while True:
             tell(1, 2)
             begun.set()
             time.sleep(0.005)
 
     job = store.add({})
-    helper = Helper(store, endless)
-    helper.ask(job.id)
+    worker = BackgroundWorker(store, endless)
+    worker.request(job.id)
     assert begun.wait(300)
-    helper.close()
+    worker.close()
     assert store.get(job.id).state == "QUEUED"
 
 
@@ -316,15 +322,15 @@ def test_a_process_that_ends_does_its_jobs_first(store: JobStore) -> None:
         "import sys, time\n"
         "from pathlib import Path\n"
         "from engine.jobs.job_store import JobStore\n"
-        "from engine.jobs.worker import Helper, Made\n"
+        "from engine.jobs.worker import BackgroundWorker, JobResult\n"
         "from engine.pipeline.threads import ordered_map\n"
         "def perform(job, tell):\n"
         "    time.sleep(0.3)\n"  # the main thread is over by then
         "    n = sum(ordered_map(lambda n: n, range(20), workers=2, depth=4))\n"
-        "    return Made(job.folder / 'output', {'sum': n})\n"
+        "    return JobResult(job.folder / 'output', {'sum': n})\n"
         "store = JobStore(Path(sys.argv[1]))\n"
-        "helper = Helper(store, perform)\n"
-        "helper.ask(store.add({}).id), helper.ask(store.add({}).id)\n"
+        "worker = BackgroundWorker(store, perform)\n"
+        "worker.request(store.add({}).id), worker.request(store.add({}).id)\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", script, str(store.folder)],
@@ -358,7 +364,7 @@ def test_a_second_interrupt_gives_the_job_back(store: JobStore) -> None:
         "import signal, sys, time\n"
         "from pathlib import Path\n"
         "from engine.jobs.job_store import JobStore\n"
-        "from engine.jobs.worker import Helper\n"
+        "from engine.jobs.worker import BackgroundWorker\n"
         # A process started in the background inherits an interrupt that is ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def perform(job, tell):\n"
@@ -366,8 +372,8 @@ def test_a_second_interrupt_gives_the_job_back(store: JobStore) -> None:
         "        tell(n, 100_000)\n"
         "        time.sleep(0.01)\n"
         "store = JobStore(Path(sys.argv[1]))\n"
-        "helper = Helper(store, perform)\n"
-        "helper.ask(store.add({}).id)\n"
+        "worker = BackgroundWorker(store, perform)\n"
+        "worker.request(store.add({}).id)\n"
         "print('submitted', flush=True)\n"
         "time.sleep(600)\n"
     )

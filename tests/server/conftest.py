@@ -17,12 +17,12 @@ from starlette.testclient import TestClient
 from engine.bounds import Limits
 from engine.errors import NoFaceFound
 from engine.jobs.job_store import Job, JobStore
-from engine.jobs.process import TaskPool, Tasks, Tell
-from engine.jobs.worker import Made
+from engine.jobs.process import ReportProgress, TaskPool, TaskRunner
+from engine.jobs.worker import JobResult
 from engine.server.access import Access
 from engine.server.build import Server
 from engine.server.media_roots import MediaRoots
-from engine.server.serving import listen, server_of
+from engine.server.serving import create_server, listen
 from tests.footage import write_png
 from tests.synth import draw, make_clip
 
@@ -36,7 +36,7 @@ class StandIn:
 
     gate: threading.Event = field(default_factory=threading.Event)
 
-    def __call__(self, job: Job, tell: Tell) -> Made:
+    def __call__(self, job: Job, tell: ReportProgress) -> JobResult:
         name = job.request["parameters"].get("swapper", "auto")
         if name == "faceless":
             raise NoFaceFound(f"{job.folder / 'target.mp4'} shows no face.")
@@ -47,7 +47,7 @@ class StandIn:
         target = Path(job.request["target"])
         made = Path(shutil.copy(target, job.folder / f"made{target.suffix}"))
         output = job.folder / f"output{target.suffix}"
-        return Made(output, {"report": {"output": str(output)}}, made=made)
+        return JobResult(output, {"report": {"output": str(output)}}, partial=made)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def listening(
     access: Access,
     *,
     gated: bool = False,
-    readers: Tasks = READERS,
+    readers: TaskRunner = READERS,
 ) -> Iterator[Address]:
     """A server that other programs can reach, in a thread of this process."""
     stand_in = StandIn()
@@ -174,7 +174,7 @@ def listening(
         server = Server(
             store=store, perform=stand_in, readers=readers, limits=limits, access=access
         )
-        running = server_of(
+        running = create_server(
             server.application(), limits.connections, limits.client_connections, server.draining
         )
         thread = threading.Thread(target=running.run, args=([listener],))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from engine.errors import ParameterError
-from engine.server.access import Access, access_for, is_loopback
+from engine.server.access import Access, create_access, is_loopback
 from engine.server.responses import Refusal
 
 OPEN = Access()
@@ -55,7 +55,7 @@ def test_another_name_is_refused(host: str) -> None:
 
 
 def test_a_name_is_allowed_by_its_owner() -> None:
-    access = access_for("127.0.0.1", None, ["Swap.Local"])
+    access = create_access("127.0.0.1", None, ["Swap.Local"])
     assert ask(access, host="swap.local:8760") == 200
     assert ask(OPEN, host="swap.local:8760") == 403
 
@@ -100,10 +100,10 @@ def test_some_paths_need_no_key_but_a_known_host(path: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "swap.local", ""])
 def test_others_may_reach_it_only_with_a_key(host: str) -> None:
     with pytest.raises(ParameterError, match="no key is set"):
-        access_for(host, None)
+        create_access(host, None)
     with pytest.raises(ParameterError, match="api_key is empty"):
-        access_for(host, " ")
-    assert access_for(host, "secret").api_key == "secret"
+        create_access(host, " ")
+    assert create_access(host, "secret").api_key == "secret"
 
 
 def test_what_is_loopback() -> None:

@@ -14,9 +14,9 @@ import httpx2
 import pytest
 
 from engine.bounds import Limits
-from engine.jobs.process import Tell
+from engine.jobs.process import ReportProgress
 from engine.server.access import Access
-from engine.server.fair_threads import Turns
+from engine.server.fair_threads import FairThreadPool
 from engine.server.responses import Refusal
 from tests.server.conftest import Address, Media, listening
 
@@ -31,7 +31,7 @@ class Reader:
         self.gate = threading.Event()
         self.begun = threading.Semaphore(0)
 
-    def call(self, _task: str, given: Any, _tell: Tell) -> Any:
+    def call(self, _task: str, given: Any, _tell: ReportProgress) -> Any:
         if not Path(given["path"]).name.endswith(".webp"):
             self.begun.release()
             assert self.gate.wait(60)
@@ -73,13 +73,13 @@ def test_slow_files_of_one_client_are_in_nobody_elses_way(
 
 def test_a_client_with_too_many_in_line_is_told_to_come_back() -> None:
     async def take() -> None:
-        turns = Turns(at_once=2, each=1, in_line=1)
+        threads = FairThreadPool(workers=2, per_client=1, waiting=1)
         done: list[str] = []
 
         async def call(client: str, gate: asyncio.Event) -> None:
-            async with turns.turn(client):
+            async with threads.slot(client):
                 await gate.wait()
-                done.append(await turns.run(lambda: client))
+                done.append(await threads.run(lambda: client))
 
         gate, opened = asyncio.Event(), asyncio.Event()
         opened.set()
@@ -94,7 +94,7 @@ def test_a_client_with_too_many_in_line_is_told_to_come_back() -> None:
         await asyncio.gather(first, second)
         await call("slow", opened)
         assert done == ["other", "slow", "slow", "slow"]
-        turns.close()
+        threads.close()
 
     asyncio.run(asyncio.wait_for(take(), 60))
 

@@ -15,7 +15,7 @@ from schemathesis.specs.openapi import checks
 from engine.hosted.service import SLUG
 from engine.parameters import HOSTED, SwapCall
 from engine.server.build import call_schema
-from engine.server.openapi import document
+from engine.server.openapi import openapi_document
 from tests.server.conftest import Address, Media
 
 QUICK = settings(
@@ -23,7 +23,7 @@ QUICK = settings(
 )
 # To a schema any string is a picture, 2.0 is a whole number, and a clip may end before it starts.
 TOO_MUCH_TO_ASK: list[Any] = [checks.positive_data_acceptance]
-SCHEMA = schemathesis.openapi.from_dict(document(call_schema(), SLUG))
+SCHEMA = schemathesis.openapi.from_dict(openapi_document(call_schema(), SLUG))
 OPERATIONS = {
     found.ok().label: found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok)
 }
@@ -59,7 +59,7 @@ def test_any_call_with_real_files_is_answered_too(
 
 
 def test_every_parameter_is_there_and_comes_from_the_model() -> None:
-    parameters = document(call_schema(), SLUG)["components"]["schemas"]["Parameters"]
+    parameters = openapi_document(call_schema(), SLUG)["components"]["schemas"]["Parameters"]
     assert set(parameters["properties"]) == set(SwapCall.model_fields)
     assert parameters["required"] == ["source_image", "target"]
     for name, field in SwapCall.model_fields.items():

@@ -20,7 +20,7 @@ from engine.bounds import JobBounds, Limits
 from engine.jobs.job_store import Job, JobStore
 from engine.server import serving
 from engine.server.access import Access
-from engine.server.body import Bodies
+from engine.server.body import BodyReader
 from engine.server.media_roots import MediaRoots
 from engine.version import VERSION
 from tests.media.test_untrusted import png_that_claims
@@ -113,7 +113,7 @@ def test_too_large_an_output_is_not_answered_in_base64(
         answer = house.client.get(f"/v2/requests/{job}")
         assert answer.status_code == 413
         url = f"{HOST}/outputs/{job}/output.bin"
-        assert answer.json()["error"].endswith(f"download it from {url}.")
+        assert answer.json()["error"].endswith(f"Download it from {url}.")
         assert len(house.client.get(url).content) == size + 1
 
 
@@ -152,7 +152,7 @@ def test_no_body_tells_where_the_files_lie(house: House, media: Media) -> None:
 
 def test_a_path_is_told_as_it_was_sent(opened: Open, tmp_path: Path) -> None:
     make_clip(tmp_path / "clip.mp4", frames=3)
-    roots = MediaRoots.of([tmp_path, Path("/")])
+    roots = MediaRoots.from_folders([tmp_path, Path("/")])
     with opened(roots=roots) as house:
         missing = house.call(source_image="no.png", target="clip.mp4").json()["error"]
         assert missing.startswith("source_image is 'no.png', which is no file here")
@@ -189,7 +189,7 @@ def test_a_store_that_is_full_takes_no_more(opened: Open, media: Media) -> None:
     with opened(limits=Limits(job=JobBounds(store_bytes=1000))) as house:
         done(house, **media.call)
         answer = house.call(**media.call)
-        assert (answer.status_code, "1,000 may be held" in answer.json()["error"]) == (429, True)
+        assert (answer.status_code, "allowed: 1,000" in answer.json()["error"]) == (429, True)
 
 
 def test_a_body_is_not_held_many_times() -> None:
@@ -203,7 +203,7 @@ def test_a_body_is_not_held_many_times() -> None:
     async def read() -> int:
         headers = [(b"content-type", b"application/json")]
         request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
-        bodies = Bodies(most_bytes=len(body), most_seconds=60, most_held=len(body) * 2)
+        bodies = BodyReader(max_bytes=len(body), max_seconds=60, max_held=len(body) * 2)
         async with bodies.parameters(request) as sent:
             assert len(sent["source_image"]) == 20_000_000
             return tracemalloc.get_traced_memory()[0]
@@ -328,7 +328,7 @@ def test_no_client_reads_a_file_that_was_not_given(
 ) -> None:
     (media.folder / "link.mp4").unlink(missing_ok=True)
     (media.folder / "link.mp4").symlink_to("/etc/passwd")
-    for roots in (MediaRoots(), MediaRoots.of([media.folder])):
+    for roots in (MediaRoots(), MediaRoots.from_folders([media.folder])):
         with opened(roots=roots) as house:
             for path in ("/etc/passwd", "/../etc/passwd", str(media.folder / "link.mp4")):
                 call = {**media.call, name: f"file://{path}" if uri else path}
@@ -338,7 +338,7 @@ def test_no_client_reads_a_file_that_was_not_given(
 
 
 def test_a_file_of_a_media_root_is_taken(opened: Open, media: Media) -> None:
-    with opened(roots=MediaRoots.of([media.folder])) as house:
+    with opened(roots=MediaRoots.from_folders([media.folder])) as house:
         for clip in (
             "clip.mp4",
             str(media.folder / "clip.mp4"),
@@ -515,6 +515,6 @@ def test_a_worker_survives_a_failing_disk(
             raise failure
         return claim(store, worker, lease_seconds)
 
-    monkeypatch.setattr(serving, "_MEND_SECONDS", 0.05)
+    monkeypatch.setattr(serving, "_RESTART_SECONDS", 0.05)
     monkeypatch.setattr(JobStore, "claim", claim_sometimes)
     assert house.call("v1", **media.call).status_code == 200

@@ -15,7 +15,7 @@ import pytest
 from engine.bounds import Limits
 from engine.errors import RuntimeUnavailable
 from engine.server import serving as listening_module
-from engine.server.access import Access, network_of
+from engine.server.access import Access, client_network
 from engine.server.serving import listen
 from tests.server.conftest import Address, Media, done_before, listening
 
@@ -157,13 +157,13 @@ def test_idle_connections_of_one_client_are_in_nobody_elses_way(tmp_path: Path) 
     ],
 )
 def test_what_one_client_has_for_itself(host: str, network: str) -> None:
-    assert network_of(host) == network
+    assert client_network(host) == network
 
 
 def test_a_client_that_reads_nothing_costs_little_and_is_hung_up_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening_module, "_STANDSTILL_SECONDS", 0.5)
+    monkeypatch.setattr(listening_module, "_STALL_SECONDS", 0.5)
     job = done_before(tmp_path, bytes(40 << 20))
     with listening(tmp_path, Limits(), Access()) as address, ExitStack() as deaf:
         tracemalloc.start()

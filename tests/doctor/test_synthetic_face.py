@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 
 from engine.api import Engine
-from engine.doctor.figure import SIDE, drawn_face
+from engine.doctor.synthetic_face import SIDE, draw_synthetic_face
 from engine.options import AnalysisOptions
 from engine.pixels.planes import as_frame
 
 
 def test_the_drawn_face_is_one_to_the_networks() -> None:
-    picture = drawn_face()
+    picture = draw_synthetic_face()
     assert picture.shape == (SIDE, SIDE, 3)
     assert picture.dtype == np.uint8
     with Engine(device="cpu") as engine:
@@ -26,4 +26,4 @@ def test_the_drawn_face_is_one_to_the_networks() -> None:
 
 
 def test_it_is_drawn_alike_each_time() -> None:
-    assert np.array_equal(drawn_face(), drawn_face())
+    assert np.array_equal(draw_synthetic_face(), draw_synthetic_face())
