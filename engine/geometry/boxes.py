@@ -51,12 +51,12 @@ def nms(boxes: ArrayLike, scores: ArrayLike, threshold: float) -> NDArray[np.int
     """
     rows = np.asarray(boxes, np.float64).reshape(-1, 4)
     order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
-    kept: list[int] = []
+    indices: list[int] = []
     while order.size:
         best, rest = order[0], order[1:]
-        kept.append(int(best))
+        indices.append(int(best))
         order = rest[pairwise_iou(rows[best : best + 1], rows[rest])[0] <= threshold]
-    return np.array(kept, np.intp)
+    return np.array(indices, np.intp)
 
 
 def box_of(points: Points) -> Box:

@@ -62,7 +62,7 @@ class ClockJumps:
             return self._offset
         base = as_fraction(packet.time_base)
         time, length = packet.dts * base, (packet.duration or 0) * base
-        # Delay from decoding to display; Matroska does not tell it for the first frames: 0.
+        # Delay from decoding to display; 0 for the first frames of Matroska, where it is unknown.
         delay = Fraction(0) if packet.pts is None else packet.pts * base - time
         delay = delay if 0 <= delay < _AHEAD else Fraction(0)  # a longer delay is damage
         clock = self._clocks.get(stream.index)

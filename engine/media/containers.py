@@ -1,4 +1,4 @@
-"""Facts about the containers of output videos that FFmpeg's muxers do not tell."""
+"""Properties of output containers that FFmpeg does not expose."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MPEGTS_CODECS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One output container and the quirks of its muxer.
+    """An output container and the quirks of its muxer.
 
     Video codec names are FFmpeg's names of encoders or codecs, as `encoder_named` takes them.
 
@@ -46,7 +46,7 @@ class Container:
         display_matrix: "none", "rotations", or "all" if it stores mirrored pictures, too.
         hevc_tag: codec tag for HEVC, or None for the muxer's default.
         length_by_dts: the track's length is measured between decoding times.
-        counts_frames: the file says how many frames a track has.
+        counts_frames: the file stores the number of frames of a track.
         writes_time_code: the muxer writes a time code track from the video's metadata.
         covers: cover art is stored as a "stream" or an "attachment", or is "lost".
         copied_codecs: codecs of sound and subtitles that readers recognise, or None if the muxer

@@ -235,8 +235,8 @@ def _in_output_time(packet: Packet[Any], latest: dict[int, int]) -> tuple[Fracti
         return Fraction(0), packet
     clock = as_fraction(packet.stream.time_base)
     ratio = as_fraction(packet.time_base) / clock
-    dts = _rounded(packet.dts * ratio)
-    pts = dts if packet.pts is None else _rounded(packet.pts * ratio)
+    dts = _round_half_away(packet.dts * ratio)
+    pts = dts if packet.pts is None else _round_half_away(packet.pts * ratio)
     if packet.stream_index in latest:
         step = 0 if packet.stream.type in ("subtitle", "data") else 1
         dts = max(dts, latest[packet.stream_index] + step)
@@ -246,7 +246,7 @@ def _in_output_time(packet: Packet[Any], latest: dict[int, int]) -> tuple[Fracti
     return dts * clock, packet
 
 
-def _rounded(time: Fraction) -> int:
+def _round_half_away(time: Fraction) -> int:
     """Round to the nearest integer, halves away from zero, as FFmpeg rounds an encoder's delay."""
     return int(time + Fraction(1, 2)) if time >= 0 else -int(Fraction(1, 2) - time)
 

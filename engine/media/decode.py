@@ -46,8 +46,8 @@ _WHOLE = Trim()
 # Codecs with one frame per packet, so packets can be counted. Decoders with threads do not report
 # damage at the end of a file.
 _FRAME_PER_PACKET = frozenset({"h264", "hevc", "vp9"})
-_MOST_HELD = 1000  # packets
-_MOST_THREADS = 64  # of a decoder
+_MAX_BUFFERED = 1000  # packets
+_MAX_THREADS = 64  # of a decoder
 _CHUNK_HEAD = 8  # bytes of the chunk header before a packet in AVI; the index points to it
 
 
@@ -281,15 +281,15 @@ def _read_up_to(
 
     A file whose clock restarts cannot be searched by time.
     """
-    held: list[_VideoPacket] = []
+    buffered: list[_VideoPacket] = []
     for packet in packets:
         if _is_seek_point(packet, wanted):
             stream.codec_context.flush_buffers()
-            held.clear()
-        held.append(packet)
-        if packet is None or (packet.dts or 0) > wanted or len(held) > _MOST_HELD:
+            buffered.clear()
+        buffered.append(packet)
+        if packet is None or (packet.dts or 0) > wanted or len(buffered) > _MAX_BUFFERED:
             break
-    yield from held
+    yield from buffered
     yield from packets
 
 
@@ -338,7 +338,7 @@ class _Decoder:
 
     def __init__(self, context: VideoCodecContext) -> None:
         self._context = context
-        self._pending: deque[Packet[VideoStream]] = deque(maxlen=_MOST_THREADS)
+        self._pending: deque[Packet[VideoStream]] = deque(maxlen=_MAX_THREADS)
 
     def decode(self, packet: _VideoPacket, damage: _Damage) -> list[VideoFrame] | None:
         """Return the frames that are ready after a packet; None if the packet is damaged.

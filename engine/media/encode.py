@@ -248,7 +248,7 @@ def _open_muxer(partial: Path, output: Path, first: Frame) -> Iterator[OutputCon
 
 @contextmanager
 def _explain_write_errors(output: Path, partial: Path) -> Iterator[None]:
-    """Turn a failure to write into an error that tells a full disk from a refusing muxer."""
+    """Turn a failure to write into an error that separates a full disk from a refusing muxer."""
     try:
         yield
     except (OSError, av.FFmpegError) as error:
@@ -411,7 +411,7 @@ def _window(source: Source, first: Frame, trim: Trim, container: Container) -> W
     begin = first.pts * first.time_base
     start, end = exact_seconds(trim.start), exact_seconds(trim.end)
     if not container.stores_times:
-        # The first frame is shown at zero, whatever its time in the target.
+        # The first frame is always shown at zero.
         return Window(
             start=begin if start or begin > 0 else None,
             end=None if end is None else origin + end,
@@ -498,7 +498,7 @@ def _mux(
 def _interleave(
     video: Iterator[Packet[VideoStream]], others: Iterator[tuple[Fraction, Packet[Any]]]
 ) -> Iterator[Packet[Any]]:
-    """Yield packets in order of time, so that the muxer holds few of them back."""
+    """Yield packets in order of time, so that the muxer buffers few of them."""
     waiting = next(others, None)
     for packet in video:
         time = (packet.dts or 0) * as_fraction(packet.time_base)

@@ -146,9 +146,9 @@ def upsample_chroma(frame: Frame, *, alpha: bool = True) -> Frame:
         plane.repeat(1 << fmt.chroma_shift_y, axis=0).repeat(1 << fmt.chroma_shift_x, axis=1)
         for plane in frame.planes[1:3]
     )
-    kept = frame.planes[3:] if alpha else ()
-    name = f"yuv{'a' if kept else ''}444p{depth_suffix(fmt.bits)}"
-    planes = (frame.planes[0], *(plane[:height, :width] for plane in chroma), *kept)
+    alpha_planes = frame.planes[3:] if alpha else ()
+    name = f"yuv{'a' if alpha_planes else ''}444p{depth_suffix(fmt.bits)}"
+    planes = (frame.planes[0], *(plane[:height, :width] for plane in chroma), *alpha_planes)
     return replace(frame, planes=planes, format=pixel_format(name))
 
 

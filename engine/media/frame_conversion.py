@@ -27,7 +27,7 @@ def convert_frame(frame: Frame, name: str, size: tuple[int, int]) -> VideoFrame:
     The samples stay as they are if the format allows it. A larger size repeats the last column and
     line. RGB becomes BT.709 of limited range.
     """
-    frame = _padded(frame, size)
+    frame = _pad(frame, size)
     wanted = pixel_format(name)
     if frame.format.family == "gray" and wanted.family == "yuv":
         frame = _with_neutral_chroma(frame, wanted.chroma_shift_x, wanted.chroma_shift_y)
@@ -68,7 +68,7 @@ def colour_tags(frame: Frame, name: str) -> tuple[int, int]:
     return frame.colour.space, _FULL if full_range(frame) else _LIMITED
 
 
-def _padded(frame: Frame, size: tuple[int, int]) -> Frame:
+def _pad(frame: Frame, size: tuple[int, int]) -> Frame:
     """Repeat the last column and line of a frame's planes up to a size (width, height)."""
     if frame.coded_size == size:
         return frame

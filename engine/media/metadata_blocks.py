@@ -68,7 +68,7 @@ def hidden_bytes(data: bytes, most: int) -> int:
     """Return the decompressed size of a PNG's profile and texts; stop counting after `most`."""
     count = 0
     for name, body in _png_chunks(data) if data.startswith(_PNG) else ():
-        packed = _packed(name, body)
+        packed = _compressed_part(name, body)
         unpacker = zlib.decompressobj()
         while packed and not unpacker.eof:
             try:
@@ -151,7 +151,7 @@ def icc_profile(data: bytes) -> bytes | None:
             parts.append((body[len(_JPEG_ICC)], body[len(_JPEG_ICC) + 2 :]))
         elif name == b"iCCP":
             with suppress(zlib.error):  # a damaged profile counts as none
-                return zlib.decompress(_packed(name, body))
+                return zlib.decompress(_compressed_part(name, body))
         elif name == b"ICCP":
             return body
     return b"".join(part for _, part in sorted(parts)) or None
@@ -218,7 +218,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += length + 12
 
 
-def _packed(name: bytes, body: bytes) -> bytes:
+def _compressed_part(name: bytes, body: bytes) -> bytes:
     """Return the compressed part of a PNG metadata chunk; empty if it has none."""
     if name in (b"iCCP", b"zTXt"):
         return body.partition(b"\0")[2][1:]

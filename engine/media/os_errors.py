@@ -78,7 +78,7 @@ def read_error(path: Path, error: Exception) -> MediaError:
         return MediaError(
             f"{path} may not be read by this user; change its permissions or those of its folder."
         )
-    return MediaError(_invalid_name(path, error) or f"{path} cannot be read: {_words(error)}.")
+    return MediaError(_invalid_name(path, error) or f"{path} cannot be read: {_reason(error)}.")
 
 
 def write_error(path: Path, error: Exception) -> MediaError:
@@ -86,7 +86,7 @@ def write_error(path: Path, error: Exception) -> MediaError:
     reason = getattr(error, "errno", None)
     if reason in _FULL:
         return MediaError(
-            f"{path} could not be written: {_words(error)}. Make room, or choose another folder."
+            f"{path} could not be written: {_reason(error)}. Make room, or choose another folder."
         )
     if reason in _FORBIDDEN or reason == errno.EROFS:
         return MediaError(
@@ -94,7 +94,7 @@ def write_error(path: Path, error: Exception) -> MediaError:
             "another."
         )
     return MediaError(
-        _invalid_name(path, error) or f"{path} could not be written: {_words(error)}."
+        _invalid_name(path, error) or f"{path} could not be written: {_reason(error)}."
     )
 
 
@@ -117,18 +117,16 @@ def append_error(path: Path) -> OSError | None:
 
 def _invalid_name(path: Path, error: Exception) -> str | None:
     if getattr(error, "errno", None) == errno.ENAMETOOLONG:
-        return (
-            f"{_shortened(path)} has a name that is too long for its folder; choose a shorter one."
-        )
+        return f"{_shorten(path)} has a name that is too long for its folder; choose a shorter one."
     if "\0" in str(path):
-        return f"{_shortened(path)!r} has a NUL character in its name; choose a name without one."
+        return f"{_shorten(path)!r} has a NUL character in its name; choose a name without one."
     return None
 
 
-def _shortened(path: Path) -> str:
+def _shorten(path: Path) -> str:
     text = str(path)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error)).rstrip(".")

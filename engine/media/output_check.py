@@ -46,16 +46,16 @@ def check_video(
             picture = first_picture(written, stream, partial)
             found = picture.width, picture.height
             counted = stream.frames if container.counts_frames else frames
-            heard = len(written.streams.audio)
+            found_sounds = len(written.streams.audio)
     except MediaError as error:
-        said = str(error).replace(str(partial), "it").rstrip(".")
-        raise _unreadable(output, said) from error
+        reason = str(error).replace(str(partial), "it").rstrip(".")
+        raise _read_back_error(output, reason) from error
     if found != size:
-        raise _unreadable(output, f"its first picture is {found[0]}x{found[1]}")
+        raise _read_back_error(output, f"its first picture is {found[0]}x{found[1]}")
     if counted != frames:
-        raise _unreadable(output, f"it holds {counted} of {frames} frames")
-    if heard < sounds and not (container.needs_padding and frames < _SHORT):
-        raise _unreadable(output, f"it holds {heard} of {sounds} audio streams")
+        raise _read_back_error(output, f"it contains {counted} of {frames} frames")
+    if found_sounds < sounds and not (container.needs_padding and frames < _SHORT):
+        raise _read_back_error(output, f"it contains {found_sounds} of {sounds} audio streams")
 
 
 def check_picture(partial: Path, output: Path, size: tuple[int, int]) -> None:
@@ -68,12 +68,14 @@ def check_picture(partial: Path, output: Path, size: tuple[int, int]) -> None:
         with open_media(partial) as written:
             picture = first_picture(written, main_video(written, partial), partial)
     except MediaError as error:
-        raise _unreadable(output, str(error).replace(str(partial), "it").rstrip(".")) from error
+        raise _read_back_error(
+            output, str(error).replace(str(partial), "it").rstrip(".")
+        ) from error
     if (picture.width, picture.height) != size:
-        raise _unreadable(output, f"it is {picture.width}x{picture.height}")
+        raise _read_back_error(output, f"it is {picture.width}x{picture.height}")
 
 
-def _unreadable(output: Path, why: str) -> MediaError:
+def _read_back_error(output: Path, why: str) -> MediaError:
     return MediaError(
         f"{output} could not be written so that it can be read back: {why}. Choose another "
         "format: .mkv or .mp4 for a video, .png for a picture."

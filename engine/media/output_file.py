@@ -73,7 +73,7 @@ def check_output(output: Path, *, overwrite: bool = False, inputs: Sequence[Path
     except (OSError, ValueError) as error:
         raise write_error(output, error) from error
     if exists and not overwrite:
-        raise _exists(output)
+        raise _exists_error(output)
 
 
 def _is_special(output: Path) -> bool:
@@ -102,11 +102,11 @@ def _check_path(output: Path, inputs: Sequence[Path]) -> None:
     if output.is_dir():
         raise MediaError(f"The output {output} is a directory; name a file.")
     for source in inputs:
-        if _same(output, source):
+        if _is_input(output, source):
             raise MediaError(f"The output {output} is also an input; choose another name.")
 
 
-def _same(output: Path, source: Path) -> bool:
+def _is_input(output: Path, source: Path) -> bool:
     try:
         return output.samefile(source)
     except (OSError, ValueError):
@@ -117,9 +117,8 @@ def _same(output: Path, source: Path) -> bool:
 def partial_output(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield the path of a partial output; rename it to `output`, or remove it after an exception.
 
-    Partial outputs that killed processes left in the folder are removed first. If no lock tells
-    whether a writer still lives, such as a writer of another host on a share, they are removed
-    after a day.
+    Partial outputs of killed processes in the folder are removed first. Without a lock, as for a
+    process of another host on a share, they are removed after a day.
 
     Raises:
         MediaError: the disk is full, or the folder is not writable.
@@ -147,10 +146,10 @@ def _rename(partial: Path, output: Path, *, overwrite: bool) -> None:
             # Unlike a rename, a link never replaces an existing file.
             os.link(partial, output)
         except FileExistsError:
-            raise _exists(output) from None
+            raise _exists_error(output) from None
         except OSError:  # some file systems have no links
             if os.path.lexists(output):
-                raise _exists(output) from None
+                raise _exists_error(output) from None
         else:
             return
     try:
@@ -159,7 +158,7 @@ def _rename(partial: Path, output: Path, *, overwrite: bool) -> None:
         raise write_error(output, error) from error
 
 
-def _exists(output: Path) -> OutputExists:
+def _exists_error(output: Path) -> OutputExists:
     return OutputExists(
         f"{output} exists; choose another name or overwrite it (`--overwrite`, `overwrite=True`)."
     )

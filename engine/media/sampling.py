@@ -89,15 +89,15 @@ def spread_frames(
 
 def _spread(frames: Iterable[Frame], most: int) -> list[Frame]:
     """Return up to `most` evenly spread frames; at most twice as many are held at a time."""
-    kept: list[Frame] = []
+    sampled: list[Frame] = []
     step = 1
     for number, frame in enumerate(frames):
         if number % step == 0:
-            kept.append(frame)
-        if len(kept) == 2 * most:
-            kept, step = kept[::2], 2 * step
-    count = min(len(kept), most)
-    return [kept[number * (len(kept) - 1) // max(count - 1, 1)] for number in range(count)]
+            sampled.append(frame)
+        if len(sampled) == 2 * most:
+            sampled, step = sampled[::2], 2 * step
+    count = min(len(sampled), most)
+    return [sampled[number * (len(sampled) - 1) // max(count - 1, 1)] for number in range(count)]
 
 
 def _key_frame(

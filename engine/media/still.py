@@ -70,11 +70,11 @@ def write_image(
     suffix = output.suffix.lower()
     if suffix not in IMAGE_SUFFIXES:
         raise MediaError(f"The output {output} must end in one of {', '.join(IMAGE_SUFFIXES)}.")
-    upright = _upright(frame)
+    upright = _make_upright(frame)
     encoding = _encoding(suffix, upright)
     width, height = upright.coded_size
     try:
-        data = _encoded(upright, encoding)
+        data = _encode(upright, encoding)
     except av.FFmpegError as error:
         raise MediaError(
             f"{output} could not be written: the encoder {encoding.codec} refuses a picture of "
@@ -141,12 +141,12 @@ def _encoding(suffix: str, frame: Frame) -> _Encoding:
             name = "yuva420p" if fmt.alpha else "yuv420p"
             return _Encoding("libwebp", name, {"quality": "95"}, _LIMITED)
         return _Encoding("libwebp", "bgra", {"lossless": "1"})
-    kept = fmt.name if fmt.name in ("yuv420p", "yuv422p") else "yuv444p"
-    return _Encoding("mjpeg", kept, {"qmin": "1", "qmax": "1", "huffman": "optimal"}, _FULL)
+    name = fmt.name if fmt.name in ("yuv420p", "yuv422p") else "yuv444p"
+    return _Encoding("mjpeg", name, {"qmin": "1", "qmax": "1", "huffman": "optimal"}, _FULL)
 
 
-def _encoded(frame: Frame, encoding: _Encoding) -> bytes:
-    picture = _converted(frame, encoding)
+def _encode(frame: Frame, encoding: _Encoding) -> bytes:
+    picture = _convert(frame, encoding)
     context = CodecContext.create(encoding.codec, "w")
     assert isinstance(context, VideoCodecContext)
     context.width, context.height = frame.coded_size
@@ -160,7 +160,7 @@ def _encoded(frame: Frame, encoding: _Encoding) -> bytes:
     return b"".join(bytes(packet) for packet in [*context.encode(picture), *context.encode(None)])
 
 
-def _converted(frame: Frame, encoding: _Encoding) -> VideoFrame:
+def _convert(frame: Frame, encoding: _Encoding) -> VideoFrame:
     """Convert a frame to the encoding's pixel format, range and matrix, if they differ."""
     picture = frame_to_picture(frame)
     range_now = _FULL if full_range(frame) else _LIMITED
@@ -178,7 +178,7 @@ def _converted(frame: Frame, encoding: _Encoding) -> VideoFrame:
     )
 
 
-def _upright(frame: Frame) -> Frame:
+def _make_upright(frame: Frame) -> Frame:
     """Apply a frame's orientation to its planes."""
     orientation = frame.orientation
     if orientation == Orientation():
@@ -186,10 +186,10 @@ def _upright(frame: Frame) -> Frame:
     if frame.format.chroma_shift_x or frame.format.chroma_shift_y:
         # After a turn, the chroma siting would differ, and odd sizes would not match.
         frame = upsample_chroma(frame)
-    planes = tuple(_turned(plane, orientation) for plane in frame.planes)
+    planes = tuple(_orient(plane, orientation) for plane in frame.planes)
     return replace(frame, planes=planes, orientation=Orientation())
 
 
-def _turned(plane: Plane, orientation: Orientation) -> Plane:
+def _orient(plane: Plane, orientation: Orientation) -> Plane:
     mirrored = plane[:, ::-1] if orientation.mirrored else plane
     return np.rot90(mirrored, orientation.quarter_turns)

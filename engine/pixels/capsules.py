@@ -27,7 +27,9 @@ def fill_capsules(
     radii = np.maximum(radii - _RIM, 0)
     _fill(grid, polygon)
     for middles, sizes in zip(ends, radii, strict=True):
-        for middle, radius in zip(_fixed(middles).tolist(), _fixed(sizes).tolist(), strict=True):
+        for middle, radius in zip(
+            _to_fixed_point(middles).tolist(), _to_fixed_point(sizes).tolist(), strict=True
+        ):
             cv2.circle(grid, middle, radius, 255, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
         along = middles[1] - middles[0]
         across = np.array((-along[1], along[0])) / max(float(np.hypot(*along)), 1e-6)
@@ -39,8 +41,8 @@ def fill_capsules(
 
 def _fill(grid: Bytes, corners: Points) -> None:
     hull = cv2.convexHull(corners.astype(np.float32))
-    cv2.fillConvexPoly(grid, _fixed(hull), 255, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.fillConvexPoly(grid, _to_fixed_point(hull), 255, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
-def _fixed(values: ArrayLike) -> NDArray[np.int32]:
+def _to_fixed_point(values: ArrayLike) -> NDArray[np.int32]:
     return np.rint(np.asarray(values, np.float64) * (1 << _SUBPIXEL_BITS)).astype(np.int32)

@@ -10,8 +10,8 @@ NAME = "faceswap-engine"
 def provenance_tags(swapper: str, *, content_checked: bool) -> dict[str, str]:
     """Return the metadata tags of an output: a sentence in "comment", which all containers have.
 
-    The sentence says that the faces are synthetic, names the engine, its version and the swapper,
-    and tells if the content check ran.
+    The sentence says that the faces are synthetic, and names the engine, its version, the swapper
+    and the result of the content check.
     """
     check = "passed" if content_checked else "turned off"
     return {

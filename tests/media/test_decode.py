@@ -18,6 +18,7 @@ from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.formats import picture_planes
 from engine.media.probe import is_image, probe
+from engine.media.pyav import open_input, open_output
 from engine.options import Trim
 from tests.media.looks import seconds
 from tests.synth import Sound, Tags, draw, make_clip
@@ -276,6 +277,22 @@ def test_probe_says_what_is_there(tmp_path: Path) -> None:
     assert (info.frame_rate, info.frame_count) == (Fraction(25), 12)
     assert info.duration == pytest.approx(0.48, abs=0.04)
     assert info.orientation == next(iter(read_frames(target))).orientation
+
+
+def test_a_part_of_a_file_that_cannot_be_searched_is_found_by_decoding(tmp_path: Path) -> None:
+    clip, raw = make_clip(tmp_path / "clip.mp4", frames=30), tmp_path / "clip.h264"
+    with open_input(clip) as source, open_output(raw, "h264") as made:
+        stream = made.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                made.mux(packet)
+    whole = list(read_frames(raw))
+    part = list(read_frames(raw, Trim(0.9)))
+    assert [frame.index for frame in part] == list(range(7))
+    for one, other in zip(part, whole[-7:], strict=True):
+        assert one.pts == other.pts
+        assert np.array_equal(one.planes[0], other.planes[0])
 
 
 def test_kind_is_judged_by_content(tmp_path: Path) -> None:

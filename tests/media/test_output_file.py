@@ -477,8 +477,8 @@ def test_a_picture_that_cannot_be_read_again_takes_no_place(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = next(iter(read_frames(clip)))
-    encoded = still_module._encoded
-    monkeypatch.setattr(still_module, "_encoded", lambda *given: encoded(*given)[:60])
+    encoded = still_module._encode
+    monkeypatch.setattr(still_module, "_encode", lambda *given: encoded(*given)[:60])
     with pytest.raises(MediaError, match=r"output\.png could not .* so that it can be read back"):
         write_image(frame, tmp_path / "output.png")
     assert names(tmp_path) == [clip.name]
