@@ -18,8 +18,8 @@ from engine.geometry.boxes import box_of
 from engine.geometry.mesh_topology import OVAL, face_mesh
 from engine.pixels.raster import fill_polygons, inside_distance
 from engine.pixels.tone import blur
+from engine.swappers.mesh.layout import layout, unwrap
 from engine.swappers.mesh.masks import features
-from engine.swappers.mesh.texture import layout, unwrap
 from engine.values import Bytes, Mask, Mesh, Points
 
 _SIDE = 256

@@ -30,7 +30,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engine.optimise.int8 import quantise
 from engine.optimise.prepare import to_half
-from engine.optimise.validation import likeness
+from engine.optimise.validation import require_psnr
 from engine.options import Compute
 from engine.pipeline.stages import FaceSwap
 from engine.runtime import providers
@@ -215,7 +215,7 @@ def whole_numbers(choices: argparse.Namespace) -> dict[str, Any]:
     sessions = slow, fast = Session(exact), Session(whole)
     held_out = [_noise(choices.samples + number) for number in range(HELD_OUT)]
     answers = ((slow.run(*sample), fast.run(*sample)) for sample in held_out)
-    psnr = likeness(slow.outputs, answers, least=-np.inf)
+    psnr = require_psnr(slow.outputs, answers, min_psnr=-np.inf)
     pairs = [
         [seconds(partial(session.run, *held_out[0]), 1) for session in sessions]
         for _ in range(choices.repeat)

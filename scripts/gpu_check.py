@@ -52,8 +52,6 @@ except ImportError:  # pip carries its own
 ROOT = Path(__file__).resolve().parents[1]
 MOST_SECONDS = 350.0
 PATIENCE = 5  # times a step's bound, in a rehearsal
-# Extras, and what the tests and the benchmarks import besides.
-EXTRAS = ("packs",)
 # Where the libraries of CUDA are if neither a package nor the loader's cache has them.
 CUDA_FOLDERS = ("/usr/local/cuda/lib64",)
 TOOLS = ("pytest>=8.3", "openpeople")
@@ -102,7 +100,7 @@ def needed(device: str) -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     runtime = extras["cpu" if device == "cpu" else "gpu"]
-    texts = [*project["dependencies"], *runtime, *(one for each in EXTRAS for one in extras[each])]
+    texts = [*project["dependencies"], *runtime]
     found = [Requirement(text) for text in (*texts, *TOOLS)]
     for requirement in found:
         # The machine brings CUDA and cuDNN.

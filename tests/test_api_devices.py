@@ -92,7 +92,7 @@ def test_a_converter_is_run_in_batches_by_all_threads(store: WeightStore) -> Non
     encoder = swapping.encoder(store.network(SWAPPER))
     assert isinstance(encoder, ConverterEncoder)
     assert encoder.converter is swapping.exact(CONVERTER).batches
-    assert encoder.converter.most == 16
+    assert encoder.converter.max_size == 16
 
 
 @pytest.mark.usefixtures("card")
@@ -100,11 +100,11 @@ def test_a_converter_is_run_in_batches_by_all_threads(store: WeightStore) -> Non
 def test_what_mixes_its_pictures_is_given_one_at_a_time(
     store: WeightStore, monkeypatch: pytest.MonkeyPatch, alone: bool
 ) -> None:
-    path = prepare.prepared(store, SWAPPER).path
-    monkeypatch.setattr(pool, "prepared", lambda *_, **__: Prepared(path, "Why.", alone=alone))
+    path = prepare.prepare(store, SWAPPER).path
+    monkeypatch.setattr(pool, "prepared", lambda *_, **__: Prepared(path, "Why.", single=alone))
     graph = networks(store, "fp32").swapping.graph(SWAPPER)
     assert graph.note == "Why."
-    assert (graph.batches.most == 1) == alone
+    assert (graph.batches.max_size == 1) == alone
 
 
 EVERY = (
@@ -142,7 +142,7 @@ def test_one_engine_gives_each_request_the_graph_of_its_own_settings(
     for name, graphs in ((SWAPPER, first), (CONVERTER, other)):
         for compute, graph in zip(asked, graphs, strict=True):
             chosen = providers.choose(compute)
-            where = providers.single(chosen) if compute.precision == "fp32" else chosen
+            where = providers.without_fp16(chosen) if compute.precision == "fp32" else chosen
             if compute == Compute("cpu"):
                 assert graph.note == ""
             else:
@@ -152,7 +152,7 @@ def test_one_engine_gives_each_request_the_graph_of_its_own_settings(
             assert session.path == store.path(name)
             assert session.options == {key: value for one in where for key, value in one.options}
     detectors = {id(shared.on(compute).session(DETECTOR)) for compute in asked}
-    assert len(detectors) == len({providers.single(providers.choose(one)) for one in asked})
+    assert len(detectors) == len({providers.without_fp16(providers.choose(one)) for one in asked})
 
 
 def test_a_file_that_another_process_imports_is_taken_from_then_on(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from engine.api import Engine
 from engine.media.decode import read_image
 from engine.options import Compute, Device
 from engine.runtime import providers
-from engine.runtime.providers import CUDA, probe_provider
+from engine.runtime.providers import cuda, probe_provider
 from engine.runtime.session import Session
 from engine.weights.weight_store import WeightStore
 from tests.footage import STRANGER, TWO, asset, picture, write_png
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture(scope="module", autouse=True)
 def card() -> None:
-    probed = probe_provider(CUDA)
+    probed = probe_provider(cuda())
     if not probed.works:
         pytest.skip(probed.detail)
 

@@ -411,7 +411,6 @@ def import_weights(
                 tables.brought(report)
             tables.left(report)
             broken += report.broken
-        tables.preparing(reports)
         _tell_trouble(*broken)
 
 

@@ -13,13 +13,10 @@ import typer
 from engine.doctor.examine import Finding
 from engine.pipeline.int8_calibration import Calibrated
 from engine.pipeline.report import SwapReport
-from engine.runtime.distributions import install, installed
 from engine.values import Attributes, Face
 from engine.weights.weight_store import ImportReport, Status, WeightStore
 
 _MARKS = {"ok": "ok", "note": "note", "broken": "BROKEN"}
-# What `engine.optimise.prepare` works on.
-_PREPARED = frozenset({"swapper", "converter", "restorer", "occluder", "parser"})
 _COLOURS = {"ok": "green", "note": "yellow", "broken": "red"}
 
 
@@ -167,18 +164,6 @@ def left(report: ImportReport) -> None:
         typer.echo(
             f"note: the file that {name} replaces was calibrated for int8, this one is not yet; "
             f"run `faceswap-engine weights calibrate {name} PICTURES...`.",
-            err=True,
-        )
-
-
-def preparing(reports: Iterable[ImportReport]) -> None:
-    """Says on stderr that the package onnx is missing, where imported networks may need it."""
-    drawn = any(one.role in _PREPARED for report in reports for one in report.imported)
-    if drawn and not installed(["onnx"]):
-        typer.echo(
-            "note: for batches on a card and for the precisions fp16 and int8, networks are "
-            "prepared by the package onnx, which is not installed; run "
-            f"`{install('packs')}`.",
             err=True,
         )
 

@@ -120,11 +120,11 @@ def check_providers() -> Iterator[Finding]:
         TENSORRT_NAME,
         Provider,
         device_of,
-        probe,
+        probe_all,
         probe_provider,
     )
 
-    tried = probe()
+    tried = probe_all()
     for result in tried:
         if result.works:
             yield Finding(f"Provider {result.provider}", "ok", "a session ran on it")
@@ -171,10 +171,8 @@ def check_prepared_networks() -> Iterator[Finding]:
     if found:
         yield Finding("Imports", "ok", f"onnx {found[0].version} prepares them")
     else:
-        # Needed for imported networks only, and only once for each.
-        remedy = install("packs")
-        detail = "onnx is not installed; it prepares them for cards, fp16 and int8"
-        yield Finding("Imports", "note", detail, remedy)
+        detail = "onnx is not installed; it reads and prepares them"
+        yield Finding("Imports", "broken", detail, pip("install", "onnx>=1.20"))
     store = WeightStore()
     for weight in store.weights():
         subject = f"Prepared {weight.name}"
@@ -248,11 +246,11 @@ def check_weights() -> Iterator[Finding]:
 
 def _list_prepared(subject: str, store: WeightStore, weight: Weight) -> Iterator[Finding]:
     """Report the prepared graphs of a network and those that failed validation."""
-    from engine.optimise.prepare import made, refused  # noqa: PLC0415 - the same
+    from engine.optimise.prepare import prepared_files, refusals  # noqa: PLC0415 - the same
 
-    for reason in refused(store, weight):
+    for reason in refusals(store, weight):
         yield Finding(subject, "note", reason)
-    for file, what in made(store, weight):
+    for file, what in prepared_files(store, weight):
         detail = f"{file.name}, {what}, {file.stat().st_size / 1e6:.1f} MB"
         yield Finding(subject, "ok", detail)
 

@@ -12,7 +12,7 @@ from engine.errors import WeightsError
 from engine.geometry.templates import template_named
 from engine.pixels.box_mask import box_mask
 from engine.runtime.batches import Batches
-from engine.runtime.image_outputs import picture
+from engine.runtime.image_outputs import to_rgb
 from engine.runtime.session import Tensor
 from engine.values import Aligned, Patch, Pixels
 from engine.weights.manifest import Network
@@ -47,7 +47,7 @@ class Restorer:
         self._mask = np.float32(blend) * box_mask(self.size)
         self._mask.setflags(write=False)
         self._fidelity = fidelity
-        self.takes_fidelity = any(spec.is_setting for spec in batches.session.inputs)
+        self.takes_fidelity = any(spec.is_scalar for spec in batches.session.inputs)
 
     def enhance(self, targets: Sequence[Aligned]) -> list[Patch]:
         """A patch for each target; all go through the network together.
@@ -75,10 +75,10 @@ class Restorer:
         # Published graphs differ in shape and type of the setting, and in which input it is.
         return tuple(
             np.full([1] * len(spec.shape), self._fidelity, spec.dtype)
-            if spec.is_setting
+            if spec.is_scalar
             else pictures
             for spec in self._batches.session.inputs
         )
 
     def _pixels(self, answer: Tensor) -> Pixels:
-        return picture(np.ascontiguousarray(answer.transpose(1, 2, 0)), self._span, self.name)
+        return to_rgb(np.ascontiguousarray(answer.transpose(1, 2, 0)), self._span, self.name)

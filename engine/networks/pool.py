@@ -15,7 +15,7 @@ from engine.faces.protocols import Embedder
 from engine.networks.analysis import AnalysisNetworks
 from engine.networks.swapping import Graph, SwapNetworks
 from engine.optimise.int8 import Int8Calibration
-from engine.optimise.prepare import Prepared, calibration, prepared
+from engine.optimise.prepare import Prepared, calibration, prepare
 from engine.options import AnalysisOptions, Compute, Precision
 from engine.runtime import providers
 from engine.runtime.batches import Batches
@@ -76,9 +76,9 @@ class NetworkPool:
                 if precision == "fp32" and chosen[0] == providers.CPU:
                     made = Prepared(self.store.path(name))
                 else:
-                    made = prepared(self.store, name, precision=precision, providers=chosen)
+                    made = prepare(self.store, name, precision=precision, providers=chosen)
                 session = Session(made.path, chosen, threads=self._threads)
-                graph = Graph(Batches(session, (1,) if made.alone else None), made.note)
+                graph = Graph(Batches(session, (1,) if made.single else None), made.note)
                 self._graphs[key] = sources, graph
             return graph
 
@@ -109,7 +109,7 @@ class DeviceNetworks:
     @property
     def single(self) -> _Providers:
         """The providers of what runs at fp32, whatever is asked of swappers and restorers."""
-        return providers.single(self.providers)
+        return providers.without_fp16(self.providers)
 
     @property
     def analysis(self) -> AnalysisNetworks:

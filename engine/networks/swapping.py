@@ -14,8 +14,7 @@ from engine.enhance.restorer import Restorer
 from engine.errors import ParameterError, WeightsMissing
 from engine.faces.identity import alignment_points
 from engine.networks.chosen import ChosenNetworks
-from engine.optimise.network_inputs import Feed
-from engine.optimise.prepare import emap
+from engine.optimise.int8 import SampleMaker
 from engine.options import AUTO, PIXEL_BOOSTS, EnhanceOptions, LimitOptions, SwapOptions
 from engine.runtime.batches import Batches
 from engine.runtime.session import Session
@@ -32,6 +31,7 @@ from engine.swappers.neural.source_encoding import (
 )
 from engine.swappers.swapper import Swapper
 from engine.values import Choice
+from engine.weights.emap import load_emap
 from engine.weights.manifest import Network, Role
 from engine.weights.weight_store import WeightStore
 
@@ -118,7 +118,7 @@ class SwapNetworks:
             sides=sides,
             at_once=_TOGETHER
             if any(
-                graph.batches.most > 1
+                graph.batches.max_size > 1
                 for field, graph in graphs.items()
                 if names.get(field) != OCCLUDER
             )
@@ -131,7 +131,7 @@ class SwapNetworks:
             ),
         )
 
-    def feed(self, name: str) -> Feed:
+    def feed(self, name: str) -> SampleMaker:
         """What a swapping or restoring network is given, to be calibrated on.
 
         Raises:
@@ -203,7 +203,7 @@ class SwapNetworks:
         if source is None or source.kind == "embedding":
             return EMBEDDING_ENCODER
         if source.kind == "latent":
-            return EmapEncoder(emap(self.store, network.name))
+            return EmapEncoder(load_emap(self.store, network.name))
         if source.input is not None:
             return CropEncoder(source.input, alignment_points)
         crop = CropEncoder(self.store.network(EMBEDDER).input, alignment_points)
@@ -311,24 +311,24 @@ class SwapNetworks:
         return [network for network in self.store.installable() if network.role == role]
 
 
-def _swapper_feed(swapper: NeuralSwapper) -> Feed:
-    return Feed(
+def _swapper_feed(swapper: NeuralSwapper) -> SampleMaker:
+    return SampleMaker(
         name=swapper.name,
         template=swapper.template,
         side=swapper.side,
         needs_embedding=swapper.needs_embedding,
-        source=lambda portrait: swapper.prepare([portrait]),
+        encode=lambda portrait: swapper.prepare([portrait]),
         sample=lambda target, source: swapper.inputs([target], [source]),
     )
 
 
-def _restorer_feed(restorer: Restorer) -> Feed:
-    return Feed(
+def _restorer_feed(restorer: Restorer) -> SampleMaker:
+    return SampleMaker(
         name=restorer.name,
         template=restorer.template,
         side=restorer.size,
         needs_embedding=False,
-        source=lambda _: None,
+        encode=lambda _: None,
         sample=lambda target, _: restorer.inputs([target]),
     )
 

@@ -1,17 +1,17 @@
-"""Graphs of whole numbers of 8 bits for the CPU, calibrated on what the network is truly given.
+"""int8 graphs for the CPU, calibrated on the inputs that the network gets in use.
 
-ONNX Runtime's quantiser makes them: activations unsigned, weights signed with a scale for each
-channel. Only the convolutions and matrix products between others of a network's convolutions are
-changed: the first ones see the picture itself, the errors of the last are seen as they are, and
-what works on the source alone costs little, and must do so for people that no sample shows. A graph
-is kept only if its answers to samples that it was not calibrated on are near the original's.
+ONNX Runtime's quantiser makes them: activations are unsigned, weights are signed with a scale per
+channel. Only convolutions and matrix products that lie between other convolutions of the network
+are quantised. The first ones take the picture itself, and errors of the last ones are visible.
+Products that depend on the source alone cost little, and must stay exact for people whom no sample
+shows. A graph is kept only if its outputs for held-out samples are close to fp32's.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -20,30 +20,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import WeightsCorrupt, WeightsError, WeightsMissing
-from engine.optimise import onnx_graphs
-from engine.optimise.validation import RefusedError, likeness, opened
-from engine.optimise.validation_cache import Verdict, recorded, write
+from engine.optimise.onnx_graphs import is_half, save
+from engine.optimise.validation import (
+    RefusedError,
+    ValidationResult,
+    open_changed,
+    read_result,
+    require_psnr,
+    write_result,
+)
 from engine.runtime.processor import saturates
 from engine.runtime.providers import CPU, load_runtime
 from engine.runtime.session import Session, Tensor, read_signature
+from engine.values import Aligned, Portrait, Template
 from engine.weights.atomic_files import atomic_replacement, sha256_of, temporary_file
+from engine.weights.onnx_file import read_model
 from engine.weights.weight_store import CALIBRATION
 
 # One sample: the graph's inputs in its order.
 Sample: TypeAlias = Sequence[NDArray[Any]]
 
-# dB on held-out samples: errors of 5 in 255 levels, in the root of their mean square. That is what
-# a video of middling quality loses to its encoder.
-LEAST_PSNR: Final = 34.0
+# dB on held-out samples: a root mean square error of 5 in 255 levels, as a video of medium quality
+# loses to its encoder.
+MIN_PSNR: Final = 34.0
 
 _REFUSAL = "int8-refused.json"
-_KINDS = ("Conv", "Gemm", "MatMul")
-_CUT = "Relu"
+_PRODUCTS = ("Conv", "Gemm", "MatMul")
+_RELU = "Relu"
 _OPTIONS: Final = {
-    # Those of onnx have scales by channel from version 13 on, and networks are older.
+    # ONNX's own operators have scales per channel from opset 13 on; published networks are older.
     "UseQDQContribOps": True,
-    # Ranges are the means of the samples' own: the widest of all would be wider with every sample,
-    # and the steps between numbers coarser.
+    # Ranges are means over the samples: the widest range of all would grow with every sample, and
+    # its steps would be coarser.
     "CalibMovingAverage": True,
 }
 _COMMAND = "`faceswap-engine weights calibrate {name} PICTURES...`"
@@ -51,11 +59,14 @@ _COMMAND = "`faceswap-engine weights calibrate {name} PICTURES...`"
 
 @dataclass(frozen=True, slots=True)
 class Int8Calibration:
-    """What is known of an int8 graph.
+    """Record of an int8 graph.
 
-    `psnr` is how far its answers to `held_out` samples are from fp32's, in dB; it was calibrated
-    on `samples` others. Where it is `reduced`, weights have 7 bits, for processors that cut sums
-    of larger products.
+    Attributes:
+        sha256: Checksum of the graph's file.
+        psnr: PSNR in dB of its outputs for held-out samples, compared with fp32.
+        samples: Number of samples that it was calibrated on.
+        held_out: Number of held-out samples.
+        reduced: Whether weights have 7 bits, for processors on which large sums saturate.
     """
 
     sha256: str
@@ -65,6 +76,27 @@ class Int8Calibration:
     reduced: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleMaker:
+    """Makes the samples of a swapping or restoring network from faces.
+
+    Attributes:
+        name: Name of the network.
+        template: Template of its crops.
+        side: Side of its crops in pixels.
+        needs_embedding: Whether portraits must carry ArcFace's embedding.
+        encode: Returns the source encoding of a portrait, None for a restorer.
+        sample: Returns the sample of a target's crop and a source encoding.
+    """
+
+    name: str
+    template: Template
+    side: int
+    needs_embedding: bool
+    encode: Callable[[Portrait], Any]
+    sample: Callable[[Aligned, Any], Sample]
+
+
 def calibrate(
     name: str,
     source: Path,
@@ -72,36 +104,40 @@ def calibrate(
     samples: Iterable[Sample],
     held_out: Sequence[Sample],
     *,
-    least: float = LEAST_PSNR,
+    min_psnr: float = MIN_PSNR,
 ) -> Int8Calibration:
-    """Makes the int8 graph of the network `name`, whose fp32 graph is `source`, in `folder`.
+    """Write the int8 graph of a network and return its record.
 
-    `samples` are taken one after another, and none is kept; `held_out` are others, which the
-    answers are compared on.
+    Args:
+        name: Name of the network, for errors.
+        source: The fp32 graph.
+        folder: Folder of the prepared graphs.
+        samples: Samples to calibrate on; they are taken one by one, and not kept.
+        held_out: Other samples, to compare the outputs on.
+        min_psnr: Bound of the PSNR in dB.
 
     Raises:
-        WeightsError: the answers to `held_out` are not finite or below `least` dB from fp32's, or
-            the graph holds nothing to quantise. An earlier graph is there still; where there is
-            none, `calibrated` tells the reason.
-        RuntimeUnavailable: the package onnx is not installed.
+        WeightsError: The outputs for `held_out` are not finite or below `min_psnr`, or the graph
+            has nothing to quantise. An earlier graph stays; without one, `calibrated_graph` raises
+            the reason from then on.
     """
     record, reduced = folder / CALIBRATION, saturates()
     try:
-        with temporary_file(record) as scratch:
-            exact = Session(source)
-            expected = list(_finite(exact, held_out))
-            count = quantise(source, scratch, samples, reduced=reduced)
-            whole = opened(scratch, (CPU,))
-            answers = zip(expected, (whole.run(*sample) for sample in held_out), strict=True)
-            psnr = likeness(exact.outputs, answers, least=least)
-            made = Int8Calibration(sha256_of(scratch), psnr, count, len(held_out), reduced)
-            scratch.replace(_graph(folder, made))
+        with temporary_file(record) as file:
+            original = Session(source)
+            expected = list(_run_finite(original, held_out))
+            count = quantise(source, file, samples, reduced=reduced)
+            changed = open_changed(file, (CPU,))
+            outputs = zip(expected, (changed.run(*sample) for sample in held_out), strict=True)
+            psnr = require_psnr(original.outputs, outputs, min_psnr=min_psnr)
+            made = Int8Calibration(sha256_of(file), psnr, count, len(held_out), reduced)
+            file.replace(_graph(folder, made))
     except RefusedError as error:
-        write(folder / _REFUSAL, Verdict("", str(error)))
+        write_result(folder / _REFUSAL, ValidationResult("", str(error)))
         raise WeightsError(f"{name} cannot run at int8: {error} Use the precision fp32.") from error
-    # The record says which graph is in force: whatever ends this early leaves the earlier one.
-    with atomic_replacement(record) as scratch:
-        scratch.write_text(json.dumps(asdict(made)) + "\n", "utf-8")
+    # The record names the graph in use: an interruption before this leaves the earlier one.
+    with atomic_replacement(record) as file:
+        file.write_text(json.dumps(asdict(made)) + "\n", "utf-8")
     (folder / _REFUSAL).unlink(missing_ok=True)
     for graph in folder.glob("int8-*.onnx"):
         if graph != _graph(folder, made):
@@ -110,19 +146,17 @@ def calibrate(
 
 
 def quantise(source: Path, target: Path, samples: Iterable[Sample], *, reduced: bool) -> int:
-    """Writes the int8 graph of `source`, calibrated on `samples`, to `target`, and tests nothing.
+    """Write the int8 graph of `source` to `target` without validation.
 
     Returns the number of samples.
 
     Raises:
-        RefusedError: the graph is stored at half precision or holds nothing to quantise, or the
-            quantiser fails.
-        RuntimeUnavailable: the package onnx is not installed.
+        RefusedError: The graph is of half precision or has nothing to quantise, or the quantiser
+            fails.
     """
-    onnx_graphs.onnx_package()
-    from onnxruntime import quantization  # noqa: PLC0415 - it needs onnx
+    from onnxruntime import quantization  # noqa: PLC0415 - imports onnx, which takes a second
 
-    reader = _Reader([spec.name for spec in read_signature(source)[0]], iter(samples))
+    reader = _SampleReader([spec.name for spec in read_signature(source)[0]], iter(samples))
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
         folded = Path(folder) / "folded.onnx"
         names = _fold(source, folded)
@@ -131,7 +165,7 @@ def quantise(source: Path, target: Path, samples: Iterable[Sample], *, reduced: 
                 folded,
                 target,
                 reader,
-                op_types_to_quantize=[*_KINDS, _CUT],
+                op_types_to_quantize=[*_PRODUCTS, _RELU],
                 nodes_to_quantize=names,
                 per_channel=True,
                 reduce_range=reduced,
@@ -147,8 +181,8 @@ def quantise(source: Path, target: Path, samples: Iterable[Sample], *, reduced: 
     return reader.count
 
 
-def calibration(folder: Path) -> Int8Calibration | None:
-    """What is on record of the int8 graph in a folder; None where none can be read."""
+def read_calibration(folder: Path) -> Int8Calibration | None:
+    """Return the record of the int8 graph in a folder; None if there is none that can be read."""
     try:
         fields = json.loads((folder / CALIBRATION).read_text("utf-8"))
         return Int8Calibration(
@@ -163,58 +197,59 @@ def calibration(folder: Path) -> Int8Calibration | None:
 
 
 def refusal(folder: Path) -> str:
-    """Why the network was refused when it was last calibrated; "" where it was not."""
-    verdict = recorded(folder / _REFUSAL)
-    return verdict.reason if verdict else ""
+    """Return the reason why the last calibration was refused; "" if it was not."""
+    result = read_result(folder / _REFUSAL)
+    return result.reason if result else ""
 
 
-def calibrated(name: str, folder: Path) -> tuple[Path, Int8Calibration]:
-    """The int8 graph of the network `name` in `folder`, its bytes verified.
+def calibrated_graph(name: str, folder: Path) -> tuple[Path, Int8Calibration]:
+    """Return the verified int8 graph of a network and its record.
 
     Raises:
-        WeightsMissing: the network was not calibrated.
-        WeightsCorrupt: the file is not as it was written.
-        WeightsError: it was refused when it was, or this processor would cut its sums.
+        WeightsMissing: The network was not calibrated.
+        WeightsCorrupt: The file has changed since.
+        WeightsError: The calibration was refused, or sums saturate on this processor and did not
+            where the network was calibrated.
     """
-    known, command = calibration(folder), _COMMAND.format(name=name)
+    record, command = read_calibration(folder), _COMMAND.format(name=name)
     reason = refusal(folder)
-    if known is None and reason:
+    if record is None and reason:
         raise WeightsError(
             f"{name} was calibrated and cannot run at int8: {reason} Use the precision fp32, or "
             f"try {command} with other pictures."
         )
-    if known is None or not _graph(folder, known).is_file():
+    if record is None or not _graph(folder, record).is_file():
         raise WeightsMissing(
             f"{name} was not calibrated for the precision int8; run {command} with pictures or "
             "videos of the faces that you swap."
         )
-    path = _graph(folder, known)
-    if sha256_of(path) != known.sha256:
-        raise WeightsCorrupt(f"{path} is not as it was written; make it anew with {command}.")
-    if saturates() and not known.reduced:
+    path = _graph(folder, record)
+    if sha256_of(path) != record.sha256:
+        raise WeightsCorrupt(f"{path} has changed since it was written; run {command} again.")
+    if saturates() and not record.reduced:
         raise WeightsError(
-            f"{name} was calibrated on a processor that adds up products of 8 bits exactly, and "
-            f"this one does not; run {command} here."
+            f"{name} was calibrated on a processor that adds int8 products exactly, and on this "
+            f"one their sums saturate; run {command} here."
         )
-    return path, known
+    return path, record
 
 
-def _finite(exact: Session, samples: Iterable[Sample]) -> Iterator[Sequence[Tensor]]:
-    """The answers at fp32; without numbers in them, there is nothing to measure ranges of."""
+def _run_finite(session: Session, samples: Iterable[Sample]) -> Iterator[Sequence[Tensor]]:
+    """Yield the outputs at fp32; without finite ones there are no ranges to measure."""
     for sample in samples:
-        answers = exact.run(*sample)
-        for output, answer in zip(exact.outputs, answers, strict=True):
-            if not np.isfinite(answer).all():
-                raise RefusedError(f"even at fp32, {output.name} is not finite; bring a good copy.")
-        yield answers
+        outputs = session.run(*sample)
+        for spec, output in zip(session.outputs, outputs, strict=True):
+            if not np.isfinite(output).all():
+                raise RefusedError(f"even at fp32, {spec.name} is not finite; bring a good copy.")
+        yield outputs
 
 
-def _graph(folder: Path, known: Int8Calibration) -> Path:
-    return folder / f"int8-{known.sha256[:16]}.onnx"
+def _graph(folder: Path, record: Int8Calibration) -> Path:
+    return folder / f"int8-{record.sha256[:16]}.onnx"
 
 
-class _Reader:
-    """Samples as the quantiser asks for them; `error` is what came up where they come from."""
+class _SampleReader:
+    """Samples in the form that the quantiser reads; `error` is what their iterator raised."""
 
     def __init__(self, names: Sequence[str], samples: Iterator[Sample]) -> None:
         self._names = names
@@ -235,52 +270,52 @@ class _Reader:
 
 
 def _fold(source: Path, target: Path) -> list[str]:
-    """Writes the graph with its constants folded; returns the names of the nodes to quantise.
+    """Write the graph with constants folded; return the names of the nodes to quantise.
 
-    So what follows a convolution with fixed numbers, as normalisation does, becomes part of it.
+    Folding merges normalisation and the like into the convolution before it.
     """
+    import onnx  # noqa: PLC0415 - takes a second, and only calibration needs it
+
     runtime = load_runtime()
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
     runtime.InferenceSession(str(source), options, providers=[CPU.name], enable_fallback=0)
-    model = onnx_graphs.load(target)
-    if onnx_graphs.is_half(model):
+    model = read_model(target)
+    if is_half(model):
         raise RefusedError("it is stored at half precision; import the file of single precision.")
     for number, node in enumerate(model.graph.node):
         node.name = str(number)
-    names = [node.name for node in _work(model.graph)]
+    names = [node.name for node in _inner_nodes(model.graph)]
     if not names:
-        raise RefusedError("it holds no convolution or matrix product between convolutions.")
-    # What the quantiser knows by this that it need not advise: it was done.
-    onnx_graphs.onnx_package().helper.set_model_props(
-        model, {"onnx.quant.pre_process": "onnxruntime.quant"}
-    )
-    onnx_graphs.save(model, target)
+        raise RefusedError("it has no convolution or matrix product between convolutions.")
+    # The quantiser would advise to do this first.
+    onnx.helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
+    save(model, target)
     return names
 
 
-def _work(graph: Any) -> Iterator[Any]:
-    """The nodes between convolutions whose weights are stored, and what cuts their answers.
+def _inner_nodes(graph: Any) -> Iterator[Any]:
+    """Yield products with stored weights between convolutions, and the ReLUs after them.
 
-    Where all below zero is cut from an answer, the 8 bits are for the rest of it.
+    With its ReLU quantised too, the 8 bits of a product's output cover positive values alone.
     """
     stored = {initializer.name for initializer in graph.initializer}
     nodes = list(graph.node)
-    between = _led_to((node, node.input, node.output) for node in nodes)
-    between &= _led_to((node, node.output, node.input) for node in reversed(nodes))
-    answers: set[str] = set()
+    inner = _after_convolution((node, node.input, node.output) for node in nodes)
+    inner &= _after_convolution((node, node.output, node.input) for node in reversed(nodes))
+    outputs: set[str] = set()
     for node in nodes:
-        works = node.op_type in _KINDS and stored.issuperset(node.input[1:])
-        if works and node.name in between:
-            answers.update(node.output)
+        is_product = node.op_type in _PRODUCTS and stored.issuperset(node.input[1:])
+        if is_product and node.name in inner:
+            outputs.update(node.output)
             yield node
-        elif node.op_type == _CUT and answers.issuperset(node.input):
+        elif node.op_type == _RELU and outputs.issuperset(node.input):
             yield node
 
 
-def _led_to(steps: Iterable[tuple[Any, Sequence[str], Sequence[str]]]) -> set[str]:
-    """The names of the nodes that a convolution leads to, of steps (node, from, to) in order."""
+def _after_convolution(steps: Iterable[tuple[Any, Sequence[str], Sequence[str]]]) -> set[str]:
+    """Return the names of nodes that a convolution leads to, for steps (node, from, to)."""
     found: set[str] = set()
     reached: set[str] = set()
     for node, before, after in steps:

@@ -1,8 +1,8 @@
-"""Graphs made fit for the work: a free batch axis, fewer bits.
+"""Prepare graphs: give them a dynamic batch axis, or fewer bits.
 
-What is made is tested against the original before it is used, and kept in the user's folder (or
-cache, where that cannot be written) under the sha256 of the original and the version of this
-module's work, so that it is made once.
+A prepared graph is validated against the original before it is used. It is kept in the user's
+folder, or in the cache if that cannot be written, under the original's sha256 and the version of
+this module, so that the work is done once.
 """
 
 from __future__ import annotations
@@ -17,93 +17,104 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import WeightsError
-from engine.optimise import int8, onnx_graphs
+from engine.optimise import int8
 from engine.optimise.int8 import Int8Calibration, Sample
-from engine.optimise.onnx_graphs import onnx_package
-from engine.optimise.validation import RefusedError, close, opened, same_alone
-from engine.optimise.validation_cache import Verdict, once, recorded
+from engine.optimise.onnx_graphs import is_half, save
+from engine.optimise.validation import (
+    RefusedError,
+    ValidationResult,
+    open_changed,
+    read_result,
+    require_close,
+    require_independent_rows,
+    validate_once,
+)
 from engine.options import Precision
-from engine.runtime.providers import CPU, Provider, load_runtime, reference
+from engine.runtime.providers import CPU, Provider, load_runtime, without_tf32
 from engine.runtime.session import Session
 from engine.weights.atomic_files import atomic_replacement
-from engine.weights.emap import read_emap
 from engine.weights.manifest import Weight
+from engine.weights.onnx_file import read_model
 from engine.weights.weight_store import WeightStore
 
 VERSION: Final = 3
-LEAST_PSNR: Final = 40.0  # dB, half against single precision
+MIN_PSNR: Final = 40.0  # dB, half against single precision
 _ORIGINAL, _BATCH = "original", "batch.onnx"
 _HALF, _BATCH_HALF = "fp16.onnx", "batch-fp16.onnx"
-_MADE: Final = {
-    _BATCH: "free batch",
+_DESCRIPTIONS: Final = {
+    _BATCH: "dynamic batch axis",
     _HALF: "fp16",
-    _BATCH_HALF: "free batch at fp16",
+    _BATCH_HALF: "dynamic batch axis at fp16",
 }
-_FREE = "N"
+_IS_HALF: Final = "It is stored at half precision."
+_BATCH_AXIS = "N"
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A graph to open a session on.
 
-    Where it is to be given each picture `alone`, `note` says why; it may say how near int8 is to
-    fp32, too.
+    Attributes:
+        path: The file.
+        note: Why the graph runs at batch size 1, or how close int8 is to fp32; else "".
+        single: Whether the graph must run at batch size 1.
     """
 
     path: Path
     note: str = ""
-    alone: bool = False
+    single: bool = False
 
 
-def prepared(
+def prepare(
     store: WeightStore,
     name: str,
     *,
     precision: Precision = "fp32",
     providers: Sequence[Provider] = (CPU,),
 ) -> Prepared:
-    """The graph of a network with its batch axis free if that can be, at the asked precision.
+    """Return the graph of a network, with a dynamic batch axis if possible, at a precision.
 
-    A graph of batch 1 is freed where two pictures at once give what each gives alone, else it
-    stays as it is; one that is free as it came must give the same to be run so. At "fp16" all
-    weights and arithmetic are of half precision, and inputs and outputs stay float32; a graph that
-    is stored so already is left alone. The trials run on `providers`, the ones that the session
-    will run on, but that all is set against is no TF32. At "int8" it is what `calibrate` made, with
-    the batch axis as it was: that is for CPUs, which have no use for batches.
+    A graph of batch size 1 is changed to take any batch, and kept if a batch of two gives what its
+    pictures give one by one; a graph with a dynamic axis must pass the same test. At "fp16" all
+    weights and arithmetic are of half precision, while inputs and outputs stay float32; a graph
+    that is stored so is not changed. Changed graphs are validated on `providers`, against the
+    original without TF32. At "int8" it is the graph that `calibrate` made, at batch size 1: CPUs
+    gain nothing from batches.
 
     Raises:
-        WeightsMissing, WeightsCorrupt: as `WeightStore.path` does; the same of what `calibrate`
-            made.
-        WeightsError: at half precision the answers are not finite, or further from those of
-            single precision than `LEAST_PSNR` allows; at int8, the processor is another kind.
-        RuntimeUnavailable: the graph needs work and the package onnx is not installed, or a
-            provider fails (which is not recorded: the next time may be better).
+        WeightsMissing, WeightsCorrupt: As `WeightStore.path` does, and for int8 if the network was
+            not calibrated or its graph has changed since.
+        WeightsError: At fp16, the outputs are not finite or below `MIN_PSNR`; at int8, the
+            network was calibrated on another kind of processor.
+        RuntimeUnavailable: A provider fails. That is not cached, as the next run may succeed.
     """
     weight, path = store.weight(name), store.path(name)
-    benches = _benches(store, weight)
+    folders = _folders(store, weight)
     if precision == "int8":
-        return _calibrated(name, _calibrated_bench(benches))
-    exact, where = reference(providers), _where(providers)
+        return _prepare_int8(name, _calibrated_folder(folders))
+    exact, where = without_tf32(providers), _where(providers)
     original = Session(path, exact)
     if original.batchable:
-        freed = once(
+        batch = validate_once(
             path,
-            _record(_place(benches, _ORIGINAL, where), where),
-            lambda: same_alone(original, original, weight.input),
+            _record(_locate(folders, _ORIGINAL, where), where),
+            lambda: require_independent_rows(original, original, weight.input),
         )
     else:
-        target = _place(benches, _BATCH, where)
-        freed = _make(
+        target = _locate(folders, _BATCH, where)
+        batch = _make(
             target,
             where,
-            lambda scratch: onnx_graphs.save(free_batch(onnx_graphs.load(path)), scratch),
-            lambda scratch: same_alone(original, opened(scratch, exact), weight.input),
+            lambda file: save(add_batch_axis(read_model(path)), file),
+            lambda file: require_independent_rows(
+                original, open_changed(file, exact), weight.input
+            ),
         )
-        path = target if freed.sha256 else path
+        path = target if batch.sha256 else path
     if precision == "fp16":
-        path = _halved(path, original, weight, benches, providers, alone=not freed.sha256)
-    note = freed.reason and f"{name} runs one picture at a time: {freed.reason}"
-    return Prepared(path, note, alone=not freed.sha256)
+        path = _prepare_half(path, original, weight, folders, providers, single=not batch.sha256)
+    note = batch.reason and f"{name} runs one picture at a time: {batch.reason}"
+    return Prepared(path, note, single=not batch.sha256)
 
 
 def calibrate(
@@ -112,170 +123,161 @@ def calibrate(
     samples: Iterable[Sample],
     held_out: Sequence[Sample],
 ) -> Int8Calibration:
-    """Makes the int8 graph of a network that `prepared` gives from then on.
+    """Make the int8 graph that `prepare` returns from then on.
 
     Raises:
-        WeightsMissing, WeightsCorrupt: as `WeightStore.path` does.
-        WeightsError, RuntimeUnavailable: as `engine.optimise.int8.calibrate` does.
+        WeightsMissing, WeightsCorrupt: As `WeightStore.path` does.
+        WeightsError, RuntimeUnavailable: As `engine.optimise.int8.calibrate` does.
     """
-    bench, *_ = _benches(store, store.weight(name))
-    return int8.calibrate(name, store.path(name), bench, samples, held_out)
+    folder, *_ = _folders(store, store.weight(name))
+    return int8.calibrate(name, store.path(name), folder, samples, held_out)
 
 
 def calibration(store: WeightStore, name: str) -> Int8Calibration | None:
-    """What is on record of a network's int8 graph; None where it was not calibrated."""
-    return int8.calibration(_calibrated_bench(_benches(store, store.weight(name))))
+    """Return the record of a network's int8 graph; None if it was not calibrated."""
+    return int8.read_calibration(_calibrated_folder(_folders(store, store.weight(name))))
 
 
-def emap(store: WeightStore, name: str) -> NDArray[np.float32]:
-    """The (512, 512) matrix that an embedding is multiplied with to become inswapper's latent.
-
-    Raises:
-        WeightsMissing, WeightsCorrupt: as `WeightStore.path` does.
-        WeightsCorrupt: the graph holds no such matrix.
-    """
-    return read_emap(store.path(name), name)
-
-
-def made(store: WeightStore, weight: Weight) -> Iterator[tuple[Path, str]]:
-    """What was made of a weight, and what each file is; the int8 graph comes last.
+def prepared_files(store: WeightStore, weight: Weight) -> Iterator[tuple[Path, str]]:
+    """Yield the files that were prepared from a weight, with a description; int8 comes last.
 
     Raises:
-        WeightsCorrupt: what `calibrate` made is not as it was written.
-        WeightsError: it was made for another kind of processor.
+        WeightsCorrupt: The int8 graph has changed since it was written.
+        WeightsError: The int8 graph is for another kind of processor.
     """
-    benches = _benches(store, weight)
-    for name, what in _MADE.items():
-        for bench in benches:
-            if (bench / name).is_file():
-                yield bench / name, what
-    bench = _calibrated_bench(benches)
-    if int8.calibration(bench):
-        file, known = int8.calibrated(weight.name, bench)
-        yield file, f"int8, {known.psnr:.1f} dB from fp32 on {known.held_out} faces"
+    folders = _folders(store, weight)
+    for name, description in _DESCRIPTIONS.items():
+        for folder in folders:
+            if (folder / name).is_file():
+                yield folder / name, description
+    folder = _calibrated_folder(folders)
+    if int8.read_calibration(folder):
+        file, record = int8.calibrated_graph(weight.name, folder)
+        yield file, f"int8, {record.psnr:.1f} dB from fp32 on {record.held_out} faces"
 
 
-def refused(store: WeightStore, weight: Weight) -> Iterator[str]:
-    """What could not be made of a weight, where that was tried, and why."""
-    benches = _benches(store, weight)
-    for name, what in {_ORIGINAL: "batches", **_MADE}.items():
-        for record in chain.from_iterable(sorted(one.glob(f"{name}.*.json")) for one in benches):
-            verdict = recorded(record)
-            if verdict and verdict.reason not in ("", _STORED_SO):
+def refusals(store: WeightStore, weight: Weight) -> Iterator[str]:
+    """Yield a sentence for each graph of a weight that failed its validation."""
+    folders = _folders(store, weight)
+    for name, description in {_ORIGINAL: "batches", **_DESCRIPTIONS}.items():
+        records = chain.from_iterable(sorted(one.glob(f"{name}.*.json")) for one in folders)
+        for record in records:
+            result = read_result(record)
+            if result and result.reason not in ("", _IS_HALF):
                 where = record.name.removeprefix(f"{name}.").removesuffix(".json")
-                yield f"no {what} ({where}): {verdict.reason}"
-    bench = _calibrated_bench(benches)
-    if not int8.calibration(bench) and (reason := int8.refusal(bench)):
+                yield f"no {description} ({where}): {result.reason}"
+    folder = _calibrated_folder(folders)
+    if not int8.read_calibration(folder) and (reason := int8.refusal(folder)):
         yield f"no int8: {reason}"
 
 
-def free_batch(model: Any) -> Any:
-    """The model, changed in place: the leading 1 of inputs and outputs becomes any number.
+def add_batch_axis(model: Any) -> Any:
+    """Change a model in place so that its inputs and outputs have a dynamic batch axis.
 
-    What would pin it inside is rewritten: constant shapes of Reshape copy the batch, and sizes of
-    Resize become scales.
+    Constants within that would fix the batch are rewritten: shapes of Reshape copy the batch, and
+    sizes of Resize become scales.
+
+    Raises:
+        RefusedError: An input or output has no batch axis, or a node fixes the batch.
     """
     graph = model.graph
-    # An input of one number or a row of them is a setting, not a batch.
+    # An input of one axis is scalar: it has no batch.
     batches = [value for value in graph.input if len(value.type.tensor_type.shape.dim) > 1]
     for value in [*batches, *graph.output]:
         dims = value.type.tensor_type.shape.dim
         if not dims or dims[0].dim_value not in (0, 1):
             raise RefusedError(f"{value.name} does not begin with a batch axis.")
-        dims[0].dim_param = _FREE
+        dims[0].dim_param = _BATCH_AXIS
     constants = dict(_constants(graph))
     shapes: dict[str, list[int]] | None = None
     for node in graph.node:
-        if node.op_type == "Reshape" and _leads_with_one(constants, node.input[1]):
-            node.input[1] = _add(graph, node, _copying(node, constants[node.input[1]]))
+        if node.op_type == "Reshape" and _begins_with_one(constants, node.input[1]):
+            node.input[1] = _add_constant(graph, node, _copy_batch(node, constants[node.input[1]]))
         elif (
             node.op_type == "Resize"
             and len(node.input) == 4
-            and _leads_with_one(constants, node.input[3])
+            and _begins_with_one(constants, node.input[3])
         ):
             shapes = _shapes(model) if shapes is None else shapes
             scales = _scales(node, shapes.get(node.input[0], []), constants[node.input[3]])
-            node.input[2] = _add(graph, node, scales)
+            node.input[2] = _add_constant(graph, node, scales)
             del node.input[3]
-    # They tell of batch 1 still.
+    # Their shapes are of batch size 1.
     del graph.value_info[:]
     return model
 
 
 def to_half(model: Any) -> Any:
-    """A model of half precision inside, whose inputs and outputs are float32 as before."""
-    onnx_package()
-    from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415 - onnx
+    """Return a model of half precision whose inputs and outputs stay float32."""
+    # Imports onnx, which takes a second.
+    from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415
 
-    # PyTorch lists the types of constants, too; the converter would take them for tensors that it
-    # made half as wide, and cast those that nodes share several times under one name. It infers
-    # what it needs itself.
+    # PyTorch lists the types of constants, too; the converter would take these for tensors that it
+    # has converted, and cast those that nodes share several times under one name. It infers the
+    # types that it needs.
     del model.graph.value_info[:]
     return convert_float_to_float16(model, keep_io_types=True)
 
 
-def _benches(store: WeightStore, weight: Weight) -> tuple[Path, ...]:
-    """Where this module's work on a weight is kept, the one to write to first."""
+def _folders(store: WeightStore, weight: Weight) -> tuple[Path, ...]:
+    """Return the folders of a weight's prepared graphs, the one to write first."""
     return tuple(folder / f"v{VERSION}" for folder in store.prepared_folders(weight))
 
 
-def _place(benches: Sequence[Path], name: str, where: str) -> Path:
-    """Where a file is that was tried before, else where it is to be made."""
-    tried = (bench / name for bench in benches if _record(bench / name, where).is_file())
-    return next(tried, benches[0] / name)
+def _locate(folders: Sequence[Path], name: str, where: str) -> Path:
+    """Return the path of a file that was validated before, else the path to write it to."""
+    validated = (folder / name for folder in folders if _record(folder / name, where).is_file())
+    return next(validated, folders[0] / name)
 
 
-def _calibrated_bench(benches: Sequence[Path]) -> Path:
-    return next((bench for bench in benches if int8.calibration(bench)), benches[0])
+def _calibrated_folder(folders: Sequence[Path]) -> Path:
+    return next((folder for folder in folders if int8.read_calibration(folder)), folders[0])
 
 
-def _calibrated(name: str, bench: Path) -> Prepared:
-    path, known = int8.calibrated(name, bench)
+def _prepare_int8(name: str, folder: Path) -> Prepared:
+    path, record = int8.calibrated_graph(name, folder)
     note = (
-        f"{name} runs at int8: its answers to {known.held_out} crops that it was not calibrated on "
-        f"are {known.psnr:.1f} dB from those at fp32."
+        f"{name} runs at int8: its outputs for {record.held_out} held-out crops are "
+        f"{record.psnr:.1f} dB from those at fp32."
     )
     return Prepared(path, note)
 
 
-def _halved(
+def _prepare_half(
     path: Path,
     original: Session,
     weight: Weight,
-    benches: Sequence[Path],
+    folders: Sequence[Path],
     providers: Sequence[Provider],
     *,
-    alone: bool,
+    single: bool,
 ) -> Path:
     where = _where(providers)
-    target = _place(benches, _BATCH_HALF if path.parent in benches else _HALF, where)
+    target = _locate(folders, _BATCH_HALF if path.parent in folders else _HALF, where)
 
-    def make(scratch: Path) -> None:
-        model = onnx_graphs.load(path)
-        if onnx_graphs.is_half(model):
-            raise RefusedError(_STORED_SO)
-        onnx_graphs.save(to_half(model), scratch)
+    def make(file: Path) -> None:
+        model = read_model(path)
+        if is_half(model):
+            raise RefusedError(_IS_HALF)
+        save(to_half(model), file)
 
-    def test(scratch: Path) -> None:
-        half = opened(scratch, providers)
-        close(original, half, weight.input, least=LEAST_PSNR, alone=alone)
+    def validate(file: Path) -> None:
+        half = open_changed(file, providers)
+        require_close(original, half, weight.input, min_psnr=MIN_PSNR, single=single)
 
-    verdict = _make(target, where, make, test)
-    if verdict.reason == _STORED_SO:
+    result = _make(target, where, make, validate)
+    if result.reason == _IS_HALF:
         return path
-    if not verdict.sha256:
+    if not result.sha256:
         raise WeightsError(
-            f"{weight.name} cannot run at fp16 on {providers[0].name}: {verdict.reason} "
+            f"{weight.name} cannot run at fp16 on {providers[0].name}: {result.reason} "
             "Use the precision fp32."
         )
     return target
 
 
-_STORED_SO: Final = "It is stored at half precision."
-
-
 def _where(providers: Sequence[Provider]) -> str:
-    """Where a trial is held: the same file may pass in one place and fail in another."""
+    """Return the provider and its version: a file may pass on one and fail on another."""
     return f"{providers[0].name}-{load_runtime().__version__}"
 
 
@@ -284,21 +286,22 @@ def _record(target: Path, where: str) -> Path:
 
 
 def _make(
-    target: Path, where: str, make: Callable[[Path], None], test: Callable[[Path], None]
-) -> Verdict:
-    """What came of making and testing `target`, now or at an earlier time."""
+    target: Path, where: str, make: Callable[[Path], None], validate: Callable[[Path], None]
+) -> ValidationResult:
+    """Write and validate `target`, or return the cached result."""
 
-    def trial() -> None:
-        with atomic_replacement(target) as scratch:
-            make(scratch)
-            test(scratch)
+    def make_and_validate() -> None:
+        with atomic_replacement(target) as file:
+            make(file)
+            validate(file)
 
-    return once(target, _record(target, where), trial)
+    return validate_once(target, _record(target, where), make_and_validate)
 
 
 def _constants(graph: Any) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """The whole-number constants of a graph by name: shapes and sizes are among them."""
-    onnx = onnx_package()
+    """Yield the integer constants of a graph with their names; shapes and sizes are among them."""
+    import onnx  # noqa: PLC0415 - takes a second, and only graphs that are prepared need it
+
     for initializer in graph.initializer:
         if initializer.data_type == onnx.TensorProto.INT64:
             yield initializer.name, onnx.numpy_helper.to_array(initializer)
@@ -310,32 +313,34 @@ def _constants(graph: Any) -> Iterator[tuple[str, NDArray[np.int64]]]:
                 yield node.output[0], np.array(attribute.ints, np.int64)
 
 
-def _leads_with_one(constants: dict[str, NDArray[np.int64]], name: str) -> bool:
+def _begins_with_one(constants: dict[str, NDArray[np.int64]], name: str) -> bool:
     shape = constants.get(name)
     return shape is not None and shape.ndim == 1 and shape.size > 1 and int(shape[0]) == 1
 
 
-def _copying(node: Any, shape: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The shape with its first number taken from the input, which is what 0 means to Reshape."""
+def _copy_batch(node: Any, shape: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the shape with 0 for its batch, by which Reshape copies the input's."""
     if any(attribute.name == "allowzero" and attribute.i for attribute in node.attribute):
         raise RefusedError(f"{node.name or node.output[0]} reshapes to a fixed batch.")
-    copying = shape.copy()
-    copying[0] = 0
-    return copying
+    copied = shape.copy()
+    copied[0] = 0
+    return copied
 
 
-def _scales(node: Any, have: list[int], want: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The scales that Resize must be given to reach the wanted sizes, to the pixel."""
-    if len(have) == len(want) and all(have):
-        scales: NDArray[np.float32] = np.divide(want, have).astype(np.float32)
-        if np.array_equal(np.floor(np.array(have, np.float32) * scales), want):
+def _scales(node: Any, sizes: list[int], wanted: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the scales with which Resize reaches the wanted sizes to the pixel."""
+    if len(sizes) == len(wanted) and all(sizes):
+        scales: NDArray[np.float32] = np.divide(wanted, sizes).astype(np.float32)
+        if np.array_equal(np.floor(np.array(sizes, np.float32) * scales), wanted):
             return scales
     raise RefusedError(f"{node.name or node.output[0]} resizes to a fixed batch.")
 
 
 def _shapes(model: Any) -> dict[str, list[int]]:
-    """The shape of every tensor, 0 where a dimension is not known."""
-    graph = onnx_package().shape_inference.infer_shapes(model).graph
+    """Return the shape of every tensor, with 0 for an unknown dimension."""
+    import onnx  # noqa: PLC0415 - as above
+
+    graph = onnx.shape_inference.infer_shapes(model).graph
     return {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim][:1]
         and [1, *(dim.dim_value for dim in value.type.tensor_type.shape.dim[1:])]
@@ -343,9 +348,11 @@ def _shapes(model: Any) -> dict[str, list[int]]:
     }
 
 
-def _add(graph: Any, node: Any, value: NDArray[Any]) -> str:
-    """A new constant for one node; shared ones may mean something else to others."""
+def _add_constant(graph: Any, node: Any, value: NDArray[Any]) -> str:
+    """Add a constant for one node, as other nodes may share the old one; return its name."""
+    import onnx  # noqa: PLC0415 - as above
+
     name = f"{node.output[0]}_batch"
-    # In front: what stands last in the file is how others find the map of latents.
-    graph.initializer.insert(0, onnx_package().numpy_helper.from_array(value, name))
+    # In front, as the emap is found as the last initializer.
+    graph.initializer.insert(0, onnx.numpy_helper.from_array(value, name))
     return name

@@ -17,8 +17,7 @@ from engine.faces.source_crop import cut_portrait
 from engine.media.decode import read_frames
 from engine.media.probe import probe
 from engine.media.sampling import sampled_frames
-from engine.optimise.int8 import Int8Calibration, Sample
-from engine.optimise.network_inputs import Feed
+from engine.optimise.int8 import Int8Calibration, Sample, SampleMaker
 from engine.optimise.prepare import calibrate
 from engine.options import Trim
 from engine.pipeline.stages import align
@@ -60,7 +59,7 @@ class Calibrated:
 
 
 def calibrate_network(
-    feed: Feed,
+    feed: SampleMaker,
     paths: Sequence[Path],
     store: WeightStore,
     analyser: FaceAnalyser,
@@ -158,7 +157,7 @@ def _held_out_count(counts: Sequence[int]) -> tuple[int, bool]:
 
 
 def _collect_faces(
-    feed: Feed, files: Sequence[_File], analyser: FaceAnalyser, most: int
+    feed: SampleMaker, files: Sequence[_File], analyser: FaceAnalyser, most: int
 ) -> tuple[_FaceReservoir, list[str]]:
     """The files' faces, and a sentence on each of a folder's files that cannot be read."""
     found, skipped = _FaceReservoir(most), list[str]()
@@ -256,13 +255,13 @@ def _read_frames(path: Path, info: VideoInfo, most: int) -> Generator[Frame]:
         )
 
 
-def _find_faces(feed: Feed, frame: Frame, analyser: FaceAnalyser) -> Iterator[_Sample]:
+def _find_faces(feed: SampleMaker, frame: Frame, analyser: FaceAnalyser) -> Iterator[_Sample]:
     for face in analyser.analyse_picture(frame):
-        source = feed.source(cut_portrait("calibration", frame, face))
+        source = feed.encode(cut_portrait("calibration", frame, face))
         yield _Sample(align(frame, face, feed.template, feed.side), source)
 
 
-def _pair_samples(feed: Feed, seen: Sequence[_Sample]) -> Iterator[Sample]:
+def _pair_samples(feed: SampleMaker, seen: Sequence[_Sample]) -> Iterator[Sample]:
     """Each face as a target, with the source of one that is far from it in time and files."""
     away = len(seen) // 2
     for number, face in enumerate(seen):

@@ -1,4 +1,4 @@
-"""Which distributions are installed, and how those are installed that are not."""
+"""Look up installed distributions, and name the commands that install missing ones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Final
 _PROJECT: Final = "faceswap-engine"
 _OF_EXTRA: Final = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
 
-# Those that own the package `onnxruntime`: all of these unpack into the same folder, and none says
-# that it excludes the others.
+# Builds of ONNX Runtime: all unpack into the same folder, and none declares a conflict with the
+# others.
 RUNTIMES: Final = (
     "onnxruntime",
     "onnxruntime-gpu",
@@ -34,14 +34,14 @@ RUNTIMES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A distribution that is installed."""
+    """An installed distribution."""
 
     name: str
     version: str
 
 
 def installed(names: Iterable[str]) -> tuple[Distribution, ...]:
-    """Those of the distributions that are installed here."""
+    """Return those of the named distributions that are installed."""
     found = []
     for name in names:
         with suppress(metadata.PackageNotFoundError):
@@ -50,21 +50,20 @@ def installed(names: Iterable[str]) -> tuple[Distribution, ...]:
 
 
 def pip(*arguments: str) -> str:
-    """A command line for the pip of this very interpreter."""
+    """Return a command line for the pip of this interpreter."""
     return shlex.join([sys.executable, "-m", "pip", *arguments])
 
 
 def install(extra: str) -> str:
-    """The command that installs what an extra of this engine brings.
+    """Return the command that installs the packages of one of this engine's extras.
 
-    It names the packages of the extra and not the engine, which is on no index: whoever registers
-    its name there is a stranger.
+    It does not name the engine, which is on no package index: anybody could register the name.
     """
     return pip("install", *requirements(extra))
 
 
 def requirements(extra: str) -> tuple[str, ...]:
-    """What an extra brings, as pip takes it; of a tree that is not installed, the tree with it."""
+    """Return the requirements of an extra; if the engine is not installed, its folder[extra]."""
     try:
         declared = metadata.requires(_PROJECT) or []
     except metadata.PackageNotFoundError:

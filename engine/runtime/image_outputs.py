@@ -1,4 +1,4 @@
-"""What networks draw, as pictures."""
+"""Convert image outputs of networks to RGB."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from engine.runtime.session import Tensor
 from engine.values import Pixels
 
 
-def picture(drawn: Tensor, span: tuple[float, float], name: str) -> Pixels:
-    """RGB 0..1 of what the network `name` drew, (h, w, 3) RGB; `drawn` itself is changed.
+def to_rgb(output: Tensor, span: tuple[float, float], name: str) -> Pixels:
+    """Return an image output as (h, w, 3) float32 RGB 0..1; `output` is changed in place.
 
-    `span` is (low, high), what the network's pixels lie between; what lies beyond is cut off.
+    Args:
+        output: The network's output, (h, w, 3) RGB.
+        span: Lowest and highest value of the network's pixels; others are clipped.
+        name: Name of the network, for the error.
 
     Raises:
-        RuntimeUnavailable: it is not all numbers, as half precision may bring about.
+        RuntimeUnavailable: The output is not finite, as may happen at half precision.
     """
-    if not np.isfinite(drawn.sum()):
+    if not np.isfinite(output.sum()):
         raise RuntimeUnavailable(
-            f"{name} answered with what is no picture (infinite or no number at all); use the "
-            "precision fp32, or bring a good copy with `faceswap-engine weights import PATH`."
+            f"The output of {name} is not finite; use the precision fp32, or bring a good copy "
+            "with `faceswap-engine weights import PATH`."
         )
     low, high = span
     if span != (0, 1):
-        drawn -= np.float32(low)
-        drawn /= np.float32(high - low)
-    return np.clip(drawn, 0, 1, out=drawn)
+        output -= np.float32(low)
+        output /= np.float32(high - low)
+    return np.clip(output, 0, 1, out=output)

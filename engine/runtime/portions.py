@@ -1,4 +1,4 @@
-"""Crops in portions that bound the memory of a call, however many faces a frame shows."""
+"""Split crops into portions that bound the memory of a call, however many faces a frame has."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 # 16 crops of 512 x 512, or 256 of 128 x 128: whole batches of every size.
-MOST_PIXELS: Final = 2**22
+MAX_PIXELS: Final = 2**22
 
 
 def portions(sides: Sequence[int]) -> Iterator[slice]:
-    """Slices of consecutive square crops with these sides in pixels, each crop in one of them.
+    """Yield slices of consecutive square crops whose sides are given in pixels.
 
-    The crops of a slice have `MOST_PIXELS` at most, all together; one that has more is alone.
+    The crops of a slice have at most `MAX_PIXELS` together; a larger crop gets its own slice.
     """
-    start = held = 0
+    start = pixels = 0
     for number, side in enumerate(sides):
-        if held and held + side**2 > MOST_PIXELS:
+        if pixels and pixels + side**2 > MAX_PIXELS:
             yield slice(start, number)
-            start, held = number, 0
-        held += side**2
-    if held:
+            start, pixels = number, 0
+        pixels += side**2
+    if pixels:
         yield slice(start, len(sides))

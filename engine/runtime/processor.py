@@ -1,7 +1,7 @@
-"""What this processor makes of products of whole numbers of 8 bits, found out by asking it.
+"""Measure how this processor computes int8 matrix products.
 
-x86 processors with VNNI add up such products in 32 bits; those before add two of them in 16, where
-large ones are cut. No list of instructions says that alike on all systems, so products are made.
+x86 processors with VNNI accumulate such products in 32 bits; older ones add pairs of them in 16,
+where large sums saturate. No CPU flag tells this alike on all systems, so products are computed.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from engine.runtime.protobuf import FLOAT, INT8, INT32, UINT8, one_operator
+from engine.runtime.operator_model import operator_model
 from engine.runtime.providers import CPU, load_runtime
 
 _DEPTH = 64
@@ -22,28 +22,28 @@ _REPEATS = 5
 
 
 def saturates() -> bool:
-    """Whether sums of large products of unsigned by signed numbers come out too small here."""
+    """Tell whether sums of large uint8 by int8 products come out too small on this processor."""
     largest = np.full((4, _DEPTH), 255, np.uint8), np.full((_DEPTH, 16), 127, np.int8)
-    (found,) = _session("MatMulInteger", (UINT8, INT8), INT32).run(None, _feed(largest))
-    return bool((found != 255 * 127 * _DEPTH).any())
+    session = _session("MatMulInteger", (np.uint8, np.int8), np.int32)
+    (product,) = session.run(None, _feed(largest))
+    return bool((product != 255 * 127 * _DEPTH).any())
 
 
 def int8_speed() -> float:
-    """How many times as fast as matrix products in fp32 those of whole numbers of 8 bits are."""
+    """Return how many times as fast int8 matrix products are as fp32 ones."""
     rng = np.random.default_rng(0)
-    whole = [rng.integers(0, 100, (_SIDE, _SIDE)).astype(kind) for kind in (np.uint8, np.int8)]
-    single = [matrix.astype(np.float32) for matrix in whole]
-    slow = _seconds(_session("MatMul", (FLOAT, FLOAT), FLOAT), single)
-    return slow / _seconds(_session("MatMulInteger", (UINT8, INT8), INT32), whole)
+    int8 = [rng.integers(0, 100, (_SIDE, _SIDE)).astype(kind) for kind in (np.uint8, np.int8)]
+    fp32 = [matrix.astype(np.float32) for matrix in int8]
+    fp32_seconds = _seconds(_session("MatMul", (np.float32, np.float32), np.float32), fp32)
+    return fp32_seconds / _seconds(_session("MatMulInteger", (np.uint8, np.int8), np.int32), int8)
 
 
-def _session(kind: str, inputs: Sequence[int], output: int) -> Any:
+def _session(operator: str, inputs: Sequence[DTypeLike], output: DTypeLike) -> Any:
     runtime = load_runtime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
-    return runtime.InferenceSession(
-        one_operator(kind, inputs, output), options, providers=[CPU.name]
-    )
+    model = operator_model(operator, inputs, output, (None, None))
+    return runtime.InferenceSession(model, options, providers=[CPU.name])
 
 
 def _feed(arrays: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -51,7 +51,7 @@ def _feed(arrays: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
 
 
 def _seconds(session: Any, arrays: Sequence[NDArray[Any]]) -> float:
-    """The least time of a few runs: others only ever add to it."""
+    """Return the shortest of a few runs, as disturbances only add time."""
     times = []
     for _ in range(_REPEATS):
         began = time.perf_counter()

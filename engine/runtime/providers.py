@@ -1,4 +1,4 @@
-"""Which of ONNX Runtime's execution providers can truly run here, and which to use."""
+"""Choose among ONNX Runtime's execution providers, and try which of them run here."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from platformdirs import user_cache_path
 from engine.errors import ParameterError, RuntimeUnavailable
 from engine.options import Compute
 from engine.runtime.distributions import RUNTIMES, Distribution, install, installed, pip
-from engine.runtime.protobuf import FLOAT, one_operator
+from engine.runtime.operator_model import operator_model
 
 CPU_NAME: Final = "CPUExecutionProvider"
 CUDA_NAME: Final = "CUDAExecutionProvider"
 TENSORRT_NAME: Final = "TensorrtExecutionProvider"
+FATAL_ONLY: Final = 4  # severity of ONNX Runtime's log
 
 # A client for a remote service: it computes nothing here.
-_REMOTE = frozenset({"AzureExecutionProvider"})
-_FATAL_ONLY = 4
-_NO_CARD = "is there an NVIDIA card, and does its driver suit this build's version of CUDA?"
+_REMOTE: Final = frozenset({"AzureExecutionProvider"})
+_NO_CARD: Final = (
+    "is there an NVIDIA card, and does its driver support this build's version of CUDA?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Provider:
     options: tuple[tuple[str, str], ...] = ()
 
     def with_options(self, **values: str) -> Provider:
-        """The same with other values of those options that it has."""
+        """Return a copy with other values for those of the options that it has."""
         options = tuple((name, values.get(name, value)) for name, value in self.options)
         return replace(self, options=options)
 
@@ -45,18 +47,22 @@ CPU: Final = Provider(CPU_NAME)
 
 
 def cuda(card: int = 0, vram: float | None = None) -> Provider:
-    """CUDA on one card; `vram` bounds what one session's arena takes of it, in GiB.
+    """Return CUDA on one card.
 
-    Products of fp32 matrices run on the tensor cores as TF32: 8 bits of exponent, 10 of mantissa,
+    Matrix products of fp32 run on the tensor cores as TF32: 8 bits of exponent, 10 of mantissa,
     sums in fp32.
+
+    Args:
+        card: Number of the card.
+        vram: Bound of a session's memory arena in GiB; None for no bound.
     """
     options = {
         "device_id": str(card),
-        # The exhaustive search tunes anew at every new shape, and the default one may pick
-        # convolutions that are slower.
+        # The exhaustive search tunes again for every new shape, and the default may choose slower
+        # convolutions.
         "cudnn_conv_algo_search": "HEURISTIC",
         "cudnn_conv_use_max_workspace": "1",
-        # By powers of two, an arena would take up to twice what it needs.
+        # Growing by powers of two takes up to twice the memory that is needed.
         "arena_extend_strategy": "kSameAsRequested",
         "do_copy_in_default_stream": "1",
         "use_tf32": "1",
@@ -67,7 +73,7 @@ def cuda(card: int = 0, vram: float | None = None) -> Provider:
 
 
 def tensorrt(compute: Compute) -> Provider:
-    """TensorRT on the first card; its engines, minutes to build, are kept between runs."""
+    """Return TensorRT on the first card; its engines take minutes to build and are cached."""
     cache = str(user_cache_path("faceswap-engine", appauthor=False) / "tensorrt")
     return Provider(
         TENSORRT_NAME,
@@ -82,12 +88,9 @@ def tensorrt(compute: Compute) -> Provider:
     )
 
 
-CUDA: Final = cuda()
-
-
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Whether a session truly ran on a provider; `detail` says why not."""
+    """Result of running a session on a provider; `detail` says why it failed."""
 
     provider: str
     works: bool
@@ -95,10 +98,14 @@ class Probe:
 
 
 def load_runtime(runtimes: Iterable[Distribution] | None = None) -> ModuleType:
-    """The module `onnxruntime`, kept from printing; `runtimes` default to the installed ones.
+    """Import and return `onnxruntime`, with its log and its telemetry off.
+
+    Args:
+        runtimes: The builds of ONNX Runtime; None looks for those that are installed.
 
     Raises:
-        RuntimeUnavailable: there is none, several overwrite each other, or it cannot be loaded.
+        RuntimeUnavailable: No build is installed, several overwrite each other, or it cannot be
+            loaded.
     """
     found = installed(RUNTIMES) if runtimes is None else tuple(runtimes)
     if len(found) > 1:
@@ -120,9 +127,9 @@ def load_runtime(runtimes: Iterable[Distribution] | None = None) -> ModuleType:
             f"{found[0].name} {found[0].version} cannot be loaded ({error}); "
             f"reinstall it with `{pip('install', '--force-reinstall', found[0].name)}`."
         ) from error
-    # What its log would say is said by our errors.
-    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
-    # Where the caller loaded it before us, it may report already; from here on, it does not.
+    # Our errors replace its log.
+    onnxruntime.set_default_logger_severity(FATAL_ONLY)
+    # A caller that loaded it before us may have let it report; from here on it does not.
     onnxruntime.disable_telemetry_events()
     module: ModuleType = onnxruntime
     return module
@@ -131,20 +138,24 @@ def load_runtime(runtimes: Iterable[Distribution] | None = None) -> ModuleType:
 def choose(
     compute: Compute, probe: Callable[[Provider], Probe] | None = None
 ) -> tuple[Provider, ...]:
-    """The providers for what was asked, the wanted one first.
+    """Return the providers for a device and precision, the wanted one first.
 
-    `auto` is CUDA where a session truly runs on it, else the CPU. After CUDA comes the CPU, for
-    the few operators (of shapes, mostly) that have no place on a card, and after TensorRT come
-    both. At "int8", `auto` is the CPU: such graphs are made for it.
+    The device "auto" is CUDA if a session runs on it, else the CPU; at int8 it is the CPU, which
+    those graphs are made for. CUDA is followed by the CPU for the few operators (mostly of shapes)
+    that have no kernel for a card, and TensorRT by both.
+
+    Args:
+        compute: The device and the precision.
+        probe: Tries a provider; None takes `probe_provider`.
 
     Raises:
         ParameterError: int8 was asked for on a card.
-        RuntimeUnavailable: a card was asked for and does not work.
+        RuntimeUnavailable: A card was asked for and does not work.
     """
     if compute.precision == "int8" and compute.device not in ("auto", "cpu"):
         raise ParameterError(
-            f"precision is 'int8', which is for the CPU alone, and device is {compute.device!r}; "
-            "allowed with it: auto, cpu. On a card, fp16 is the fast one."
+            f"precision is 'int8', which runs on the CPU only, and device is {compute.device!r}; "
+            "allowed with it: auto, cpu. On a card, use fp16."
         )
     if compute.device == "cpu" or compute.precision == "int8":
         return (CPU,)
@@ -158,67 +169,67 @@ def choose(
         if not result.works:
             raise RuntimeUnavailable(
                 f"The device {compute.device} cannot be used: {result.detail} Run "
-                "`faceswap-engine doctor` for the whole picture, or use the device cpu."
+                "`faceswap-engine doctor` for details, or use the device cpu."
             )
     return (*wanted, CPU)
 
 
-def single(chosen: Iterable[Provider]) -> tuple[Provider, ...]:
-    """The same providers for a network that is not to be halved, whatever was asked of others."""
-    return tuple(provider.with_options(trt_fp16_enable="0") for provider in chosen)
+def without_fp16(providers: Iterable[Provider]) -> tuple[Provider, ...]:
+    """Return the providers for a network that runs at fp32 while others run at fp16."""
+    return tuple(provider.with_options(trt_fp16_enable="0") for provider in providers)
 
 
-def reference(chosen: Iterable[Provider]) -> tuple[Provider, ...]:
-    """The same providers where fp32 is fp32, and no TF32: what other graphs are measured by."""
-    return tuple(provider.with_options(use_tf32="0") for provider in single(chosen))
+def without_tf32(providers: Iterable[Provider]) -> tuple[Provider, ...]:
+    """Return the providers with exact fp32, neither fp16 nor TF32, as a reference."""
+    return tuple(provider.with_options(use_tf32="0") for provider in without_fp16(providers))
 
 
 def device_of(provider: Provider) -> str:
-    """The device that a provider stands for, as one asks for it."""
+    """Return the device of a provider as users name it: "cpu", "cuda:1", "tensorrt"."""
     card = dict(provider.options).get("device_id", "0")
     if provider.name == CUDA_NAME:
         return "cuda" if card == "0" else f"cuda:{card}"
     return "tensorrt" if provider.name == TENSORRT_NAME else "cpu"
 
 
-def probe() -> tuple[Probe, ...]:
-    """What comes of making and running a tiny session on each provider of the installed build."""
+def probe_all() -> tuple[Probe, ...]:
+    """Try every provider of the installed build."""
     runtime = load_runtime()
     names = [name for name in runtime.get_available_providers() if name not in _REMOTE]
     return tuple(probe_provider(Provider(name)) for name in names)
 
 
 def probe_provider(provider: Provider) -> Probe:
-    """Makes and runs a tiny session on one provider; being compiled in proves nothing."""
+    """Open and run a tiny session on a provider; a provider that is compiled in may still fail."""
     runtime, name = load_runtime(), provider.name
     if name not in runtime.get_available_providers():
         build = " and ".join(f"{item.name} {item.version}" for item in installed(RUNTIMES))
         return Probe(name, works=False, detail=f"{build} is built without {name}.")
-    said = preload(runtime) if name in (CUDA_NAME, TENSORRT_NAME) else ""
+    fault = preload(runtime) if name in (CUDA_NAME, TENSORRT_NAME) else ""
     options = runtime.SessionOptions()
-    options.log_severity_level = _FATAL_ONLY
+    options.log_severity_level = FATAL_ONLY
     try:
-        # A provider that cannot start may print and fall back; both are kept out.
+        # A provider that cannot start would print and fall back to another.
         with contextlib.redirect_stdout(io.StringIO()):
             session = runtime.InferenceSession(
-                one_operator("Relu", (FLOAT,), FLOAT, (1,)),
+                operator_model("Relu", (np.float32,), np.float32, (1,)),
                 options,
                 providers=[(name, dict(provider.options))],
                 enable_fallback=0,
             )
             session.run(None, {"a": np.zeros(1, np.float32)})
     except Exception as error:  # noqa: BLE001 - each provider fails in its own way
-        return Probe(name, works=False, detail=f"{name} does not run: {_line(str(error))}")
+        return Probe(name, works=False, detail=f"{name} does not run: {_one_line(str(error))}")
     if session.get_providers()[0] != name:
-        return Probe(name, works=False, detail=f"{name} cannot start: {said or _NO_CARD}")
+        return Probe(name, works=False, detail=f"{name} cannot start: {fault or _NO_CARD}")
     return Probe(name, works=True)
 
 
 def preload(runtime: ModuleType) -> str:
-    """Loads the CUDA libraries that pip installed; returns a sentence on those it cannot load."""
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    """Load the CUDA libraries that pip installed; return a sentence on those that fail."""
+    with contextlib.redirect_stdout(io.StringIO()) as output:
         runtime.preload_dlls()
-    libraries = dict.fromkeys(re.findall(r"Failed to load (\S+):", said.getvalue()))
+    libraries = dict.fromkeys(re.findall(r"Failed to load (\S+):", output.getvalue()))
     if not libraries:
         return ""
     return (
@@ -227,7 +238,6 @@ def preload(runtime: ModuleType) -> str:
     )
 
 
-def _line(text: str, limit: int = 300) -> str:
-    """The text on one line, cut short."""
+def _one_line(text: str, limit: int = 300) -> str:
     words = " ".join(text.split())
     return words if len(words) <= limit else words[: limit - 1] + "…"

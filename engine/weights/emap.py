@@ -1,35 +1,50 @@
-"""The map of latents that an inswapper carries with it."""
+"""The emap of an imported inswapper, and its cache."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import zipfile
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import WeightsCorrupt
-from engine.runtime.protobuf import MalformedError, initializers
+from engine.errors import WeightsCorrupt, WeightsError
+from engine.weights.atomic_files import atomic_replacement
+from engine.weights.onnx_file import EMAP_SHAPE, MalformedError, emap_of, read_model
+from engine.weights.weight_store import WeightStore
 
-_SHAPE: Final = (512, 512)
+_CACHE: Final = "emap.npz"  # a zip, whose checksum finds damage
 
 
-def read_emap(path: Path, called: str) -> NDArray[np.float32]:
-    """The (512, 512) matrix that an embedding is multiplied with to become inswapper's latent.
+def load_emap(store: WeightStore, name: str) -> NDArray[np.float32]:
+    """Return the emap of an imported inswapper, (512, 512) float32.
 
-    It is the last initializer of that shape in the file, whose name to its user is `called`; the
-    nodes of the graph do not use it.
+    It is cached beside the network's prepared graphs, as the file of 500 MB takes seconds to parse.
 
     Raises:
-        WeightsCorrupt: there is none, or none of single or half precision.
+        WeightsMissing: The network is not imported.
+        WeightsCorrupt: The file is not as recorded, or holds no emap.
     """
+    source = store.path(name)
+    folders = store.prepared_folders(store.weight(name))
+    for folder in folders:
+        with (
+            suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),
+            (folder / _CACHE).open("rb") as file,
+        ):
+            cached: NDArray[np.float32] = np.load(file)["emap"]
+            if cached.shape == EMAP_SHAPE and cached.dtype == np.float32:
+                return cached
     try:
-        found = [tensor for tensor in initializers(path) if tensor.shape == _SHAPE]
-        if found:
-            return found[-1].numbers()
+        emap = emap_of(read_model(source), name)
     except MalformedError as error:
-        raise WeightsCorrupt(f"The map of latents in {called} is of no use: {error}") from error
-    raise WeightsCorrupt(
-        f"{called} holds no matrix of 512 x 512, the map of latents without which no inswapper is "
-        "of use; bring the file as it was published."
-    )
+        raise WeightsCorrupt(f"{source} cannot be read: {error} Import it again.") from error
+    # Where neither folder can be written, the file is parsed each time.
+    with (
+        suppress(WeightsError),
+        atomic_replacement(folders[0] / _CACHE) as path,
+        path.open("wb") as target,
+    ):
+        np.savez(target, emap=emap)
+    return emap

@@ -1,78 +1,78 @@
-"""Tell which network an ONNX file holds, by its sha256 or by the ends of its graph."""
+"""Recognise the network in an ONNX file, by its sha256 or by its graph's inputs and outputs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from engine.errors import WeightsCorrupt
-from engine.runtime.protobuf import MalformedError, keeps_numbers_outside
-from engine.runtime.session import TensorSpec, read_signature
-from engine.weights.emap import read_emap
+from engine.runtime.session import TensorSpec, describe_shape, read_signature
 from engine.weights.manifest import Network, TensorPattern
+from engine.weights.onnx_file import MalformedError, emap_of, has_external_data, read_model
 
-# What browsers and file managers add to the name of a file that is there already.
-_COPY = re.compile(r"(?: ?\(\d+\)|-\d| - copy(?: \(\d+\))?| copy(?: \d+)?)$")
-
-
-_MOST_TOLD = 12  # of a graph's inputs or outputs, in an error
-
+# What browsers and file managers add to the name of a second copy.
+_COPY_MARK: Final = re.compile(r"(?: ?\(\d+\)|-\d| - copy(?: \(\d+\))?| copy(?: \d+)?)$")
+_MAX_DESCRIBED: Final = 12  # inputs or outputs of a graph, in an error
 # Roles of which only the first output is used.
-_BY_FIRST: Final = frozenset({"swapper", "converter", "restorer", "occluder", "parser"})
+_FIRST_OUTPUT_ROLES: Final = frozenset({"swapper", "converter", "restorer", "occluder", "parser"})
 
 
 class UnrecognisedError(WeightsCorrupt):
-    """A file is a whole network, and not known to be one of those that are used here."""
+    """A file is an intact network, but none of those that are known."""
 
 
 def recognise(
     path: Path, networks: Sequence[Network], *, called: str, sha256: str
 ) -> tuple[Network, tuple[str, ...]]:
-    """The network in a file whose name, to its user, is `called`, and its graph's output names.
+    """Return the network in a file and the names of its graph's outputs.
 
-    A graph may give more than a row tells of, if none fits better; what the row tells of comes
-    first, as the first output is what is used.
+    Args:
+        path: The file.
+        networks: The networks that are known.
+        called: The file's name to its user, where `path` may be a temporary file.
+        sha256: The file's checksum.
 
     Raises:
-        WeightsCorrupt: it is cut short, no ONNX file, or one of several; ONNX Runtime cannot load
-            it; or it lacks the map of latents that is stored in networks of its kind.
-        UnrecognisedError: no network fits, or several do and the name does not tell them apart.
+        WeightsCorrupt: The file is cut short, no ONNX file, or has external data; ONNX Runtime
+            cannot load it; or it lacks the emap of its kind of network.
+        UnrecognisedError: No network fits, or several do and the name does not decide.
     """
-    require_self_contained(path, called)
+    model = require_self_contained(path, called)
     inputs, outputs = read_signature(path, called)
-    network = _known(networks, inputs, outputs, called=called, sha256=sha256)
+    network = _find(networks, inputs, outputs, called=called, sha256=sha256)
     if network.source is not None and network.source.kind == "latent":
-        read_emap(path, called)
+        emap_of(model, called)
     return network, tuple(spec.name for spec in outputs)
 
 
-def require_self_contained(path: Path, called: str) -> None:
-    """Refuse a file that is no ONNX model, or has external data.
+def require_self_contained(path: Path, called: str) -> Any:
+    """Return a file's `onnx.ModelProto`.
 
     Raises:
-        WeightsCorrupt: It is so.
+        WeightsCorrupt: The file is no ONNX model, or has external data.
     """
     try:
-        outside = keeps_numbers_outside(path)
+        model = read_model(path)
     except MalformedError as error:
         raise WeightsCorrupt(
             f"{called} is cut short, damaged, or no ONNX file, zip or bundle; copy it again."
         ) from error
-    if outside:
+    if has_external_data(model):
         raise WeightsCorrupt(
-            f"{called} keeps numbers in a file of their own (external data); save all as one ONNX "
-            "file."
+            f"{called} has external data: weights in another file, which is not imported; save "
+            "all as one ONNX file."
         )
+    return model
 
 
-def without_mark(stem: str) -> str:
-    """A file's name in small letters, without what tells a copy of it from the original."""
-    return _COPY.sub("", stem)
+def without_copy_mark(stem: str) -> str:
+    """Return a file's lower-case name without the mark of a second copy."""
+    return _COPY_MARK.sub("", stem)
 
 
-def _known(
+def _find(
     networks: Sequence[Network],
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
@@ -83,28 +83,32 @@ def _known(
     for network in networks:
         if sha256 in network.sha256:
             return network
-    taking = [network for network in networks if _fits(network.inputs, inputs, given=True)]
-    taking = [network for network in taking if _leads(network, outputs)]
-    fitting = [network for network in taking if _fits(network.outputs, outputs)] or [
-        network for network in taking if _fits(network.outputs, outputs, more=True)
+    candidates = [
+        network
+        for network in networks
+        if _fits(network.inputs, inputs, are_inputs=True) and _has_used_output(network, outputs)
+    ]
+    # A graph may have more outputs than a row names, unless another row names them all.
+    fitting = [network for network in candidates if _fits(network.outputs, outputs)] or [
+        network for network in candidates if _fits(network.outputs, outputs, allow_more=True)
     ]
     if not fitting:
         raise UnrecognisedError(
-            f"{called} is none of the networks known here: it takes {_describe(inputs)} and gives "
-            f"{_describe(outputs)}. Those that can be imported are named by "
-            "`faceswap-engine weights list`."
+            f"{called} is none of the known networks: it has the inputs {_describe(inputs)} and "
+            f"the outputs {_describe(outputs)}. `faceswap-engine weights list` names those that "
+            "can be imported."
         )
     if len(fitting) == 1:
         return fitting[0]
     stem = Path(called).stem.lower()
-    for name in (stem, without_mark(stem)):
+    for name in (stem, without_copy_mark(stem)):
         named = [network for network in fitting if name in network.stems]
         if len(named) == 1:
             return named[0]
     published = ", ".join(f"{network.stems[0]}.onnx" for network in fitting)
     raise UnrecognisedError(
-        f"{called} could be any of several networks of the same shape; name it as it was "
-        f"published ({published}) and import it again."
+        f"{called} could be any of several networks with the same inputs and outputs; name it as "
+        f"it was published ({published}) and import it again."
     )
 
 
@@ -112,42 +116,43 @@ def _fits(
     patterns: Sequence[TensorPattern],
     specs: Sequence[TensorSpec],
     *,
-    given: bool = False,
-    more: bool = False,
+    are_inputs: bool = False,
+    allow_more: bool = False,
 ) -> bool:
-    """Whether each pattern has a tensor of its own, and, unless `more` may be, each is taken.
+    """Tell whether each pattern can be matched with a tensor of its own.
 
-    What is `given` to a network has one dimension more than its pattern at most, the batch; what
-    comes of it may have others.
+    An input has at most one dimension more than its pattern, the batch; an output may have several.
+    Unless `allow_more`, each tensor must be matched, too.
     """
-    if len(patterns) > len(specs) or (len(patterns) < len(specs) and not more):
+    if len(patterns) > len(specs) or (len(patterns) < len(specs) and not allow_more):
         return False
-    suiting = [
+    choices = [
         [
             number
             for number, spec in enumerate(specs)
-            if _matches(pattern, spec) and (not given or len(spec.shape) - len(pattern.shape) <= 1)
+            if _matches(pattern, spec)
+            and (not are_inputs or len(spec.shape) - len(pattern.shape) <= 1)
         ]
         for pattern in patterns
     ]
     taken: dict[int, int] = {}
 
-    def place(pattern: int, tried: set[int]) -> bool:
-        """Give a pattern a tensor, for which others may have to take another one."""
-        for number in suiting[pattern]:
+    def assign(pattern: int, tried: set[int]) -> bool:
+        """Assign a tensor to a pattern; others may be moved to another tensor."""
+        for number in choices[pattern]:
             if number not in tried:
                 tried.add(number)
-                if number not in taken or place(taken[number], tried):
+                if number not in taken or assign(taken[number], tried):
                     taken[number] = pattern
                     return True
         return False
 
-    return all(place(pattern, set()) for pattern in range(len(patterns)))
+    return all(assign(pattern, set()) for pattern in range(len(patterns)))
 
 
-def _leads(network: Network, outputs: Sequence[TensorSpec]) -> bool:
-    """Whether what is used of a network, where that is its first output, comes first."""
-    return network.role not in _BY_FIRST or (
+def _has_used_output(network: Network, outputs: Sequence[TensorSpec]) -> bool:
+    """Tell whether the first output is the one that is used, for roles that use the first."""
+    return network.role not in _FIRST_OUTPUT_ROLES or (
         bool(outputs) and _matches(network.outputs[0], outputs[0])
     )
 
@@ -163,10 +168,7 @@ def _matches(pattern: TensorPattern, spec: TensorSpec) -> bool:
 
 
 def _describe(specs: Sequence[TensorSpec]) -> str:
-    told = [
-        f"{spec.name} ({', '.join('any' if size is None else str(size) for size in spec.shape)})"
-        for spec in specs[:_MOST_TOLD]
-    ]
-    if len(specs) > _MOST_TOLD:
-        told.append(f"{len(specs) - _MOST_TOLD} more")
-    return ", ".join(told)
+    described = [f"{spec.name} {describe_shape(spec.shape)}" for spec in specs[:_MAX_DESCRIBED]]
+    if len(specs) > _MAX_DESCRIBED:
+        described.append(f"{len(specs) - _MAX_DESCRIBED} more")
+    return ", ".join(described)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli import tables
 from engine.cli.commands import main
 from engine.weights.weight_store import CALIBRATION, VARIABLE, WeightStore, embedded_folder
 from tests.runtime.tiny_models import Signature
@@ -144,7 +143,7 @@ def test_several_paths_are_imported_and_what_cannot_be_read_is_code_5(
     assert main(["weights", "import", str(tmp_path / "no.zip"), str(folder), str(alone)]) == 5
     said = capsys.readouterr()
     assert [line.split()[1] for line in said.out.splitlines()] == ["genderage", "ghost_1_256"]
-    assert said.err.count("note: strange.onnx is none of the networks") == 1
+    assert said.err.count("note: strange.onnx is none of the known networks") == 1
     assert said.err.count("error: half.onnx is cut short") == 1
     assert said.err.count("error: There is nothing at") == 1
     (folder / "half.onnx").unlink()
@@ -168,16 +167,6 @@ def test_what_an_import_replaces_is_told(
     said = capsys.readouterr()
     assert said.out.startswith("replaced ghost_1_256 ")
     assert "note: the file that ghost_1_256 replaces was calibrated for int8" in said.err
-
-
-def test_an_import_says_what_it_takes_to_prepare_networks(
-    alone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["weights", "import", str(alone)]) == 0
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(tables, "installed", lambda _: ())
-    assert main(["weights", "import", str(alone)]) == 0
-    assert "pip install 'onnx>=1.20'" in capsys.readouterr().err
 
 
 def test_a_damaged_record_is_told_and_mended(

@@ -20,7 +20,7 @@ from engine.doctor.examine import (
 from engine.errors import WeightsCorrupt, WeightsError
 from engine.media import decode
 from engine.media.trial_clip import write_clip
-from engine.optimise.prepare import calibrate, prepared
+from engine.optimise.prepare import calibrate, prepare
 from engine.runtime import processor, providers
 from engine.runtime.distributions import Distribution, installed
 from engine.runtime.providers import CPU_NAME, CUDA_NAME, TENSORRT_NAME, Probe, load_runtime
@@ -210,7 +210,7 @@ def test_it_says_why_a_card_cannot_be_used_and_what_brings_it(
 
 def test_what_a_build_has_is_not_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = tuple(Probe(name, works=True) for name in (CUDA_NAME, TENSORRT_NAME, CPU_NAME))
-    monkeypatch.setattr(providers, "probe", lambda: tried)
+    monkeypatch.setattr(providers, "probe_all", lambda: tried)
     assert [finding.state for finding in examine.check_providers()] == ["ok"] * 3
 
 
@@ -225,7 +225,7 @@ def test_it_shows_how_near_int8_graphs_are_and_finds_spoiled_ones(
     assert detail.startswith(
         f"int8-{done.sha256[:16]}.onnx, int8, {done.psnr:.1f} dB from fp32 on 2 faces, "
     )
-    path = prepared(store, "inswapper_128", precision="int8").path
+    path = prepare(store, "inswapper_128", precision="int8").path
     path.write_bytes(path.read_bytes()[:-1])
     finding = next(one for one in examine.examine() if path.name in one.detail)
     assert (finding.state, "weights calibrate" in finding.detail) == ("broken", True)
@@ -240,8 +240,8 @@ def test_one_spoiled_graph_hides_no_other_network(
     store.import_path(save_restorer(tmp_path / "gfpgan_1.4.onnx"))
     calibrate(store, "inswapper_128", samples(8), samples(2, seed=1))
     for name in ("inswapper_128", "gfpgan_1.4"):
-        prepared(store, name)
-    path = prepared(store, "inswapper_128", precision="int8").path
+        prepare(store, name)
+    path = prepare(store, "inswapper_128", precision="int8").path
     path.write_bytes(path.read_bytes()[:-1])
     found = [(finding.subject, finding.state) for finding in examine.check_prepared_networks()]
     assert sorted(found) == [
@@ -259,10 +259,10 @@ def test_it_says_what_could_not_be_prepared_and_why(
     store = WeightStore()
     store.import_path(save_swapper(tmp_path / "inswapper_128.onnx", weight=1e5))
     with pytest.raises(WeightsError, match="fp16"):
-        prepared(store, "inswapper_128", precision="fp16")
+        prepare(store, "inswapper_128", precision="fp16")
     _, refused, made = examine.check_prepared_networks()
     assert (refused.subject, refused.state) == ("Prepared inswapper_128", "note")
-    assert refused.detail.startswith("no free batch at fp16 (CPUExecutionProvider-")
+    assert refused.detail.startswith("no dynamic batch axis at fp16 (CPUExecutionProvider-")
     assert made.detail.startswith("batch.onnx, ")
 
 
@@ -297,11 +297,11 @@ def test_it_shows_what_was_prepared_and_how_to_prepare(
     store = WeightStore()
     store.import_path(save_swapper(tmp_path / "inswapper_128.onnx"))
     assert [finding.subject for finding in examine.check_prepared_networks()] == ["Imports"]
-    prepared(store, "inswapper_128")
+    prepare(store, "inswapper_128")
     (_, finding) = examine.check_prepared_networks()
     assert finding.subject == "Prepared inswapper_128"
-    assert finding.detail.startswith("batch.onnx, free batch, ")
+    assert finding.detail.startswith("batch.onnx, dynamic batch axis, ")
     monkeypatch.setattr(examine, "installed", lambda names: ())
     (missing, _) = examine.check_prepared_networks()
-    assert missing.state == "note"
+    assert missing.state == "broken"
     assert "'onnx>=1.20'" in missing.remedy

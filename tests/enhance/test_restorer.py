@@ -131,7 +131,7 @@ def test_faces_of_a_call_keep_their_order_in_batches(
 
 
 def test_a_graph_with_a_fidelity_can_be_prepared_for_batches(store: WeightStore) -> None:
-    graph = prepare.prepared(store, CODEFORMER.name)
+    graph = prepare.prepare(store, CODEFORMER.name)
     session = Session(graph.path)
     assert session.batchable
     network = Restorer(store.network(CODEFORMER.name), Batches(session, SIZES))

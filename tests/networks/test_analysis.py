@@ -178,12 +178,20 @@ def test_a_calibration_rises_and_keeps_its_ends() -> None:
     assert [DistanceScale().reference(cosine) for cosine in cosines] == cosines.tolist()
 
 
-@pytest.mark.parametrize("knots", ["[[0.4, 0.4], [0.3, 0.5]]", "[[0.4, 1]]", "[[0.4]]", "0.4"])
-def test_a_calibration_that_does_not_rise_is_refused(tmp_path: Path, knots: str) -> None:
+@pytest.mark.parametrize(
+    ("knots", "told"),
+    [
+        ("[[0.4, 0.4], [0.3, 0.5]]", "both rising, but is"),
+        ("[[0.4, 1]]", "both rising, but is"),
+        ("[[0.4]]", r"1 must have at least 2 numbers, but is \[0.4\]"),
+        ("0.4", "must be a list, but is 0.4"),
+    ],
+)
+def test_a_calibration_that_does_not_rise_is_refused(tmp_path: Path, knots: str, told: str) -> None:
     text = (embedded_folder() / PACKS).read_text("utf-8")
     row = '[[network]]\nname = "w600k_r50"'
     (tmp_path / PACKS).write_text(text.replace(row, f"{row}\ncalibration = {knots}"), "utf-8")
-    with pytest.raises(WeightsCorrupt, match=r"calibration must be .* both rising"):
+    with pytest.raises(WeightsCorrupt, match=f"calibration .*{told}"):
         read_packs(tmp_path / PACKS)
 
 

@@ -16,10 +16,11 @@ import pytest
 
 from engine.errors import RuntimeUnavailable, WeightsError
 from engine.optimise import prepare, validation
-from engine.optimise.validation import same_alone
+from engine.optimise.validation import require_independent_rows
 from engine.options import Compute, Precision
 from engine.runtime.providers import CPU, Probe, Provider, choose
 from engine.runtime.session import Session, Tensor
+from engine.weights.emap import load_emap
 from engine.weights.weight_store import WeightStore
 from tests.graphs import save_graph
 from tests.runtime.tiny_models import save_difference, save_swapper
@@ -44,8 +45,8 @@ def pictures(count: int) -> list[np.ndarray]:
 
 def test_a_batch_gives_what_each_gives_alone(store: WeightStore, tmp_path: Path) -> None:
     bring(store, save_swapper(tmp_path / f"{NAME}.onnx", weight=0.5))
-    made = prepare.prepared(store, NAME)
-    assert (made.note, made.alone) == ("", False)
+    made = prepare.prepare(store, NAME)
+    assert (made.note, made.single) == ("", False)
     session = Session(made.path)
     assert session.batchable
     targets, sources = pictures(3)
@@ -57,10 +58,10 @@ def test_a_batch_gives_what_each_gives_alone(store: WeightStore, tmp_path: Path)
 
 def test_a_graph_that_mixes_its_pictures_stays_at_one(store: WeightStore, tmp_path: Path) -> None:
     bring(store, save_swapper(tmp_path / f"{NAME}.onnx", fixed="inside"))
-    made = prepare.prepared(store, NAME)
+    made = prepare.prepare(store, NAME)
     assert made.path == store.path(NAME)
     assert not Session(made.path).batchable
-    assert made.alone
+    assert made.single
     assert made.note.startswith(f"{NAME} runs one picture at a time: ")
 
 
@@ -87,12 +88,12 @@ def test_what_a_graph_cannot_do_is_known_from_then_on(
             path, nodes, {"target": picture, "source": (1, 512)}, {"output": picture}, constants
         ),
     )
-    made = prepare.prepared(store, NAME)
-    assert made.alone
+    made = prepare.prepare(store, NAME)
+    assert made.single
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert prepare.prepared(store, NAME) == made
-    (reason,) = prepare.refused(store, store.weight(NAME))
-    assert reason.startswith(f"no free batch ({CPU.name}-{onnxruntime.__version__}): ")
+    assert prepare.prepare(store, NAME) == made
+    (reason,) = prepare.refusals(store, store.weight(NAME))
+    assert reason.startswith(f"no dynamic batch axis ({CPU.name}-{onnxruntime.__version__}): ")
 
 
 def save_free(path: Path, *nodes: onnx.NodeProto, rows: int | str = "N") -> Path:
@@ -116,7 +117,7 @@ def test_a_graph_whose_batch_is_free_is_left_alone(
 ) -> None:
     bring(store, save_free(tmp_path / f"{NAME}.onnx", node("Neg", "target", "output")))
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert prepare.prepared(store, NAME) == prepare.Prepared(store.path(NAME))
+    assert prepare.prepare(store, NAME) == prepare.Prepared(store.path(NAME))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -129,11 +130,11 @@ def test_a_graph_whose_batch_is_free_is_held_to_what_it_gives_alone(
     if rows == "N":
         last = node("Add", "target sum", "output")
     bring(store, save_free(tmp_path / f"{NAME}.onnx", mean, last, rows=rows))
-    made = prepare.prepared(store, NAME, precision=precision)
-    assert made.alone
+    made = prepare.prepare(store, NAME, precision=precision)
+    assert made.single
     assert made.note.startswith(f"{NAME} runs one picture at a time: ")
-    assert made == prepare.prepared(store, NAME, precision=precision)
-    (reason,) = prepare.refused(store, store.weight(NAME))
+    assert made == prepare.prepare(store, NAME, precision=precision)
+    (reason,) = prepare.refusals(store, store.weight(NAME))
     assert reason.startswith("no batches (")
 
 
@@ -148,10 +149,10 @@ def test_half_precision_is_held_to_more_than_one_picture(
     mixed = onnx.load(str(save_free(tmp_path / "mixed.onnx", *mixing)))
     monkeypatch.setattr(prepare, "to_half", lambda _: mixed)
     bring(store, save_free(tmp_path / f"{NAME}.onnx", node("Identity", "target", "output")))
-    assert not prepare.prepared(store, NAME).alone
+    assert not prepare.prepare(store, NAME).single
     with pytest.raises(WeightsError, match=r"cannot run at fp16 .*: output is .* dB"):
-        prepare.prepared(store, NAME, precision="fp16")
-    (reason,) = prepare.refused(store, store.weight(NAME))
+        prepare.prepare(store, NAME, precision="fp16")
+    (reason,) = prepare.refusals(store, store.weight(NAME))
     assert reason.startswith("no fp16 (")
 
 
@@ -169,15 +170,15 @@ def test_a_provider_that_fails_once_is_no_verdict(
     with monkeypatch.context() as crowded:
         crowded.setattr(Session, "run", short)
         if precision == "fp32":
-            meanwhile = prepare.prepared(store, NAME)
+            meanwhile = prepare.prepare(store, NAME)
             assert meanwhile.path == store.path(NAME)
-            assert "one picture at a time: two at once did not run this time" in meanwhile.note
+            assert "one picture at a time: a batch of two did not run this time" in meanwhile.note
         else:
             with pytest.raises(RuntimeUnavailable, match="is full"):
-                prepare.prepared(store, NAME, precision=precision)
-    made = prepare.prepared(store, NAME, precision=precision)
+                prepare.prepare(store, NAME, precision=precision)
+    made = prepare.prepare(store, NAME, precision=precision)
     assert Session(made.path).batchable
-    assert list(prepare.refused(store, store.weight(NAME))) == []
+    assert list(prepare.refusals(store, store.weight(NAME))) == []
 
 
 def test_a_verdict_is_of_one_provider_and_one_build(
@@ -188,16 +189,16 @@ def test_a_verdict_is_of_one_provider_and_one_build(
     def counted(*arguments: Any) -> None:
         nonlocal trials
         trials += 1
-        same_alone(*arguments)
+        require_independent_rows(*arguments)
 
-    monkeypatch.setattr(prepare, "same_alone", counted)
+    monkeypatch.setattr(prepare, "require_independent_rows", counted)
     nodes = [node("ReduceMean", "target", "output", axes=[0])]
     bring(store, save_free(tmp_path / f"{NAME}.onnx", *nodes, rows=1))
     for version, expected in (("1.0", 1), ("1.0", 1), ("1.1", 2), ("1.0", 2)):
         monkeypatch.setattr(
             prepare, "load_runtime", lambda version=version: SimpleNamespace(__version__=version)
         )
-        assert prepare.prepared(store, NAME).alone
+        assert prepare.prepare(store, NAME).single
         assert trials == expected
 
 
@@ -217,7 +218,7 @@ def test_what_a_half_is_measured_by_is_not_rounded_more_than_fp32(
         monkeypatch.setattr(room, "Session", OnCpu)
     asked = choose(Compute("tensorrt", "fp16"), probe=lambda one: Probe(one.name, works=True))
     bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
-    prepare.prepared(store, NAME, precision="fp16", providers=asked)
+    prepare.prepare(store, NAME, precision="fp16", providers=asked)
     assert opened.pop("batch-fp16") == asked
     assert sorted(opened) == ["batch", NAME]
     for providers in opened.values():
@@ -230,7 +231,7 @@ def test_half_precision_is_close_and_its_ends_are_single(
     store: WeightStore, tmp_path: Path
 ) -> None:
     bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
-    whole, half = prepare.prepared(store, NAME), prepare.prepared(store, NAME, precision="fp16")
+    whole, half = prepare.prepare(store, NAME), prepare.prepare(store, NAME, precision="fp16")
     assert Session(half.path).batchable
     types = {one.name: one.data_type for one in onnx.load(str(half.path)).graph.initializer}
     assert types["scale"] == onnx.TensorProto.FLOAT16
@@ -250,8 +251,8 @@ def test_half_precision_that_strays_is_refused(
     bring(store, path)
     for _ in range(2):  # the second answer is the one on file
         with pytest.raises(WeightsError, match=rf"{NAME} cannot run at fp16 .*({why}).*fp32"):
-            prepare.prepared(store, NAME, precision="fp16")
-    assert Session(prepare.prepared(store, NAME).path).batchable
+            prepare.prepare(store, NAME, precision="fp16")
+    assert Session(prepare.prepare(store, NAME).path).batchable
 
 
 def amplify(path: Path, factor: float) -> None:
@@ -273,59 +274,37 @@ def test_what_is_stored_at_half_precision_stays_so(store: WeightStore, tmp_path:
     onnx.save(model, str(tmp_path / "inswapper_128_fp16.onnx"))
     bring(store, tmp_path / "inswapper_128_fp16.onnx")
     name = "inswapper_128_fp16"
-    assert (
-        prepare.prepared(store, name, precision="fp16").path == prepare.prepared(store, name).path
-    )
+    assert prepare.prepare(store, name, precision="fp16").path == prepare.prepare(store, name).path
 
 
 def test_work_is_done_once_and_again_where_it_was_spoiled(
     store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
-    made = prepare.prepared(store, NAME, precision="fp16")
+    made = prepare.prepare(store, NAME, precision="fp16")
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "onnx", None)
-        assert prepare.prepared(store, NAME, precision="fp16") == made
+        assert prepare.prepare(store, NAME, precision="fp16") == made
     content = bytearray(made.path.read_bytes())
     content[len(content) // 2] ^= 1
     made.path.write_bytes(content)
-    assert prepare.prepared(store, NAME, precision="fp16") == made
+    assert prepare.prepare(store, NAME, precision="fp16") == made
     assert made.path.read_bytes() != bytes(content)
     assert not [file for file in made.path.parent.iterdir() if file.name.startswith(".")]
 
 
-def test_without_onnx_it_says_what_to_install(
-    store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(RuntimeUnavailable, match=r"batches.*fp16.*pip install 'onnx>="):
-        prepare.prepared(store, NAME)
-
-
-def test_the_map_of_latents_needs_no_onnx_and_no_file(
-    store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    np.testing.assert_array_equal(prepare.emap(store, NAME), 2 * np.eye(512))
-    assert not (store.user_folder / "prepared").exists()
-
-
-def test_the_map_of_latents_is_the_originals_last_of_its_shape(
-    store: WeightStore, tmp_path: Path
-) -> None:
+def test_the_emap_is_the_originals_last_of_its_shape(store: WeightStore, tmp_path: Path) -> None:
     path = tmp_path / f"{NAME}.onnx"
     model = onnx.load(str(save_swapper(path)))
     other = onnx.numpy_helper.from_array(np.ones((512, 512), np.float32), "other")
     model.graph.initializer.insert(0, other)
     onnx.save(model, str(path))
     bring(store, path)
-    matrix = prepare.emap(store, NAME)
+    matrix = load_emap(store, NAME)
     assert matrix.dtype == np.float32
     np.testing.assert_array_equal(matrix, 2 * np.eye(512))
-    # Others find it last in what surgery made, too.
-    model = onnx.load(str(prepare.prepared(store, NAME).path))
+    # Other tools find it last in the prepared graph, too.
+    model = onnx.load(str(prepare.prepare(store, NAME).path))
     assert model.graph.initializer[-1].name == "emap"
 
 
@@ -334,7 +313,7 @@ def test_where_nothing_can_be_written_the_users_cache_is(
 ) -> None:
     """What was prepared there by who may write is used; the rest goes to the cache."""
     bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
-    batch = prepare.prepared(store, NAME)
+    batch = prepare.prepare(store, NAME)
     access, make = os.access, tempfile.mkstemp
 
     def refused(path: Path, mode: int) -> bool:
@@ -349,11 +328,14 @@ def test_where_nothing_can_be_written_the_users_cache_is(
     # As root, nothing is forbidden.
     monkeypatch.setattr(os, "access", refused)
     monkeypatch.setattr(tempfile, "mkstemp", on_disk)
-    assert prepare.prepared(store, NAME) == batch
-    half = prepare.prepared(store, NAME, precision="fp16")
-    assert half == prepare.prepared(store, NAME, precision="fp16")
+    assert prepare.prepare(store, NAME) == batch
+    half = prepare.prepare(store, NAME, precision="fp16")
+    assert half == prepare.prepare(store, NAME, precision="fp16")
     assert tmp_path / "cache" in half.path.parents
-    assert [file for file, _ in prepare.made(store, store.weight(NAME))] == [batch.path, half.path]
+    assert [file for file, _ in prepare.prepared_files(store, store.weight(NAME))] == [
+        batch.path,
+        half.path,
+    ]
     assert Session(half.path).batchable
 
 
@@ -385,7 +367,7 @@ def test_settings_are_no_batch(tmp_path: Path) -> None:
     model = onnx.load(str(save_difference(tmp_path / "one.onnx", (1, 2))))
     setting = onnx.helper.make_tensor_value_info("weight", onnx.TensorProto.DOUBLE, [1])
     model.graph.input.append(setting)
-    freed = prepare.free_batch(model).graph
+    freed = prepare.add_batch_axis(model).graph
     assert [value.type.tensor_type.shape.dim[0].dim_param for value in freed.input] == [
         "N",
         "N",

@@ -17,8 +17,7 @@ from engine.errors import MediaError, NoFaceFound, ParameterError, WeightsError,
 from engine.faces.analyser import FaceAnalyser
 from engine.media.decode import read_frames, read_image
 from engine.optimise import prepare
-from engine.optimise.int8 import Int8Calibration, Sample
-from engine.optimise.network_inputs import Feed
+from engine.optimise.int8 import Int8Calibration, Sample, SampleMaker
 from engine.pipeline import int8_calibration
 from engine.pipeline.stages import align
 from engine.pipeline.video import Progress
@@ -189,12 +188,12 @@ def taken(path: Path, crowds: Crowds, monkeypatch: pytest.MonkeyPatch, most: int
 
     monkeypatch.setattr(int8_calibration, "align", aligned)
     monkeypatch.setattr(int8_calibration, "MAX_FACES", most)
-    feed = Feed(
+    feed = SampleMaker(
         name="a network",
         template=FIVE,
         side=16,
         needs_embedding=False,
-        source=lambda _: None,
+        encode=lambda _: None,
         sample=lambda target, _: (np.array(target.score),),
     )
     analyser = cast("FaceAnalyser", crowds)
@@ -386,7 +385,7 @@ def test_what_strays_is_refused_and_leaves_the_reason(tmp_path: Path, album: Pat
     assert prepare.calibration(store, NAME) is None
     assert not list((tmp_path / "user").rglob("int8*.onnx"))
     with pytest.raises(WeightsError, match="was calibrated and cannot run at int8"):
-        prepare.prepared(store, NAME, precision="int8")
+        prepare.prepare(store, NAME, precision="int8")
 
 
 @pytest.mark.parametrize(
@@ -409,12 +408,12 @@ def test_each_face_is_given_another_one_that_is_far_from_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
     kept = Kept(monkeypatch)
-    feed = Feed(
+    feed = SampleMaker(
         name="a network",
         template=FIVE,
         side=16,
         needs_embedding=False,
-        source=lambda portrait: portrait.face.mesh.score,
+        encode=lambda portrait: portrait.face.mesh.score,
         sample=lambda target, source: (np.array(target.score), np.array(source)),
     )
     analyser = cast("FaceAnalyser", Crowds(repeat(1)))

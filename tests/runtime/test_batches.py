@@ -13,7 +13,7 @@ import pytest
 from onnx import NodeProto, helper
 
 from engine.errors import RuntimeUnavailable
-from engine.runtime.batches import SIZES, Batches, batches
+from engine.runtime.batches import SIZES, Batches, batch_sizes
 from engine.runtime.providers import CUDA_NAME
 from engine.runtime.session import Session, Tensor
 from tests.graphs import save_graph
@@ -39,16 +39,16 @@ def recorded(path: Path) -> Recorded:
 @pytest.mark.parametrize("sizes", [SIZES, (1,), (1, 3)])
 def test_every_row_is_in_a_batch_and_few_are_made_up(sizes: tuple[int, ...]) -> None:
     for count in range(1, 70):
-        made = list(batches(count, sizes))
+        made = list(batch_sizes(count, sizes))
         assert set(made) <= set(sizes)
         assert 0 <= sum(made) - count <= max(sizes) / 4
-    assert list(batches(0, sizes)) == []
+    assert list(batch_sizes(0, sizes)) == []
 
 
 def test_whole_crops_are_whole_batches() -> None:
-    assert list(batches(64, SIZES)) == [16] * 4
-    assert list(batches(9, SIZES)) == [8, 1]
-    assert list(batches(15, SIZES)) == [16]
+    assert list(batch_sizes(64, SIZES)) == [16] * 4
+    assert list(batch_sizes(9, SIZES)) == [8, 1]
+    assert list(batch_sizes(15, SIZES)) == [16]
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 15, 16, 31])
@@ -57,7 +57,7 @@ def test_answers_are_those_of_each_row_alone(tmp_path: Path, count: int) -> None
     rows = np.random.default_rng(count).normal(size=(2, count, 2)).astype(np.float32)
     difference = Batches(session, SIZES).run(*rows)
     np.testing.assert_array_equal(difference, rows[0] - rows[1])
-    assert session.seen == list(batches(count, SIZES))
+    assert session.seen == list(batch_sizes(count, SIZES))
 
 
 @pytest.mark.parametrize("shape", [(), (1,)])
@@ -70,7 +70,7 @@ def test_a_setting_goes_with_every_batch(
     multiply = helper.make_node("Mul", ["rows", "weight"], ["product"])
     path = save_graph(tmp_path / "product.onnx", [multiply], inputs, {"product": ("N", 2)}, {})
     session = Session(path)
-    assert [spec.is_setting for spec in session.inputs] == (
+    assert [spec.is_scalar for spec in session.inputs] == (
         [True, False] if first else [False, True]
     )
     rows, weight = np.arange(14, dtype=np.float32).reshape(7, 2), np.full(shape, 3, np.float32)
@@ -93,9 +93,9 @@ def test_a_card_is_given_fewer_of_large_pictures(tmp_path: Path, side: int, most
     same = helper.make_node("Identity", ["pixels"], ["same"])
     path = save_graph(tmp_path / "same.onnx", [same], {"pixels": shape}, {"same": shape}, {})
     session = Session(path)
-    assert Batches(session).most == 1
+    assert Batches(session).max_size == 1
     session.provider = CUDA_NAME
-    assert Batches(session).most == most
+    assert Batches(session).max_size == most
 
 
 @pytest.mark.parametrize(

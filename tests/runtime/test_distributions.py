@@ -25,7 +25,7 @@ def parts(requirement: str) -> set[str]:
     return {name, f"{sign}{bound}", *others}
 
 
-@pytest.mark.parametrize("extra", ["cpu", "packs", "server"])
+@pytest.mark.parametrize("extra", ["cpu", "demo", "server"])
 def test_an_extra_is_told_by_the_packages_that_it_brings(extra: str) -> None:
     assert [parts(one) for one in requirements(extra)] == [parts(one) for one in EXTRAS[extra]]
     assert shlex.split(install(extra)) == [
@@ -45,7 +45,7 @@ def test_a_tree_that_is_not_installed_is_named_itself(monkeypatch: pytest.Monkey
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "requires", missing)
-    assert requirements("packs") == (f"{ROOT}[packs]",)
+    assert requirements("server") == (f"{ROOT}[server]",)
 
 
 def test_the_pip_is_that_of_this_interpreter() -> None:

@@ -7,7 +7,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from engine.runtime.portions import MOST_PIXELS, portions
+from engine.runtime.portions import MAX_PIXELS, portions
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -17,11 +17,9 @@ def test_every_crop_is_in_one_portion_that_is_full_and_not_too_large(seed: int) 
     parts = [sides[part] for part in portions(sides)]
     assert list(chain(*parts)) == sides
     held = [sum(side**2 for side in part) for part in parts]
-    assert all(
-        many <= MOST_PIXELS or len(part) == 1 for many, part in zip(held, parts, strict=True)
-    )
+    assert all(many <= MAX_PIXELS or len(part) == 1 for many, part in zip(held, parts, strict=True))
     for many, (following, *_) in zip(held, parts[1:], strict=False):
-        assert many + following**2 > MOST_PIXELS
+        assert many + following**2 > MAX_PIXELS
 
 
 @pytest.mark.parametrize(("side", "most"), [(128, 256), (256, 64), (512, 16), (1024, 4)])

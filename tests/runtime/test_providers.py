@@ -12,7 +12,6 @@ from engine.options import Compute, Device, Precision
 from engine.runtime.distributions import RUNTIMES, Distribution, installed
 from engine.runtime.providers import (
     CPU,
-    CUDA,
     Probe,
     Provider,
     choose,
@@ -20,11 +19,13 @@ from engine.runtime.providers import (
     device_of,
     load_runtime,
     preload,
-    probe,
+    probe_all,
     probe_provider,
-    reference,
-    single,
+    without_fp16,
+    without_tf32,
 )
+
+CUDA = cuda()
 
 
 def works(provider: Provider) -> Probe:
@@ -52,7 +53,7 @@ def test_the_runtime_is_told_to_report_nothing_each_time(monkeypatch: pytest.Mon
 
 
 def test_the_cpu_is_probed_by_running() -> None:
-    assert Probe(CPU.name, works=True) in probe()
+    assert Probe(CPU.name, works=True) in probe_all()
 
 
 def test_a_provider_that_is_not_built_in_says_so() -> None:
@@ -106,8 +107,8 @@ def test_tensorrt_is_asked_for_by_name_and_falls_back_on_cuda_alone(
 @pytest.mark.parametrize("device", ["tensorrt", "cuda:1", "cpu"])
 def test_what_is_not_to_be_halved_has_the_same_providers(device: Device) -> None:
     half, whole = (choose(Compute(device, one), probe=works) for one in ("fp16", "fp32"))
-    assert single(half) == whole
-    for asked, exact in zip(whole, reference(half), strict=True):
+    assert without_fp16(half) == whole
+    for asked, exact in zip(whole, without_tf32(half), strict=True):
         before, after = dict(asked.options), dict(exact.options)
         assert (exact.name, before.keys()) == (asked.name, after.keys())
         assert "1" not in (after.get("use_tf32"), after.get("trt_fp16_enable"))

@@ -11,9 +11,11 @@ import pytest
 
 from engine.errors import RuntimeUnavailable, WeightsCorrupt, WeightsMissing
 from engine.runtime import session as room
-from engine.runtime.providers import CPU, CUDA, cuda, probe_provider
+from engine.runtime.providers import CPU, cuda, probe_provider
 from engine.runtime.session import Session, TensorSpec, read_signature
 from tests.runtime.tiny_models import Signature, save_difference
+
+CUDA = cuda()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
-EXTRAS = ("cpu", "packs", "server", "demo")
+EXTRAS = ("cpu", "server", "demo")
 
 
 def requirements() -> Iterator[Requirement]:

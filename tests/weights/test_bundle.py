@@ -293,7 +293,7 @@ def test_a_bundle_brings_no_network_whose_numbers_are_elsewhere(
         for name, content in others.items():
             archive.writestr(name, content)
     there = empty_like(store, tmp_path / "there")
-    with pytest.raises(WeightsCorrupt, match=r"genderage\.onnx keeps numbers in a file of"):
+    with pytest.raises(WeightsCorrupt, match=r"genderage\.onnx has external data: "):
         there.import_path(packed)
     assert not list(there.user_folder.glob("*.onnx"))
 

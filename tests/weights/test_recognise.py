@@ -46,20 +46,26 @@ def test_a_swapper_whose_mask_comes_first_is_none(tmp_path: Path) -> None:
 
 
 def fits_by_trial(
-    patterns: Sequence[TensorPattern], specs: Sequence[TensorSpec], *, given: bool, more: bool
+    patterns: Sequence[TensorPattern],
+    specs: Sequence[TensorSpec],
+    *,
+    are_inputs: bool,
+    allow_more: bool,
 ) -> bool:
     """Tries all ways to give each pattern a tensor of its own."""
     if not patterns:
-        return more or not specs
+        return allow_more or not specs
     first, *rest = patterns
     return any(
         first.name in ("", spec.name)
-        and 0 <= len(spec.shape) - len(first.shape) <= (1 if given else 99)
+        and 0 <= len(spec.shape) - len(first.shape) <= (1 if are_inputs else 99)
         and all(
             size in (None, wanted) or wanted == 0
             for wanted, size in zip(first.shape[::-1], spec.shape[::-1], strict=False)
         )
-        and fits_by_trial(rest, [*specs[:at], *specs[at + 1 :]], given=given, more=more)
+        and fits_by_trial(
+            rest, [*specs[:at], *specs[at + 1 :]], are_inputs=are_inputs, allow_more=allow_more
+        )
         for at, spec in enumerate(specs)
     )
 
@@ -71,10 +77,10 @@ def as_specs(patterns: Sequence[TensorPattern]) -> list[TensorSpec]:
     ]
 
 
-@pytest.mark.parametrize("given", [False, True])
-@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.parametrize("are_inputs", [False, True])
+@pytest.mark.parametrize("allow_more", [False, True])
 def test_every_known_network_fits_itself_and_those_that_a_trial_of_all_ways_finds(
-    *, given: bool, more: bool
+    *, are_inputs: bool, allow_more: bool
 ) -> None:
     sides = [
         side
@@ -82,12 +88,12 @@ def test_every_known_network_fits_itself_and_those_that_a_trial_of_all_ways_find
         for side in (network.inputs, network.outputs)
     ]
     for side in sides:
-        assert _fits(side, as_specs(side), given=given, more=more)
+        assert _fits(side, as_specs(side), are_inputs=are_inputs, allow_more=allow_more)
     for side in set(sides):
         for other in set(sides):
             specs = as_specs(other)
-            expected = fits_by_trial(side, specs, given=given, more=more)
-            assert _fits(side, specs, given=given, more=more) == expected
+            expected = fits_by_trial(side, specs, are_inputs=are_inputs, allow_more=allow_more)
+            assert _fits(side, specs, are_inputs=are_inputs, allow_more=allow_more) == expected
 
 
 def test_any_tensors_fit_as_a_trial_of_all_ways_finds() -> None:
@@ -103,9 +109,9 @@ def test_any_tensors_fit_as_a_trial_of_all_ways_finds() -> None:
             TensorSpec(rng.choice("abc"), tuple(size or None for size in rng.choice(shapes)))
             for _ in range(rng.randint(0, 5))
         ]
-        given, more = rng.random() < 0.5, rng.random() < 0.5
-        expected = fits_by_trial(patterns, specs, given=given, more=more)
-        assert _fits(patterns, specs, given=given, more=more) == expected
+        are_inputs, allow_more = rng.random() < 0.5, rng.random() < 0.5
+        expected = fits_by_trial(patterns, specs, are_inputs=are_inputs, allow_more=allow_more)
+        assert _fits(patterns, specs, are_inputs=are_inputs, allow_more=allow_more) == expected
         found[expected] += 1
     assert min(found) > 300
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.pixels.tone import Field, blur, luma, shrink, smoothstep
+from engine.swappers.mesh.layout import COARSE, layout, unwrap
 from engine.swappers.mesh.light import FLOOR, odd_light, skin_light, spread
 from engine.swappers.mesh.masks import foreign
-from engine.swappers.mesh.texture import COARSE, LIGHT_SIGMA, layout, unwrap
+from engine.swappers.mesh.texture import LIGHT_SIGMA
 from engine.values import Aligned, Mask
 
 _SMALL = 160  # side that a crop is shrunk to before its face is unwrapped, against aliasing

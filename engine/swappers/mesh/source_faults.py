@@ -24,9 +24,10 @@ from engine.geometry.shape import face_angle
 from engine.pixels.align import warp_crop
 from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import Field, blur, luma, shrink
+from engine.swappers.mesh.layout import COARSE, layout, unwrap
 from engine.swappers.mesh.light import FLOOR, skin_light
 from engine.swappers.mesh.masks import eye_openings
-from engine.swappers.mesh.texture import COARSE, LIGHT_SIGMA, covered, layout, unwrap
+from engine.swappers.mesh.texture import LIGHT_SIGMA, covered
 from engine.values import Mask, Portrait
 
 _TURNED = (35.0, 48.0)  # degrees, from worth a warning to half a face

@@ -18,16 +18,11 @@ from engine.geometry.shape import transfer_shape
 from engine.pixels.detail import match_detail
 from engine.pixels.raster import displace, draw_triangles, interpolate, sample_map
 from engine.pixels.tone import Field, blur, enlarge, luma, smoothstep, weighted_blur
+from engine.swappers.mesh.layout import COARSE, layout, layout_points
 from engine.swappers.mesh.light import FLOOR
 from engine.swappers.mesh.masks import kept
 from engine.swappers.mesh.relight import target_light
-from engine.swappers.mesh.texture import (
-    COARSE,
-    MeshSource,
-    layout,
-    layout_points,
-    prepare_texture,
-)
+from engine.swappers.mesh.texture import MeshSource, prepare_texture
 from engine.values import Aligned, Mask, Patch, Pixels, Points, Portrait
 
 _SHOULDER = 0.04  # luma by which the brightest pixel may exceed the target's highlights

@@ -9,7 +9,7 @@ import numpy as np
 from engine.errors import ParameterError, WeightsError
 from engine.geometry.templates import template_named
 from engine.runtime.batches import Batches
-from engine.runtime.image_outputs import picture
+from engine.runtime.image_outputs import to_rgb
 from engine.runtime.session import Tensor
 from engine.swappers.neural.crop_mask import face_mask
 from engine.swappers.neural.pixel_boost import join_phases, require_size, split_phases
@@ -108,7 +108,7 @@ class NeuralSwapper:
         ends = np.cumsum([self._phases(target) for target in targets])[:-1]
         return [
             Patch(
-                picture(join_phases(answer), self._span, self.name),
+                to_rgb(join_phases(answer), self._span, self.name),
                 face_mask(target),
                 target.to_crop,
             )

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.pixels.tone import Field, luma
+from engine.swappers.mesh.layout import COARSE
 from engine.swappers.mesh.light import (
     FLOOR,
     calmed,
@@ -18,7 +19,6 @@ from engine.swappers.mesh.light import (
     skin_light,
 )
 from engine.swappers.mesh.relight import _brightest, target_light
-from engine.swappers.mesh.texture import COARSE
 from engine.swappers.mesh.warp import MeshWarp, _relit, _shoulder
 from tests.swappers.stage import Stage, aligned
 

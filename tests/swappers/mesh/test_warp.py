@@ -24,8 +24,9 @@ from engine.geometry.mesh_topology import (
 from engine.geometry.shape import transfer_shape
 from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import blur, luma, smoothstep
+from engine.swappers.mesh.layout import COARSE, layout
 from engine.swappers.mesh.relight import target_light
-from engine.swappers.mesh.texture import COARSE, far_darker, layout
+from engine.swappers.mesh.texture import far_darker
 from engine.swappers.mesh.warp import MeshWarp
 from engine.values import Aligned, BareFace, Pixels, Points
 from tests.swappers.stage import Shot, Stage, aligned, blended, patch_of
