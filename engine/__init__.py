@@ -1,61 +1,116 @@
 """An offline face-swap engine.
 
-`engine.swap` swaps once; an `engine.Engine` keeps its networks loaded for many swaps. A script
-written for the hosted API runs with `import engine as segmind`. Everything is imported when it is
-first asked for, so `import engine` is quick, and the command can heed signals at once.
+`engine.swap` swaps once. An `engine.Engine` keeps its networks loaded for many swaps. A script
+written for the hosted API runs with `import engine as segmind`. A name is imported when it is first
+used, so that `import engine` is quick and the command handles signals at once.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # as type checkers know it; the module typing would take longer than all else
+TYPE_CHECKING = False  # type checkers take it for that of typing, which is slow to import
 if TYPE_CHECKING:
     from typing import Any, Final
 
-    from engine.api import Engine, swap
+    from engine.analysis.film_analysis import FilmAnalysis
+    from engine.analysis.people import Person
+    from engine.api import Engine, FoundFaces, swap
     from engine.errors import (
         Cancelled,
         ContentBlocked,
         EngineError,
+        JobError,
+        JobNotFound,
         MediaError,
         NoFaceFound,
+        OutputExists,
         ParameterError,
+        QueueFull,
         RuntimeUnavailable,
         SourceUnfit,
+        WeightsCorrupt,
         WeightsError,
+        WeightsMissing,
     )
     from engine.hosted.client import (
         AsyncJob,
         InferenceFailed,
         InferenceTimeout,
+        Response,
         SegmindClient,
         SegmindError,
         run,
         run_sync,
         submit_async,
     )
-    from engine.parameters import SwapParameters
+    from engine.parameters import SwapKeywords, SwapParameters
+    from engine.pipeline.int8_calibration import Calibrated
     from engine.pipeline.report import SwapReport
+    from engine.pipeline.video import Observe, Progress
+    from engine.swappers.swapper import Swapper
+    from engine.values import (
+        Aligned,
+        Attributes,
+        BareFace,
+        Box,
+        Detection,
+        Face,
+        Frame,
+        Landmarks,
+        Mesh,
+        Patch,
+        Portrait,
+        Template,
+    )
+    from engine.weights.weight_store import WeightStore
 
     __version__: str
 
 __all__ = [
+    "Aligned",
     "AsyncJob",
+    "Attributes",
+    "BareFace",
+    "Box",
+    "Calibrated",
     "Cancelled",
     "ContentBlocked",
+    "Detection",
     "Engine",
     "EngineError",
+    "Face",
+    "FilmAnalysis",
+    "FoundFaces",
+    "Frame",
     "InferenceFailed",
     "InferenceTimeout",
+    "JobError",
+    "JobNotFound",
+    "Landmarks",
     "MediaError",
+    "Mesh",
     "NoFaceFound",
+    "Observe",
+    "OutputExists",
     "ParameterError",
+    "Patch",
+    "Person",
+    "Portrait",
+    "Progress",
+    "QueueFull",
+    "Response",
     "RuntimeUnavailable",
     "SegmindClient",
     "SegmindError",
     "SourceUnfit",
+    "SwapKeywords",
     "SwapParameters",
     "SwapReport",
+    "Swapper",
+    "Template",
+    "WeightStore",
+    "WeightsCorrupt",
     "WeightsError",
+    "WeightsMissing",
     "run",
     "run_sync",
     "submit_async",
@@ -63,37 +118,78 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "AsyncJob": "engine.hosted.client",
-    "Cancelled": "engine.errors",
-    "ContentBlocked": "engine.errors",
-    "Engine": "engine.api",
-    "EngineError": "engine.errors",
-    "InferenceFailed": "engine.hosted.client",
-    "InferenceTimeout": "engine.hosted.client",
-    "MediaError": "engine.errors",
-    "NoFaceFound": "engine.errors",
-    "SourceUnfit": "engine.errors",
-    "ParameterError": "engine.errors",
-    "RuntimeUnavailable": "engine.errors",
-    "SegmindClient": "engine.hosted.client",
-    "SegmindError": "engine.hosted.client",
-    "SwapParameters": "engine.parameters",
-    "SwapReport": "engine.pipeline.report",
-    "WeightsError": "engine.errors",
-    "run": "engine.hosted.client",
-    "run_sync": "engine.hosted.client",
-    "submit_async": "engine.hosted.client",
-    "swap": "engine.api",
+    "engine.analysis.film_analysis": ("FilmAnalysis",),
+    "engine.analysis.people": ("Person",),
+    "engine.api": (
+        "Engine",
+        "FoundFaces",
+        "swap",
+    ),
+    "engine.errors": (
+        "Cancelled",
+        "ContentBlocked",
+        "EngineError",
+        "JobError",
+        "JobNotFound",
+        "MediaError",
+        "NoFaceFound",
+        "OutputExists",
+        "ParameterError",
+        "QueueFull",
+        "RuntimeUnavailable",
+        "SourceUnfit",
+        "WeightsCorrupt",
+        "WeightsError",
+        "WeightsMissing",
+    ),
+    "engine.hosted.client": (
+        "AsyncJob",
+        "InferenceFailed",
+        "InferenceTimeout",
+        "Response",
+        "SegmindClient",
+        "SegmindError",
+        "run",
+        "run_sync",
+        "submit_async",
+    ),
+    "engine.parameters": (
+        "SwapKeywords",
+        "SwapParameters",
+    ),
+    "engine.pipeline.int8_calibration": ("Calibrated",),
+    "engine.pipeline.report": ("SwapReport",),
+    "engine.pipeline.video": (
+        "Observe",
+        "Progress",
+    ),
+    "engine.swappers.swapper": ("Swapper",),
+    "engine.values": (
+        "Aligned",
+        "Attributes",
+        "BareFace",
+        "Box",
+        "Detection",
+        "Face",
+        "Frame",
+        "Landmarks",
+        "Mesh",
+        "Patch",
+        "Portrait",
+        "Template",
+    ),
+    "engine.weights.weight_store": ("WeightStore",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module  # noqa: PLC0415 - as all else
+    from importlib import import_module  # noqa: PLC0415 - as quick as possible
 
     if name == "__version__":
         return import_module("engine.version").VERSION
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

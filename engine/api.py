@@ -1,14 +1,14 @@
-"""The composition root: parameters become sessions here, and sessions what works on faces."""
+"""The public API: `Engine` and its functions, which bring parameters and networks together."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 from engine.analysis.film_analysis import AnalysisKey, FilmAnalysis
 from engine.analysis.people import Person, find_people
@@ -20,7 +20,7 @@ from engine.networks.analysis import EMBEDDERS
 from engine.networks.chosen import ChosenNetworks
 from engine.networks.pool import HAND_NETWORKS, NetworkPool
 from engine.options import AUTO, AnalysisOptions, Compute, Device
-from engine.parameters import SwapParameters, parse
+from engine.parameters import SwapKeywords, SwapParameters, documented, parse
 from engine.pipeline.analyse import analyse_film, make_key, open_analysis
 from engine.pipeline.int8_calibration import Calibrated, calibrate_network
 from engine.pipeline.report import Setup, SwapReport
@@ -28,6 +28,7 @@ from engine.pipeline.sources import largest_face
 from engine.pipeline.swap import run_swap
 from engine.pipeline.tools import Request, Tools
 from engine.pipeline.video import Observe, Progress, Threads
+from engine.pixels.align import face_picture
 from engine.runtime.session import cores
 from engine.selection import (
     Need,
@@ -40,43 +41,49 @@ from engine.selection import (
 )
 from engine.swappers.neural.source_encoding import EMBEDDER
 from engine.swappers.swapper import Swapper
-from engine.values import DistanceScale, Face, Frame
+from engine.values import BriefRepr, Bytes, DistanceScale, Face, Frame
 from engine.weights.weight_store import WeightStore
 
 Location: TypeAlias = str | os.PathLike[str]
 
-# One slash will do, as a path has lost the second; a scheme of one letter is a drive.
+# Path() drops the second slash of a URI. A scheme of one letter is a drive of Windows.
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FoundFaces:
-    """The faces of one frame, ordered and filtered as `reference_face_position` counts them.
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FoundFaces(BriefRepr):
+    """Faces of one frame, ordered and filtered as `reference_face_position` counts them.
 
-    `distances` holds each face's distance (1 - cosine) to the nearest reference, or None for each
-    where no reference was given.
+    Attributes:
+        frame: The frame; `frame.to_rgb()` is its picture.
+        faces: The faces.
+        distances: Distance (1 - cosine) of each face to the nearest reference; None without one.
     """
 
     frame: Frame
     faces: tuple[Face, ...]
     distances: tuple[float | None, ...]
 
+    def picture(self, index: int, size: int = 256) -> Bytes:
+        """Return an upright picture of a face with its surroundings: (size, size, 3) RGB, uint8."""
+        return face_picture(self.frame, self.faces[index].box, size)
+
 
 class Engine(Closeable):
-    """Swaps faces, and keeps the networks loaded from one call to the next.
+    """A face-swap engine that keeps its networks loaded from one call to the next.
+
+    A context manager; `close` unloads the networks. Several threads may share one engine.
 
     Args:
-        device: where the networks run ("auto", "cpu", "cuda", "cuda:1", "tensorrt"), unless a call
-            says otherwise.
-        swapper: the name of a swapper, "auto", or a swapper of the caller's own; the same.
-        weights: where the networks' files are; None takes the embedded and the imported ones.
-        threads: how many cores to use; None takes all that this process may.
+        device: Device of the networks ("auto", "cpu", "cuda", "cuda:1", "tensorrt"), for calls
+            that do not name one.
+        swapper: Name of a swapper, "auto", or a `Swapper` of your own, for the same calls.
+        weights: Store of the weight files; None takes the embedded and the imported ones.
+        threads: Number of cores to use; None takes all that this process may use.
 
     Raises:
-        ParameterError: `swapper` is neither a name nor a swapper, or `threads` no whole number
-            from 1.
-
-    A context manager; `close` drops the networks. Several threads may share it.
+        ParameterError: `swapper` is neither a name nor a swapper, or `threads` is not a whole
+            number from 1.
     """
 
     def __init__(
@@ -95,7 +102,7 @@ class Engine(Closeable):
         if not isinstance(swapper, str | Swapper):
             raise ParameterError(
                 f"swapper is {swapper!r}; allowed: {AUTO!r}, the name of a swapper, or an object "
-                "that satisfies engine.swappers.swapper.Swapper."
+                "that satisfies engine.Swapper."
             )
         self._device: Device = device
         self._swapper = swapper
@@ -103,9 +110,10 @@ class Engine(Closeable):
         self._networks = NetworkPool(weights or WeightStore(), self._threads.network)
 
     def close(self) -> None:
-        """Drops the networks; a later call loads them again."""
+        """Unload the networks; a later call loads them again."""
         self._networks.clear()
 
+    @documented
     def swap(
         self,
         source_image: Location,
@@ -114,25 +122,34 @@ class Engine(Closeable):
         *,
         analysis: Location | None = None,
         observe: Observe | None = None,
-        **parameters: Any,
+        **parameters: Unpack[SwapKeywords],
     ) -> SwapReport:
-        """Puts the largest clear face of a picture, or of a clip, onto faces of a video or picture.
+        """Put the face of a source onto faces of a video or picture, and write the output.
 
-        Of a clip as source, pictures that are spread over it are looked at, and the best views of
-        one person are taken.
+        The largest clear face of a source picture is taken. Of a source clip, frames that are
+        spread over it are compared, and the best views of one person are taken. No error leaves
+        a file behind.
 
-        `analysis` is a file that `analyse` made of the target: its faces are not found again.
-        `parameters` are those of `SwapParameters`. `observe` is called in this thread at the
-        beginning of each stage, at each picture of a clip that is looked at as source, and after
-        each frame of a video; what it raises ends the run. No error leaves a file behind.
+        Args:
+            source_image: Picture or clip of the person to put in.
+            target: Video or picture to change.
+            output: File to write; its suffix chooses the format.
+            analysis: File that `analyse` made of the target, whose faces are not detected again.
+            observe: Called in this thread at the beginning of each stage, at each frame of a
+                source clip, and after each frame of a video. An exception it raises ends the swap.
+            {parameters}
+
+        Returns:
+            The report: what was swapped and how, with notes and warnings.
 
         Raises:
             ParameterError: A parameter is unknown, of the wrong type or out of range.
-            MediaError: A file cannot be read or written, or the output exists.
+            MediaError: A file cannot be read or written.
+            OutputExists: The output exists and `overwrite` is False.
             NoFaceFound: The source or the reference shows no face.
-            SourceUnfit: The source hides a part of its face that the swapper needs, or a clip shows
-                several people and nobody most of the time.
-            WeightsError: A network that the request needs is missing or corrupt.
+            SourceUnfit: The source hides a part of its face that the swapper needs, or a source
+                clip shows several people and none of them most of the time.
+            WeightsError: A network that the swap needs is missing or corrupt.
             RuntimeUnavailable: The device cannot be used.
             ContentBlocked: The content check refused the source or the target.
         """
@@ -162,9 +179,8 @@ class Engine(Closeable):
         target: Location,
         output: Location,
         *,
-        overwrite: bool = False,
         observe: Observe | None = None,
-        **parameters: Any,
+        **parameters: Unpack[SwapKeywords],
     ) -> FilmAnalysis:
         """Find all faces of a film once, and keep them in a file for any number of swaps.
 
@@ -172,10 +188,9 @@ class Engine(Closeable):
             target: The film.
             output: The file to write. It holds embeddings, which are biometric data; only its
                 owner may read it.
-            overwrite: Replace a file that is there.
             observe: Called in this thread after each frame; what it raises ends the run.
-            **parameters: Those of `SwapParameters` that say how faces are found: `device`,
-                `detector`, `embedder`, `landmarker`, `detect_rotated`, `detect_every`.
+            **parameters: As those of `swap`. The faces depend on `device`, `detector`, `embedder`,
+                `landmarker`, `detect_rotated` and `detect_every`; `overwrite` replaces a file.
 
         Returns:
             The analysis, with the tracks of the film. Age, gender and, where fairface is imported,
@@ -198,12 +213,12 @@ class Engine(Closeable):
             lambda: self._analysis_key(film, reads, options),
             networks.analyser(reads, options),
             networks.hand_finder(options),
-            overwrite=overwrite,
+            overwrite=parsed.overwrite,
             observe=observe,
         )
 
     def open_analysis(
-        self, target: Location, analysis: Location, **parameters: Any
+        self, target: Location, analysis: Location, **parameters: Unpack[SwapKeywords]
     ) -> FilmAnalysis:
         """Return the analysis that `analyse` made of a film; the parameters are those of `analyse`.
 
@@ -228,18 +243,35 @@ class Engine(Closeable):
         scale = self._networks.on(Compute("cpu")).analysis.distance_scale(options)
         return find_people(analysis, scale)
 
+    @documented
     def faces(
         self,
         target: Location,
         frame: int = 1,
         references: Sequence[Location] = (),
-        **parameters: Any,
+        **parameters: Unpack[SwapKeywords],
     ) -> FoundFaces:
-        """The faces of one frame, with age, gender and, where fairface is imported, race.
+        """Detect the faces of one frame, with age, gender and, if fairface is imported, race.
 
-        Order, filters, `detect_rotated` and `device` are taken from `parameters`, so that a face's
-        index is what `reference_face_position` takes. Distances are those to the largest face of
-        each of the pictures `references`. Raises as `swap` does.
+        The index of a face is the `reference_face_position` that a swap with the same filters,
+        order and `detect_rotated` takes.
+
+        Args:
+            target: Video or picture to analyse.
+            frame: Number of the frame; 1 is the first, and so is 0.
+            references: Pictures of people. Distances are those to the largest face of each.
+            {parameters}
+
+        Returns:
+            The frame and its faces.
+
+        Raises:
+            ParameterError: A parameter is unknown, of the wrong type or out of range, or the
+                target has no such frame.
+            MediaError: A file cannot be read.
+            NoFaceFound: A picture in `references` shows no face.
+            WeightsError: A network is missing or corrupt.
+            RuntimeUnavailable: The device cannot be used.
         """
         if frame < 0:
             raise ParameterError(f"frame is {frame}; allowed: a whole number from 0.")
@@ -268,16 +300,23 @@ class Engine(Closeable):
         *,
         observe: Observe | None = None,
     ) -> Calibrated:
-        """Makes the int8 graph of a swapper or restorer, by the faces of pictures and videos.
+        """Make the int8 graph of a swapper or restorer, calibrated on faces of pictures and videos.
 
-        `pictures` is a file or a folder of them, or several; `observe` is called in this thread
-        after each face that went through the network. The networks that were loaded are dropped.
+        Loaded networks are unloaded.
+
+        Args:
+            name: Name of the imported network.
+            pictures: File or folder, or several of them, that show faces like those to swap.
+            observe: Called in this thread after each face that went through the network.
+
+        Returns:
+            The samples that were used, and the PSNR of int8 against fp32 on faces held out.
 
         Raises:
             ParameterError: The network is of another role, or no file is named.
             MediaError: A file cannot be read.
             NoFaceFound: Too few faces were found.
-            WeightsError: The network is missing or corrupt, or strays too far from fp32.
+            WeightsError: The network is missing or corrupt, or int8 is too far from fp32.
             RuntimeUnavailable: The package onnx is not installed.
         """
         several = [pictures] if isinstance(pictures, str | os.PathLike) else pictures
@@ -312,8 +351,10 @@ class Engine(Closeable):
         sha256 = self._networks.sha256((*chain.from_iterable(names), *HAND_NETWORKS))
         return make_key(target, options, sha256, reads)
 
-    def _parse(self, parameters: dict[str, Any]) -> tuple[SwapParameters, Swapper[Any] | None]:
-        """The call's parameters over the engine's own, and the caller's own swapper if in use."""
+    def _parse(
+        self, parameters: Mapping[str, object]
+    ) -> tuple[SwapParameters, Swapper[Any] | None]:
+        """Return the parameters, with the engine's defaults, and the user's swapper if in use."""
         if isinstance(self._swapper, str):
             own = {"device": self._device, "swapper": self._swapper}
             return parse({**own, **parameters}), None
@@ -374,32 +415,40 @@ class Engine(Closeable):
             classifier=networks.session("open_nsfw") if options.content_check else None,
             threads=self._threads,
             notes=(
-                *_left_out(self._networks.store),
+                *_note_unused_imports(self._networks.store),
                 *chosen.notes,
-                *_of_no_use(compute, networks.name),
+                *_note_no_effect(compute, networks.name),
             ),
         )
 
 
+@documented
 def swap(
     source_image: Location,
     target: Location,
     output: Location,
     *,
     observe: Observe | None = None,
-    **parameters: Any,
+    **parameters: Unpack[SwapKeywords],
 ) -> SwapReport:
-    """One swap by an engine of its own; see `Engine.swap`."""
+    """Swap once, by an engine of its own; see `Engine.swap`, also for the errors.
+
+    Args:
+            source_image: Picture or clip of the person to put in.
+            target: Video or picture to change.
+            output: File to write; its suffix chooses the format.
+            observe: Called with the progress; an exception it raises ends the swap.
+            {parameters}
+
+    Returns:
+        The report: what was swapped and how, with notes and warnings.
+    """
     with Engine() as engine:
         return engine.swap(source_image, target, output, observe=observe, **parameters)
 
 
 def _require_network(compute: Compute, chosen: ChosenNetworks) -> None:
-    """Refuses a precision where there is no network to run at it.
-
-    Raises:
-        ParameterError: It is not the precision that all else runs at.
-    """
+    """Raise a ParameterError if no network of the swap can run at the precision."""
     if compute.precision != Compute().precision and not chosen.takes_precision:
         raise ParameterError(
             f"precision is {compute.precision!r}, but the swapper {chosen.choice.name} has no "
@@ -408,25 +457,21 @@ def _require_network(compute: Compute, chosen: ChosenNetworks) -> None:
         )
 
 
-def _of_no_use(compute: Compute, device: Device) -> Iterator[str]:
+def _note_no_effect(compute: Compute, device: Device) -> Iterator[str]:
     if compute.precision == "fp16" and device == "cpu":
         yield "precision fp16 is no faster here: the CPU computes in fp32."
     if compute.vram is not None and device == "cpu":
         yield f"vram has no effect: the device {compute.device} is the CPU here."
 
 
-def _left_out(store: WeightStore) -> Iterator[str]:
+def _note_unused_imports(store: WeightStore) -> Iterator[str]:
     trouble = store.trouble()
     if trouble:
         yield f"no imported network is used: {trouble}"
 
 
 def _require_arcface(options: AnalysisOptions) -> None:
-    """Refuses another embedder where the targets' identities are weighed.
-
-    Raises:
-        ParameterError: It was named.
-    """
+    """Raise a ParameterError if another embedder is named; source_weight needs ArcFace's."""
     if options.embedder not in (AUTO, EMBEDDER):
         raise ParameterError(
             f"source_weight blends identities as {EMBEDDER} sees them, and embedder is "
@@ -435,11 +480,7 @@ def _require_arcface(options: AnalysisOptions) -> None:
 
 
 def _path(field: str, location: Location) -> Path:
-    """A location as a path.
-
-    Raises:
-        ParameterError: It is no path, or a URI: nothing here reaches a network.
-    """
+    """Return a location as a path. Raise a ParameterError for a URI or what is no path."""
     text = os.fspath(location) if isinstance(location, str | os.PathLike) else None
     if not isinstance(text, str):
         raise ParameterError(

@@ -1,22 +1,22 @@
-"""What can go wrong, as one tree.
+"""The errors of the engine, as one tree.
 
-EngineError (1)               anything this engine raises on purpose
+EngineError (1)               base of all errors that this engine raises
 ├── ParameterError (2)        ValueError: a parameter is unknown, of the wrong type or out of range
 ├── MediaError (3)            OSError: a media file cannot be read or written
-│   └── OutputExists (3)      FileExistsError: the output is there, overwriting was not asked for
-├── NoFaceFound (4)           LookupError: a picture that must show a face shows none
-│   └── SourceUnfit (4)       the source's face is hidden in part, or a clip shows many people
+│   └── OutputExists (3)      FileExistsError: the output exists and overwrite is False
+├── NoFaceFound (4)           LookupError: no face was found where one is needed
+│   └── SourceUnfit (4)       the source's face is partly hidden, or a clip shows several people
 ├── WeightsError (5)          a weight file cannot be used
-│   ├── WeightsMissing (5)    FileNotFoundError: it is not there
-│   └── WeightsCorrupt (5)    ValueError: its sha256 is not the manifest's
-├── RuntimeUnavailable (6)    RuntimeError: ONNX Runtime or the wanted provider cannot run
-├── ContentBlocked (7)        PermissionError: the content check refused the material
-├── JobError (8)              a job cannot be submitted, found or worked at
-│   ├── JobNotFound (8)       LookupError: there is none of that id, or it was removed
-│   ├── QueueFull (8)         as many jobs wait as may
-│   ├── LeaseLost (8)         the job is no longer this worker's
-│   └── ProcessDied (8)       the process that did the job crashed or was killed
-└── Cancelled (130)           InterruptedError: the observer asked to stop
+│   ├── WeightsMissing (5)    FileNotFoundError: the file does not exist
+│   └── WeightsCorrupt (5)    ValueError: the file's sha256 is not the manifest's
+├── RuntimeUnavailable (6)    RuntimeError: ONNX Runtime or the provider cannot run
+├── ContentBlocked (7)        the content check refused the material
+├── JobError (8)              a job cannot be submitted, found or run
+│   ├── JobNotFound (8)       LookupError: no job has that id, or it was removed
+│   ├── QueueFull (8)         the queue, or the store, is full
+│   ├── LeaseLost (8)         the worker's lease on the job has expired
+│   └── ProcessDied (8)       the process that ran the job crashed or was killed
+└── Cancelled (130)           the observer asked to stop
 
 The number is the command's exit code; the builtin named is a second base class.
 Every message is one or two sentences: what is wrong, the value, and the remedy.
@@ -26,7 +26,7 @@ from __future__ import annotations
 
 
 class EngineError(Exception):
-    """Anything this engine raises on purpose."""
+    """Base of all errors that this engine raises."""
 
     exit_code = 1
 
@@ -44,17 +44,17 @@ class MediaError(EngineError, OSError):
 
 
 class OutputExists(MediaError, FileExistsError):
-    """The output is there and overwriting was not asked for."""
+    """The output exists and `overwrite` is False."""
 
 
 class NoFaceFound(EngineError, LookupError):
-    """A picture that must show a face shows none, or none that the selection accepts."""
+    """No face was found where one is needed, or none that the selection accepts."""
 
     exit_code = 4
 
 
 class SourceUnfit(NoFaceFound):
-    """A source hides a part of its face that the swap needs, or does not tell whom it shows."""
+    """The source's face is partly hidden, or a source clip shows several people."""
 
 
 class WeightsError(EngineError):
@@ -64,7 +64,7 @@ class WeightsError(EngineError):
 
 
 class WeightsMissing(WeightsError, FileNotFoundError):
-    """A weight file is not there."""
+    """A weight file does not exist."""
 
 
 class WeightsCorrupt(WeightsError, ValueError):
@@ -72,40 +72,40 @@ class WeightsCorrupt(WeightsError, ValueError):
 
 
 class RuntimeUnavailable(EngineError, RuntimeError):
-    """ONNX Runtime is missing or clashes, or the wanted provider cannot run."""
+    """ONNX Runtime is missing or installed twice, or the provider cannot run."""
 
     exit_code = 6
 
 
-class ContentBlocked(EngineError, PermissionError):
+class ContentBlocked(EngineError):
     """The content check refused the material."""
 
     exit_code = 7
 
 
 class JobError(EngineError):
-    """A job cannot be submitted, found or worked at."""
+    """A job cannot be submitted, found or run."""
 
     exit_code = 8
 
 
 class JobNotFound(JobError, LookupError):
-    """There is no job of that id, or it finished so long ago that it was removed."""
+    """No job has that id, or it finished so long ago that it was removed."""
 
 
 class QueueFull(JobError):
-    """As many jobs wait as may; try again later."""
+    """The queue, or the store of the jobs, is full; try again later."""
 
 
 class LeaseLost(JobError):
-    """The job is no longer this worker's: its lease lapsed."""
+    """The worker's lease on the job has expired; another worker may run it."""
 
 
 class ProcessDied(JobError):
-    """The process that did a job crashed or was killed."""
+    """The process that ran a job crashed or was killed."""
 
 
-class Cancelled(EngineError, InterruptedError):
-    """The observer asked to stop; nothing was left half-written."""
+class Cancelled(EngineError):
+    """The observer asked to stop; no partial output was left."""
 
     exit_code = 130

@@ -547,11 +547,13 @@ class SwapKeywords(TypedDict, total=False):
     source_weight: float
     swapper: str
     device: Device
-    precision: Precision
     vram: float | None
     detector: str
     embedder: str
     landmarker: str
+    detect_rotated: bool
+    detect_every: int
+    precision: Precision
     enhance: str | None
     enhance_blend: float
     enhance_fidelity: float
@@ -561,8 +563,6 @@ class SwapKeywords(TypedDict, total=False):
     any_source: bool
     keep_mouth: bool
     match_colour: bool
-    detect_rotated: bool
-    detect_every: int
     video_codec: str | None
     crf: float | None
     preset: str | None
@@ -643,14 +643,13 @@ def table(model: type[SwapParameters] = SwapParameters) -> str:
 
 
 def documented(function: FunctionT) -> FunctionT:
-    """Decorate a function that takes `SwapKeywords`: list them in the `Args` of its docstring.
-
-    The line "{parameters}" of the docstring is where they go.
-    """
-    lines = (f"{name}: {help_text(name)}" for name in SwapParameters.model_fields)
-    indent = " " * 12
-    listed = f"\n{indent}".join(lines)
-    function.__doc__ = (function.__doc__ or "").replace("{parameters}", listed)
+    """List the parameters of a swap in the function's docstring, in place of "{parameters}"."""
+    text = function.__doc__ or ""
+    indent = text[: text.index("{parameters}")].rpartition("\n")[2]
+    listed = f"\n{indent}".join(
+        f"{name}: {help_text(name)}" for name in SwapParameters.model_fields
+    )
+    function.__doc__ = text.replace("{parameters}", listed)
     return function
 
 

@@ -6,7 +6,7 @@ rotation), x to the right, y down, the centre of the first pixel at (0, 0). Colo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
@@ -23,8 +23,42 @@ Bytes: TypeAlias = NDArray[np.uint8]  # (h, w, 3) RGB, 0..255
 Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]  # (h, w)
 Embedding: TypeAlias = NDArray[np.float32]  # (d,), unit length
 
+_SHOWN = 3  # items of a tuple in a repr
+
 Matrix: TypeAlias = Literal["bt601", "bt709", "bt2020", "rgb"]
 LandmarkScheme: TypeAlias = Literal["2d106", "3d68"]
+
+
+class BriefRepr:
+    """Base of records that hold arrays: a repr that gives arrays by type and shape."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{each.name}={_brief(getattr(self, each.name))}"
+            for each in fields(self)  # type: ignore[arg-type]
+            if each.repr and not _is_default(each, getattr(self, each.name))
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"<{value.dtype} {value.shape}>"
+    if isinstance(value, tuple):
+        items = ", ".join(map(_brief, value[:_SHOWN]))
+        more = f", ... {len(value)} in all" if len(value) > _SHOWN else ""
+        return f"({items}{more})"
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
+
+
+def _is_default(each: Field[object], value: object) -> bool:
+    if isinstance(value, np.ndarray):
+        return False
+    if each.default_factory is not MISSING:
+        return value == each.default_factory()
+    return each.default is not MISSING and value == each.default
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +144,8 @@ class Orientation:
     mirrored: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Frame(BriefRepr):
     """One picture in the pixel format that it was decoded in.
 
     `planes` are in *coded* orientation and hold native samples (uint8, or uint16 for more than
@@ -139,9 +173,15 @@ class Frame:
         width, height = self.coded_size
         return (height, width) if self.orientation.quarter_turns % 2 else (width, height)
 
+    def to_rgb(self) -> Bytes:
+        """Return the picture as displayed: (h, w, 3) RGB, uint8, without alpha."""
+        from engine.pixels.planes import region_bytes  # noqa: PLC0415 - a room above this one
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Detection:
+        return region_bytes(self, Rect(0, 0, *self.size))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Detection(BriefRepr):
     """A face found: box and five points (left eye, right eye, nose, left and right mouth corner).
 
     "Left" is the picture's left. `points` is (5, 2).
@@ -152,8 +192,8 @@ class Detection:
     points: Points
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Mesh:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Mesh(BriefRepr):
     """468 dense landmarks in MediaPipe's Face Mesh topology.
 
     `points` is (468, 3): x, y in display space and z in the same unit, smaller towards the camera.
@@ -164,8 +204,8 @@ class Mesh:
     score: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Landmarks:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Landmarks(BriefRepr):
     """Landmarks of a network that was chosen besides the mesh's, in display space.
 
     `points` is (106, 2) in InsightFace's order of "2d106", or (68, 3) in the order of iBUG's 300-W
@@ -201,8 +241,8 @@ class DistanceScale:
         return float(np.interp(cosine, own, other)) if self.knots else cosine
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Face:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Face(BriefRepr):
     """A face in a frame.
 
     `embedding` is None where the plan of networks asks for none; `landmarks`, too: where they were
@@ -225,8 +265,8 @@ class Face:
         return self.detection.score
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Hand:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Hand(BriefRepr):
     """A hand: MediaPipe's 21 landmarks, from the wrist along each finger, the thumb first.
 
     `points` is (21, 3): x, y in display space and z in the same unit, 0 at the wrist and smaller
@@ -237,8 +277,8 @@ class Hand:
     score: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Analysed:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Analysed(BriefRepr):
     """A frame, the faces found in it, best score first, and the hands near them.
 
     `cut` tells that a new shot begins with it.
@@ -250,8 +290,8 @@ class Analysed:
     cut: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Planned:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Planned(BriefRepr):
     """A frame, the faces found in it, those to be swapped, and the hands near faces.
 
     `sizes` are the sides of the chosen faces' crops in pixels, once they are settled.
@@ -264,8 +304,8 @@ class Planned:
     sizes: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BareFace:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class BareFace(BriefRepr):
     """Where a face is seen: `mask` is 1 on the face and 0 on what is before it, in a crop's space.
 
     `to_crop` leads from the picture's pixels to the mask's.
@@ -275,8 +315,8 @@ class BareFace:
     to_crop: Affine
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Portrait:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Portrait(BriefRepr):
     """The identity to put in: a picture and the face in it.
 
     `pixels` is the picture, RGB 0..1; the face's coordinates are that picture's pixels. `bare`
@@ -300,8 +340,8 @@ class Template:
     points: tuple[tuple[float, float], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Aligned:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Aligned(BriefRepr):
     """A square crop around one face: pixels, the display→crop matrix, the mesh in crop space.
 
     `score` is the mesh's, 0..1. `trust` tells how far a face may be drawn by its mesh, 0..1
@@ -319,8 +359,8 @@ class Aligned:
     trust: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Patch:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Patch(BriefRepr):
     """What a swapper answers for a crop: pixels and mask in the crop's space."""
 
     pixels: Pixels

@@ -30,6 +30,7 @@ from engine.errors import (
     WeightsMissing,
 )
 from engine.media.decode import read_frames, read_image
+from engine.options import PixelBoost, SelectorOrder
 from engine.pipeline.video import Progress
 from engine.pixels.planes import region
 from engine.values import Aligned, Bytes, Frame, Patch, Rect
@@ -287,7 +288,9 @@ def test_any_kind_of_video_is_swapped_in_its_own_samples(
 
 
 @pytest.mark.parametrize("boost", ["256x256", "512x512"])
-def test_an_identity_swapper_gives_the_faces_back(clip: Path, output: Path, boost: str) -> None:
+def test_an_identity_swapper_gives_the_faces_back(
+    clip: Path, output: Path, boost: PixelBoost
+) -> None:
     with Engine(device="cpu", swapper=IdentitySwapper()) as one:
         report = one.swap(
             SOURCE,
@@ -398,7 +401,7 @@ def test_several_faces_in_the_source_are_told_of_and_the_largest_is_taken(
 @pytest.mark.parametrize("order", ["left-right", "right-left"])
 @pytest.mark.parametrize("position", [0, 1])
 def test_order_and_position_name_a_face_of_the_reference_picture_too(
-    warm: Engine, clip: Path, still: Path, output: Path, order: str, position: int
+    warm: Engine, clip: Path, still: Path, output: Path, order: SelectorOrder, position: int
 ) -> None:
     report = warm.swap(
         SOURCE,

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import get_args, get_origin, get_type_hints
 
 import pytest
 
 import engine
+from engine.parameters import help_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -15,9 +20,59 @@ ROOT = Path(__file__).parents[1]
 def test_exports_are_sorted_and_there() -> None:
     assert sorted(engine.__all__) == engine.__all__
     assert len(set(engine.__all__)) == len(engine.__all__)
-    for name in engine.__all__:
-        assert getattr(engine, name).__module__.startswith("engine.")
-        assert name in dir(engine)
+    assert sorted(name for names in engine._HOMES.values() for name in names) == engine.__all__
+    for module, names in engine._HOMES.items():
+        for name in names:
+            assert getattr(engine, name) is getattr(import_module(module), name)
+            assert name in dir(engine)
+
+
+def engine_types(annotation: object) -> Iterator[type]:
+    """The engine's own classes within an annotation."""
+    if isinstance(annotation, type) and annotation.__module__.startswith("engine."):
+        yield annotation
+    for part in get_args(annotation):
+        yield from engine_types(part)
+    for part in get_args(annotation)[:1] if get_origin(annotation) is Callable else ():
+        for each in part:
+            yield from engine_types(each)
+
+
+def test_every_type_of_a_public_signature_is_exported_and_described() -> None:
+    public = {getattr(engine, name) for name in engine.__all__}
+    functions = [
+        *(value for value in public if inspect.isfunction(value)),
+        *(
+            function
+            for kind in (engine.Engine, engine.FoundFaces, engine.Swapper, engine.SegmindClient)
+            for name, function in inspect.getmembers(kind, inspect.isfunction)
+            if not name.startswith("_") or name == "__init__"
+        ),
+    ]
+    hidden = {
+        kind.__name__
+        for function in functions
+        for hint in get_type_hints(function, localns={"Engine": engine.Engine}).values()
+        for kind in engine_types(hint)
+        if kind not in public
+    }
+    assert hidden == set()
+    for value in public:
+        if isinstance(value, type) or inspect.isfunction(value):
+            assert value.__doc__, value
+
+
+def test_the_docstring_of_swap_tells_every_parameter() -> None:
+    for function in (engine.swap, engine.Engine.swap, engine.Engine.faces):
+        text = inspect.getdoc(function) or ""
+        assert "{parameters}" not in text
+        for name in engine.SwapParameters.model_fields:
+            assert f"{name}: {help_text(name)}" in text
+
+
+def test_a_refusal_and_a_cancellation_are_no_errors_of_files() -> None:
+    assert not issubclass(engine.ContentBlocked, OSError)
+    assert not issubclass(engine.Cancelled, OSError)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +101,8 @@ def test_every_error_of_the_tree_is_the_engines() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'Swapper'"):
-        _ = engine.Swapper
+    with pytest.raises(AttributeError, match="no attribute 'Swopper'"):
+        _ = engine.Swopper
 
 
 def test_the_version_is_the_projects() -> None:

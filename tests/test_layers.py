@@ -36,6 +36,8 @@ class Room(NamedTuple):
 
 TABLE = tomllib.loads((PACKAGE.parent / "docs" / "rooms.toml").read_text("utf-8"))
 ROOMS = {name: Room(**columns) for name, columns in TABLE.items()}
+# A frame converts itself for users of the public API; it imports the conversion when called.
+UPWARD = {("values", "engine.pixels.planes")}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -73,7 +75,7 @@ def breaches(name: str, imported: Iterator[str]) -> Iterator[str]:
                 yield f"{name} may not import {module}, only jobs may"
             continue
         other = rest.partition(".")[0] or "__init__"
-        if other == name:
+        if other == name or (name, module) in UPWARD:
             continue
         if other not in ROOMS:
             yield f"{module} is not in the table"

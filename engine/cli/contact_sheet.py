@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from engine.geometry import affine as maps
-from engine.pixels.align import byte_crop
+from engine.pixels.align import face_picture
 from engine.pixels.draw import Ink, fill, outline, text_width, write
 from engine.pixels.planes import thumbnail
-from engine.values import Attributes, Box, Bytes, Face, Frame, Rect
+from engine.values import Attributes, Bytes, Face, Frame, Rect
 
 _COLUMNS = 5
 _CARD = 240  # side of a face's picture
@@ -22,7 +21,6 @@ _TEXT = 16
 _PAPER: Ink = (24, 24, 27)
 _WORDS: Ink = (228, 228, 231)
 _MARK: Ink = (163, 230, 53)
-_MARGIN = 1.6  # side of a card's picture over the longer side of the face's box
 _WIDTH = _COLUMNS * (_CARD + _GAP) + _GAP
 _OVERVIEW = (_WIDTH - 2 * _GAP, 800)  # the frame is fitted into this
 
@@ -109,16 +107,6 @@ def _lines(face: Face, distance: float | None) -> Iterator[str]:
     yield score if distance is None else f"{score}, distance {distance:.2f}"
     box = face.box
     yield f"box {box.left:.0f},{box.top:.0f} to {box.right:.0f},{box.bottom:.0f}"
-
-
-def face_picture(frame: Frame, box: Box, size: int) -> Bytes:
-    """Return the face in a box with some room around it, (size, size, 3) uint8 RGB."""
-    side = max(box.width, box.height, 1.0) * _MARGIN
-    # The crop's first pixel edge, at -0.5 in the crop, is half a side left of the box's middle.
-    left = (box.left + box.right) / 2 - side / 2
-    top = (box.top + box.bottom) / 2 - side / 2
-    to_crop = maps.compose(maps.shift(-left - 0.5, -top - 0.5), maps.rescale(size / side))
-    return byte_crop(frame, to_crop, size)
 
 
 def _paste(sheet: Bytes, picture: Bytes, left: int, top: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.analysis.film_analysis import FilmAnalysis
 from engine.analysis.people import Person
-from engine.cli.contact_sheet import face_picture
+from engine.pixels.align import face_picture
 from engine.pixels.draw import Ink, write
 from engine.values import Attributes, Box, Bytes, Frame
 

@@ -13,13 +13,14 @@ from engine.geometry import affine as maps
 from engine.geometry.boxes import rect_around
 from engine.pixels.planes import region, rgb_bytes_of, rgb_of, sampled_planes
 from engine.pixels.upsampling import DOUBLED_PICTURE, upsample_2x
-from engine.values import Affine, Bytes, Frame, Pixels, Points, Rect
+from engine.values import Affine, Box, Bytes, Frame, Pixels, Points, Rect
 
 Picture = TypeVar("Picture", np.float32, np.uint8)
 Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 # A function that samples a crop with at least the resolution of the picture.
 _Enlarge: TypeAlias = Callable[[NDArray[Any], Affine, int], NDArray[Any]]
 
+_MARGIN = 1.6  # side of a face's picture over the longer side of its box
 # Pixels around the crop that interpolation reads.
 _REACH = 4.5
 # Largest distance of two bilinear samples in pixels of the image; their tents still overlap.
@@ -58,6 +59,20 @@ def byte_crop(frame: Frame, to_crop: Affine, size: int) -> Bytes:
     return rgb_bytes_of(
         _plane_crops(frame, to_crop, size, kind, _bicubic), frame.format, frame.colour
     )
+
+
+def face_picture(frame: Frame, box: Box, size: int) -> Bytes:
+    """Return an upright square picture around a box: (size, size, 3) RGB, uint8.
+
+    Its side is 1.6 times the longer side of the box. What lies outside the frame is filled as
+    in `byte_crop`.
+    """
+    side = max(box.width, box.height, 1.0) * _MARGIN
+    # The crop's first pixel edge, at -0.5 in the crop, is half a side left of the box's middle.
+    left = (box.left + box.right) / 2 - side / 2
+    top = (box.top + box.bottom) / 2 - side / 2
+    to_crop = maps.compose(maps.shift(-left - 0.5, -top - 0.5), maps.rescale(size / side))
+    return byte_crop(frame, to_crop, size)
 
 
 def crop_rect(frame: Frame, rect: Rect, most: int) -> tuple[Pixels, Affine]:
