@@ -1,9 +1,9 @@
-"""Which faces of a frame are swapped: pure functions of faces and a rule.
+"""Choose the faces of a frame that are swapped: pure functions of faces and a rule.
 
-A selection has two moments. A *reference* is read once: the ordered, filtered faces of one frame
-and a position among them name a person. Then each frame is asked: `choose` answers with the faces
-to swap. In reference mode order and filters name the person and nothing else, so that a person
-who is once read as older, or who walks to the other side, is not lost in between.
+In reference mode, a selection has two steps. First, a reference frame's faces are sorted and
+filtered, and a position among them names a person. Then `choose_faces` finds this person in each
+frame by the embedding alone, so that the person is not lost when an estimated age changes, or when
+the person walks to the other side.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ _KEYS: dict[SelectorOrder, tuple[Callable[[Face], float], bool]] = {
 
 
 def sort_faces(faces: Iterable[Face], order: SelectorOrder) -> tuple[Face, ...]:
-    """Faces by the box's left or top edge, by its area, or by the detector's score.
+    """Sort faces by the box's left or top edge, its area, or the detector's score.
 
-    Faces that tie keep their order, whichever the direction.
+    The sort is stable in either direction.
     """
     key, descending = _KEYS[order]
     return tuple(sorted(faces, key=key, reverse=descending))
 
 
 def filter_faces(faces: Iterable[Face], rule: SelectionRule) -> tuple[Face, ...]:
-    """The faces of the rule's gender, race and age, in the order they came.
+    """Return the faces of the rule's gender, race and age, in their order.
 
-    Both bounds of the age belong to the interval.
+    The age interval includes both bounds.
 
     Raises:
-        ValueError: A filter asks for what was not read off a face; plan with `needs`.
+        ValueError: A face lacks an attribute that a filter needs; see `needs`.
     """
     return tuple(face for face in faces if _passes_filters(face, rule))
 
@@ -57,12 +57,12 @@ def filter_faces(faces: Iterable[Face], rule: SelectionRule) -> tuple[Face, ...]
 def find_reference_face(
     faces: Iterable[Face], rule: SelectionRule, *, where: str = "the reference frame"
 ) -> Face:
-    """The face that a reference frame names: its faces ordered, filtered, and counted to.
+    """Return the face at the rule's position among the sorted, filtered faces.
 
-    `where` says in an error which picture was looked at.
+    `where` names the picture in errors.
 
     Raises:
-        NoFaceFound: None is left, or the position lies past the last; what was found is listed.
+        NoFaceFound: No face is left, or the position is past the last; the message lists the faces.
     """
     found = sort_faces(faces, rule.order)
     candidates = filter_faces(found, rule)
@@ -90,13 +90,13 @@ def find_reference_face(
 
 
 def distance(first: Embedding, second: Embedding, scale: DistanceScale = _REFERENCE_SCALE) -> float:
-    """1 - cosine of two unit embeddings: 0 for the same, 1 for unrelated, 2 for opposite.
+    """Return 1 - cosine of two unit embeddings: 0 for equal, 1 for unrelated, 2 for opposite.
 
-    `calibration` is their embedder's: the cosine is read on the reference scale, so that a distance
-    means the same whichever embedder measured it.
+    `scale` is that of their embedder: it maps the cosine to the reference scale, so that distances
+    of different embedders have the same meaning.
 
     Raises:
-        ValueError: Their lengths differ, so two different networks made them.
+        ValueError: Their lengths differ, so they are of different networks.
     """
     if first.shape != second.shape:
         raise ValueError(
@@ -121,16 +121,15 @@ def require_embedding(face: Face) -> Embedding:
 def nearest_distance(
     face: Face, references: Sequence[Embedding], scale: DistanceScale = _REFERENCE_SCALE
 ) -> float:
-    """The smallest distance from a face to any of the references, by their embedder's scale.
+    """Return the smallest distance from a face to the references, on the reference scale.
 
     Raises:
         ValueError: The face has no embedding, or there are no references.
     """
-    if face.embedding is None:
-        raise ValueError("This face has no embedding to compare; plan with needs(rule).")
+    embedding = require_embedding(face)
     if not references:
         raise ValueError("There is no reference to compare a face with.")
-    return min(distance(face.embedding, reference, scale) for reference in references)
+    return min(distance(embedding, reference, scale) for reference in references)
 
 
 def choose_faces(
@@ -139,10 +138,10 @@ def choose_faces(
     references: Sequence[Embedding] = (),
     scale: DistanceScale = _REFERENCE_SCALE,
 ) -> tuple[Face, ...]:
-    """The faces of one frame that are swapped.
+    """Return the faces of one frame that are swapped.
 
-    Mode `many`: all that pass the filters, in order. Mode `one`: the first of these. Mode
-    `reference`: every face within the rule's distance of any reference, in the order they came.
+    Mode `many`: all that pass the filters, sorted. Mode `one`: the first of these. Mode
+    `reference`: every face within the rule's distance of any reference, in the given order.
     """
     if rule.mode == "reference":
         limit = rule.reference_distance
@@ -152,17 +151,17 @@ def choose_faces(
 
 
 def needs(rule: SelectionRule) -> frozenset[Need]:
-    """What must be read off faces for the rule to be applied, reference frame included."""
+    """Return what the analyser must read for a rule, including its reference frame."""
     return frame_needs(rule) | _filter_needs(rule)
 
 
 def frame_needs(rule: SelectionRule) -> frozenset[Need]:
-    """What must be read off the faces of each frame: in reference mode, only who they are."""
+    """Return what the analyser must read in each frame: the embedding only in reference mode."""
     return frozenset({"embedding"}) if rule.mode == "reference" else _filter_needs(rule)
 
 
 def describe(face: Face) -> str:
-    """A face in a few words: box, score, and what was read off it."""
+    """Describe a face in a few words: box, score and attributes."""
     box = face.box
     words = [
         f"box {box.left:.0f},{box.top:.0f} to {box.right:.0f},{box.bottom:.0f}",
@@ -191,7 +190,9 @@ def _passes_filters(face: Face, rule: SelectionRule) -> bool:
 
 def _require_attribute(value: AttributeT | None, name: str) -> AttributeT:
     if value is None:
-        raise ValueError(f"A filter on {name} needs it read off every face; plan with needs(rule).")
+        raise ValueError(
+            f"A face has no {name}, which a filter needs; analyse it with needs(rule)."
+        )
     return value
 
 

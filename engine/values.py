@@ -1,4 +1,4 @@
-"""The frozen values that cross rooms.
+"""Frozen values that the rooms of the engine exchange.
 
 Coordinates are in *display space*: pixels of the picture as a viewer sees it (after the display
 rotation), x to the right, y down, the centre of the first pixel at (0, 0). Colours are RGB.
@@ -103,7 +103,7 @@ class Rect:
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """How a frame's planes hold its picture.
+    """Layout of a frame's planes.
 
     `planes` of a YUV frame are Y, U, V and perhaps A; of an RGB frame R, G, B and perhaps A; of a
     grey frame Y and perhaps A. `name` is FFmpeg's name of the planar format that holds them.
@@ -119,10 +119,10 @@ class PixelFormat:
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """What the samples mean: the matrix and range in force, and the tags as they were in the file.
+    """Colour description of a frame: matrix and range in use, and the tags of the file.
 
-    `primaries`, `transfer` and `space` are the numbers of ITU-T H.273 (2 = unspecified), carried
-    through untouched; `matrix` is the one that conversions use (an untagged file has one, too).
+    `primaries`, `transfer` and `space` are numbers of ITU-T H.273 (2 = unspecified), passed on
+    unchanged. `matrix` is the one that conversions use; an untagged file has one, too.
     """
 
     matrix: Matrix = "bt601"
@@ -135,7 +135,7 @@ class Colour:
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """How coded pixels become the displayed picture: mirror left-right, then turn by quarter turns.
+    """Steps from coded pixels to the displayed picture: mirror left-right, then rotate.
 
     `quarter_turns` counts counter-clockwise quarter turns, as `numpy.rot90` does.
     """
@@ -146,7 +146,7 @@ class Orientation:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Frame(BriefRepr):
-    """One picture in the pixel format that it was decoded in.
+    """Decoded picture, in the pixel format of the decoder.
 
     `planes` are in *coded* orientation and hold native samples (uint8, or uint16 for more than
     8 bits); they are never written to. `pts` counts in units of `time_base`.
@@ -182,7 +182,7 @@ class Frame(BriefRepr):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Detection(BriefRepr):
-    """A face found: box and five points (left eye, right eye, nose, left and right mouth corner).
+    """Detected face: box and five points (left eye, right eye, nose, left and right mouth corner).
 
     "Left" is the picture's left. `points` is (5, 2).
     """
@@ -206,7 +206,7 @@ class Mesh(BriefRepr):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Landmarks(BriefRepr):
-    """Landmarks of a network that was chosen besides the mesh's, in display space.
+    """Landmarks of a network chosen besides the mesh network, in display space.
 
     `points` is (106, 2) in InsightFace's order of "2d106", or (68, 3) in the order of iBUG's 300-W
     for "3d68", with z in the unit of x and y.
@@ -218,7 +218,7 @@ class Landmarks(BriefRepr):
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a face looks like to the attribute networks; None where no network was asked."""
+    """Attributes as networks estimate them; None if no network was run."""
 
     age: int | None = None
     gender: Gender | None = None
@@ -227,26 +227,26 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class DistanceScale:
-    """How the cosines of one embedder's embeddings read on the reference scale, ArcFace's.
+    """Map from one embedder's cosines to the reference scale, which is ArcFace's.
 
-    `knots` are pairs (own cosine, ArcFace's), both increasing; between them, -1 and 1 the scale is
-    linear. No knots: the embedder's scale is the reference itself.
+    `knots` are pairs (own cosine, ArcFace's), both increasing; the map is linear between them, and
+    to -1 and 1. Without knots it is the identity.
     """
 
     knots: tuple[tuple[float, float], ...] = ()
 
     def reference(self, cosine: float) -> float:
-        """The cosine that ArcFace would give where this embedder gives `cosine`."""
+        """Return the cosine on the reference scale for this embedder's `cosine`."""
         own, other = zip((-1.0, -1.0), *self.knots, (1.0, 1.0), strict=True)
         return float(np.interp(cosine, own, other)) if self.knots else cosine
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Face(BriefRepr):
-    """A face in a frame.
+    """Face in a frame.
 
-    `embedding` is None where the plan of networks asks for none; `landmarks`, too: where they were
-    asked for, faces are aligned by them.
+    `embedding`, `attributes` and `landmarks` are None if no network for them was run, `track` if
+    the face was not tracked. Faces with landmarks are aligned by these.
     """
 
     detection: Detection
@@ -267,7 +267,7 @@ class Face(BriefRepr):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Hand(BriefRepr):
-    """A hand: MediaPipe's 21 landmarks, from the wrist along each finger, the thumb first.
+    """Hand: MediaPipe's 21 landmarks, from the wrist along each finger, the thumb first.
 
     `points` is (21, 3): x, y in display space and z in the same unit, 0 at the wrist and smaller
     towards the camera. `score` is the network's confidence that a hand is there, 0..1.
@@ -292,9 +292,9 @@ class Analysed(BriefRepr):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Planned(BriefRepr):
-    """A frame, the faces found in it, those to be swapped, and the hands near faces.
+    """Frame with its faces, those chosen to be swapped, and the hands near faces.
 
-    `sizes` are the sides of the chosen faces' crops in pixels, once they are settled.
+    `sizes` are the sides of the chosen faces' crops in pixels; empty until they are assigned.
     """
 
     frame: Frame
@@ -306,9 +306,9 @@ class Planned(BriefRepr):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class BareFace(BriefRepr):
-    """Where a face is seen: `mask` is 1 on the face and 0 on what is before it, in a crop's space.
+    """Bare part of a face: `mask` is 1 where the face is bare and 0 where it is covered.
 
-    `to_crop` leads from the picture's pixels to the mask's.
+    `to_crop` maps the picture's pixels to the mask's.
     """
 
     mask: Mask
@@ -317,10 +317,10 @@ class BareFace(BriefRepr):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Portrait(BriefRepr):
-    """The identity to put in: a picture and the face in it.
+    """Picture of a source's face and its surroundings.
 
-    `pixels` is the picture, RGB 0..1; the face's coordinates are that picture's pixels. `bare`
-    tells where the face is seen; None where no occluder was asked.
+    `pixels` is RGB 0..1, (h, w, 3); the face's coordinates are its pixels. `bare` tells where the
+    face is bare; None if no occluder was run.
     """
 
     name: str
@@ -331,7 +331,7 @@ class Portrait(BriefRepr):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Where landmarks lie in an aligned crop, as fractions of its side.
+    """Positions of landmarks in an aligned crop, as fractions of its side.
 
     `points` are ((x, y), ...): five of them for the five detection points, 468 for the mesh.
     """
@@ -342,12 +342,18 @@ class Template:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Aligned(BriefRepr):
-    """A square crop around one face: pixels, the display→crop matrix, the mesh in crop space.
+    """Square crop around one face.
 
-    `score` is the mesh's, 0..1. `trust` tells how far a face may be drawn by its mesh, 0..1
-    (`engine.faces.mesh_fit.mesh_trust`): 0 in profile. `embedding` is the face's, where it was
-    analysed for one. `bare` is 1 where the face is seen and 0 on what is before it, of the crop's
-    side; None where no occluder was asked.
+    Attributes:
+        pixels: RGB 0..1, (size, size, 3).
+        to_crop: map from display space to the crop.
+        mesh: the face's mesh in pixels of the crop, (468, 3).
+        score: score of the mesh, 0..1.
+        embedding: the face's embedding; None if it was not read.
+        bare: mask of the crop's size, 1 where the face is bare, 0 where something covers it; None
+            if no occluder was run.
+        trust: how well the face can be drawn by its mesh, 0..1, 0 in profile
+            (`engine.faces.mesh_fit.mesh_trust`).
     """
 
     pixels: Pixels
@@ -361,7 +367,7 @@ class Aligned(BriefRepr):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Patch(BriefRepr):
-    """What a swapper answers for a crop: pixels and mask in the crop's space."""
+    """Swapped or restored crop: RGB pixels 0..1 and mask, in the crop's space."""
 
     pixels: Pixels
     mask: Mask
@@ -370,7 +376,7 @@ class Patch(BriefRepr):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A swapper by name, and why it was this one."""
+    """Chosen swapper: its name, and the reason for the choice."""
 
     name: str
     reason: str
@@ -378,7 +384,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a target is, read without decoding more than the first frame.
+    """Description of a target, read without decoding more than the first frame.
 
     `size` is as displayed. `frame_count` is None where the container does not say.
     """

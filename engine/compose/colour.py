@@ -1,11 +1,10 @@
-"""The colours of a patch made those of the crop that it lies on.
+"""Match the colours of a patch to those of the target's crop.
 
-By the linear Monge-Kantorovitch map (Pitie and Kokaram 2007, "The linear Monge-Kantorovitch linear
-colour mapping for example-based colour transfer"): of all linear maps that give one set of colours
-the mean and covariance of another, the one that moves them least. As it is symmetric, it stretches
-along three directions of colour at right angles, which the colours themselves choose: channel by
-channel in a space made for these two pictures, where Reinhard et al. 2001 take one space for all.
-A light of another colour, which is a gain for each channel, is just such a map, and is undone.
+The map is the linear Monge-Kantorovitch map (Pitie and Kokaram 2007, "The linear Monge-Kantorovitch
+linear colour mapping for example-based colour transfer"). Of all linear maps that give one set of
+colours the mean and covariance of another, it moves the colours least. It is symmetric: it scales
+along three orthogonal axes that depend on the two pictures, where Reinhard et al. 2001 use fixed
+axes. A light of another colour is a gain for each channel, hence such a map, and is undone.
 """
 
 from __future__ import annotations
@@ -15,75 +14,76 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.geometry.robust import fit_reweighted
 from engine.pixels.tone import resize_square, transform
-from engine.values import Aligned, Mask, Patch, Pixels
+from engine.values import Aligned, Patch, Pixels
 
-_GRID = 32  # side of the grid that the colours are compared on: faces, not their grain
-_NOISE = 0.01  # RGB 0..1: a spread no larger than this says nothing of how strong colours are
-_MAX_GAIN = 2.0  # the strongest gain, and of its inverse the weakest
+_GRID = 32  # side of the grid on which colours are compared, without their grain
+_NOISE = 0.01  # RGB 0..1: standard deviation that is noise
+_MAX_GAIN = 2.0  # largest eigenvalue of the gain; its inverse is the smallest
 
-_ROUNDS = 3
-_OUTLIER = 0.1  # RGB 0..1: the difference at which a pixel's say has halved
+_OUTLIER = 0.1  # RGB 0..1: difference at which a pixel's weight is halved
 
 _Matrix = NDArray[np.float64]
 
 
 def match_colours(target: Aligned, patch: Patch) -> Patch:
-    """The patch with the mean and the spread of the target's colours, both weighed by its mask.
+    """Give a patch the mean and covariance of the target's colours.
 
-    What is before the target's face has no weight, and what differs by more than colour does
-    (brows, a beard) loses its own. A patch whose mask shows next to nothing is returned as it is.
+    Pixels are weighted by the patch's mask and the target's bare face. Pixels that differ by more
+    than the colour of light, such as brows and beards, are down-weighted. A patch whose mask is
+    nearly empty is returned unchanged.
     """
     mask = patch.mask if target.bare is None else np.minimum(patch.mask, target.bare)
     shown = resize_square(mask, _GRID).ravel()
     if float(shown.sum()) < 1:
         return patch
     own, wanted = _colours(patch.pixels), _colours(target.pixels)
-    gain, shift = np.eye(3), np.zeros(3)
-    say: NDArray[np.floating] = shown
-    for _ in range(_ROUNDS):
-        mean, spread = _moments(own, say)
-        wanted_mean, wanted_spread = _moments(wanted, say)
-        gain = _transport_map(spread, wanted_spread)
+
+    def fit(weights: NDArray[np.floating]) -> tuple[tuple[_Matrix, _Matrix], _Matrix]:
+        mean, covariance = _moments(own, weights)
+        wanted_mean, wanted_covariance = _moments(wanted, weights)
+        gain = _transport_map(covariance, wanted_covariance)
         shift = wanted_mean - gain @ mean
-        off = np.linalg.norm(own @ gain + shift - wanted, axis=1)
-        say = shown / (1 + (off / _OUTLIER) ** 2)
+        return (gain, shift), np.linalg.norm(own @ gain + shift - wanted, axis=1)
+
+    (gain, shift), _ = fit_reweighted(fit, shown, _OUTLIER)
     pixels = transform(patch.pixels, np.column_stack([gain, shift]))
     return replace(patch, pixels=np.clip(pixels, 0, 1, out=pixels))
 
 
 def _colours(pixels: Pixels) -> _Matrix:
-    """The colours of a coarse copy, (n, 3)."""
+    """Return the RGB colours of a coarse copy, (n, 3)."""
     return resize_square(pixels, _GRID).reshape(-1, 3).astype(np.float64)
 
 
-def _moments(colours: _Matrix, weights: Mask) -> tuple[_Matrix, _Matrix]:
-    """Mean (3,) and covariance (3, 3)."""
-    say = weights / weights.sum()
-    mean = say @ colours
+def _moments(colours: _Matrix, weights: NDArray[np.floating]) -> tuple[_Matrix, _Matrix]:
+    """Return the weighted mean (3,) and covariance (3, 3) of colours (n, 3)."""
+    shares = weights / weights.sum()
+    mean = shares @ colours
     rest = colours - mean
-    return mean, (rest * say[:, None]).T @ rest
+    return mean, (rest * shares[:, None]).T @ rest
 
 
-def _transport_map(spread: _Matrix, wanted: _Matrix) -> _Matrix:
-    """The symmetric gain (3, 3) that gives colours of the covariance `spread` the one `wanted`.
+def _transport_map(covariance: _Matrix, wanted: _Matrix) -> _Matrix:
+    """Return the symmetric gain (3, 3) that takes a covariance A to the wanted covariance B.
 
-    T = A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2, its stretches bounded.
+    T = A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2, with bounded eigenvalues.
     """
     floor = _NOISE**2 * np.eye(3)
-    root = _matrix_root(spread + floor)
+    root = _matrix_root(covariance + floor)
     back = np.linalg.inv(root)
     gain = back @ _matrix_root(root @ (wanted + floor) @ root) @ back
-    stretches, directions = np.linalg.eigh(gain)
-    return _from_eigen(directions, np.clip(stretches, 1 / _MAX_GAIN, _MAX_GAIN))
+    eigenvalues, eigenvectors = np.linalg.eigh(gain)
+    return _from_eigen(eigenvectors, np.clip(eigenvalues, 1 / _MAX_GAIN, _MAX_GAIN))
 
 
 def _matrix_root(matrix: _Matrix) -> _Matrix:
-    """The symmetric square root of a symmetric matrix without negative stretches."""
-    stretches, directions = np.linalg.eigh(matrix)
-    return _from_eigen(directions, np.sqrt(np.maximum(stretches, 0)))
+    """Return the symmetric square root of a positive semidefinite matrix."""
+    eigenvalues, eigenvectors = np.linalg.eigh(matrix)
+    return _from_eigen(eigenvectors, np.sqrt(np.maximum(eigenvalues, 0)))
 
 
-def _from_eigen(directions: _Matrix, stretches: _Matrix) -> _Matrix:
-    """The symmetric matrix that stretches so along these directions, unit columns."""
-    return (directions * stretches) @ directions.T
+def _from_eigen(eigenvectors: _Matrix, eigenvalues: _Matrix) -> _Matrix:
+    """Return the symmetric matrix with these eigenvectors, as columns, and eigenvalues."""
+    return (eigenvectors * eigenvalues) @ eigenvectors.T

@@ -1,4 +1,4 @@
-"""What several limiters leave of patches."""
+"""Limit patches by several limiters."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from engine.values import Aligned, Mask, Patch
 def limit_patches(
     targets: Sequence[Aligned], patches: Sequence[Patch], limiters: Sequence[Limiter]
 ) -> list[Patch]:
-    """Each target's patch with the least of its own mask, its bare face's and all limiters'.
+    """Limit each patch to the minimum of its own mask, its target's bare one and all limiters'.
 
-    Every limiter is asked about the patches as they came. Where nothing limits a patch, it is the
-    answer.
+    Each limiter sees the patches as they were given. A patch that nothing limits is returned
+    unchanged.
     """
-    answers = [limiter.masks(targets, patches) for limiter in limiters]
+    limits = [limiter.masks(targets, patches) for limiter in limiters]
     return [
         _limit_patch(patch, masks if target.bare is None else (target.bare, *masks))
-        for target, patch, *masks in zip(targets, patches, *answers, strict=True)
+        for target, patch, *masks in zip(targets, patches, *limits, strict=True)
     ]
 
 
 def _limit_patch(patch: Patch, masks: Sequence[Mask]) -> Patch:
-    """Return the patch with the least of its own mask and `masks`, pixel by pixel."""
+    """Return the patch with the minimum of its own mask and `masks`."""
     return replace(patch, mask=reduce(np.minimum, masks, patch.mask)) if masks else patch

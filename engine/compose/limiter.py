@@ -1,4 +1,4 @@
-"""What limits a patch: networks and rules that say where of a face a swap may show."""
+"""Protocols of networks and rules that limit where a swap shows."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from engine.values import Aligned, Mask, Patch
 
 
 class BareFaceFinder(Protocol):
-    """Finds where a face is seen, and where something is before it."""
+    """Finds which parts of a face are bare, and which are covered."""
 
     def bare_masks(self, targets: Sequence[Aligned]) -> list[Mask]:
-        """Return a mask of each crop's side, 1 where the face is seen."""
+        """Return a mask for each crop, of its size: 1 where the face is bare."""
         ...
 
 
 class Limiter(Protocol):
-    """Says where patches may show, beside what their swapper says."""
+    """Limits where patches show, in addition to the swapper's own masks."""
 
     def masks(self, targets: Sequence[Aligned], patches: Sequence[Patch]) -> list[Mask]:
-        """For each pair of a target and its patch a mask of the crop's size, 1 where it may."""
+        """Return a mask for each target and its patch, of the crop's size: 1 where it shows."""
         ...

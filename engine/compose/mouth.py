@@ -1,4 +1,4 @@
-"""The target's own mouth, lips and teeth and all, left as it is."""
+"""Keep the target's own mouth, with its lips and teeth."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import blur, resize_square, smoothstep
 from engine.values import Aligned, Mask, Patch
 
-_GRID = 128  # side of the grid that the mouth is drawn on
-_SOFT = 0.09  # the blur's sigma, of the mouth's larger side
-# Of the blurred mouth, from all of the swap to none: what is above the upper bound reaches as far
-# as a sigma beyond the lips, and holds the corners of the mouth, where a blur leaves little.
+_GRID = 128  # side of the grid on which the mouth is drawn
+_SOFT = 0.09  # sigma of the blur, of the mouth's larger side
+# Values of the blurred mouth between which the swap fades out. The upper one is reached one sigma
+# beyond the lips, so that the corners of the mouth, where the blur is weak, are kept.
 _EDGE = (0.01, 0.12)
-_SCORE_RAMP = (0.0, 0.5)  # the mesh's score, from a guess to a sure place
-_DOUBT = 3.0  # how much wider the mouth is taken where its place is a guess
+_SCORE_RAMP = (0.0, 0.5)  # mesh scores between which `_DOUBT` falls to 1
+_DOUBT = 3.0  # factor of the blur where the mesh is lost
 
 
 class MouthLimiter:
-    """Satisfies `Limiter`: patches show but for the mouth, as the target's mesh has it.
+    """Limiter that hides patches on the target's mouth, as located by its mesh.
 
-    In profile the mesh is unsure, but the mouth is still near its lips: so a wider and softer part
-    is left out there.
+    The lower the mesh's score, as in profile, the wider and softer the hidden part is.
     """
 
     def masks(
@@ -32,12 +31,12 @@ class MouthLimiter:
         targets: Sequence[Aligned],
         patches: Sequence[Patch],  # noqa: ARG002 - as the contract has it
     ) -> list[Mask]:
-        """A mask for each target, of its crop's size; the patches are not looked at."""
+        """Return a mask for each target, of its crop's size; `patches` are not used."""
         return [_mask_without_mouth(target) for target in targets]
 
 
 def _mask_without_mouth(target: Aligned) -> Mask:
-    """0 on the lips and a little around them, 1 away from them."""
+    """Return a mask that is 0 on and near the lips, and 1 elsewhere."""
     size = len(target.pixels)
     lips = convex_hull(target.mesh[list(OUTER_LIPS)])
     scale = _GRID / size

@@ -1,4 +1,4 @@
-"""What hides a face, such as hands, hair and cups, found by a network."""
+"""Find what covers a face, such as hands, hair and cups, with a network."""
 
 from __future__ import annotations
 
@@ -7,58 +7,56 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.compose.mask_networks import CropNetwork, soften_mask
-from engine.geometry.mesh_topology import OVAL
-from engine.pixels.raster import fill_polygons
-from engine.pixels.tone import blur, resize_square, smoothstep
+from engine.pixels.face_oval import draw_oval, oval_trust
+from engine.pixels.tone import blur, resize_square
 from engine.runtime.batches import Batches
 from engine.values import Aligned, Mask
 from engine.weights.manifest import Network, Weight
 
-_REACH = 0.02  # of the crop's side, by which the answer counts beyond the face's outline
-_TRUSTED = (0.02, 0.12)  # the mesh's score, from an outline that is lost to one that is known
+_REACH = 0.02  # of the crop's side: how far the output is used beyond the face's oval
 
 
 class Occluder:
-    """Finds where crops show a bare face, and where something is before it.
+    """Finds which parts of a face are bare in a crop, and which are covered.
 
     Args:
-        network: what is known of the network; its role is "occluder".
-        batches: its graph, from pictures to (n, side, side, 1), 1 on what is seen of a face.
-        within_face: whether the answer is how much of each pixel the face is, and means nothing
-            beyond the face's outline. Else it tells a face from all else by its half, and masks
-            get a soft edge (`softened`).
+        network: description of the network; its role must be "occluder".
+        batches: its graph, from pictures to masks (n, side, side, 1), 1 on bare parts of a face.
+        within_face: True if the output is the bare share of each pixel, and is meaningless beyond
+            the face's oval. False if values above 0.5 are a face and all else is not; masks then
+            get a soft edge (`soften_mask`).
 
     Raises:
-        WeightsError: `network` is no occluder.
+        WeightsError: The network's role is another one.
     """
 
     def __init__(
         self, network: Network | Weight, batches: Batches, *, within_face: bool = False
     ) -> None:
-        self._ask = CropNetwork(network, batches, "occluder")
+        self._run = CropNetwork(network, batches, "occluder")
         self._within_face = within_face
 
     def bare_masks(self, targets: Sequence[Aligned]) -> list[Mask]:
-        """Return a mask of each crop's side, 1 where the face is seen.
+        """Return a mask for each crop, of its size: 1 where the face is bare.
 
         Raises:
-            RuntimeUnavailable: the network cannot be run, or its answer is no mask.
+            RuntimeUnavailable: The network cannot be run, or its output is not finite.
         """
-        answers = self._ask([target.pixels for target in targets])
+        outputs = self._run([target.pixels for target in targets])
         return [
-            self._mask(np.clip(answer[..., 0], 0, 1), target)
-            for answer, target in zip(answers, targets, strict=True)
+            self._mask(np.clip(output[..., 0], 0, 1), target)
+            for output, target in zip(outputs, targets, strict=True)
         ]
 
-    def _mask(self, answer: Mask, target: Aligned) -> Mask:
+    def _mask(self, bare: Mask, target: Aligned) -> Mask:
         size = len(target.pixels)
         if not self._within_face:
-            return soften_mask(answer, size)
-        return resize_square(np.maximum(answer, 1 - _near_face(target, len(answer))), size)
+            return soften_mask(bare, size)
+        return resize_square(np.maximum(bare, 1 - _near_face(target, len(bare))), size)
 
 
 def _near_face(target: Aligned, side: int) -> Mask:
-    """Return 1 on a face and close to it, 0 further off, (side, side); 0 where its mesh is lost."""
-    trust = np.float32(smoothstep(*_TRUSTED, target.score))
-    oval = fill_polygons([target.mesh[list(OVAL)]], side, side / len(target.pixels))
-    return np.asarray(trust * np.clip(3 * blur(oval, _REACH * side), 0, 1), np.float32)
+    """Return a mask (side, side): 1 on and near a face, 0 elsewhere; 0 if its mesh is lost."""
+    oval = draw_oval(target, side)
+    near = np.clip(3 * blur(oval, _REACH * side), 0, 1)
+    return np.asarray(np.float32(oval_trust(target.score)) * near, np.float32)

@@ -1,4 +1,4 @@
-"""What is before a face stays before it."""
+"""Keep hands and nearer faces in front of a swapped face."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from engine.pixels.tone import blur
 from engine.values import Face, Hand, Mask, Patch, Points
 
 _WRIST, _PALM = 0, (0, 1, 5, 9, 13, 17)
-_KNUCKLES = (5, 9, 17)  # knuckles whose distance from the wrist is the measure of a hand
+_KNUCKLES = (5, 9, 17)  # knuckles; their largest distance from the wrist is the size of a hand
 _FINGERS = ((1, 2, 3, 4), (5, 6, 7, 8), (9, 10, 11, 12), (13, 14, 15, 16), (17, 18, 19, 20))
 _BONES = (
     *((a, b) for finger in _FINGERS for a, b in pairwise(finger)),
     *((0, 1), (1, 5), (5, 9), (9, 13), (13, 17), (17, 0)),
 )
-# Radius of the flesh at each landmark, in that measure: wrist, then each finger to its tip.
+# Radius of a hand at each landmark, of its size: wrist, then each finger to its tip.
 _RADII = np.array(
     (
         *(0.2,),
@@ -34,16 +34,16 @@ _RADII = np.array(
     ),
     np.float32,
 )
-_MIN_MESH_SCORE = 0.5  # mesh score from which a face is known to be where its mesh is
-_FACE_SOFT = 0.03  # the edge's blur, of the face's height
-_SOFT = 0.035  # the edge's blur, in the same measure
+_MIN_MESH_SCORE = 0.5  # from which a face is where its mesh is
+_FACE_SOFT = 0.03  # sigma of a face's edge, of its height
+_SOFT = 0.035  # sigma of a hand's edge, of its size
 
 
 def limit_to_visible(patch: Patch, hands: Sequence[Hand], nearer: Sequence[Face] = ()) -> Patch:
-    """The patch with a mask that leaves out hands and nearer faces; the very patch where none is.
+    """Return a patch with hands and nearer faces left out of its mask.
 
-    Whatever hand lies over the face counts as before it: hands behind a head hide the palm or the
-    fingers, and are not found.
+    Every hand that overlaps the face is taken to be in front of it: a hand behind a head hides its
+    palm or fingers, and is not detected. A patch that nothing covers is returned unchanged.
     """
     mask = patch.mask
     for face in nearer:
@@ -57,9 +57,9 @@ def limit_to_visible(patch: Patch, hands: Sequence[Hand], nearer: Sequence[Face]
 
 
 def nearer_faces(face: Face, faces: Sequence[Face]) -> list[Face]:
-    """Those of `faces` that overlap `face` and are larger, as what stands before it is.
+    """Return the faces that overlap `face` and are larger: these are nearer to the camera.
 
-    Faces of a poor mesh are left out: where they lie is not known well.
+    Faces with a poor mesh are left out, as their outline is not known.
     """
     return [
         other
@@ -71,26 +71,26 @@ def nearer_faces(face: Face, faces: Sequence[Face]) -> list[Face]:
 
 
 def _face_silhouette(points: Points, size: int) -> Mask:
-    """1 on a face with this mesh, fading out beyond it, on a (size, size) grid."""
+    """Return a mask (size, size): 1 on a face with this mesh, fading out beyond it."""
     hull = fill_polygons([convex_hull(points)], size)
     span = float(np.ptp(points[:, 1]))
     return np.clip(2 * blur(hull, max(span * _FACE_SOFT, 0.5)), 0, 1)
 
 
 def hand_silhouette(points: Points, size: int) -> Mask:
-    """1 on a hand with these landmarks (21, 3), 0 off it, soft between, on a (size, size) grid.
+    """Return a soft mask (size, size) of a hand: 1 on it, 0 elsewhere.
 
-    x and y are pixels of the grid, and z has their unit.
+    `points` are its landmarks (21, 3) in pixels of the mask; z has the same unit.
     """
-    measure = _hand_size(points)
-    flat, radii = points[:, :2], measure * _RADII
+    unit = _hand_size(points)
+    flat, radii = points[:, :2], unit * _RADII
     bones = np.array(_BONES)
     sharp = fill_capsules(flat[bones], radii[bones], flat[list(_PALM)], size)
-    return blur(sharp, max(measure * _SOFT, 0.3))
+    return blur(sharp, max(unit * _SOFT, 0.3))
 
 
 def _hand_size(points: Points) -> float:
-    """From the wrist to the knuckles; the longest, as a hand is foreshortened at most."""
+    """Return the largest distance from the wrist to a knuckle, the one least foreshortened."""
     return float(np.linalg.norm(points[list(_KNUCKLES)] - points[_WRIST], axis=1).max())
 
 

@@ -1,4 +1,4 @@
-"""The parts of a face that a swap is to show on, told apart by a network."""
+"""Limit patches to chosen regions of a face, found by a face parser."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from engine.runtime.session import Tensor
 from engine.values import Aligned, Mask, Patch
 from engine.weights.manifest import Network
 
-# The classes of CelebAMask-HQ in the order of the BiSeNet that was trained on them; ears, neck,
-# clothes, hair, hat and the background are the others.
+# Classes of CelebAMask-HQ in the order of the BiSeNet trained on it. The others are ears, neck,
+# clothes, hair, hat and background.
 _CLASSES: Final[Mapping[FaceRegion, int]] = {
     "skin": 1,
     "left-eyebrow": 2,
@@ -33,22 +33,22 @@ _CLASSES: Final[Mapping[FaceRegion, int]] = {
 
 
 class RegionLimiter:
-    """Satisfies `Limiter`: patches show on the chosen regions of the swapped face.
+    """Limiter that shows patches on the chosen regions of the swapped face.
 
     Args:
-        network: what is known of the network; its role is "parser".
-        batches: its graph, from pictures to (n, 19, side, side), a score for each class.
-        regions: at least one.
+        network: description of the network; its role must be "parser".
+        batches: its graph, from pictures to class scores (n, 19, side, side).
+        regions: regions on which patches show, at least one.
 
     Raises:
-        WeightsError: `network` is no parser.
+        WeightsError: The network's role is another one.
         ParameterError: `regions` is empty.
     """
 
     def __init__(self, network: Network, batches: Batches, regions: Sequence[FaceRegion]) -> None:
         if not regions:
             raise ParameterError(f"regions is empty; name one or more of {', '.join(_CLASSES)}.")
-        self._ask = CropNetwork(network, batches, "parser")
+        self._run = CropNetwork(network, batches, "parser")
         self._shown = frozenset(_CLASSES[region] for region in regions)
 
     def masks(
@@ -56,20 +56,20 @@ class RegionLimiter:
         targets: Sequence[Aligned],  # noqa: ARG002 - as the contract has it
         patches: Sequence[Patch],
     ) -> list[Mask]:
-        """A mask for each patch, of its size; the targets are not looked at.
+        """Return a mask for each patch, of its size; `targets` are not used.
 
         Raises:
-            RuntimeUnavailable: the network cannot be run, or its answer is no mask.
+            RuntimeUnavailable: The network cannot be run, or its output is not finite.
         """
-        answers = self._ask([patch.pixels for patch in patches])
+        outputs = self._run([patch.pixels for patch in patches])
         return [
-            soften_mask(self._of(scores), len(patch.pixels))
-            for patch, scores in zip(patches, answers, strict=True)
+            soften_mask(self._region_mask(scores), len(patch.pixels))
+            for patch, scores in zip(patches, outputs, strict=True)
         ]
 
-    def _of(self, scores: Tensor) -> Mask:
-        """1 where one of the regions has the best score of all, (side, side)."""
-        # The best of either side is found ten times as fast as which one is the best of all.
+    def _region_mask(self, scores: Tensor) -> Mask:
+        """Return a mask (side, side): 1 where a chosen region has the highest score."""
+        # Two maxima are ten times as fast as an argmax over all classes.
         shown = [score for index, score in enumerate(scores) if index in self._shown]
         others = [score for index, score in enumerate(scores) if index not in self._shown]
         mask: Mask = (reduce(np.maximum, shown) > reduce(np.maximum, others)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Patches put back into the frame that their crops were taken from."""
+"""Paste patches into the frame that their crops were cut from."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ if TYPE_CHECKING:
 
     from engine.values import Frame, Mask, Patch, Pixels, Rect
 
-_MIN_VISIBLE = 0.1  # a mask that is nowhere above this leaves nothing to see
+_MIN_VISIBLE = 0.1  # mask value that is visible
 
 
 def is_visible(patch: Patch) -> bool:
-    """Whether the patch's mask is strong enough anywhere for the patch to be seen."""
+    """Tell whether a patch is visible anywhere, by its mask."""
     return bool(patch.mask.max() > _MIN_VISIBLE)
 
 
 def paste(frame: Frame, patches: Sequence[Patch]) -> Frame:
-    """The frame with the patches blended in, one after another, by their masks.
+    """Blend patches into a frame by their masks, one after another.
 
-    Only samples that a mask above 0 reaches differ from the frame's. A frame that no patch
-    reaches is returned as it is.
+    Only samples under a mask above 0 change. A frame that no patch reaches is returned unchanged.
     """
     pieces = list(_pieces(patches, frame.size))
     return planes.blend(frame, pieces) if pieces else frame

@@ -1,1 +1,1 @@
-"""Swapped faces made better: sharper, cleaner, of one piece."""
+"""Restore swapped faces."""

@@ -1,4 +1,4 @@
-"""What an enhancer is: it answers crops of swapped faces with better patches."""
+"""Protocol of networks that restore swapped faces."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from engine.values import Aligned, Patch, Template
 
 
 class Enhancer(Protocol):
-    """Draws faces anew that are swapped already; `size` is the side of the crops it takes."""
+    """Restores swapped faces; `size` is the side in pixels of the crops that it takes."""
 
     name: str
     template: Template
     size: int
 
     def enhance(self, targets: Sequence[Aligned]) -> list[Patch]:
-        """A patch for each target, in that target's crop space, as strong as it is to show.
+        """Return a patch for each target, in its crop space; the mask is the strength.
 
-        The targets are cut from frames that show the swap; where the swap does not show, the
-        caller leaves the patch out.
+        Targets are cut from frames with the swap pasted. The caller limits the patches to where the
+        swap shows.
         """
         ...

@@ -1,4 +1,4 @@
-"""Enhancers that are networks of the packs: they draw a face anew from what they are shown."""
+"""Restorers of imported packs, such as GFPGAN, GPEN and CodeFormer."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from engine.weights.manifest import Network
 
 
 class Restorer:
-    """Satisfies `Enhancer`; its crops have the network's side.
+    """Enhancer that runs a restoration network; crops have the network's size.
 
     Args:
-        network: what is known of the network: its input, and the range of its answer.
-        batches: its graph, of pictures (n, 3, size, size) and perhaps one setting, the fidelity.
-        blend: how much of the answer shows, 0..1.
-        fidelity: from 0, the network's own idea of the face, to 1, what it was shown.
+        network: description of the network.
+        batches: its graph, of pictures (n, 3, size, size) and optionally a scalar, the fidelity.
+        blend: strength of the restored face, 0..1.
+        fidelity: from 0, the most restored, to 1, the closest to the input.
 
-    `takes_fidelity` tells whether the network has such a setting.
+    `takes_fidelity` tells whether the network has a fidelity input.
 
     Raises:
-        WeightsError: `network` is no restorer.
+        WeightsError: The network is no restorer.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Restorer:
         self.template = template_named(network.input.template)
         self.size = network.input.size
         self._input = network.input
-        self._span = network.answer
+        self._range = network.answer
         self._batches = batches
         self._mask = np.float32(blend) * box_mask(self.size)
         self._mask.setflags(write=False)
@@ -50,29 +50,32 @@ class Restorer:
         self.takes_fidelity = any(spec.is_scalar for spec in batches.session.inputs)
 
     def enhance(self, targets: Sequence[Aligned]) -> list[Patch]:
-        """A patch for each target; all go through the network together.
+        """Return a patch for each target; all go through the network in one batch.
 
-        Its mask is a soft box of the height `blend`, which is not to be written to.
+        Its mask is a soft box of the value `blend`, and is read-only.
 
         Raises:
-            ValueError: a crop's side is not `size`.
-            RuntimeUnavailable: the network cannot be run, or its answer is no picture.
+            ValueError: A crop's side is not `size`.
+            RuntimeUnavailable: The network cannot be run, or its output is no picture.
         """
         if not targets:
             return []
-        answers = self._batches.run(*self.inputs(targets))
+        outputs = self._batches.run(*self.inputs(targets))
         return [
-            Patch(self._pixels(answer), self._mask, target.to_crop)
-            for target, answer in zip(targets, answers, strict=True)
+            Patch(self._pixels(output), self._mask, target.to_crop)
+            for target, output in zip(targets, outputs, strict=True)
         ]
 
     def inputs(self, targets: Sequence[Aligned]) -> tuple[NDArray[Any], ...]:
-        """What the network is given for the targets, at least one: its inputs in its own order.
+        """Return the network's inputs for at least one target, in the network's order.
 
-        Pictures are (n, 3, size, size). Raises as `enhance` does.
+        Pictures are (n, 3, size, size).
+
+        Raises:
+            ValueError: A crop's side is not `size`.
         """
         pictures = self._input.tensor_of_crops([target.pixels for target in targets])
-        # Published graphs differ in shape and type of the setting, and in which input it is.
+        # Published graphs differ in shape, type and position of the scalar input.
         return tuple(
             np.full([1] * len(spec.shape), self._fidelity, spec.dtype)
             if spec.is_scalar
@@ -80,5 +83,5 @@ class Restorer:
             for spec in self._batches.session.inputs
         )
 
-    def _pixels(self, answer: Tensor) -> Pixels:
-        return to_rgb(np.ascontiguousarray(answer.transpose(1, 2, 0)), self._span, self.name)
+    def _pixels(self, output: Tensor) -> Pixels:
+        return to_rgb(np.ascontiguousarray(output.transpose(1, 2, 0)), self._range, self.name)

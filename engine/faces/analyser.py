@@ -1,4 +1,4 @@
-"""From frames to faces: detection, landmarks, tracks, identities."""
+"""Find the faces of frames: detection, landmarks, tracks and identities."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
 
-from engine.faces.association import mixed_detection, moved, pair_boxes
+from engine.faces.association import pair_boxes
 from engine.faces.identity import IdentityReader, identify
 from engine.faces.mesh import locate_in
+from engine.faces.motion import detection_at_mesh, interpolate_detection
 from engine.faces.protocols import (
     AttributeReader,
     DenseLandmarker,
@@ -30,14 +31,14 @@ from engine.options import AnalysisOptions
 from engine.pixels.planes import thumbnail
 from engine.values import Analysed, Bytes, Detection, Face, Frame, Mesh
 
-_MIN_MESH_SCORE = 0.5  # mesh score from which a region shows a face
+_MIN_MESH_SCORE = 0.5  # from which a region contains a face
 _MIN_SURE_DETECTION = (
-    0.84  # detection score that holds against a poor mesh: profiles, but no backs of heads
+    0.84  # detection score that outweighs a poor mesh: keeps profiles, but no backs of heads
 )
 _MAX_GAP = 2  # frames for which a missed face is interpolated
 _LOOK_AHEAD = 10  # frames from which a track's identity is gathered in advance
 _REGION_TOLERANCE = (
-    0.25  # of the region's side, by which a followed face may leave the expected region
+    0.25  # of a region's side: how far a followed face may be from the expected region
 )
 _SIGNATURE_SIZE = (32, 18)
 
@@ -45,8 +46,13 @@ _SIGNATURE_SIZE = (32, 18)
 class FaceAnalyser:
     """Finds faces in pictures, and follows them through videos.
 
-    `embedder`, `attributes` and `marker` are None where the plan does not ask for them; the faces'
-    fields are None then, too.
+    Args:
+        detector: finds faces.
+        landmarker: finds the mesh of a face.
+        embedder: tells who a face is; None leaves `Face.embedding` None.
+        attributes: reads age, gender and race; None leaves `Face.attributes` None.
+        options: options of the analysis.
+        dense_landmarker: finds landmarks besides the mesh; None leaves `Face.landmarks` None.
     """
 
     def __init__(
@@ -57,27 +63,27 @@ class FaceAnalyser:
         attributes: AttributeReader | None,
         options: AnalysisOptions,
         *,
-        marker: DenseLandmarker | None = None,
+        dense_landmarker: DenseLandmarker | None = None,
     ) -> None:
         self._detector = detector
-        self._marker = marker
+        self._dense_landmarker = dense_landmarker
         self._landmarker = landmarker
         self._reader = IdentityReader(embedder, attributes)
         self._options = options
 
     def analyse_picture(self, frame: Frame, *, thorough: bool = True) -> tuple[Face, ...]:
-        """The faces of one frame by itself, best score first.
+        """Return the faces of a single frame, best score first.
 
-        `thorough` looks at several scales: for portraits, still images and reference frames.
+        `thorough` detects at several scales: for portraits, still images and reference frames.
         """
         found = [self._locate_new(frame, one) for one in self._detect(frame, thorough=thorough)]
         faces = self._with_landmarks(frame, [face for face in found if _is_face(face)])
         return tuple(self._reader.read(frame, faces))
 
     def analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
-        """Each frame of a video with its faces, best score first, in the order of the frames.
+        """Yield each frame of a video with its faces, best score first, in the order of the frames.
 
-        Looks ahead by `detect_every` and some fifteen frames more, whatever the video's length.
+        Reads `detect_every` and some fifteen frames ahead, whatever the video's length.
         """
         sightings = smooth_landmarks(
             track_faces(self._all_with_landmarks(self._sightings(iter(frames))), _MAX_GAP)
@@ -98,10 +104,14 @@ class FaceAnalyser:
             yield replace(sighting, faces=faces)
 
     def _with_landmarks(self, frame: Frame, faces: Sequence[Face]) -> Sequence[Face]:
-        return faces if self._marker is None or not faces else self._marker.mark(frame, faces)
+        return (
+            faces
+            if self._dense_landmarker is None or not faces
+            else self._dense_landmarker.add_landmarks(frame, faces)
+        )
 
     def _sightings(self, frames: Iterator[Frame]) -> Iterator[Sighting]:
-        """Detection on every k-th frame, the landmark network on those in between."""
+        """Detect on every `detect_every`-th frame, and follow the meshes on those in between."""
         first = next(frames, None)
         if first is None:
             return
@@ -119,7 +129,7 @@ class FaceAnalyser:
                     known = () if is_cut(before.signature, signature) else before.faces
                     before = self._detect_sighting(frame, signature, known)
                 else:
-                    before = Sighting(frame, faces, signature, thorough=False)
+                    before = Sighting(frame, faces, signature, detected=False)
                 yield before
             yield after
             before = after
@@ -127,7 +137,7 @@ class FaceAnalyser:
     def _follow(
         self, frame: Frame, ends: Sequence[tuple[Face, Face]], share: float
     ) -> tuple[Face, ...] | None:
-        """The faces of a frame between two others, or None where one was lost on the way."""
+        """Return the faces of a frame between two others; None if one of them was lost."""
         regions = [interpolate_region(_next_region(a), _next_region(b), share) for a, b in ends]
         meshes = locate_in(frame, regions, self._landmarker)
         for mesh, region, (a, b) in zip(meshes, regions, ends, strict=True):
@@ -138,14 +148,14 @@ class FaceAnalyser:
             ):
                 return None
         return tuple(
-            Face(_interpolate_detection(a, b, mesh, share), mesh)
+            Face(_carry_detection(a, b, mesh, share), mesh)
             for mesh, (a, b) in zip(meshes, ends, strict=True)
         )
 
     def _detect_sighting(self, frame: Frame, signature: Bytes, known: Sequence[Face]) -> Sighting:
-        """Detect in a frame of a video, given the faces of one shortly before in the same shot.
+        """Detect in a frame of a video, given the faces of an earlier frame of the same shot.
 
-        A face known from there needs the landmark network but once, and less of a score.
+        A face known from there is located in one step, and may have a lower score.
         """
         detections = self._detect(frame, thorough=False)
         pairs = {new: known[old] for old, new in _pair_faces(known, detections)}
@@ -157,10 +167,10 @@ class FaceAnalyser:
                 face = self._locate_new(frame, detection)
             if earlier is not None or _is_face(face):
                 faces.append(face)
-        return Sighting(frame, tuple(faces), signature, thorough=True)
+        return Sighting(frame, tuple(faces), signature, detected=True)
 
     def _locate_known(self, frame: Frame, detection: Detection, known: Face) -> Face | None:
-        """A face whose region is known from shortly before, or None where it is not there."""
+        """Locate a face near its region in an earlier frame; None if it is not there."""
         if known.mesh.score < _MIN_MESH_SCORE:
             return None
         region = region_around_known(known, detection)
@@ -178,20 +188,22 @@ class FaceAnalyser:
         return find_faces(frame, self._detector, views)
 
     def _locate_new(self, frame: Frame, detection: Detection) -> Face:
-        """A face of which nothing but the detection is known.
+        """Locate a face of which only the detection is known.
 
-        The landmark network looks twice: the second time at the region that it found itself.
+        The landmark network runs twice: on the detection's region, then on that of its own mesh.
         """
         (rough,) = locate_in(frame, [region_around_detection(detection)], self._landmarker)
         (mesh,) = locate_in(frame, [region_around_mesh(rough)], self._landmarker)
         return Face(detection, mesh if mesh.score >= rough.score else rough)
 
 
-def _interpolate_detection(before: Face, after: Face, mesh: Mesh, share: float) -> Detection:
-    """The detection of a face that only the landmark network saw, from those around it."""
+def _carry_detection(before: Face, after: Face, mesh: Mesh, share: float) -> Detection:
+    """Return the detection of a followed face, from the detections before and after it."""
     if min(before.mesh.score, mesh.score, after.mesh.score) < _MIN_MESH_SCORE:
-        return mixed_detection(before.detection, after.detection, share)
-    return mixed_detection(moved(before, mesh), moved(after, mesh), share)
+        return interpolate_detection(before.detection, after.detection, share)
+    return interpolate_detection(
+        detection_at_mesh(before, mesh), detection_at_mesh(after, mesh), share
+    )
 
 
 def _is_face(face: Face) -> bool:
@@ -199,7 +211,7 @@ def _is_face(face: Face) -> bool:
 
 
 def _next_region(face: Face) -> Region:
-    """Where the landmark network should look for this face in the next frames."""
+    """Return the region in which to look for a face in the next frames."""
     trusted = face.mesh.score >= _MIN_MESH_SCORE
     return region_around_mesh(face.mesh) if trusted else region_around_detection(face.detection)
 
@@ -209,7 +221,7 @@ def _pair_faces(known: Sequence[Face], found: Sequence[Face | Detection]) -> lis
 
 
 def _pair_all(before: Sequence[Face], after: Sequence[Face]) -> list[tuple[Face, Face]] | None:
-    """The sightings of each face, or None where a face appeared or vanished."""
+    """Pair the faces of two frames; None if a face appeared or vanished."""
     pairs = _pair_faces(before, after)
     if not len(pairs) == len(before) == len(after):
         return None

@@ -1,4 +1,4 @@
-"""ArcFace recognisers, which users import."""
+"""ArcFace recognisers of imported packs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from engine.weights.manifest import InputSpec
 
 
 class ArcFace:
-    """Deng, Guo, Xue, Zafeiriou: "ArcFace: Additive Angular Margin Loss", 2019; any of its kind.
+    """ArcFace recogniser.
 
-    `input` says how the network wants its crops: InsightFace's w600k networks take RGB as
-    (p - 127.5) / 127.5, 112 pixels a side, aligned to arcface_112_v2. `name` is the network's.
+    Deng, Guo, Xue, Zafeiriou: "ArcFace: Additive Angular Margin Loss", 2019.
+
+    Args:
+        session: the network.
+        input: size, scaling and template of its crops. InsightFace's w600k networks take RGB as
+            (p - 127.5) / 127.5, 112 pixels a side, aligned to arcface_112_v2.
+        name: the network's name.
     """
 
     def __init__(self, session: Session, input: InputSpec, name: str) -> None:  # noqa: A002
@@ -28,7 +33,7 @@ class ArcFace:
         self.template = template_named(input.template)
 
     def embed(self, crops: Sequence[Bytes]) -> list[Embedding]:
-        """A unit-length embedding, 512 numbers as a rule, for each (size, size, 3) RGB crop."""
+        """Return a unit-length embedding, usually (512,), for each (size, size, 3) RGB crop."""
         if not crops:
             return []
         raw = run_batch(self._session, self._input.tensor(crops))

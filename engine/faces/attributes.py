@@ -1,4 +1,4 @@
-"""Age and gender by dlib's networks."""
+"""dlib's networks for age and gender."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from engine.pixels.align import byte_crop
 from engine.runtime.session import Session
 from engine.values import Affine, Attributes, Bytes, Face, Frame, Mesh
 
-# Mean places of dlib's five points in the unit square: outer and inner corner of the eye at the
-# picture's right, the same at its left, base of the nose (dlib, `get_face_chip_details`).
+# Mean positions of dlib's five points in the unit square: outer and inner corner of the eye on the
+# right of the picture, then on the left, and the base of the nose (`get_face_chip_details`).
 _MEAN_FACE = np.array(
     [
         (0.8595674595992, 0.2134981538014),
@@ -36,8 +36,8 @@ _GENDERS: tuple[Gender, Gender] = ("female", "male")
 class AgeGender:
     """Cydral's dnn_age_predictor_v1 and dnn_gender_classifier_v1 from dlib-models.
 
-    Either network may be absent, and then its field is None. The chips are dlib's, aligned by the
-    mesh: 64 and 32 pixels, a fifth of padding on each side.
+    A network that is None leaves its field None. Crops are dlib's face chips, aligned by the mesh:
+    64 pixels a side for the age and 32 for the gender, with a fifth of padding on each side.
     """
 
     def __init__(self, *, age: Session | None = None, gender: Session | None = None) -> None:
@@ -48,7 +48,7 @@ class AgeGender:
         )
 
     def read(self, frame: Frame, faces: Sequence[Face]) -> list[Attributes]:
-        """Age in whole years (the expectation over 81 classes, rounded) and the likelier gender."""
+        """Return age (the expectation over 81 classes, rounded) and the more likely gender."""
         ages: list[int | None] = [None] * len(faces)
         genders: list[Gender | None] = [None] * len(faces)
         if faces and self._age is not None:
@@ -63,9 +63,9 @@ class AgeGender:
 
 
 def chip_map(mesh: Mesh, size: int) -> Affine:
-    """The map from display space to dlib's face chip of `size` pixels.
+    """Return the map from display space to dlib's face chip of `size` x `size` pixels.
 
-    Least squares run from the chip to the picture, as in dlib.
+    The least-squares fit is from the chip to the picture, as in dlib.
     """
     template = (_MEAN_FACE + _PADDING) / (1 + 2 * _PADDING) * size
     return invert(fit_similarity(template, mesh.points[list(_MESH_POINTS), :2]))

@@ -1,4 +1,4 @@
-"""InsightFace's dense landmarks, which users import: 106 in the plane, 68 in space."""
+"""InsightFace's dense landmark networks: 106 points in the plane, or 68 in space."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _COUNTS: dict[LandmarkScheme, int] = {"2d106": 106, "3d68": 68}
 
 
 class DenseLandmarks:
-    """2d106det and 1k3d68: where the landmarks lie in the upright crop around a face's box.
+    """The networks 2d106det and 1k3d68, which take an upright crop around a face's box.
 
-    The latter knows 1,103 points in space, of which the last 68 are those of iBUG's 300-W.
+    1k3d68 returns 1,103 points in space; the last 68 are those of iBUG's 300-W.
     """
 
     def __init__(self, session: Session, input: InputSpec, scheme: LandmarkScheme) -> None:  # noqa: A002
@@ -29,8 +29,8 @@ class DenseLandmarks:
         self.scheme = scheme
         self.size = input.size
 
-    def mark(self, frame: Frame, faces: Sequence[Face]) -> list[Face]:
-        """The faces with these landmarks, in display space."""
+    def add_landmarks(self, frame: Frame, faces: Sequence[Face]) -> list[Face]:
+        """Return the faces of a frame with `landmarks`, in display space."""
         boxes = [box_to_crop(face.box, self.size) for face in faces]
         found = self.locate([byte_crop(frame, to_crop, self.size) for to_crop in boxes])
         return [
@@ -39,12 +39,12 @@ class DenseLandmarks:
         ]
 
     def locate(self, crops: Sequence[Bytes]) -> list[Points]:
-        """The landmarks in each (size, size, 3) crop, in its pixels: (106, 2) or (68, 3)."""
+        """Return the landmarks, (106, 2) or (68, 3), in the pixels of each (size, size, 3) crop."""
         if not crops:
             return []
         raw = run_batch(self._session, self._input.tensor(crops))
         points = raw.reshape(len(crops), -1, int(self.scheme[0]))[:, -_COUNTS[self.scheme] :]
-        # The network's unit is half of the crop, its origin the crop's middle.
+        # The network's unit is half the crop's side; its origin is the crop's centre.
         points = points * np.float32(self.size // 2)
         points[..., :2] += self.size // 2
         return list(points)

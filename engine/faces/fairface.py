@@ -1,11 +1,11 @@
-"""Race, gender and age by the FairFace network, which users import."""
+"""The FairFace network for race, gender and age, and readers composed of others."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 
-from engine.faces.identity import alignment_points
+from engine.faces.landmarks import alignment_points
 from engine.faces.protocols import AttributeReader
 from engine.geometry.affine import fit_similarity
 from engine.geometry.templates import ARCFACE_112_V2, in_pixels
@@ -15,8 +15,8 @@ from engine.runtime.session import Session
 from engine.values import Attributes, Bytes, Face, Frame
 from engine.weights.manifest import InputSpec
 
-# The classes of Kärkkäinen and Joo: "FairFace", 2021, in the network's order; East and Southeast
-# Asian are one here, as in the public parameter.
+# Classes of Kärkkäinen and Joo: "FairFace", 2021, in the network's order. East and Southeast Asian
+# are one value of the public parameter.
 _RACES: tuple[Race, ...] = (
     "white",
     "black",
@@ -27,14 +27,14 @@ _RACES: tuple[Race, ...] = (
     "middle eastern",
 )
 _GENDERS: tuple[Gender, Gender] = ("male", "female")
-# The middles of the classes: 0 to 2, 3 to 9, then by decades, and 70 or more.
+# Centres of the age classes: 0 to 2, 3 to 9, then decades, and 70 or more.
 _AGES = (1, 6, 15, 25, 35, 45, 55, 65, 75)
 
 
 class FairFace:
-    """Kärkkäinen, Joo: "FairFace", 2021, as exported with class numbers for outputs.
+    """FairFace (Kärkkäinen, Joo, 2021), exported with class numbers as outputs.
 
-    It knows ages by decade only.
+    Ages are by decade.
     """
 
     provides = frozenset({"age", "gender", "race"})
@@ -45,45 +45,45 @@ class FairFace:
         self._names = [spec.name for spec in session.outputs]
 
     def read(self, frame: Frame, faces: Sequence[Face]) -> list[Attributes]:
-        """The likeliest race and gender of each face, and the middle of the likeliest decade."""
+        """Return the most likely race and gender, and the centre of the most likely age class."""
         return [self._read(_crop(frame, face, self._input.size)) for face in faces]
 
     def _read(self, crop: Bytes) -> Attributes:
         outputs = self._session.run(self._input.tensor([crop]))
-        said = {
+        classes = {
             name: int(output.ravel()[0]) for name, output in zip(self._names, outputs, strict=True)
         }
         return Attributes(
-            _AGES[said["age_id"]], _GENDERS[said["gender_id"]], _RACES[said["race_id"]]
+            _AGES[classes["age_id"]], _GENDERS[classes["gender_id"]], _RACES[classes["race_id"]]
         )
 
 
 class AttributeSubset:
-    """A reader's word on some of the fields that it provides."""
+    """Reader of some of the fields that another reader provides."""
 
     def __init__(self, reader: AttributeReader, fields: Collection[str]) -> None:
         self._reader = reader
         self.provides = frozenset(fields) & reader.provides
 
     def read(self, frame: Frame, faces: Sequence[Face]) -> list[Attributes]:
-        """What the reader says, and None for the other fields."""
+        """Return the chosen fields for each face; the others are None."""
         return [
-            Attributes(**{name: getattr(said, name) for name in self.provides})
-            for said in self._reader.read(frame, faces)
+            Attributes(**{name: getattr(read, name) for name in self.provides})
+            for read in self._reader.read(frame, faces)
         ]
 
 
 class CombinedReader:
-    """Several readers as one, each giving the fields that it provides."""
+    """Several readers as one; each provides its fields."""
 
     def __init__(self, readers: Sequence[AttributeReader]) -> None:
         self._readers = tuple(readers)
         self.provides = frozenset().union(*(reader.provides for reader in readers))
 
     def read(self, frame: Frame, faces: Sequence[Face]) -> list[Attributes]:
-        """What the readers say together; of a field that two provide, the first's word counts."""
-        said = [reader.read(frame, faces) for reader in self._readers]
-        return [_merge_attributes(of_face) for of_face in zip(*said, strict=True)]
+        """Return the attributes of each face; for a field of two readers, the first reader's."""
+        read = [reader.read(frame, faces) for reader in self._readers]
+        return [_merge_attributes(of_face) for of_face in zip(*read, strict=True)]
 
 
 def _merge_attributes(parts: Sequence[Attributes]) -> Attributes:

@@ -1,4 +1,4 @@
-"""Age and gender by InsightFace's network, which users import."""
+"""InsightFace's network for age and gender."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GENDERS: tuple[Gender, Gender] = ("female", "male")
 
 
 class GenderAge:
-    """InsightFace's genderage: two scores of gender, and the age in centuries."""
+    """InsightFace's genderage, which returns two gender scores and the age in centuries."""
 
     provides = frozenset({"age", "gender"})
 
@@ -24,14 +24,14 @@ class GenderAge:
         self._input = input
 
     def read(self, frame: Frame, faces: Sequence[Face]) -> list[Attributes]:
-        """Age in whole years, rounded, and the likelier gender of each face."""
+        """Return the age in whole years and the more likely gender of each face."""
         size = self._input.size
         return self.classify(
             [byte_crop(frame, box_to_crop(face.box, size), size) for face in faces]
         )
 
     def classify(self, crops: Sequence[Bytes]) -> list[Attributes]:
-        """The same of upright crops, (size, size, 3) RGB."""
+        """Return the same for upright RGB crops (size, size, 3)."""
         if not crops:
             return []
         raw = run_batch(self._session, self._input.tensor(crops))

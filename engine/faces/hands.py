@@ -1,4 +1,4 @@
-"""Hands before faces: found by their palms, followed by their landmarks."""
+"""Find hands that may cover faces: detect their palms, and follow their landmarks."""
 
 from __future__ import annotations
 
@@ -20,32 +20,30 @@ from engine.values import Analysed, Bytes, Face, Frame, Hand
 
 Choose: TypeAlias = Callable[[tuple[Face, ...]], tuple[Face, ...]]
 
-_MIN_NEW_SCORE = 0.5  # score from which a region shows a hand
-_MIN_FOLLOWED_SCORE = (
-    0.35  # score below which a hand that is followed is lost; in between, a hand is blurred
-)
-_SEARCH_SIZE = 2.2  # side of the square in which hands are looked for, in sides of the face's box
-_MAX_SAME_DISTANCE = 0.35  # of a region's side: hands whose middles are nearer than this are one
-# Of the landmarks: the networks take some profiles for hands, with nearly all of them on the face;
-# of a real hand before a face, wrist and palm lie lower.
+_MIN_NEW_SCORE = 0.5  # from which a region contains a hand
+_MIN_FOLLOWED_SCORE = 0.35  # from which a followed hand is kept: motion blurs hands
+_SEARCH_SIZE = 2.2  # side of the square in which hands are detected, in sides of the face's box
+_MAX_SAME_DISTANCE = 0.35  # of a region's side: hands with nearer centres are the same
+# Share of a hand's landmarks that may lie on a face. The networks detect a hand in some profiles,
+# with nearly all landmarks on the face; a real hand's wrist and palm are lower.
 _MAX_SHARE_ON_FACE = 0.7
-_GRID = 64  # side of the grid on which that is reckoned
-# After MediaPipe's graphs: twice the box of the landmarks without the finger tips, moved by a tenth
-# of it towards the fingers.
+_GRID = 64  # side of the grid on which that share is measured
+# As in MediaPipe's graphs: twice the box of the landmarks without the finger tips, shifted by a
+# tenth of the box towards the fingers.
 _ZOOM, _SHIFT = 2.0, 0.1
 _STEM = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 _WRIST, _INDEX, _MIDDLE, _RING = 0, 6, 10, 14
 
 
 class MediaPipeHand:
-    """MediaPipe's hand landmark network: 21 points of a hand in a square crop, fingers up."""
+    """MediaPipe's hand landmark network, which takes square crops with the fingers up."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.size = session.inputs[0].shape[-1] or 0
 
     def locate(self, crops: Sequence[Bytes]) -> list[Hand]:
-        """A hand for each (size, size, 3) crop, in that crop's pixels; z in the same unit."""
+        """Return a hand for each (size, size, 3) RGB crop, in its pixels; z in the same unit."""
         return [self._locate(crop) for crop in crops]
 
     def _locate(self, crop: Bytes) -> Hand:
@@ -59,9 +57,9 @@ class HandFinder:
     """Finds the hands that touch faces, and follows them through videos.
 
     Args:
-        detector: finds them.
-        landmarker: sees their fingers.
-        every: frames between two looks of the detector.
+        detector: detects hands.
+        landmarker: finds the landmarks of a hand.
+        every: detect on every `every`-th frame of a video.
     """
 
     def __init__(self, detector: HandDetector, landmarker: HandLandmarker, every: int = 1) -> None:
@@ -72,7 +70,7 @@ class HandFinder:
     def find(
         self, frame: Frame, faces: Sequence[Face], known: Sequence[Hand] = ()
     ) -> tuple[Hand, ...]:
-        """The hands that touch the faces of a frame: those `known` already, then any others."""
+        """Return the hands that touch faces of a frame: those in `known`, then new ones."""
         hands = list(known)
         for face in faces:
             for region in self._regions_near(frame, face):
@@ -81,11 +79,11 @@ class HandFinder:
         return tuple(hands)
 
     def add_hands(self, stream: Iterable[Analysed], choose: Choose) -> Iterator[Analysed]:
-        """The same frames with the hands that touch the faces which `choose` picks.
+        """Yield the frames with the hands that touch the faces chosen by `choose`.
 
-        The detector looks at every so many frames; hands are followed from there through the
-        frames after and, so that none appears late, through those before. Where none was, the
-        detector looks half as often. Looks ahead by twice `every` frames at most.
+        Hands are detected on every `every`-th frame, and followed forwards and backwards from
+        there, so that no hand appears late. After frames without hands, the detector runs half as
+        often. Reads at most twice `every` frames ahead.
         """
         shots = iter(stream)
         known: tuple[Hand, ...] = ()
@@ -110,7 +108,7 @@ class HandFinder:
                 yield replace(shot, hands=shown_hands)
 
     def _regions_near(self, frame: Frame, face: Face) -> list[Region]:
-        """Where the detector sees hands in a square around a face."""
+        """Detect hands in a square around a face, and return their regions."""
         box = face.box
         side = _SEARCH_SIZE * max(box.width, box.height)
         square = Region((box.left + box.right) / 2, (box.top + box.bottom) / 2, side, 0.0)
@@ -121,9 +119,9 @@ class HandFinder:
     def _locate_new(
         self, frame: Frame, region: Region, faces: Sequence[Face], known: Sequence[Hand]
     ) -> list[Hand]:
-        """The hand in a region that the detector gave, if there is one and it is not known.
+        """Return the hand in a detected region, if there is one that is not in `known`.
 
-        The landmark network looks twice: the second time at the region that it found itself.
+        The landmark network runs twice: on the detected region, then on that of its own landmarks.
         """
         rough = self._locate(frame, region)
         if rough.score < _MIN_NEW_SCORE:
@@ -135,7 +133,7 @@ class HandFinder:
     def _follow(
         self, frame: Frame, faces: Sequence[Face], hands: Sequence[Hand]
     ) -> tuple[Hand, ...]:
-        """Those of the hands of a frame beside this one that are in this one, too."""
+        """Return the hands of a neighbouring frame where they are in this one; drop lost ones."""
         kept: tuple[Hand, ...] = ()
         for region in [region_around_hand(hand) for hand in hands] if faces else ():
             hand = self._locate(frame, region)
@@ -151,7 +149,7 @@ class HandFinder:
 
 
 def region_around_hand(hand: Hand) -> Region:
-    """Where the landmark network should look for a hand of which it saw these landmarks."""
+    """Return the region in which to look for a hand that had these landmarks before."""
     points = hand.points[:, :2]
     angle = pointing_angle(
         points[_WRIST], (points[_INDEX] + points[_RING]) / 4 + points[_MIDDLE] / 2
@@ -164,14 +162,14 @@ def region_around_hand(hand: Hand) -> Region:
 
 
 def _may_cover(hand: Hand, faces: Sequence[Face]) -> bool:
-    """Whether this may lie over one of the faces, and is none of them."""
+    """Tell whether a hand may lie over one of the faces, and is not a face itself."""
     region = region_around_hand(hand)
     touches = any(_touches(region, face) for face in faces)
     return touches and all(hand_share_on_face(face, hand) <= _MAX_SHARE_ON_FACE for face in faces)
 
 
 def hand_share_on_face(face: Face, hand: Hand) -> float:
-    """How much of a hand's landmarks lies on a face, 0..1."""
+    """Return the share of a hand's landmarks that lie on a face, 0..1."""
     to_grid = region_around_mesh(face.mesh).to_crop(_GRID)
     hull = fill_polygons([convex_hull(maps.apply(to_grid, face.mesh.points))], _GRID)
     columns, rows = np.rint(maps.apply(to_grid, hand.points[:, :2])).astype(int).T
@@ -180,7 +178,7 @@ def hand_share_on_face(face: Face, hand: Hand) -> float:
 
 
 def _touches(region: Region, face: Face) -> bool:
-    """Whether a hand in this region may lie over the face."""
+    """Tell whether a hand in this region may lie over the face."""
     box = face.box
     x = max(box.left - region.x, region.x - box.right, 0.0)
     y = max(box.top - region.y, region.y - box.bottom, 0.0)
@@ -188,7 +186,7 @@ def _touches(region: Region, face: Face) -> bool:
 
 
 def _is_among(region: Region, hands: Sequence[Hand]) -> bool:
-    """Whether the hand in a region is one of these."""
+    """Tell whether the hand in a region is one of `hands`."""
     return any(_same(region, region_around_hand(hand)) for hand in hands)
 
 

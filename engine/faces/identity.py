@@ -1,4 +1,4 @@
-"""Who a track shows: embeddings and attributes gathered over its sightings."""
+"""Gather embeddings and attributes over the sightings of a track."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.faces.landmarks import five_points_of_landmarks, five_points_of_mesh, frontalness
+from engine.faces.landmarks import alignment_points, frontalness
 from engine.faces.protocols import AttributeReader, Embedder
 from engine.faces.tracker import Sighting
 from engine.geometry.affine import fit_similarity
 from engine.geometry.templates import in_pixels
 from engine.pixels.align import byte_crop
-from engine.values import Attributes, Bytes, Embedding, Face, Frame, Points
+from engine.values import Attributes, Bytes, Embedding, Face, Frame
 
-_MAX_READINGS = 9  # attribute readings of a track that count
-_MIN_SAME_COSINE = 0.2  # cosine of a sighting to its own track under which it must be someone else
-_MIN_CLEAR_WEIGHT = 0.5  # weight from which a sighting may say that
-_MIN_WEIGHT = 0.02  # weight of the poorest sighting
-_MAX_INTERVAL = 4  # times `every`: the longest time between two readings of a track
-_TRUSTED = 0.5  # mesh score
-_FULL_WEIGHT_SIZE = 112  # pixels from which a face's size no longer adds to its weight
+_MAX_READINGS = 9  # latest attribute readings of a track that are used
+_MIN_SAME_COSINE = 0.2  # cosine to its own track, below which a clear sighting is another person
+_MIN_CLEAR_WEIGHT = 0.5  # weight from which a sighting is clear
+_MIN_WEIGHT = 0.02  # of the poorest sighting
+_MAX_INTERVAL = 4  # longest time between two readings of a track, in units of `every`
+_FULL_WEIGHT_SIZE = 112  # size of a face in pixels from which its weight no longer grows
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityReader:
-    """The networks that tell who a face shows; those that nobody asks for are None."""
+    """Networks that tell who a face is: an embedder and an attribute reader, each may be None."""
 
     embedder: Embedder | None
     attributes: AttributeReader | None
@@ -43,7 +42,7 @@ class IdentityReader:
         return self.embedder is None and self.attributes is None
 
     def read(self, frame: Frame, faces: Sequence[Face]) -> list[Face]:
-        """The faces with their embedding and attributes."""
+        """Return the faces with embedding and attributes."""
         embeddings: list[Embedding | None] = [None] * len(faces)
         attributes: list[Attributes | None] = [None] * len(faces)
         if self.embedder is not None:
@@ -69,7 +68,7 @@ class _Person:
     due: int = 0
 
     def differs(self, face: Face) -> bool:
-        """Whether a clear sighting shows somebody else than clear sightings so far."""
+        """Tell whether a clear sighting shows another person than the clear ones before."""
         mine = self.embedding
         if (
             mine is None
@@ -90,7 +89,7 @@ class _Person:
 
     @property
     def embedding(self) -> Embedding | None:
-        """The mean of the sightings' embeddings, clear ones counting more, of unit length."""
+        """Mean of the sightings' embeddings by their weights, of unit length."""
         if self.total is None:
             return None
         unit: Embedding = self.total / np.linalg.norm(self.total)
@@ -98,7 +97,7 @@ class _Person:
 
     @property
     def attributes(self) -> Attributes | None:
-        """The median age, the commonest gender and race."""
+        """Median age, and most common gender and race."""
         if not self.readings:
             return None
         ages = [reading.age for reading in self.readings if reading.age is not None]
@@ -112,15 +111,15 @@ class _Person:
 def identify(
     stream: Iterable[Sighting], reader: IdentityReader, every: int, ahead: int
 ) -> Iterator[Sighting]:
-    """The same sightings with each face carrying what its track's sightings say together.
+    """Yield the sightings with each face's embedding and attributes, combined over its track.
 
-    A track is read when it appears, then ever more rarely (after 1, 2, 3 and from then on 4 times
-    `every` frames, where the detector looked). Sightings up to `ahead` frames later count as
-    well, so that a face that appears blurred or in profile is known at once. A track that
-    turns out to show somebody else goes on under a new number.
+    A track is read when it appears, and then after 1, 2, 3 and from then on 4 times `every` frames,
+    on frames with detections. Sightings up to `ahead` frames later are included, so that a face
+    that appears blurred or in profile is identified at once. A track that changes to another person
+    goes on under a new number.
     """
     numbers = count()
-    people: dict[int, _Person] = {}  # by the number that the tracker gave
+    people: dict[int, _Person] = {}  # by the tracker's number
     pending: deque[tuple[Sighting, tuple[_Person, ...]]] = deque()
     for now, sighting in enumerate(stream):
         shown = []
@@ -129,7 +128,7 @@ def identify(
             person = people.get(track)
             if person is None:
                 person = people[track] = _Person(next(numbers), now)
-            if not person.reads or (sighting.thorough and now >= person.due):
+            if not person.reads or (sighting.detected and now >= person.due):
                 (read,) = reader.read(sighting.frame, [face])
                 if person.differs(read):
                     person = people[track] = _Person(next(numbers), now)
@@ -160,7 +159,7 @@ def _require_track(face: Face) -> int:
 
 
 def _identity_weight(face: Face) -> float:
-    """How much a sighting says about who it is: large, seen from the front, surely a face."""
+    """Return the weight of a sighting: high if large, frontal, and with a good mesh."""
     size = float(np.sqrt(face.box.area))
     return max(
         _MIN_WEIGHT, face.mesh.score * frontalness(face.mesh) * min(size / _FULL_WEIGHT_SIZE, 1.0)
@@ -170,17 +169,6 @@ def _identity_weight(face: Face) -> float:
 def _embedder_crop(frame: Frame, face: Face, embedder: Embedder) -> Bytes:
     target = in_pixels(embedder.template, embedder.size)
     return byte_crop(frame, fit_similarity(alignment_points(face), target), embedder.size)
-
-
-def alignment_points(face: Face) -> Points:
-    """The five points by which a face is aligned, (5, 2).
-
-    Those of landmarks that were asked for, else the mesh's where it can be trusted, else the
-    detector's.
-    """
-    if face.landmarks is not None:
-        return five_points_of_landmarks(face.landmarks)
-    return five_points_of_mesh(face.mesh) if face.mesh.score >= _TRUSTED else face.detection.points
 
 
 def _most_common(values: Sequence[Value]) -> Value | None:

@@ -1,4 +1,4 @@
-"""What the imported networks share: batches, and the upright crop around a box."""
+"""Batches and crops of InsightFace's networks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _ZOOM = 1.5
 
 
 def run_batch(session: Session, blob: Tensor) -> Tensor:
-    """The first output for each picture of a batch (n, ...), n >= 1, whatever batch a graph takes.
+    """Run a batch (n, ...), n >= 1, and return the first output, (n, ...).
 
-    Exports of these networks differ in that: some fix the batch to one.
+    Some exports of these networks have a fixed batch of one; they are run n times.
     """
     if session.batchable or len(blob) == 1:
         return session.run(blob)[0]
@@ -21,10 +21,10 @@ def run_batch(session: Session, blob: Tensor) -> Tensor:
 
 
 def box_to_crop(box: Box, size: int) -> Affine:
-    """The map from display space to the crop in which InsightFace's networks see a face.
+    """Return the map from display space to InsightFace's upright crop around a box.
 
-    It is never turned, and one and a half times the box's longer side wide (InsightFace,
-    `face_align.transform`; there, too, the box's middle goes to `size` / 2).
+    The crop is 1.5 times as wide as the box's longer side, and the box's centre goes to `size` / 2
+    (InsightFace, `face_align.transform`).
     """
     scale = size / (_ZOOM * max(box.width, box.height))
     x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2

@@ -1,4 +1,4 @@
-"""MediaPipe's Face Mesh: 468 dense landmarks in an upright square crop."""
+"""MediaPipe's Face Mesh networks: 468 landmarks of a face in an upright square crop."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from engine.runtime.session import Session
 from engine.values import Bytes, Frame, Mesh
 
 _POINTS = 468
-_DEFAULT_SIZE = 192  # where the graph leaves it free
+_DEFAULT_SIZE = 192  # if the graph's input has no fixed size
 _MIN_SCORE = 0.5
 
 
 class FaceMeshNetwork:
-    """Either of MediaPipe's landmark networks; their first 468 points are the same.
+    """Either of MediaPipe's Face Mesh networks; the first 468 points are the same.
 
-    The plain one (192 px) is Kartynnik et al.: "Real-time Facial Surface Geometry from Monocular
-    Video on Mobile GPUs", 2019. The one with attention (256 px; Grishchenko et al.: "Attention
-    Mesh", 2020) takes longer and follows lips and eyelids better.
+    The plain one takes 192 px (Kartynnik et al.: "Real-time Facial Surface Geometry from Monocular
+    Video on Mobile GPUs", 2019). The one with attention takes 256 px (Grishchenko et al.:
+    "Attention Mesh", 2020); it is slower, and better on lips and eyelids.
     """
 
     def __init__(self, session: Session) -> None:
@@ -31,7 +31,7 @@ class FaceMeshNetwork:
         self.size = session.inputs[0].shape[-1] or _DEFAULT_SIZE
 
     def locate(self, crops: Sequence[Bytes]) -> list[Mesh]:
-        """A mesh for each (size, size, 3) crop, in that crop's pixels; z in the same unit."""
+        """Return a mesh for each (size, size, 3) RGB crop, in its pixels; z in the same unit."""
         return [self._locate(crop) for crop in crops]
 
     def _locate(self, crop: Bytes) -> Mesh:
@@ -42,9 +42,10 @@ class FaceMeshNetwork:
 
 
 class FallbackMeshNetwork:
-    """The landmark network with attention, and the plain one for faces that it gives up.
+    """Two mesh networks: the plain one replaces a mesh of low score of the one with attention.
 
-    The former is the better one on lips and eyelids, the latter on profiles and in the dark.
+    The network with attention is better on lips and eyelids, the plain one on profiles and in the
+    dark.
     """
 
     def __init__(self, attentive: MeshLandmarker, plain: MeshLandmarker) -> None:
@@ -53,14 +54,14 @@ class FallbackMeshNetwork:
         self.size = attentive.size
 
     def locate(self, crops: Sequence[Bytes]) -> list[Mesh]:
-        """For each (size, size, 3) crop the mesh of the surer network, in that crop's pixels."""
+        """Return the better mesh for each (size, size, 3) RGB crop, in its pixels."""
         meshes = self._attentive.locate(crops)
         return [
-            self._surer(crop, mesh) if mesh.score < _MIN_SCORE else mesh
+            self._better(crop, mesh) if mesh.score < _MIN_SCORE else mesh
             for crop, mesh in zip(crops, meshes, strict=True)
         ]
 
-    def _surer(self, crop: Bytes, mesh: Mesh) -> Mesh:
+    def _better(self, crop: Bytes, mesh: Mesh) -> Mesh:
         smaller = maps.rescale(self._plain.size / self.size)
         (other,) = self._plain.locate([warp_crop(crop, smaller, self._plain.size)])
         if other.score <= mesh.score:
@@ -69,7 +70,7 @@ class FallbackMeshNetwork:
 
 
 def locate_in(frame: Frame, regions: Sequence[Region], landmarker: MeshLandmarker) -> list[Mesh]:
-    """The mesh of the face in each region of a frame, in display space."""
+    """Return the mesh of the face in each region of a frame, in display space."""
     maps_to = [region.to_crop(landmarker.size) for region in regions]
     crops = [byte_crop(frame, to_crop, landmarker.size) for to_crop in maps_to]
     return [

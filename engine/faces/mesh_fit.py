@@ -1,4 +1,4 @@
-"""Tell whether a face's mesh fits what the detector found; in profile it does not."""
+"""Measure how well a mesh fits its detection; in profile it does not."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from engine.geometry.shape import face_angle
 from engine.pixels.tone import smoothstep
 from engine.values import Face
 
-# The eyes' distance over the root of the box's area, of a face that looks at the camera: the median
-# of 300 pictures.
+# Distance of the eyes over the root of the box's area in a frontal face: median of 300 pictures.
 _EYES_APART = 0.40
-# Degrees by which a head is turned away. Beyond the second, a mesh is drawn beyond the silhouette.
+# Degrees from the camera between which trust falls to 0. Beyond, the mesh leaves the silhouette.
 _TURNED = (57.0, 62.0)
-# Distance of the mesh's middle from the box's, of the mesh's size: 0.05 in 99 of 100 pictures.
+# Distance of the mesh's centre from the box's, of the mesh's size: 0.05 at most in 99 of 100
+# pictures.
 _ASIDE = (0.11, 0.15)
 
 
 def turned_away(face: Face) -> float:
-    """Return the degrees between where a face looks and the camera, 0 or more.
+    """Return the angle in degrees between a face's direction and the camera, 0 or more.
 
-    `turned_by` underestimates profiles, of which the mesh is half drawn from the front. The eyes'
-    distance in the box does not: it falls with the cosine.
+    The mesh alone underestimates profiles, as the network draws them half frontal. The distance of
+    the detected eyes, which falls with the cosine, does not.
     """
     five, box = face.detection.points, face.box
     apart = float(np.linalg.norm(five[1] - five[0])) / max(float(np.sqrt(box.area)), 1e-6)
@@ -31,12 +31,12 @@ def turned_away(face: Face) -> float:
 
 
 def mesh_trust(face: Face, size: tuple[int, int]) -> float:
-    """Return how far a face may be drawn by its mesh, 0..1: its score, and 0 in profile.
+    """Return how well a face can be drawn by its mesh, 0..1: the mesh's score, and 0 in profile.
 
     Args:
         face: a face in a picture.
-        size: the picture's width and height. A box ends at its border and a mesh does not, so of a
-            face that is cut by it, the two are not compared.
+        size: the picture's width and height. Mesh and box are not compared if the picture's border
+            cuts the face, as a box ends there and a mesh does not.
     """
     fits = 1 - float(smoothstep(*_TURNED, turned_away(face)))
     if not _is_cut(face, size):
@@ -50,7 +50,7 @@ def _is_cut(face: Face, size: tuple[int, int]) -> bool:
 
 
 def _aside(face: Face) -> float:
-    """Return how far the mesh's middle lies beside the box's along the eyes' line, of its size."""
+    """Return the distance of the centres of mesh and box along the eyes, of the mesh's size."""
     mesh, box = box_of(face.mesh.points[:, :2]), face.box
     off = np.array((mesh.left + mesh.right - box.left - box.right, mesh.top + mesh.bottom))
     off[1] -= box.top + box.bottom

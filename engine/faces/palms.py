@@ -1,4 +1,4 @@
-"""MediaPipe's palm detector: where hands are, and which way they point."""
+"""MediaPipe's palm detector."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from engine.runtime.session import Session
 from engine.values import Box, Bytes, Points
 
 _SIZE = 192
-# Anchors in each cell of 8 and of 16 pixels: MediaPipe's SSD options have one layer of stride 8 and
-# three of stride 16, with two anchors each.
+# (stride, anchors in each cell). MediaPipe's SSD options have one layer of stride 8 and three of
+# stride 16, with two anchors each.
 _LAYERS = ((8, 2), (16, 6))
-# After MediaPipe's graphs: 2.6 times the palm's box, moved by half of it towards the fingers.
+# As in MediaPipe's graphs: 2.6 times the palm's box, shifted by half of it towards the fingers.
 _ZOOM, _SHIFT = 2.6, 0.5
 _WRIST, _KNUCKLE = 0, 2  # the latter of the middle finger
 
 
 class BlazePalm:
-    """Zhang et al.: "MediaPipe Hands: On-device Real-time Hand Tracking", 2020.
+    """Palm detector (Zhang et al.: "MediaPipe Hands: On-device Real-time Hand Tracking", 2020).
 
     Args:
         session: the network.
-        score: what a palm must score at least, 0..1.
-        overlap: the intersection over union from which two boxes are one palm.
+        score: lowest score of a palm, 0..1.
+        overlap: intersection over union above which two boxes are one palm.
     """
 
     size = _SIZE
@@ -39,7 +39,7 @@ class BlazePalm:
         self._overlap = overlap
 
     def detect(self, images: Sequence[Bytes]) -> list[list[Region]]:
-        """Where the hands are in each (192, 192, 3) picture, best score first, in its pixels."""
+        """Return the regions of hands in the pixels of each (192, 192, 3) RGB picture."""
         return [self._detect(image) for image in images]
 
     def _detect(self, image: Bytes) -> list[Region]:
@@ -54,9 +54,9 @@ class BlazePalm:
 
 @cache
 def anchors() -> NDArray[np.float32]:
-    """Where each row of the network's answer is reckoned from: (2016, 2), in the input's pixels.
+    """Return the anchor of each row of the network's output, (2016, 2), in the input's pixels.
 
-    The cells' centres, row by row; all anchors are as large as the picture.
+    Anchors are the centres of the cells, row by row; all are as large as the picture.
     """
     layers = []
     for stride, count in _LAYERS:
@@ -69,11 +69,11 @@ def anchors() -> NDArray[np.float32]:
 def decode(
     rows: NDArray[np.float32], centres: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Boxes (n, 4) as left, top, right, bottom and points (n, 7, 2), of rows (n, 18).
+    """Decode rows (n, 18) into boxes (n, 4), left, top, right, bottom, and points (n, 7, 2).
 
-    A row is the box's centre and size, then the points, all in pixels and all but the size
-    relative to the row's anchor (n, 2). Pixel edges are whole numbers there; here, as everywhere,
-    pixel centres are.
+    A row is the box's centre and size, then the points, in pixels; all but the size are relative to
+    the row's anchor (n, 2). In the network's coordinates the first pixel's centre is at 0.5; in
+    display space it is at 0.
     """
     middle = rows[:, :2] + centres - 0.5
     half = rows[:, 2:4] / 2
@@ -82,7 +82,7 @@ def decode(
 
 
 def region_around_palm(box: Box, points: Points) -> Region:
-    """Where the landmark network should look for the hand of a palm.
+    """Return the region in which to look for the hand of a palm.
 
     `points` (7, 2) are the wrist, the knuckles of index, middle, ring and little finger, and the
     two lower joints of the thumb.

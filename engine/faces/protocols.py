@@ -1,4 +1,4 @@
-"""What the analyser is composed of. Sequences in, lists out: batching is theirs to use."""
+"""Protocols of the networks of an analyser. They take sequences, so that they may batch."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ class Detector(Protocol):
     """Finds faces in pictures of any size."""
 
     def detect(self, images: Sequence[Bytes]) -> list[list[Detection]]:
-        """Faces of each picture, best score first, in that picture's pixels."""
+        """Return the faces of each RGB picture, best score first, in its pixels."""
         ...
 
 
 class MeshLandmarker(Protocol):
-    """Finds the dense landmarks in upright square crops."""
+    """Finds the mesh of the face in upright square crops."""
 
     size: int
 
     def locate(self, crops: Sequence[Bytes]) -> list[Mesh]:
-        """A mesh for each (size, size, 3) crop, in that crop's pixels."""
+        """Return a mesh for each (size, size, 3) RGB crop, in its pixels."""
         ...
 
 
 class DenseLandmarker(Protocol):
-    """Adds landmarks of another scheme than the mesh's, by which faces are then aligned."""
+    """Finds landmarks besides the mesh; faces that have them are aligned by them."""
 
-    def mark(self, frame: Frame, faces: Sequence[Face]) -> list[Face]:
-        """The same faces of a frame with `landmarks`."""
+    def add_landmarks(self, frame: Frame, faces: Sequence[Face]) -> list[Face]:
+        """Return the faces of a frame with `landmarks`."""
         ...
 
 
@@ -53,17 +53,17 @@ class Embedder(Protocol):
     template: Template
 
     def embed(self, crops: Sequence[Bytes]) -> list[Embedding]:
-        """A unit-length float32 embedding for each (size, size, 3) crop."""
+        """Return a unit-length float32 embedding for each (size, size, 3) RGB crop."""
         ...
 
 
 class AttributeReader(Protocol):
-    """Reads age, gender or race off the faces in a frame, aligning them as its networks need."""
+    """Estimates age, gender or race of the faces in a frame; it aligns the faces itself."""
 
     provides: frozenset[str]
 
     def read(self, frame: Frame, faces: Sequence[Face]) -> list[Attributes]:
-        """Attributes for each face; fields it does not provide are None."""
+        """Return attributes for each face; fields not in `provides` are None."""
         ...
 
 
@@ -73,18 +73,18 @@ class HandDetector(Protocol):
     size: int
 
     def detect(self, images: Sequence[Bytes]) -> list[list[Region]]:
-        """Where the hands of each (size, size, 3) picture are, best first, in its pixels.
+        """Return the regions of hands in each (size, size, 3) RGB picture, best first.
 
-        A region is turned so that the hand points up in it.
+        Regions are in the picture's pixels, turned so that the hand points up in them.
         """
         ...
 
 
 class HandLandmarker(Protocol):
-    """Finds a hand's landmarks in square crops in which it points up."""
+    """Finds the landmarks of a hand in square crops in which it points up."""
 
     size: int
 
     def locate(self, crops: Sequence[Bytes]) -> list[Hand]:
-        """A hand for each (size, size, 3) crop, in that crop's pixels."""
+        """Return a hand for each (size, size, 3) RGB crop, in its pixels."""
         ...

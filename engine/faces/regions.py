@@ -1,8 +1,8 @@
-"""The square around a face or hand that a landmark network looks at, and how it follows it.
+"""Regions: the squares around faces and hands from which landmark networks take their crops.
 
-After MediaPipe's face landmark graphs: turned upright, as wide as one and a half times the face.
-MediaPipe turns it by the line between the eyes alone; that line shrinks to nothing in profile, so
-here the line from the forehead down counts, too.
+As in MediaPipe's face landmark graphs, a region is 1.5 times as wide as the face and turned
+upright. MediaPipe turns it by the line between the eyes; as that line vanishes in profile, the line
+from forehead to chin is used as well.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ZOOM = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A square in display space: centre, side, and the angle in radians by which it is turned."""
+    """Square in display space: centre, side, and its rotation in radians."""
 
     x: float
     y: float
@@ -30,21 +30,21 @@ class Region:
     angle: float
 
     def to_crop(self, size: int) -> Affine:
-        """The map from display space to the crop of `size` pixels a side, its edges on edges."""
+        """Return the map from display space to a crop of `size` pixels a side, edges on edges."""
         scale = size / self.side
         cos, sin = scale * np.cos(self.angle), scale * np.sin(self.angle)
         linear = np.array([[cos, sin], [-sin, cos]])
         return np.column_stack([linear, (size - 1) / 2 - linear @ [self.x, self.y]])
 
     def transform(self, motion: Affine) -> Region:
-        """The region where a similarity takes it."""
+        """Return the region mapped by a similarity."""
         x, y = maps.apply(motion, np.array([[self.x, self.y]]))[0].tolist()
         side, angle = self.side * maps.scale_of(motion), self.angle + maps.angle_of(motion)
         return Region(x, y, side, angle)
 
 
 def region_around_detection(detection: Detection) -> Region:
-    """Where the landmark network should look for a face that a detector found."""
+    """Return the region in which to look for the landmarks of a detected face."""
     box, points = detection.box, detection.points
     left, right = points[0], points[1]
     return Region(
@@ -56,7 +56,7 @@ def region_around_detection(detection: Detection) -> Region:
 
 
 def region_around_mesh(mesh: Mesh) -> Region:
-    """Where the landmark network should look for a face of which it saw these landmarks."""
+    """Return the region in which to look for a face that had this mesh before."""
     angle = _angle(*mesh.points[[_LEFT_EYE, _RIGHT_EYE, _TOP, _CHIN]])
     level = Region(0.0, 0.0, 1.0, angle).to_crop(1)
     box = box_of(maps.apply(level, mesh.points[:, :2]))
@@ -66,13 +66,13 @@ def region_around_mesh(mesh: Mesh) -> Region:
 
 
 def region_around_known(face: Face, detection: Detection) -> Region:
-    """Where to look for a known face that a detector found anew: its region, moved along."""
+    """Return the region of a face of an earlier frame, moved to its new detection."""
     motion = maps.fit_similarity(face.detection.points, detection.points)
     return region_around_mesh(face.mesh).transform(motion)
 
 
 def interpolate_region(first: Region, second: Region, share: float) -> Region:
-    """The region `share` (0..1) of the way from the first to the second, turning the short way."""
+    """Interpolate between two regions by `share`, 0..1; the rotation takes the shorter way."""
     turn = (second.angle - first.angle + np.pi) % (2 * np.pi) - np.pi
     return Region(
         first.x + share * (second.x - first.x),
@@ -83,20 +83,20 @@ def interpolate_region(first: Region, second: Region, share: float) -> Region:
 
 
 def regions_agree(one: Region, other: Region, tolerance: float) -> bool:
-    """Whether two regions show one face: centres within `tolerance` of a side, sides likewise."""
+    """Tell whether centres and sides of two regions differ by at most `tolerance` of a side."""
     side = max(one.side, other.side)
     distance = float(np.hypot(one.x - other.x, one.y - other.y))
     return distance <= tolerance * side and abs(one.side - other.side) <= tolerance * side
 
 
 def pointing_angle(wrist: Points, fingers: Points) -> float:
-    """The angle in radians by which a hand is turned from pointing up; points are (2,)."""
+    """Return the rotation of a hand from pointing up, in radians; points are (2,)."""
     x, y = (fingers - wrist).tolist()
     return float(np.arctan2(x, -y))
 
 
 def up_vector(angle: float) -> Points:
-    """Where up is, as x and y, in what is turned by an angle."""
+    """Return the unit vector (2,) that points up in a region with this rotation in radians."""
     return np.array([np.sin(angle), -np.cos(angle)], np.float32)
 
 

@@ -1,4 +1,4 @@
-"""The SCRFD face detectors, which users import."""
+"""SCRFD face detectors of imported packs."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from engine.weights.manifest import InputSpec
 
 _FINEST = 8
 _MOST_ANCHORS = 2
-# InsightFace counts a box's last row and column as its own where it measures overlaps.
+# InsightFace includes a box's last row and column when it measures overlaps.
 _INCLUSIVE = np.array([0, 0, 1, 1], np.float32)
-# Where the five points lie in a box, on the average of upright portraits: a first guess for the
-# variants that find boxes alone; the landmark network looks for the face from there.
+# Mean positions of the five points in a box of upright portraits, for variants without points: a
+# first guess for the landmark network.
 _IN_BOX = np.array(
     [(0.27, 0.40), (0.73, 0.40), (0.50, 0.59), (0.30, 0.74), (0.70, 0.74)], np.float32
 )
 
 
 class SCRFD:
-    """Guo, Deng, Lattas, Zafeiriou: "Sample and Computation Redistribution for Efficient Face
-    Detection", 2021; any variant, with points or without, of one anchor a cell or two.
+    """SCRFD detector, any variant: with or without points, one or two anchors in a cell.
 
-    Each cell says how sure it is of a face, how far from its corner the box's four edges lie and
-    where the points do, in strides. Levels, anchors and strides are read off the outputs. Points
-    come in the order of `Detection.points`; a variant without them gives those of an upright face
-    in its box.
-    """  # noqa: D205
+    Guo, Deng, Lattas, Zafeiriou: "Sample and Computation Redistribution for Efficient Face
+    Detection", 2021. An anchor has a score, the distances of the box's four edges from the cell's
+    corner, and the points, in strides. Levels, anchors and strides follow from the outputs' shapes.
+    Points have the order of `Detection.points`; variants without points return those of an upright
+    face in the box.
+    """
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class SCRFD:
         self._multiple = max(input.multiple, _FINEST << (levels - 1))
 
     def detect(self, images: Sequence[Bytes]) -> list[list[Detection]]:
-        """Faces that score at least the limit, best first, in each picture's own pixels."""
+        """Return the faces of each RGB picture that score at least `score`, best first."""
         return [self._detect(image) for image in images]
 
     def _detect(self, image: Bytes) -> list[Detection]:
@@ -72,7 +72,7 @@ class SCRFD:
         ]
 
     def _canvas(self, image: Bytes) -> tuple[Bytes, float]:
-        """The picture at the top left of black, and by how much it had to be scaled to fit."""
+        """Return the picture at the top left of a black canvas, and the scale that made it fit."""
         height, width = image.shape[:2]
         if self._fixed is None:
             canvas = np.zeros(
@@ -90,13 +90,14 @@ class SCRFD:
 def decode(
     outputs: Sequence[Tensor], height: int, width: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """The raw outputs for one input of these sizes, in any order, each (n, k) or (1, n, k).
+    """Decode the outputs for one input, in any order, each (n, k) or (1, n, k).
 
-    Returns scores (n,), boxes (n, 4) as left, top, right, bottom, and points (n, 5, 2), in pixels
-    of the input.
+    Returns:
+        Scores (n,), boxes (n, 4) as left, top, right, bottom, and points (n, 5, 2), in pixels of
+        the input.
 
     Raises:
-        ValueError: a level's length is that of no stride.
+        ValueError: The length of an output fits no stride.
     """
     scores, boxes, points = (_levels(outputs, values) for values in (1, 4, 10))
     corners, strides = zip(*(_cells(len(level), height, width) for level in scores), strict=True)
@@ -119,15 +120,15 @@ def decode(
 
 
 def _levels(outputs: Sequence[Tensor], values: int) -> list[Tensor]:
-    """The outputs of so many values a cell, as (n, values), the finest level first."""
+    """Return the outputs with `values` numbers a row, as (n, values), the finest level first."""
     levels = [o.reshape(-1, values) for o in outputs if o.shape[-1] == values]
     return sorted(levels, key=lambda level: -len(level))
 
 
 def _cells(count: int, height: int, width: int) -> tuple[NDArray[np.float32], int]:
-    """The corner (n, 2) that each row of a level speaks for, and the level's stride.
+    """Return the cell's corner (n, 2) of each row of a level, and the level's stride.
 
-    Strides are powers of two, so that twice the cells of one are never the cells of another.
+    Strides are powers of two, so twice the number of cells of one is never that of another.
     """
     for power in range(2, 9):
         stride = 1 << power

@@ -1,4 +1,4 @@
-"""Looking for faces of every size and direction in one frame."""
+"""Detect faces of any size and rotation in one frame."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.faces.motion import map_detection
 from engine.faces.protocols import Detector
 from engine.geometry import affine as maps
 from engine.geometry.boxes import contained_share, nms
 from engine.pixels.planes import thumbnail
-from engine.values import Affine, Box, Bytes, Detection, Frame, Points
+from engine.values import Affine, Bytes, Detection, Frame
 
 _MAX_OVERLAP = 0.4
-_MIN_CONTAINED = 0.7  # share of a box inside a better one from which it is a part of that face
+_MIN_CONTAINED = 0.7  # share of a box inside a better one, from which both are one face
 _MAX_ENLARGEMENT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorView:
-    """One way of showing a frame to the detector.
+    """Picture of a frame for the detector.
 
-    The longer side is brought to `side` pixels, black is put around it (`border`, as a share of
-    `side`), and the whole is turned counter-clockwise by `quarter_turns`.
+    The longer side is scaled to `side` pixels, a black border of `border` times `side` is added,
+    and the result is rotated counter-clockwise by `quarter_turns`.
     """
 
     side: int
@@ -34,10 +35,10 @@ class DetectorView:
 def detector_views(
     size: tuple[int, int], side: int, *, thorough: bool, rotated: bool
 ) -> tuple[DetectorView, ...]:
-    """The views that a frame of (width, height) needs.
+    """Return the views for a frame of (width, height).
 
-    `thorough` adds half of `side` within a wide border, so that a face that fills the picture
-    shows as a whole face, and twice `side` for small faces in a large picture.
+    `thorough` adds half of `side` within a wide border, for a face that fills the picture, and
+    twice `side`, for small faces in a large picture.
     """
     limit = _MAX_ENLARGEMENT * max(size)
     plain = [DetectorView(min(side, limit))]
@@ -50,24 +51,24 @@ def detector_views(
 
 
 def find_faces(frame: Frame, detector: Detector, views: Sequence[DetectorView]) -> list[Detection]:
-    """The faces seen in any of the views, in display space, best score first, each once."""
+    """Return the faces detected in any of the views, in display space, best first, each once."""
     pictures, back = zip(*_render_views(frame, views), strict=True)
     found = [
-        _moved(detection, to_display)
+        map_detection(detection, to_display)
         for detections, to_display in zip(detector.detect(pictures), back, strict=True)
         for detection in detections
     ]
     boxes = [(d.box.left, d.box.top, d.box.right, d.box.bottom) for d in found]
     faces: list[Detection] = []
     for index in nms(boxes, [d.score for d in found], _MAX_OVERLAP):
-        # Half of a face may pass for a face where the view was too large for the whole of it.
+        # A part of a face may be detected as a face in a view too large for the whole of it.
         if all(contained_share(found[index].box, better.box) < _MIN_CONTAINED for better in faces):
             faces.append(found[index])
     return faces
 
 
 def _render_views(frame: Frame, views: Sequence[DetectorView]) -> Iterator[tuple[Bytes, Affine]]:
-    """Each view's picture, and the map from it to display space."""
+    """Yield each view's RGB picture, and the map from it to display space."""
     width, height = frame.size
     for view in views:
         scale = view.side / max(width, height)
@@ -82,13 +83,3 @@ def _render_views(frame: Frame, views: Sequence[DetectorView]) -> Iterator[tuple
             maps.rescale(width / size[0], height / size[1]),
         )
         yield np.ascontiguousarray(np.rot90(picture, view.quarter_turns)), to_display
-
-
-def _moved(detection: Detection, affine: Affine) -> Detection:
-    box = detection.box
-    corners: Points = np.array([[box.left, box.top], [box.right, box.bottom]], np.float32)
-    moved = maps.apply(affine, corners)
-    (left, top), (right, bottom) = moved.min(axis=0).tolist(), moved.max(axis=0).tolist()
-    return Detection(
-        Box(left, top, right, bottom), detection.score, maps.apply(affine, detection.points)
-    )

@@ -1,4 +1,4 @@
-"""The SFace recogniser."""
+"""The embedded recogniser SFace."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from engine.values import Bytes, Embedding
 
 
 class SFace:
-    """Zhong, Deng, Hu et al.: "SFace: Sigmoid-constrained Hypersphere Loss", 2021; 128 numbers.
+    """SFace (Zhong, Deng, Hu et al.: "SFace: Sigmoid-constrained Hypersphere Loss", 2021).
 
-    Two pictures show one person where the cosine is at least 0.363 (OpenCV zoo).
+    Embeddings have 128 numbers. A cosine of at least 0.363 means one person (OpenCV zoo).
     """
 
     name = "sface"
@@ -25,7 +25,7 @@ class SFace:
         self._session = session
 
     def embed(self, crops: Sequence[Bytes]) -> list[Embedding]:
-        """A unit-length (128,) embedding for each (112, 112, 3) RGB crop."""
+        """Return a unit-length (128,) embedding for each (112, 112, 3) RGB crop."""
         return [self._embed(crop) for crop in crops]
 
     def _embed(self, crop: Bytes) -> Embedding:

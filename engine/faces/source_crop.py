@@ -1,45 +1,22 @@
-"""The part of a picture that says who is to be put in."""
+"""Cut the portrait of a face out of a picture."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from engine.geometry import affine as maps
+from engine.faces.motion import corners_of, map_face
 from engine.geometry.boxes import box_of, rect_around
 from engine.pixels.align import crop_rect
-from engine.values import Affine, Box, Face, Frame, Portrait
+from engine.values import Face, Frame, Portrait
 
-_MARGIN = 1.0  # of the face's longer side, left on each of its sides: no template reaches further
-_MAX_SIDE = (
-    3072  # pixels of the part's side: a face of a third of that holds all that a swapper takes
-)
+_MARGIN = 1.0  # of the face's longer side, kept around it: no template reaches further
+_MAX_SIDE = 3072  # longest side in pixels: its face of a third of that is larger than any crop
 
 
 def cut_portrait(name: str, picture: Frame, face: Face) -> Portrait:
-    """The face with its surroundings, whatever the size of the picture that it is cut from."""
-    points = np.concatenate([face.mesh.points[:, :2], _corners(face.box)])
+    """Return a face with its surroundings, at most 3072 pixels a side."""
+    points = np.concatenate([face.mesh.points[:, :2], corners_of(face.box)])
     extent = box_of(points)
     margin = _MARGIN * max(extent.width, extent.height)
     pixels, to_portrait = crop_rect(picture, rect_around(extent, margin, picture.size), _MAX_SIDE)
-    return Portrait(name, pixels, placed(face, to_portrait))
-
-
-def placed(face: Face, to: Affine) -> Face:
-    """A face where a map without a turn takes it."""
-    detection, marks = face.detection, face.landmarks
-    return replace(
-        face,
-        detection=replace(
-            detection,
-            box=box_of(maps.apply(to, _corners(detection.box))),
-            points=maps.apply(to, detection.points),
-        ),
-        mesh=replace(face.mesh, points=maps.apply(to, face.mesh.points)),
-        landmarks=None if marks is None else replace(marks, points=maps.apply(to, marks.points)),
-    )
-
-
-def _corners(box: Box) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    return np.array([[box.left, box.top], [box.right, box.bottom]], np.float32)
+    return Portrait(name, pixels, map_face(face, to_portrait))

@@ -1,7 +1,7 @@
-"""Faces through time: numbers that stay with a face, gaps filled, jitter removed.
+"""Track faces through frames: number the tracks, fill gaps, and remove jitter.
 
-Each function is a generator over `Sighting`s in the order of time; it looks ahead by a fixed small
-number of frames and no further.
+Each function is a generator over `Sighting`s in time order that reads a small fixed number of
+frames ahead.
 """
 
 from __future__ import annotations
@@ -12,32 +12,31 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.faces.association import mixed, pair_boxes
+from engine.faces.association import pair_boxes
+from engine.faces.motion import corners_of, interpolate_face
 from engine.values import Box, Bytes, Detection, Face, Frame, Landmarks, Mesh, Points
 
-_MIN_CUT_DIFFERENCE = (
-    0.07  # mean absolute difference of two frames' signatures, above that of motion
-)
+_MIN_CUT_DIFFERENCE = 0.07  # mean absolute difference of two signatures, above that of motion, 0..1
 _SMOOTHING_REACH = 2  # frames to either side
-_MAX_JITTER = 0.012  # of a face's size: motion that deviates less from a straight line is jitter
+_MAX_JITTER = 0.012  # of a face's size: smaller deviations from straight motion are jitter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sighting:
-    """The faces seen in a frame.
+    """Faces of a frame.
 
-    `signature` is a tiny picture of the frame, by which cuts are known; `thorough` says that the
-    detector itself looked, not only the landmark network following.
+    `signature` is a tiny picture of the frame, for finding cuts. `detected` tells whether the
+    detector ran on it; if not, the faces were followed by the landmark network.
     """
 
     frame: Frame
     faces: tuple[Face, ...]
     signature: Bytes
-    thorough: bool
+    detected: bool
 
 
 def is_cut(before: Bytes, after: Bytes) -> bool:
-    """Whether two successive frames of these signatures belong to different shots."""
+    """Tell whether two successive frames with these signatures belong to different shots."""
     difference = np.abs(before.astype(np.int16) - after.astype(np.int16))
     return float(difference.mean()) / 255 > _MIN_CUT_DIFFERENCE
 
@@ -50,10 +49,10 @@ class _Track:
 
 
 def track_faces(stream: Iterable[Sighting], hold: int) -> Iterator[Sighting]:
-    """The same sightings with a `track` number on each face, increasing as faces appear.
+    """Yield the sightings with a `track` number on each face, in the order of appearance.
 
-    A face missing for up to `hold` frames between two sightings of one track is interpolated.
-    Tracks end at a cut and when a face is gone for longer.
+    A face that is missing for up to `hold` frames within a track is interpolated. Tracks end at a
+    cut, and when a face is missing for longer.
     """
     pending: deque[Sighting] = deque()
     tracks: list[_Track] = []
@@ -84,21 +83,21 @@ def track_faces(stream: Iterable[Sighting], hold: int) -> Iterator[Sighting]:
 
 
 def _fill_gap(pending: deque[Sighting], first: Face, last: Face, distance: int) -> None:
-    """Put the faces between two sightings `distance` frames apart into the frames that wait."""
+    """Interpolate a face between two sightings `distance` frames apart, in the pending frames."""
     for step in range(1, distance):
         at = len(pending) - distance + step
-        face = mixed(first, last, step / distance)
+        face = interpolate_face(first, last, step / distance)
         pending[at] = replace(pending[at], faces=(*pending[at].faces, face))
 
 
 def smooth_landmarks(
     stream: Iterable[Sighting], reach: int = _SMOOTHING_REACH
 ) -> Iterator[Sighting]:
-    """The same sightings with the jitter of the landmarks removed and no lag added.
+    """Yield the sightings with jitter removed from the landmarks, without lag.
 
-    Each landmark is averaged with its own places in the frames at equal distance before and after,
-    so that even motion stays where it is; a pair counts the less, the more its middle deviates
-    from the landmark's place, so that a blink or a sudden stop is kept.
+    Each landmark is averaged with its positions in the frames at equal distance before and after,
+    which leaves even motion unchanged. A pair's weight falls with the distance of its mean from the
+    landmark, so that a blink or a sudden stop is kept.
     """
     window: deque[Sighting] = deque()
     behind = 0
@@ -145,11 +144,9 @@ def _face_of_track(sighting: Sighting, track: int | None) -> Face | None:
 
 
 def _pack(face: Face) -> Points:
-    """All that moves, as rows of three: the five points, the box's corners, mesh and landmarks."""
-    box = face.box
-    corners = np.array([[box.left, box.top], [box.right, box.bottom]], np.float32)
+    """Return five points, corners of the box, mesh and landmarks as rows of three."""
     extra = () if face.landmarks is None else (face.landmarks.points,)
-    parts = (face.detection.points, corners, face.mesh.points, *extra)
+    parts = (face.detection.points, corners_of(face.box), face.mesh.points, *extra)
     return np.concatenate([np.pad(part, ((0, 0), (0, 3 - part.shape[1]))) for part in parts])
 
 

@@ -1,4 +1,4 @@
-"""The YuNet face detector."""
+"""The embedded face detector YuNet."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _COARSEST = _STRIDES[-1]
 
 
 class YuNet:
-    """Finds faces in pictures of any size.
+    """YuNet detector for pictures of any size.
 
-    Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023. The decoding is the one of
-    OpenCV's FaceDetectorYN: a score is sqrt(class * objectness), priors are the cells' corners,
-    sizes are exponentials. Its points come in the order of `Detection.points`.
+    Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023. The decoding is that of
+    OpenCV's FaceDetectorYN: a score is sqrt(class * objectness), priors are the cells' corners, and
+    sizes are exponentials. Points have the order of `Detection.points`.
     """
 
     def __init__(self, session: Session, *, score: float = 0.6, overlap: float = 0.4) -> None:
@@ -29,7 +29,7 @@ class YuNet:
         self._overlap = overlap
 
     def detect(self, images: Sequence[Bytes]) -> list[list[Detection]]:
-        """Faces that score at least `score`, best first, in each picture's own pixels."""
+        """Return the faces of each RGB picture that score at least `score`, best first."""
         return [self._detect(image) for image in images]
 
     def _detect(self, image: Bytes) -> list[Detection]:
@@ -60,10 +60,11 @@ def decode(
     stride: int,
     columns: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """One level's raw outputs, (n, 1), (n, 1), (n, 4) and (n, 10), for n cells row by row.
+    """Decode one level's outputs (n, 1), (n, 1), (n, 4) and (n, 10) of n cells, row by row.
 
-    Returns scores (n,), boxes (n, 4) as left, top, right, bottom, and points (n, 5, 2), in pixels
-    of the network's input.
+    Returns:
+        Scores (n,), boxes (n, 4) as left, top, right, bottom, and points (n, 5, 2), in pixels of
+        the network's input.
     """
     scores = np.sqrt(np.clip(classes[:, 0], 0, 1) * np.clip(objects[:, 0], 0, 1))
     row, column = np.divmod(np.arange(len(classes)), columns)
@@ -75,7 +76,7 @@ def decode(
 
 
 def _blob(image: Bytes) -> NDArray[np.float32]:
-    """The picture as the network wants it: BGR 0..255, at the top left of black, (1, 3, H, W)."""
+    """Return the picture as BGR 0..255 at the top left of a black input, (1, 3, H, W)."""
     height, width = image.shape[:2]
     blob = np.zeros(
         (1, 3, height + -height % _COARSEST, width + -width % _COARSEST), dtype=np.float32

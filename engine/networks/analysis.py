@@ -85,7 +85,7 @@ class AnalysisNetworks:
             embedder,
             CombinedReader(readers) if readers else None,
             options,
-            marker=self._marker(options),
+            dense_landmarker=self._dense_landmarker(options),
         )
 
     def names(
@@ -136,7 +136,7 @@ class AnalysisNetworks:
             FaceMeshNetwork(self.session(attentive)), FaceMeshNetwork(self.session(plain))
         )
 
-    def _marker(self, options: AnalysisOptions) -> DenseLandmarker | None:
+    def _dense_landmarker(self, options: AnalysisOptions) -> DenseLandmarker | None:
         name = options.landmarker
         if name == AUTO:
             return None

@@ -12,7 +12,7 @@ from engine.compose.occluder import Occluder
 from engine.compose.parsing import RegionLimiter
 from engine.enhance.restorer import Restorer
 from engine.errors import ParameterError, WeightsMissing
-from engine.faces.identity import alignment_points
+from engine.faces.landmarks import alignment_points
 from engine.networks.chosen import ChosenNetworks
 from engine.optimise.int8 import SampleMaker
 from engine.options import AUTO, PIXEL_BOOSTS, EnhanceOptions, LimitOptions, SwapOptions

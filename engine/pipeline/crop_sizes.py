@@ -1,4 +1,4 @@
-"""How large the crops are that faces are swapped at."""
+"""Choose the size of the crop for each face."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from engine.geometry import affine
 from engine.pipeline.stages import crop_map
 from engine.values import Face, Planned, Template
 
-# A face that grows or shrinks by less than this past a step keeps its size: a change shows.
+# A tracked face keeps its crop's size until it is this factor past a step: a change is visible.
 _HYSTERESIS = 1.1
 
 
 @dataclass(frozen=True, slots=True)
 class CropSizes:
-    """The sides that crops may have, rising; a single one is taken for all.
+    """Sides in pixels that crops may have, ascending; a single one is used for all faces.
 
-    Of several, a face gets the smallest that holds as many pixels as the frame shows of the crop:
-    more would be made up, less would be lost. A face that is followed keeps its size until it has
-    clearly outgrown it.
+    A face gets the smallest side that is at least as large as its crop in the frame: a smaller one
+    would lose detail, a larger one adds none. A tracked face changes its size only when it is
+    clearly larger or smaller.
     """
 
     sides: Sequence[int]
     template: Template
 
     def assign(self, stream: Iterable[Planned]) -> Iterator[Planned]:
-        """The frames with the sides of their chosen faces' crops."""
+        """Yield the frames with the sides of the chosen faces' crops as `sizes`."""
         kept: dict[int, int] = {}
         for planned in stream:
             sizes = tuple(self._side(face, kept) for face in planned.chosen)
@@ -48,5 +48,5 @@ class CropSizes:
         return side
 
     def _smallest_side(self, shown: float) -> int:
-        """The smallest side of at least this many pixels, or the largest there is."""
+        """Return the smallest side of at least `shown` pixels, or else the largest side."""
         return next((side for side in self.sides if side >= shown), self.sides[-1])

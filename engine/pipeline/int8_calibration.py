@@ -1,4 +1,4 @@
-"""Networks made fit for whole numbers of 8 bits by the faces that a user swaps."""
+"""Calibrate networks for int8 with faces of the user's pictures and videos."""
 
 from __future__ import annotations
 
@@ -28,22 +28,24 @@ from engine.weights.weight_store import WeightStore
 MIN_FACES: Final = 16
 MAX_FACES: Final = 128
 
-_CROP_BYTES = 2**29  # that all crops may take together
-_HELD_OUT_DIVISOR = 5  # one face of so many
+_CROP_BYTES = 2**29  # memory of all crops
+_HELD_OUT_DIVISOR = 5  # a fifth of the faces is held out
 _MIN_HELD_OUT = 4
-_MIN_INTERVAL = (
-    0.2  # seconds between two looks at a video, at least: faces nearer in time are alike
-)
-_MAX_DECODED = 300.0  # seconds of a video that is looked at frame by frame, and not by key frames
+_MIN_INTERVAL = 0.2  # seconds between two frames of a video: nearer faces are too similar
+_MAX_DECODED = 300.0  # seconds of a video up to which every frame is decoded, not key frames only
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What a network was calibrated on, and what came of it.
+    """Result of a calibration.
 
-    `files` are those that `faces` were taken from; `apart` tells whether those that were held out
-    are of other files than the rest. `skipped` holds a sentence on each file of a folder that could
-    not be read, or not to its end.
+    Attributes:
+        name: name of the network.
+        files: number of files with faces.
+        faces: number of faces used.
+        apart: True if the held-out faces are from other files than the rest.
+        result: ranges and measured quality of the int8 graph.
+        skipped: a sentence on each file of a folder that could not be read completely.
     """
 
     name: str
@@ -54,7 +56,7 @@ class Calibrated:
     skipped: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON has it."""
+        """Return the result as JSON values."""
         return asdict(self)
 
 
@@ -65,29 +67,35 @@ def calibrate_network(
     analyser: FaceAnalyser,
     observe: Observe | None = None,
 ) -> Calibrated:
-    """Makes a network's int8 graph with the faces of pictures, videos and folders of such.
+    """Make a network's int8 graph with the faces of pictures, videos and folders.
 
-    Files are looked at until enough of them have given faces: first some that are evenly spread
-    over all, then those between. The faces go in by the order of their files and in time. The graph
-    is tested on the last fifth of them or more, which it is not calibrated on: these are all those
-    of the last files. Where that would be over half, as it is with a single clip, they are the last
-    of a file whose others it is calibrated on, and may show the same people a moment later.
-    `observe` hears of each face that went through the network.
+    Files are read until enough of them contained faces: first some that are evenly spread over all
+    files, then those in between. Faces are used in the order of their files and in time. At least
+    the last fifth of them is held out to validate the graph: all faces of the last files. If that
+    would be more than half, as with a single clip, it is the last fifth; it may then contain the
+    same people a moment later.
+
+    Args:
+        feed: the network's inputs.
+        paths: pictures, videos, and folders of them.
+        store: weights.
+        analyser: finds faces.
+        observe: called after each face that went through the network.
 
     Raises:
-        MediaError: A file that was named cannot be read, or a folder holds none that can.
-        NoFaceFound: There are fewer faces than `MIN_FACES`.
-        WeightsError: The network is missing or corrupt, or strays too far from fp32.
+        MediaError: A named file cannot be read, or no file of a folder can.
+        NoFaceFound: There are fewer than `MIN_FACES` faces.
+        WeightsError: The network is missing or corrupt, or int8 differs too much from fp32.
         RuntimeUnavailable: The network cannot be run or prepared.
     """
     most = min(MAX_FACES, max(MIN_FACES, _CROP_BYTES // (12 * feed.side**2)))
     files = _list_files(paths)
     found, skipped = _collect_faces(feed, files, analyser, most)
-    seen, counts = found.seen, found.counts
-    if not seen and len(skipped) == len(files):
+    sampled, counts = found.faces, found.counts
+    if not sampled and len(skipped) == len(files):
         raise _no_media_error(paths)
-    if len(seen) < MIN_FACES:
-        faces = "1 face was" if len(seen) == 1 else f"{len(seen)} faces were"
+    if len(sampled) < MIN_FACES:
+        faces = "1 face was" if len(sampled) == 1 else f"{len(sampled)} faces were"
         raise NoFaceFound(
             f"{faces} found in {', '.join(map(str, paths))}, and a "
             f"calibration takes at least {MIN_FACES}; name more pictures or videos."
@@ -96,45 +104,47 @@ def calibrate_network(
     result = calibrate(
         store,
         feed.name,
-        _report_progress(_pair_samples(feed, seen[:-held_out]), len(seen) - held_out, observe),
-        list(_pair_samples(feed, seen[-held_out:])),
+        _report_progress(
+            _pair_samples(feed, sampled[:-held_out]), len(sampled) - held_out, observe
+        ),
+        list(_pair_samples(feed, sampled[-held_out:])),
     )
-    return Calibrated(feed.name, len(counts), len(seen), apart, result, tuple(skipped))
+    return Calibrated(feed.name, len(counts), len(sampled), apart, result, tuple(skipped))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Sample:
-    """A face as a target, and what the network takes of it as a source."""
+class _FaceSample:
+    """Face as a target, and its encoding as a source."""
 
     target: Aligned
     source: Any
 
 
 class _FaceReservoir:
-    """At most so many faces, of as many files as there are, and of all parts of each file."""
+    """Sample of at most `most` faces, spread evenly over the files and over each file."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._files: dict[int, list[_Sample]] = {}
+        self._files: dict[int, list[_FaceSample]] = {}
         self._lots = np.random.default_rng(0)
 
     @property
-    def seen(self) -> list[_Sample]:
-        """In the order of their files, and in that of each file."""
+    def faces(self) -> list[_FaceSample]:
+        """Faces in the order of their files, and in time."""
         return list(chain(*self._in_order()))
 
     @property
     def counts(self) -> list[int]:
-        """How many there are of each file that has any."""
+        """Number of faces of each file that has any."""
         return [len(file) for file in self._in_order() if file]
 
-    def add(self, place: int, faces: Iterable[_Sample]) -> None:
-        """Takes those of one more file, which has this place among the files.
+    def add(self, place: int, faces: Iterable[_FaceSample]) -> None:
+        """Add the faces of one more file; `place` is its index among the files.
 
-        Where they become too many, the file with the most of them gives one up by lot: of those
-        that the present file has shown so far, each stays with the same chance.
+        If there are too many faces, the file with the most of them loses a random one. All faces of
+        the current file stay with equal probability (reservoir sampling).
         """
-        own: list[_Sample] = []
+        own: list[_FaceSample] = []
         self._files[place] = own
         for met, face in enumerate(faces, 1):
             own.append(face)
@@ -143,12 +153,12 @@ class _FaceReservoir:
                 lot = int(self._lots.integers(met if fullest is own else len(fullest)))
                 del fullest[min(lot, len(fullest) - 1)]
 
-    def _in_order(self) -> Iterator[list[_Sample]]:
+    def _in_order(self) -> Iterator[list[_FaceSample]]:
         return (self._files[place] for place in sorted(self._files))
 
 
 def _held_out_count(counts: Sequence[int]) -> tuple[int, bool]:
-    """How many of the last faces are held out, and whether these are all faces of their files."""
+    """Return how many of the last faces are held out, and True if they are whole files."""
     total = sum(counts)
     least = max(_MIN_HELD_OUT, total // _HELD_OUT_DIVISOR)
     whole = next(held for held in accumulate(reversed(counts)) if held >= least)
@@ -159,7 +169,7 @@ def _held_out_count(counts: Sequence[int]) -> tuple[int, bool]:
 def _collect_faces(
     feed: SampleMaker, files: Sequence[_File], analyser: FaceAnalyser, most: int
 ) -> tuple[_FaceReservoir, list[str]]:
-    """The files' faces, and a sentence on each of a folder's files that cannot be read."""
+    """Return the files' faces, and a sentence on each file of a folder that cannot be read."""
     found, skipped = _FaceReservoir(most), list[str]()
     media = _probe_files(_spread_files(files, most), skipped)
     first = list(islice(media, most))
@@ -178,7 +188,7 @@ def _collect_faces(
 def _probe_files(
     files: Iterable[tuple[int, _File]], skipped: list[str]
 ) -> Iterator[tuple[int, _File, VideoInfo]]:
-    """Those that are pictures or videos, with their places."""
+    """Yield index, file and description of the files that are pictures or videos."""
     for place, file in files:
         try:
             yield place, file, probe(file.path)
@@ -188,23 +198,23 @@ def _probe_files(
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file, and whether it was named itself and not the folder that it is in."""
+    """File; `named` is True if it was named itself, False if it was found in a folder."""
 
     path: Path
     named: bool
 
     def skip(self, error: MediaError, skipped: list[str]) -> None:
-        """Notes why it cannot be read; what was named is not skipped."""
+        """Add the error to `skipped`; raise it if the file was named."""
         if self.named:
             raise error
         skipped.append(str(error))
 
 
 def _list_files(paths: Sequence[Path]) -> list[_File]:
-    """The files that are meant, each once, in the order given; those of a folder by name.
+    """Return the files in the given order, each once; those of a folder sorted by name.
 
     Raises:
-        MediaError: A folder holds none.
+        MediaError: A folder contains no file.
     """
     found: dict[Path, _File] = {}
     for path in paths:
@@ -232,7 +242,7 @@ def _no_media_error(folders: Iterable[Path]) -> MediaError:
 
 
 def _spread_files(files: Sequence[_File], most: int) -> Iterator[tuple[int, _File]]:
-    """All files with their places: so many evenly spread over all, so many of the rest, and on."""
+    """Yield index and file of all: `most` spread evenly over all, then `most` of the rest..."""
     left = list(enumerate(files))
     while left:
         count = min(len(left), most)
@@ -243,7 +253,7 @@ def _spread_files(files: Sequence[_File], most: int) -> Iterator[tuple[int, _Fil
 
 
 def _read_frames(path: Path, info: VideoInfo, most: int) -> Generator[Frame]:
-    """The picture of a still, or pictures spread over a video."""
+    """Yield the frame of a still, or up to `most` frames spread over a video."""
     rate = float(info.frame_rate)
     if info.duration is None or info.duration <= _MAX_DECODED:
         step = max(1, round(rate * max(_MIN_INTERVAL, (info.duration or 0) / most)))
@@ -255,17 +265,17 @@ def _read_frames(path: Path, info: VideoInfo, most: int) -> Generator[Frame]:
         )
 
 
-def _find_faces(feed: SampleMaker, frame: Frame, analyser: FaceAnalyser) -> Iterator[_Sample]:
+def _find_faces(feed: SampleMaker, frame: Frame, analyser: FaceAnalyser) -> Iterator[_FaceSample]:
     for face in analyser.analyse_picture(frame):
         source = feed.encode(cut_portrait("calibration", frame, face))
-        yield _Sample(align(frame, face, feed.template, feed.side), source)
+        yield _FaceSample(align(frame, face, feed.template, feed.side), source)
 
 
-def _pair_samples(feed: SampleMaker, seen: Sequence[_Sample]) -> Iterator[Sample]:
-    """Each face as a target, with the source of one that is far from it in time and files."""
-    away = len(seen) // 2
-    for number, face in enumerate(seen):
-        yield feed.sample(face.target, seen[number - away].source)
+def _pair_samples(feed: SampleMaker, faces: Sequence[_FaceSample]) -> Iterator[Sample]:
+    """Yield each face as a target with the source of a distant one, by files and time."""
+    offset = len(faces) // 2
+    for number, face in enumerate(faces):
+        yield feed.sample(face.target, faces[number - offset].source)
 
 
 def _report_progress(

@@ -1,4 +1,4 @@
-"""The steps between analysed faces and a finished frame; each knows contracts, no model's name."""
+"""Stages between analysed faces and finished frames; they know protocols, not networks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.compose.limiter import BareFaceFinder, Limiter
 from engine.compose.occlusion import limit_to_visible, nearer_faces
 from engine.compose.paste import is_visible, paste
 from engine.enhance.enhancer import Enhancer
-from engine.faces.identity import alignment_points
+from engine.faces.landmarks import alignment_points
 from engine.faces.mesh_fit import mesh_trust
 from engine.geometry import affine
 from engine.geometry.templates import in_pixels
@@ -37,24 +37,24 @@ from engine.values import (
 )
 
 _FIVE = 5
-_PORTRAIT_SIZE = 256  # side of the crop of a portrait that an occluder is shown
+_PORTRAIT_SIZE = 256  # side of a portrait's crop for the occluder
 
 Choose: TypeAlias = Callable[[tuple[Face, ...]], tuple[Face, ...]]
 
 
 def plan_frames(stream: Iterable[Analysed], choose: Choose) -> Iterator[Planned]:
-    """Frames with those of their faces that are to be swapped."""
+    """Yield the frames with their chosen faces."""
     for shot in stream:
         yield Planned(shot.frame, shot.faces, choose(shot.faces), shot.hands)
 
 
 def crop_map(face: Face, template: Template, size: int) -> Affine:
-    """The similarity from display space to the crop in which the face lies nearest to the template.
+    """Return the similarity from display space to the crop that fits a face to a template.
 
-    A template of five points is met by the face's five, any other by its mesh.
+    A template of five points is fitted to the face's alignment points, any other to its mesh.
 
     Raises:
-        ValueError: the template has another number of points than the face offers.
+        ValueError: The template has a different number of points than the face.
     """
     five = len(template.points) == _FIVE
     points = alignment_points(face) if five else face.mesh.points[:, :2]
@@ -62,7 +62,7 @@ def crop_map(face: Face, template: Template, size: int) -> Affine:
 
 
 def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
-    """The crop of `size` x `size` pixels that `crop_map` leads to; raises as it does."""
+    """Cut the aligned crop of a face, `size` x `size` pixels; raise as `crop_map` does."""
     to_crop = crop_map(face, template, size)
     return Aligned(
         pixels=frame_crop(frame, to_crop, size),
@@ -75,7 +75,7 @@ def align(frame: Frame, face: Face, template: Template, size: int) -> Aligned:
 
 
 def add_bare_masks(targets: Sequence[Aligned], occluder: BareFaceFinder | None) -> list[Aligned]:
-    """Return the crops with the masks of their bare faces; as they are without an occluder."""
+    """Return the crops with masks of their bare faces; unchanged without an occluder."""
     if occluder is None:
         return list(targets)
     masks = occluder.bare_masks(targets)
@@ -98,9 +98,9 @@ def add_bare_face(portrait: Portrait, occluder: BareFaceFinder, template: Templa
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SwappedFrame:
-    """A finished frame, and on how many of its chosen faces the swap is to be seen.
+    """Finished frame, and the number of its chosen faces on which the swap is visible.
 
-    It is not where the swapper faded out, or where hands cover the face.
+    It is invisible if the swapper faded out, or if something covers the face.
     """
 
     frame: Frame
@@ -109,14 +109,19 @@ class SwappedFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceSwap(Generic[SourceT]):
-    """Swaps the chosen faces of some frames: align, swap, limit, paste, enhance, paste.
+    """Swaps the chosen faces of frames: align, swap, limit, paste, restore, paste.
 
-    Pure, so it runs in any thread; the faces of all its frames go through the networks together,
-    in portions where they are many. `occluder` finds what is before a face: it stays, and no light
-    is read off it. `limiters` say where else the swap may show; a hand or a nearer face before a
-    face stays as it is whatever they say. With `match_colour`, the swapped
-    faces take the colours of the target's. The `enhancer`, if any, sees the faces as they were
-    pasted, and shows where the swap does. A frame of which no face was chosen is returned as it is.
+    It is a pure function, which may run in any thread. The faces of all frames of a call go through
+    the networks together, in portions that bound memory. A frame without chosen faces is returned
+    unchanged.
+
+    Attributes:
+        swapper: puts the source onto crops.
+        source: the source as prepared by the swapper.
+        occluder: finds what covers a face; that stays, and no light is measured on it.
+        limiters: restrict where the swap shows. Hands and nearer faces stay in any case.
+        match_colour: match the colours of the swapped faces to the target's.
+        enhancer: restores the pasted faces where the swap shows; None for no restoration.
     """
 
     swapper: Swapper[SourceT]
@@ -127,7 +132,7 @@ class FaceSwap(Generic[SourceT]):
     enhancer: Enhancer | None = None
 
     def __call__(self, shots: Sequence[Planned]) -> list[SwappedFrame]:
-        """The finished frames, in order; the sizes of their crops are settled."""
+        """Return the finished frames in order; `shots` must have the sizes of their crops."""
         patches = self._patches(shots)
         pasted = (_paste_patches(shot, islice(patches, len(shot.chosen))) for shot in shots)
         # Without an enhancer, a frame's patches are not kept until the next frame has its own.
@@ -135,16 +140,16 @@ class FaceSwap(Generic[SourceT]):
         return [SwappedFrame(work.frame, len(work.seen)) for work in works]
 
     def _patches(self, shots: Sequence[Planned]) -> Iterator[Patch]:
-        """What is to be pasted for each chosen face of each frame, in that order."""
+        """Yield a patch for each chosen face of each frame, in that order."""
         chosen = [
             (shot.frame, face, size)
             for shot in shots
             for face, size in zip(shot.chosen, shot.sizes, strict=True)
         ]
         for part in portions([size for _, _, size in chosen]):
-            yield from self._together(chosen[part])
+            yield from self._swap_faces(chosen[part])
 
-    def _together(self, chosen: Sequence[tuple[Frame, Face, int]]) -> list[Patch]:
+    def _swap_faces(self, chosen: Sequence[tuple[Frame, Face, int]]) -> list[Patch]:
         template = self.swapper.template
         targets = add_bare_masks(
             [align(frame, face, template, size) for frame, face, size in chosen], self.occluder
@@ -157,14 +162,14 @@ class FaceSwap(Generic[SourceT]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _PastedFrame:
-    """A frame, and the faces whose swap is to be seen in it, with their patches."""
+    """Frame with pasted patches, and the faces on which a patch is visible, with the patch."""
 
     frame: Frame
     seen: tuple[tuple[Face, Patch], ...]
 
 
 def _paste_patches(shot: Planned, patches: Iterable[Patch]) -> _PastedFrame:
-    """The frame with its patches behind what is before the faces."""
+    """Paste the patches of a frame, except on hands and nearer faces."""
     placed = [
         (face, limit_to_visible(patch, shot.hands, nearer_faces(face, shot.faces)))
         for face, patch in zip(shot.chosen, patches, strict=True)
@@ -174,19 +179,21 @@ def _paste_patches(shot: Planned, patches: Iterable[Patch]) -> _PastedFrame:
 
 
 def _enhance_frames(works: Sequence[_PastedFrame], enhancer: Enhancer) -> list[_PastedFrame]:
-    """The frames with each swapped face drawn anew where the swap shows."""
-    answers = _enhance_faces(works, enhancer)
+    """Restore each swapped face of the frames where the swap shows."""
+    restored = _enhance_faces(works, enhancer)
     return [
         replace(
             work,
-            frame=paste(work.frame, [_limit_to_swap(next(answers), swap) for _, swap in work.seen]),
+            frame=paste(
+                work.frame, [_limit_to_swap(next(restored), swap) for _, swap in work.seen]
+            ),
         )
         for work in works
     ]
 
 
 def _enhance_faces(works: Sequence[_PastedFrame], enhancer: Enhancer) -> Iterator[Patch]:
-    """What the enhancer makes of each swapped face of each frame, in that order."""
+    """Yield the restored patch of each swapped face of each frame, in that order."""
     template, size = enhancer.template, enhancer.size
     seen = [(work.frame, face) for work in works for face, _ in work.seen]
     for part in portions([size] * len(seen)):
@@ -194,7 +201,7 @@ def _enhance_faces(works: Sequence[_PastedFrame], enhancer: Enhancer) -> Iterato
 
 
 def _limit_to_swap(answer: Patch, swap: Patch) -> Patch:
-    """An enhancer's patch where the swap's shows."""
+    """Limit a restored patch to where the swap's patch shows."""
     return replace(
         answer, mask=answer.mask * warp_patch_mask(swap, answer.to_crop, answer.mask.shape[0])
     )

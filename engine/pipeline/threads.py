@@ -1,8 +1,8 @@
-"""The only place where frame threads start: read ahead, map in order, and time what happens.
+"""Threads of the pipeline: prefetch, map in order, and measure time.
 
-Values and failures travel down the chain, `close()` travels up it. Whoever stops early closes the
-last iterator (`contextlib.closing`); every stage before it then ends, and no thread outlives the
-call to `close()`.
+No other module starts threads for frames. Values and exceptions pass down the chain of iterators,
+`close()` passes up. A consumer that stops early closes the last iterator (`contextlib.closing`);
+then every stage before it ends, and no thread outlives the call to `close()`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class _End:
 
 
 def prefetch(source: Iterable[T], depth: int) -> Generator[T]:
-    """The values of `source`, drawn by a thread of its own, at most `depth` of them ahead.
+    """Yield the values of `source`, which a thread reads up to `depth` values ahead.
 
-    The thread starts at the first `next`, and closes `source` itself, as a generator must not be
-    closed while another thread runs it. What `source` raises is raised here, after the values
-    that came before it; what it raises once the reader has closed is dropped, as nobody asks.
+    The thread starts at the first `next`. It closes `source` itself, as a generator must not be
+    closed while another thread runs it. An exception of `source` is raised here after the values
+    before it; an exception after `close()` is dropped.
     """
     _require_positive(depth=depth)
     slots = threading.Semaphore(depth)
@@ -49,12 +49,12 @@ def prefetch(source: Iterable[T], depth: int) -> Generator[T]:
         failure: BaseException | None = None
         try:
             iterator = iter(source)
-            # A slot is taken before the value is drawn, so that `depth` bounds what exists.
+            # Take the slot before reading the value, so that at most `depth` values exist.
             while slots.acquire() and not stopped.is_set():
                 ready.put(_Item(next(iterator)))
         except StopIteration:
             pass
-        except BaseException as error:  # noqa: BLE001 - it is re-raised in the reader's thread
+        except BaseException as error:  # noqa: BLE001 - raised again in the reader's thread
             failure = error
         try:
             _close(source)
@@ -66,7 +66,7 @@ def prefetch(source: Iterable[T], depth: int) -> Generator[T]:
     thread.start()
     try:
         while isinstance(item := ready.get(), _Item):
-            # Freed before the value is handed on: while the reader works on it, the next is drawn.
+            # Release before yielding: the next value is read while the reader works on this one.
             slots.release()
             yield item.value
         if item.failure is not None:
@@ -80,15 +80,14 @@ def prefetch(source: Iterable[T], depth: int) -> Generator[T]:
 def ordered_map(
     function: Callable[[T], R], source: Iterable[T], workers: int, depth: int
 ) -> Generator[R]:
-    """`function` of each value, computed by `workers` threads, in the order of `source`.
+    """Yield `function` of each value in the order of `source`, computed by `workers` threads.
 
-    At most `depth` values are in work or waiting to be read. `source` is drawn in the reader's
-    thread. A failure of `function` is raised at its value's turn; on any end, values not yet
-    begun are dropped, those in work are waited for, and `source` is closed.
+    At most `depth` values are in work or waiting to be read. `source` is read in the caller's
+    thread. An exception of `function` is raised at its value's turn. At the end, values not yet
+    started are dropped, started ones are awaited, and `source` is closed.
     """
     _require_positive(workers=workers, depth=depth)
-    # No executor: the interpreter shuts those down when the main thread ends, and a job that runs
-    # in another thread is to be finished.
+    # An executor is shut down when the main thread ends, but a job in another thread must finish.
     tasks: SimpleQueue[tuple[Future[R], T] | None] = SimpleQueue()
     threads = [
         threading.Thread(target=_run_tasks, args=(function, tasks), name=f"engine-worker-{n}")
@@ -117,27 +116,26 @@ def ordered_map(
 
 
 def _run_tasks(function: Callable[[T], R], tasks: SimpleQueue[tuple[Future[R], T] | None]) -> None:
-    """Answers tasks until there is a None."""
+    """Run tasks until a None arrives."""
     while (task := tasks.get()) is not None:
         future, value = task
         if future.set_running_or_notify_cancel():
             try:
                 result = function(value)
-            except BaseException as error:  # noqa: BLE001 - the reader raises it at its turn
+            except BaseException as error:  # noqa: BLE001 - the reader raises it
                 future.set_exception(error)
             else:
                 future.set_result(result)
                 del result
-        # Frames are large: none is kept while waiting for the next.
+        # Frames are large: keep none while waiting for the next task.
         del task, future, value
 
 
 class Stopwatch:
-    """Wall-clock seconds spent inside each stage, over all threads.
+    """Measures the wall-clock seconds spent in each stage, summed over all threads.
 
-    A stage within a stage counts for the inner one alone, so waiting for another stage can be
-    taken out of a stage's time by naming it None. Threads add up: two workers busy for a second
-    make two seconds.
+    Time in a nested stage counts for the inner stage only. The stage None is not recorded, so that
+    waiting can be excluded from the outer stage.
     """
 
     def __init__(self) -> None:
@@ -147,13 +145,13 @@ class Stopwatch:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """A copy of what was measured so far, by stage."""
+        """Copy of the seconds measured so far, by stage."""
         with self._lock:
             return dict(self._seconds)
 
     @contextmanager
     def stage(self, name: str | None) -> Generator[None]:
-        """Time the block for the stage `name`; None measures only to leave it out of the outer."""
+        """Time a block as the stage `name`; None excludes it from the outer stage."""
         inner: list[float] = self._local.__dict__.setdefault("inner", [])
         inner.append(0.0)
         start = time.perf_counter()
@@ -169,7 +167,7 @@ class Stopwatch:
                     self._seconds[name] += own
 
     def timed(self, name: str | None, source: Iterable[T]) -> Generator[T]:
-        """The values of `source`; the time to draw each is the stage's. Closing closes `source`."""
+        """Yield the values of `source`, timing the reading of each; closing closes `source`."""
         iterator: Iterator[T] = iter(source)
         try:
             while True:
@@ -184,7 +182,7 @@ class Stopwatch:
                 _close(source)
 
     def call(self, name: str, function: Callable[[T], R]) -> Callable[[T], R]:
-        """`function`, its calls timed for the stage `name`."""
+        """Return `function` with its calls timed as the stage `name`."""
 
         def timed_function(value: T) -> R:
             with self.stage(name):

@@ -1,4 +1,4 @@
-"""Choices that a swap has no use for, so that none is ignored in silence."""
+"""Notes on options that have no effect on a swap."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ def unused_option_notes(
     averages: bool,
     draws_source: bool,
 ) -> tuple[str, ...]:
-    """A note on the choices without effect on a target of this kind, by their public names.
+    """Return a note for each reason why some of the given options have no effect.
 
-    `averages` and `draws_source` are the swapper's.
+    Args:
+        options: options of the swap; defaults are not noted.
+        kind: kind of the target.
+        averages: the swapper uses several portraits.
+        draws_source: the swapper draws the portraits' own pixels.
     """
     notes = (*_input_notes(options, kind), *_network_notes(options, averages=averages))
     if draws_source:

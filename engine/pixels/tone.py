@@ -36,6 +36,11 @@ def blur(field: NDArray[np.float32], sigma: float) -> Field:
     return cast("Field", cv2.GaussianBlur(field, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
 
 
+def soft_inside(mask: Mask, sigma: float) -> Mask:
+    """Return a mask with a soft edge inside its own: the upper half of its blur, as 0..1."""
+    return np.clip(2 * blur(mask, sigma) - 1, 0, 1)
+
+
 def weighted_blur(field: Field, weights: Mask, sigma: float) -> tuple[Field, Mask]:
     """Return the weighted blur of a field (normalised convolution), and the blurred weights."""
     seen = blur(weights, sigma)

@@ -1,4 +1,4 @@
-"""What a swapper is: it prepares a portrait once, then answers crops with patches."""
+"""Protocol of swappers: prepare a source once, then swap it onto crops."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ SourceT = TypeVar("SourceT")
 
 @runtime_checkable
 class Swapper(Protocol[SourceT]):
-    """Puts a prepared source onto aligned targets.
+    """Puts a prepared source onto crops of targets.
 
-    `averages` tells whether it makes use of several portraits of one person;
-    `draws_source` whether it draws the portraits' own pixels, so that what they hide is missing.
+    Attributes:
+        name: name of the swapper in reports and errors.
+        template: template by which crops are aligned.
+        averages: True if it uses several portraits of one person.
+        draws_source: True if it draws the portraits' own pixels, so that a part of the face that
+            they hide is missing.
     """
 
     name: str
@@ -24,9 +28,9 @@ class Swapper(Protocol[SourceT]):
     draws_source: bool
 
     def prepare(self, portraits: Sequence[Portrait]) -> SourceT:
-        """All that depends on the source alone, of one or more portraits; computed once per job."""
+        """Return the prepared source of one or more portraits of a person; called once a swap."""
         ...
 
     def swap(self, targets: Sequence[Aligned], sources: Sequence[SourceT]) -> list[Patch]:
-        """A patch for each target, in that target's crop space; `sources` pair with `targets`."""
+        """Return a patch for each target, in its crop space; `sources` has one for each target."""
         ...

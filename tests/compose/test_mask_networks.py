@@ -209,14 +209,14 @@ def test_what_is_no_mask_is_refused(tmp_path: Path) -> None:
     graph = save_blind_occluder(tmp_path / "xseg_3.onnx")
     limiter = Occluder(network("xseg_3"), Batches(Session(graph)))
     assert bare(limiter, plain(256, YELLOW)).min() == 1
-    with pytest.raises(RuntimeUnavailable, match=r"xseg_3 answered with what is no mask"):
+    with pytest.raises(RuntimeUnavailable, match=r"xseg_3 returned a mask that is not finite"):
         bare(limiter, plain(256, BLACK))
 
 
 def test_a_network_of_another_role_is_refused(graph: Path, parser: Batches) -> None:
-    with pytest.raises(WeightsError, match=r"bisenet_resnet_18 is no occluder.*parser"):
+    with pytest.raises(WeightsError, match=r"bisenet_resnet_18 is not a .* role occluder.*parser"):
         Occluder(network("bisenet_resnet_18"), parser)
-    with pytest.raises(WeightsError, match=r"xseg_1 is no parser.*occluder"):
+    with pytest.raises(WeightsError, match=r"xseg_1 is not a .* role parser.*occluder"):
         RegionLimiter(network("xseg_1"), Batches(Session(graph)), ["skin"])
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from engine.faces.association import mixed, moved, pair_boxes
+from engine.faces.association import pair_boxes
+from engine.faces.motion import detection_at_mesh, interpolate_face
 from engine.geometry import affine as maps
 from engine.values import Box, Face, Mesh
 
@@ -27,9 +28,12 @@ def test_pairs(before: list[Box], after: list[Box], expected: list[tuple[int, in
 
 
 def test_a_mixture_ends_at_its_ends(portrait_face: Face) -> None:
-    shifted = moved(portrait_face, Mesh(portrait_face.mesh.points + 10, 0.5))
+    shifted = detection_at_mesh(portrait_face, Mesh(portrait_face.mesh.points + 10, 0.5))
     other = Face(shifted, Mesh(portrait_face.mesh.points + 10, 0.5))
-    start, middle = mixed(portrait_face, other, 0), mixed(portrait_face, other, 0.5)
+    start, middle = (
+        interpolate_face(portrait_face, other, 0),
+        interpolate_face(portrait_face, other, 0.5),
+    )
     assert start.box == portrait_face.box
     assert middle.mesh.score == pytest.approx((portrait_face.mesh.score + 0.5) / 2)
     np.testing.assert_allclose(middle.mesh.points - portrait_face.mesh.points, 5, atol=1e-3)
@@ -39,7 +43,9 @@ def test_a_mixture_ends_at_its_ends(portrait_face: Face) -> None:
 
 def test_a_detection_moves_with_its_mesh(portrait_face: Face) -> None:
     motion = maps.compose(maps.rescale(2), maps.shift(7, 3))
-    there = moved(portrait_face, Mesh(maps.apply(motion, portrait_face.mesh.points), 1.0))
+    there = detection_at_mesh(
+        portrait_face, Mesh(maps.apply(motion, portrait_face.mesh.points), 1.0)
+    )
     assert there.box.width == pytest.approx(2 * portrait_face.box.width, rel=1e-4)
     np.testing.assert_allclose(
         there.points, maps.apply(motion, portrait_face.detection.points), atol=0.01

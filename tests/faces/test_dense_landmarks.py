@@ -7,9 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from engine.faces.association import mixed
-from engine.faces.identity import alignment_points
-from engine.faces.landmarks import five_points_of_landmarks
+from engine.faces.landmarks import alignment_points, five_points_of_landmarks
+from engine.faces.motion import interpolate_face
 from engine.faces.tracker import Sighting, smooth_landmarks
 from engine.values import Colour, Face, Frame, Landmarks, PixelFormat
 from tests import people
@@ -43,13 +42,13 @@ def test_chosen_landmarks_align_a_face_before_its_mesh() -> None:
 
 
 def test_a_face_between_two_sightings_has_landmarks_between() -> None:
-    assert first(mixed(marked(0), marked(8), 0.25)) == 2
+    assert first(interpolate_face(marked(0), marked(8), 0.25)) == 2
 
 
 def test_jitter_of_landmarks_is_removed_and_motion_kept() -> None:
     def steadied(offsets: list[float]) -> list[float]:
         signature = np.zeros((18, 32, 3), np.uint8)
-        shots = [Sighting(BLACK, (marked(o),), signature, thorough=True) for o in offsets]
+        shots = [Sighting(BLACK, (marked(o),), signature, detected=True) for o in offsets]
         return [first(shot.faces[0]) for shot in smooth_landmarks(shots)]
 
     np.testing.assert_allclose(steadied([0, 5, 10, 15, 20]), [0, 5, 10, 15, 20], atol=1e-4)

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from engine.faces.identity import IdentityReader, alignment_points, identify
+from engine.faces.identity import IdentityReader, identify
+from engine.faces.landmarks import alignment_points
 from engine.faces.tracker import Sighting
 from engine.geometry.templates import ARCFACE_112_V2
 from engine.values import Attributes, Bytes, Embedding, Face, Frame, Mesh
@@ -49,7 +50,7 @@ def face(portrait_face: Face) -> Face:
 def clip(face: Face, count: int, every: int = 5) -> list[Sighting]:
     image = np.full((1024, 1024, 3), 90, np.uint8)
     return [
-        Sighting(frame_of(image, n), (face,), GREY, thorough=n % every == 0) for n in range(count)
+        Sighting(frame_of(image, n), (face,), GREY, detected=n % every == 0) for n in range(count)
     ]
 
 

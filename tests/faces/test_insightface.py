@@ -106,7 +106,7 @@ def test_landmarks_lie_where_insightface_sees_them(
 ) -> None:
     session = Session(tiny.save_landmarks(tmp_path / "landmarks.onnx", values))
     marker = DenseLandmarks(session, spec(name), scheme)
-    whole, scaled = marker.mark(FRAME, [a_face(record.BOX), a_face(record.SCALED)])
+    whole, scaled = marker.add_landmarks(FRAME, [a_face(record.BOX), a_face(record.SCALED)])
     assert whole.landmarks is not None
     assert scaled.landmarks is not None
     assert whole.landmarks.scheme == scheme

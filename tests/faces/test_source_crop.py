@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.faces.source_crop import cut_portrait, placed
+from engine.faces.motion import map_face
+from engine.faces.source_crop import cut_portrait
 from engine.geometry import affine
 from engine.pixels.align import warp_crop
 from engine.values import Bytes, Face, Landmarks
@@ -68,7 +69,7 @@ def test_a_face_is_placed_with_its_box_its_mesh_and_its_marks() -> None:
     mesh = face.mesh.points.copy()
     mesh[:, 2] = depth
     face = replace(face, mesh=replace(face.mesh, points=mesh))
-    half = placed(face, affine.compose(affine.shift(-10, -20), affine.rescale(0.5)))
+    half = map_face(face, affine.compose(affine.shift(-10, -20), affine.rescale(0.5)))
     assert (half.box.width, half.box.height) == (20, 20)
     np.testing.assert_allclose(half.mesh.points[:, 2], depth / 2, atol=1e-6)
     assert half.landmarks is not None

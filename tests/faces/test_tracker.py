@@ -22,7 +22,7 @@ def face(x: float, y: float = 0.0, shape: NDArray[np.float32] | None = None) -> 
 
 
 def seen(*faces: Face, signature: Bytes = GREY) -> Sighting:
-    return Sighting(FRAME, faces, signature, thorough=True)
+    return Sighting(FRAME, faces, signature, detected=True)
 
 
 def tracks(stream: Iterable[Sighting], hold: int = 2) -> list[list[int | None]]:

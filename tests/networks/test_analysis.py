@@ -10,8 +10,7 @@ import pytest
 
 from engine.api import Engine
 from engine.errors import ParameterError, WeightsCorrupt, WeightsMissing
-from engine.faces.identity import alignment_points
-from engine.faces.landmarks import five_points_of_landmarks
+from engine.faces.landmarks import alignment_points, five_points_of_landmarks
 from engine.networks.analysis import AnalysisNetworks
 from engine.options import AnalysisOptions, SelectionRule
 from engine.runtime.session import Session

@@ -1,4 +1,4 @@
-"""Swappers that are networks of the packs: all of a face but its alignment is theirs."""
+"""Swapping networks of imported packs."""
 
 from __future__ import annotations
 
@@ -22,25 +22,27 @@ from engine.swappers.neural.source_encoding import (
 from engine.values import Aligned, Patch, Portrait
 from engine.weights.manifest import Network
 
-# Families by how they are told of the source: only a vector can be weighted.
+# Families that take the source as a vector; only a vector can be weighted.
 _WEIGHABLE = "inswapper, hyperswap, ghost, simswap or hififace"
 
 
 class NeuralSwapper:
-    """Satisfies `Swapper`; a crop's side is any whole multiple of the network's.
+    """Swapper that runs a network; crops may have any multiple of the network's side.
 
     Args:
-        network: what is known of the network: its input, and the range of its answer.
+        network: description of the network.
         batches: its graph, of two inputs: pictures (n, 3, side, side), and a source for each.
-        encode: makes the source of portraits.
-        source_weight: from 0, the target's identity, over 1, the source's, to beyond it.
+        encode: encodes portraits as sources.
+        source_weight: 0 for the target's identity, 1 for the source's, above 1 to exaggerate it.
 
-    `side` is the network's; `needs_embedding` tells whether a portrait's face must carry ArcFace's
-    embedding, and `needs_target_embedding` whether a target must.
+    Attributes:
+        side: side of the network's crops in pixels.
+        needs_embedding: portraits' faces must carry ArcFace embeddings.
+        needs_target_embedding: targets must carry ArcFace embeddings.
 
     Raises:
-        WeightsError: `network` is no swapper.
-        ParameterError: `source_weight` is not 1, and the network looks at the source's picture.
+        WeightsError: The network is no swapper.
+        ParameterError: `source_weight` is not 1, and the network takes the source as a picture.
     """
 
     draws_source = False
@@ -63,7 +65,7 @@ class NeuralSwapper:
         self.needs_target_embedding = source_weight != 1
         if self.needs_target_embedding and kind == "portrait":
             raise ParameterError(
-                f"source_weight is {source_weight:g}, and {self.name} looks at the source's "
+                f"source_weight is {source_weight:g}, and {self.name} takes the source as a "
                 f"picture, which has no weight; allowed: 1, or another swapper ({_WEIGHABLE})."
             )
         self.side = spec.size
@@ -73,57 +75,53 @@ class NeuralSwapper:
         self._picture_first = batches.session.inputs[0].name == spec.name
         mean, std = np.array([spec.mean, spec.std], np.float32).reshape(2, 3, 1, 1)
         self._scale, self._shift = 255 / std, mean / std
-        self._span = network.answer
+        self._range = network.answer
 
     def require_size(self, size: int) -> None:
-        """Refuses a crop's side that is no whole multiple of the network's.
-
-        Raises:
-            ParameterError: it names the pixel boosts that the network can do.
-        """
+        """Raise a ParameterError unless `size` is a multiple of the network's side."""
         require_size(size, self.side, self.name)
 
     def prepare(self, portraits: Sequence[Portrait]) -> Tensor:
-        """The portraits' identity, and where no target's is mixed in, as the network takes it.
+        """Return the encoded source; its identity if `source_weight` is not 1.
 
         Raises:
-            WeightsError: an embedding is needed, and a portrait's face has another one or none.
+            WeightsError: A portrait's face lacks the ArcFace embedding that the network needs.
         """
         identity = self._encode.identity(portraits)
         return identity if self.needs_target_embedding else self._encode.codes(identity[None])[0]
 
     def swap(self, targets: Sequence[Aligned], sources: Sequence[Tensor]) -> list[Patch]:
-        """A patch for each target, of its crop's size; all go through the network together.
+        """Return a patch for each target, of its crop's size; all go through in one batch.
 
         Raises:
-            ParameterError: a crop is no whole multiple of the network's side.
-            WeightsError: a target's embedding is needed, and it has another one or none.
-            RuntimeUnavailable: the network cannot be run, or its answer is no picture.
+            ParameterError: A crop's side is no multiple of the network's.
+            WeightsError: A target lacks the ArcFace embedding that a source weight needs.
+            RuntimeUnavailable: The network cannot be run, or its output is no picture.
         """
         paired = [source for _, source in zip(targets, sources, strict=True)]
         if not paired:
             return []
-        # Where there is a second output, it is a mask; FaceFusion does without it, too.
-        answers = self._batches.run(*self.inputs(targets, paired))
+        # A second output, if any, is a mask; like FaceFusion, do without it.
+        outputs = self._batches.run(*self.inputs(targets, paired))
         ends = np.cumsum([self._phases(target) for target in targets])[:-1]
         return [
             Patch(
-                to_rgb(join_phases(answer), self._span, self.name),
+                to_rgb(join_phases(answer), self._range, self.name),
                 face_mask(target),
                 target.to_crop,
             )
-            for target, answer in zip(targets, np.split(answers, ends), strict=True)
+            for target, answer in zip(targets, np.split(outputs, ends), strict=True)
         ]
 
     def inputs(self, targets: Sequence[Aligned], sources: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """What the network is given for the targets, at least one: its inputs in its own order.
+        """Return the network's inputs for at least one target, in the network's order.
 
-        A row is one phase of a target: pictures (n, 3, side, side) with all phases of the first
-        target first, and the source (n, ...) of each.
+        A row is one phase of a target, the phases of the first target first: pictures
+        (n, 3, side, side), and the source (n, ...) of each.
 
         Raises:
-            ParameterError: a crop is no whole multiple of the network's side.
-            WeightsError: a target's embedding is needed, and it has another one or none.
+            ParameterError: A crop's side is no multiple of the network's.
+            WeightsError: A target lacks the ArcFace embedding that a source weight needs.
         """
         for target in targets:
             self.require_size(target.pixels.shape[0])
@@ -143,7 +141,7 @@ class NeuralSwapper:
         return count
 
     def _codes(self, targets: Sequence[Aligned], sources: Sequence[Tensor]) -> Tensor:
-        """What the network takes of each target's source."""
+        """Return the encoded source of each target."""
         if not self.needs_target_embedding:
             return np.stack(sources)
         remedy = f"analyse it with {EMBEDDER}, or set source_weight to 1"

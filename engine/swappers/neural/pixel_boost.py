@@ -1,8 +1,8 @@
-"""Crops larger than a network takes: strided sub-samples of the whole face, and their reunion.
+"""Pixel boost: swap crops larger than a network's input, in interleaved phases.
 
-A crop of N x N pixels and a network of the side S = N / n have n x n phases. Phase (a, b) holds the
-rows a, a + n, ... and the columns b, b + n, ...: the whole face at S x S, set off by a part of its
-pixel, as the network knows faces. FaceFusion calls this pixel boost.
+A crop of N x N pixels has n x n phases for a network of the side S = N / n. Phase (a, b) holds the
+rows a, a + n, ... and the columns b, b + n, ...: the whole face at S x S, offset by a part of a
+pixel. The name is FaceFusion's.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from engine.options import PIXEL_BOOSTS
 
 
 def split_phases(crop: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """The phases of a crop (N, N, channels) as a view of it, (n, n, channels, side, side)."""
+    """Return the phases of a crop (N, N, channels) as a view, (n, n, channels, side, side)."""
     size, _, channels = crop.shape
     grid = crop.reshape(side, size // side, side, size // side, channels)
     return grid.transpose(1, 3, 4, 0, 2)
 
 
 def join_phases(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The crop (N, N, channels) that has these phases, (n * n, channels, side, side).
+    """Return the crop (N, N, channels) of the phases (n * n, channels, side, side).
 
-    Phase (a, b) is at a * n + b. Undoes `phases` to the bit.
+    Phase (a, b) is at a * n + b. This is the exact inverse of `split_phases`.
     """
     number, channels, side, _ = tiles.shape
     count = isqrt(number)
@@ -36,15 +36,15 @@ def join_phases(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def supports_size(size: int, side: int) -> bool:
-    """Whether a crop of this size falls into whole phases of a network's side."""
+    """Tell whether a crop's size is a multiple of a network's side."""
     return size >= side and size % side == 0
 
 
 def require_size(size: int, side: int, name: str) -> None:
-    """Refuses a size that a network cannot do.
+    """Raise unless the network `name` of this side supports a crop size.
 
     Raises:
-        ParameterError: it names the pixel boosts that the network `name` of that side can do.
+        ParameterError: It does not; the message lists the pixel boosts that it supports.
     """
     if not supports_size(size, side):
         possible = (boost for boost in PIXEL_BOOSTS if supports_size(boost, side))

@@ -1,4 +1,4 @@
-"""What swapping networks take of the person to put in."""
+"""Source encodings: a person as swapping networks take it."""
 
 from __future__ import annotations
 
@@ -17,34 +17,33 @@ from engine.runtime.session import Session, Tensor
 from engine.values import Embedding, Face, Points, Portrait
 from engine.weights.manifest import InputSpec
 
-EMBEDDER: Final = "w600k_r50"  # whose space all of the packs' swappers were trained in
+EMBEDDER: Final = "w600k_r50"  # the embedder that all swappers of the packs were trained with
 _LENGTH = 512
-_MIN_LENGTH = 1e-5  # a length that the rounding of vectors of unit length may leave
+_MIN_LENGTH = 1e-5  # shorter vectors are rounding errors of unit vectors that cancel
 
 
 class SourceEncoder(Protocol):
-    """Finds who is shown, and says it as a network wants to be told.
+    """Encodes portraits of one person for a network, in two steps: identity, then code.
 
-    Between the two steps an identity may be moved towards another, see `mixed`; that of a network
-    that looks at the picture itself may not.
+    In between, an identity may be mixed with another (`mix_identities`), unless it is a picture.
     """
 
     def identity(self, portraits: Sequence[Portrait]) -> Tensor:
-        """Who one or more portraits of one person show.
+        """Return the identity of one or more portraits of one person.
 
         Raises:
-            WeightsError: an embedding is needed, and a portrait's face has another one or none.
+            WeightsError: A portrait's face lacks the ArcFace embedding that is needed.
         """
         ...
 
     def codes(self, identities: Tensor) -> Tensor:
-        """What the network takes of each of n >= 1 identities (n, ...), as (n, ...)."""
+        """Return the codes (n, ...) that the network takes for n >= 1 identities (n, ...)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _EmbeddingEncoder:
-    """ArcFace's embeddings, (n, 512) of unit length, as they are."""
+    """Passes on ArcFace embeddings, (n, 512), of unit length."""
 
     def identity(self, portraits: Sequence[Portrait]) -> Tensor:
         return mean_embedding(portraits)
@@ -58,10 +57,10 @@ EMBEDDING_ENCODER: Final[SourceEncoder] = _EmbeddingEncoder()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmapEncoder:
-    """The embeddings in inswapper's own space, (n, 512) of unit length.
+    """Maps embeddings to inswapper's latents, (n, 512), of unit length.
 
-    As InsightFace's `INSwapper.get` has it; FaceFusion leaves out the second normalisation. `emap`
-    is (512, 512).
+    This follows InsightFace's `INSwapper.get`; FaceFusion omits the second normalisation. `emap` is
+    the matrix (512, 512) in the network's file.
     """
 
     emap: Tensor
@@ -75,9 +74,9 @@ class EmapEncoder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CropEncoder:
-    """The face cut out of the first portrait as `spec` says, (3, side, side).
+    """Cuts the face out of the first portrait, (3, side, side).
 
-    `points` tells the five points (5, 2) that a face is aligned by.
+    `spec` has the crop's size, scaling and template; `points` returns a face's five points (5, 2).
     """
 
     spec: InputSpec
@@ -90,7 +89,7 @@ class CropEncoder:
         return identities
 
     def picture(self, portrait: Portrait) -> Tensor:
-        """One portrait's face as the network's input, (3, side, side)."""
+        """Return a portrait's face as an input of the network, (3, side, side)."""
         size = self.spec.size
         goal = in_pixels(template_named(self.spec.template), size)
         to_crop = fit_similarity(self.points(portrait.face), goal)
@@ -101,11 +100,10 @@ class CropEncoder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConverterEncoder:
-    """ArcFace's answers as another network's, (n, 512), of unit length if `unit`.
+    """Converts ArcFace embeddings to another network's, (n, 512), of unit length if `unit`.
 
-    The converters were trained on ArcFace's answers as they come, before they are brought to unit
-    length: so the portraits are read anew, and their mean is taken as it is. That is done once; the
-    converter is asked for every target whose identity is mixed in, by several threads.
+    Converters were trained on ArcFace's raw output, not on unit vectors. So the portraits are
+    embedded again, once, and the mean is not normalised.
     """
 
     embedder: Session
@@ -114,8 +112,8 @@ class ConverterEncoder:
     unit: bool
 
     def identity(self, portraits: Sequence[Portrait]) -> Tensor:
-        answers = [self.embedder.run(self.crop.picture(one)[None])[0][0] for one in portraits]
-        mean: Tensor = np.mean(answers, axis=0)
+        raw = [self.embedder.run(self.crop.picture(one)[None])[0][0] for one in portraits]
+        mean: Tensor = np.mean(raw, axis=0)
         return mean
 
     def codes(self, identities: Tensor) -> Tensor:
@@ -124,10 +122,10 @@ class ConverterEncoder:
 
 
 def mean_embedding(portraits: Sequence[Portrait]) -> Tensor:
-    """The mean of the portraits' ArcFace embeddings, (512,) brought to unit length.
+    """Return the mean of the portraits' ArcFace embeddings, (512,), normalised.
 
     Raises:
-        WeightsError: a face has none, or one of another length.
+        WeightsError: A face has no embedding, or one of another length.
     """
     found = [
         require_arcface_embedding(
@@ -139,10 +137,11 @@ def mean_embedding(portraits: Sequence[Portrait]) -> Tensor:
 
 
 def require_arcface_embedding(found: Embedding | None, whose: str, remedy: str) -> Embedding:
-    """An embedding that is to be ArcFace's, (512,).
+    """Return an embedding if it is ArcFace's, (512,).
 
     Raises:
-        WeightsError: it is none, or of another length; the sentence ends with the remedy.
+        WeightsError: It is None, or of another length; the message names `whose` it is, and ends
+            with `remedy`.
     """
     if found is None or found.shape != (_LENGTH,):
         has = "none" if found is None else f"one of {found.size}"
@@ -154,11 +153,11 @@ def require_arcface_embedding(found: Embedding | None, whose: str, remedy: str) 
 
 
 def mix_identities(identities: Tensor, others: Tensor, weight: float) -> Tensor:
-    """Identities (n, 512), each moved towards the one beside it in `others` (n, 512).
+    """Mix identities (n, 512) with `others` (n, 512), row by row.
 
-    Directions are mixed: `weight` of the identity's, and the rest of the other's; a weight over 1
-    moves it away from the other. Lengths stay the identities'. Where the two parts take each other
-    away, no direction is left, and the identity stays as it is.
+    Unit vectors are mixed: `weight` of the identity, and 1 - `weight` of the other. A weight above
+    1 moves the identity away from the other. The length stays the identity's. If the two parts
+    cancel, the identity is unchanged.
     """
     directions = weight * _normalise(identities) + (1 - weight) * _normalise(others)
     cancelled = np.linalg.norm(directions, axis=-1, keepdims=True) < _MIN_LENGTH
@@ -168,6 +167,6 @@ def mix_identities(identities: Tensor, others: Tensor, weight: float) -> Tensor:
 
 
 def _normalise(vectors: Tensor) -> Tensor:
-    """Vectors (..., d) brought to unit length."""
+    """Normalise vectors (..., d)."""
     unit: Tensor = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
     return unit.astype(np.float32, copy=False)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.faces.source_crop import placed
+from engine.faces.motion import map_face
 from engine.geometry import affine
 from engine.geometry.mesh_topology import (
     INNER_LIPS,
@@ -336,7 +336,7 @@ def test_what_the_source_s_picture_cuts_off_is_made_of_the_other_side(
     cut = replace(
         shot.portrait,
         pixels=np.ascontiguousarray(shot.portrait.pixels[:, left:]),
-        face=placed(shot.face, affine.shift(-left, 0)),
+        face=map_face(shot.face, affine.shift(-left, 0)),
     )
     target = stage.shot("P006")
     patch = patch_of(swapper, swapper.prepare([cut]), target)

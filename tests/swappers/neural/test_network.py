@@ -12,7 +12,7 @@ import pytest
 
 from engine.compose.paste import paste
 from engine.errors import ParameterError, RuntimeUnavailable, WeightsError, WeightsMissing
-from engine.faces.identity import alignment_points
+from engine.faces.landmarks import alignment_points
 from engine.geometry import affine
 from engine.geometry.mesh_topology import OVAL
 from engine.options import PIXEL_BOOSTS

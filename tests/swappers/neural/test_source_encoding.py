@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.faces.identity import alignment_points
+from engine.faces.landmarks import alignment_points
 from engine.runtime.batches import SIZES, Batches
 from engine.runtime.session import Session
 from engine.swappers.neural.source_encoding import (
