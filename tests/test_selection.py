@@ -96,7 +96,7 @@ def test_every_age_passes_the_interval_of_itself(age: int) -> None:
     ],
 )
 def test_a_filter_on_what_was_not_read_is_an_error(rule: SelectionRule) -> None:
-    with pytest.raises(ValueError, match="read off every face"):
+    with pytest.raises(ValueError, match="analyse it with needs"):
         filter_faces([face()], rule)
 
 
