@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from engine.errors import MediaError
 from engine.media.containers import Container, container_of
-from engine.media.copies import add_copies, chapters_in, copied_packets
+from engine.media.copies import StreamCopies, add_copies, chapters_in, copied_packets
 from engine.media.decode import exact_seconds
 from engine.media.encoder_choice import Encoding, Original, choose_encoding
 from engine.media.encoder_trials import quiet_svt_av1
@@ -84,7 +84,7 @@ def write_video(
     remaining = iter(frames)
     first = next(remaining, None)
     if first is None:
-        raise MediaError(f"There is no frame to write to {output}.")
+        raise MediaError(f"There is no frame to write to {output}; give at least one.")
     container = container_of(output)
     source = describe(like)
     window = _window(source, first, trim, container)
@@ -94,32 +94,27 @@ def write_video(
             partial_output(output, overwrite=overwrite) as partial,
         ):
             with _open_muxer(partial, output, first) as muxer:
-                shown = main_video(target, like)
-                original = Original(source.info.codec, shown.codec_context.profile)
+                video = main_video(target, like)
+                original = Original(source.info.codec, video.codec_context.profile)
                 encoding = choose_encoding(first, container, original, options)
                 stream, warnings = _add_video(muxer, output, first, source, encoding, window=window)
-                mode = options.metadata
-                tags = _OutputTags(mode, _skipped_seconds(source, first), source.info.frame_rate)
-                stream.metadata.update(tags.select(shown.metadata))
-                stream.disposition = shown.disposition
+                stream.disposition = video.disposition
                 copies = add_copies(
                     target,
                     muxer,
                     container,
-                    shown,
+                    video,
                     window=window,
                     is_dropped=_stream_filter(options),
                     convert=_converter(muxer, container, window, options),
                 )
-                for copy in copies.streams.values():
-                    selected = tags.select(copy.metadata)
-                    copy.metadata.clear()
-                    copy.metadata.update(selected)
-                muxer.set_chapters(select_chapters(chapters_in(target, window), mode))
-                own = tags.select(target.metadata)
-                muxer.metadata.update(add_provenance(own, provenance or {}))
+                skipped = _skipped_seconds(source, first)
+                tags = _OutputTags(options.metadata, skipped, source.info.frame_rate)
+                stream.metadata.update(tags.select(video.metadata))
+                _add_metadata(muxer, target, copies, tags, provenance or {})
+                muxer.set_chapters(select_chapters(chapters_in(target, window), tags.mode))
                 warnings += tags.warnings()
-                if mode == "keep":
+                if tags.mode == "keep":
                     warnings += location_warnings(target, copies.copies)
                 _write_header(muxer, output, partial, stream)
                 written = _WrittenFrames(observe)
@@ -179,6 +174,21 @@ class _OutputTags:
                 f"{float(self.frame_rate):g} frames per second it cannot be advanced to the "
                 "beginning of the part."
             )
+
+
+def _add_metadata(
+    muxer: OutputContainer,
+    target: InputContainer,
+    copies: StreamCopies,
+    tags: _OutputTags,
+    provenance: Mapping[str, str],
+) -> None:
+    """Set the tags of the container and of all streams except the video."""
+    for copy in copies.streams.values():
+        selected = tags.select(copy.metadata)
+        copy.metadata.clear()
+        copy.metadata.update(selected)
+    muxer.metadata.update(add_provenance(tags.select(target.metadata), provenance))
 
 
 def _skipped_seconds(source: Source, first: Frame) -> Fraction:

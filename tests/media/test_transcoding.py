@@ -1,4 +1,4 @@
-"""Sound and text that a container cannot hold: encoded anew, in time and of the same length."""
+"""Sound and text that a container cannot hold: re-encoded, in time and of the same length."""
 
 from __future__ import annotations
 
