@@ -101,7 +101,7 @@ def test_nothing_behind_a_part_is_read_for_it(
 
 
 def test_sound_and_picture_of_each_part_stay_together(tmp_path: Path) -> None:
-    """Where a part's sound ends before its picture, the next part is not pulled apart."""
+    """The next part stays in sync after a part whose sound ends before its video."""
     stamps = [512 * n for n in range(50)]
     part = make_clip(
         tmp_path / "part.ts",

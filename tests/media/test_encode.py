@@ -1,4 +1,4 @@
-"""What goes in comes out: time, samples, sound, and everything else of the target."""
+"""An output keeps the target's times, samples, sound and everything else."""
 
 from __future__ import annotations
 

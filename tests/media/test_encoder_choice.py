@@ -1,4 +1,4 @@
-"""Which encoder and which pixels a target comes out in, and what the report says of it."""
+"""Choice of the encoder and the pixel format for a target, and the warnings about it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def encoded(target: Path, output: Path, **options: str | float) -> WrittenInfo:
 
 
 def alphas(path: Path) -> list[int]:
-    """How opaque the first picture is: the distinct values of its alpha plane, to eight bits."""
+    """Return the distinct values of the first frame's alpha plane, reduced to 8 bits."""
     frame = next(iter(read_frames(path)))
     return sorted({int(value) >> (frame.format.bits - 8) for value in np.unique(frame.planes[3])})
 

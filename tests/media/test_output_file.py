@@ -1,4 +1,4 @@
-"""What the file system refuses: one sentence, and nothing left behind."""
+"""Errors of the file system: one sentence, and no file left behind."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_where_links_are_impossible_it_is_moved(
 
 
 def killed_writer(output: Path) -> Path:
-    """What a writer of `output` left in its folder that was killed in the middle."""
+    """Return the partial output of a writer of `output` that was killed."""
     script = (
         "import os, signal, sys; from pathlib import Path\n"
         "from engine.media.output_file import partial_output\n"

@@ -1,4 +1,4 @@
-"""What is the same with every supported version of PyAV."""
+"""Behaviour that is the same with every supported version of PyAV."""
 
 from __future__ import annotations
 

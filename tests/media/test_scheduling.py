@@ -22,7 +22,7 @@ THREADS = Path("/proc/self/task")
 
 
 def may_be_real_time() -> bool:
-    """Whether this process may take real-time priority, as root may."""
+    """Return True if this process may take real-time priority, as root may."""
     if sys.platform != "linux":
         return False
     before = os.sched_getscheduler(0), os.sched_getparam(0)

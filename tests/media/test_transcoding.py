@@ -113,7 +113,7 @@ def heard(path: Path) -> tuple[NDArray[np.float32], str, int]:
 
 
 def lag(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[int, float]:
-    """How many samples later the second sounds, and how alike they are then (1 is the same)."""
+    """Return the delay of the second sound in samples, and their correlation at that delay."""
     size = 1 << (before.size + after.size - 1).bit_length()
     spectrum = np.fft.rfft(after, size) * np.conj(np.fft.rfft(before, size))
     likeness = np.fft.irfft(spectrum, size)
@@ -134,7 +134,7 @@ def passed(
 
 
 def near(*suffixes: str) -> int:
-    """How far the sound may be off in these containers."""
+    """Return the tolerance for the delay of sound in these containers."""
     return MILLISECOND if {".mkv", ".webm", ".flv"} & {*suffixes} else EXACT
 
 

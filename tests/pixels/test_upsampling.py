@@ -1,4 +1,4 @@
-"""What is read from a doubled picture is what lies between its pixels."""
+"""Samples of an upsampled picture are the values between the pixels of the original."""
 
 from __future__ import annotations
 
