@@ -326,7 +326,7 @@ class Engine(Closeable):
         if not paths:
             raise ParameterError("pictures is empty; allowed: at least one file or folder.")
         networks = self._networks.on(Compute("cpu"))
-        feed = networks.swapping.feed(name)
+        feed = networks.swapping.sample_maker(name)
         arcface = networks.arcface() if feed.needs_embedding else None
         analyser = networks.analyser((), AnalysisOptions(), arcface)
         try:
@@ -368,7 +368,7 @@ class Engine(Closeable):
         compute, options = parsed.compute(), request.options
         networks = self._networks.on(compute)
         rule, analysis = options.selection, options.analysis
-        chosen = networks.swapping.chosen(
+        chosen = networks.swapping.choose(
             parsed.swapper if own is None else own,
             options,
             from_clip=not is_image(request.source),

@@ -71,8 +71,8 @@ def test_only_what_draws_is_halved(store: WeightStore, precision: Precision) -> 
     on = networks(store, precision)
     swapping = on.swapping
     assert halved(swapping.graph(SWAPPER).batches.session) == (precision == "fp16")
-    assert not halved(swapping.exact(SWAPPER).batches.session)
-    assert not halved(swapping.exact(CONVERTER).batches.session)
+    assert not halved(swapping.fp32_graph(SWAPPER).batches.session)
+    assert not halved(swapping.fp32_graph(CONVERTER).batches.session)
     assert not halved(swapping.session(DETECTOR))
     assert not halved(on.session(DETECTOR))
 
@@ -82,7 +82,7 @@ def test_networks_at_fp32_are_loaded_once_whatever_else_is_asked(store: WeightSt
     shared = NetworkPool(store, 1)
     whole, half = (shared.on(Compute("tensorrt", asked)) for asked in ("fp32", "fp16"))
     assert whole.session(DETECTOR) is half.session(DETECTOR)
-    assert whole.swapping.graph(SWAPPER) is half.swapping.exact(SWAPPER)
+    assert whole.swapping.graph(SWAPPER) is half.swapping.fp32_graph(SWAPPER)
     assert whole.swapping.graph(SWAPPER) is not half.swapping.graph(SWAPPER)
 
 
@@ -91,7 +91,7 @@ def test_a_converter_is_run_in_batches_by_all_threads(store: WeightStore) -> Non
     swapping = networks(store, "fp16").swapping
     encoder = swapping.encoder(store.network(SWAPPER))
     assert isinstance(encoder, ConverterEncoder)
-    assert encoder.converter is swapping.exact(CONVERTER).batches
+    assert encoder.converter is swapping.fp32_graph(CONVERTER).batches
     assert encoder.converter.max_size == 16
 
 
@@ -101,7 +101,7 @@ def test_what_mixes_its_pictures_is_given_one_at_a_time(
     store: WeightStore, monkeypatch: pytest.MonkeyPatch, alone: bool
 ) -> None:
     path = prepare.prepare(store, SWAPPER).path
-    monkeypatch.setattr(pool, "prepared", lambda *_, **__: Prepared(path, "Why.", single=alone))
+    monkeypatch.setattr(pool, "prepare", lambda *_, **__: Prepared(path, "Why.", single=alone))
     graph = networks(store, "fp32").swapping.graph(SWAPPER)
     assert graph.note == "Why."
     assert (graph.batches.max_size == 1) == alone
@@ -133,7 +133,7 @@ def test_one_engine_gives_each_request_the_graph_of_its_own_settings(
     ) -> Prepared:
         return Prepared(store.path(name), f"{name} {precision} {providers}")
 
-    monkeypatch.setattr(pool, "prepared", made)
+    monkeypatch.setattr(pool, "prepare", made)
     shared = NetworkPool(store, 1)
     first = [shared.on(compute).swapping.graph(SWAPPER) for compute in asked]
     assert [shared.on(compute).swapping.graph(SWAPPER) for compute in asked] == first
@@ -161,13 +161,13 @@ def test_a_file_that_another_process_imports_is_taken_from_then_on(tmp_path: Pat
     store.import_path(old)
     on = NetworkPool(store, 1).on(Compute("cpu"))
     data = np.zeros((1, 3, 96, 96), np.float32)
-    before = on.session("genderage"), on.swapping.exact("genderage")
-    assert (on.session("genderage"), on.swapping.exact("genderage")) == before
+    before = on.session("genderage"), on.swapping.fp32_graph("genderage")
+    assert (on.session("genderage"), on.swapping.fp32_graph("genderage")) == before
     assert before[1].batches.run(data).max() == 1
     elsewhere = WeightStore(user_folder=tmp_path / "user")
     elsewhere.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=2.0))
     assert on.session("genderage").run(data)[0].max() == 2
-    assert on.swapping.exact("genderage").batches.run(data).max() == 2
+    assert on.swapping.fp32_graph("genderage").batches.run(data).max() == 2
     # And what is damaged while it is in its place is not taken for the file on record.
     elsewhere.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=3.0))
     (tmp_path / "user" / "genderage.onnx").write_bytes(b"damaged")
@@ -181,7 +181,7 @@ def test_a_network_that_is_calibrated_anew_elsewhere_is_loaded_anew(
     path = GENDER_AGE.save(tmp_path / "genderage.onnx")
     store = WeightStore(user_folder=tmp_path / "user")
     store.import_path(path)
-    monkeypatch.setattr(pool, "prepared", lambda *_, **__: Prepared(path))
+    monkeypatch.setattr(pool, "prepare", lambda *_, **__: Prepared(path))
     on = NetworkPool(store, 1).on(Compute("cpu", "int8"))
     known = Int8Calibration("ab" * 32, 40.0, 8, 4, reduced=False)
     graphs = []

@@ -1,12 +1,11 @@
-"""Which networks find faces and read them: here names become concrete readers."""
+"""Choose the networks that find and analyse faces, and make their objects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engine.errors import ParameterError
 from engine.faces.analyser import FaceAnalyser
 from engine.faces.arcface import ArcFace
 from engine.faces.attributes import AgeGender
@@ -24,6 +23,7 @@ from engine.faces.protocols import (
 from engine.faces.scrfd import SCRFD
 from engine.faces.sface import SFace
 from engine.faces.yunet import YuNet
+from engine.networks.resolve import resolve
 from engine.options import AUTO, AnalysisOptions
 from engine.runtime.session import Session
 from engine.selection import Need
@@ -31,17 +31,17 @@ from engine.values import DistanceScale, LandmarkScheme
 from engine.weights.manifest import InputSpec
 from engine.weights.weight_store import WeightStore
 
-# The best first; "auto" takes the first that is installed.
+# The preferred ones first; "auto" takes the first that is installed.
 DETECTORS: Final = ("det_10g", "det_34g", "det_2.5g", "yunet", "det_500m")
 EMBEDDERS: Final = ("w600k_r50", "glintr100", "w600k_mbf", "sface")
-# "auto" takes the two meshes together: each is the better one on other faces. The dense landmarks
-# come beside the mesh, and faces are aligned by them.
+# "auto" takes both meshes, as each is better on other faces. Dense landmarks are found besides the
+# mesh, and faces are aligned by them.
 MESHES: Final = ("face_mesh_478", "face_mesh")
 DENSE: Final[dict[str, LandmarkScheme]] = {"2d106det": "2d106", "1k3d68": "3d68"}
 
-# Of each attribute the networks that tell it, the best first; the last one always can, or says what
-# is missing. Ages by years go before FairFace's decades, which are not used; its genders are as
-# sure for one race as for another.
+# For each attribute the networks that estimate it, the preferred one first; the last one is always
+# installed, or its error says what to import. Ages in years are preferred to FairFace's decades,
+# which are not used; its genders are equally reliable for all races.
 _READERS: Final[dict[Need, tuple[str, ...]]] = {
     "age": ("genderage", "age"),
     "gender": ("fairface", "genderage", "gender"),
@@ -53,26 +53,34 @@ _SCRFD_SCORE = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnalysisNetworks:
-    """Composes analysers of installed networks; `session` gives the session of a network's name."""
+    """Makes analysers from installed networks.
+
+    Attributes:
+        store: The weight files.
+        session: Returns the session of a network.
+    """
 
     store: WeightStore
     session: Callable[[str], Session]
 
     @property
     def readable(self) -> frozenset[Need]:
-        """The attributes that the installed networks can read."""
+        """The attributes that the installed networks can estimate."""
         has = self.store.has
         return frozenset(need for need, names in _READERS.items() if any(map(has, names)))
 
     def analyser(
         self, wanted: Iterable[Need], options: AnalysisOptions, embedder: Embedder | None = None
     ) -> FaceAnalyser:
-        """Detector and landmarks, and of the rest what is wanted and no more.
+        """Return an analyser with a detector, landmarks, and the networks for what is wanted.
 
-        A given `embedder` is always asked, and instead of the chosen one.
+        Args:
+            wanted: The attributes to estimate, and "embedding".
+            options: The names of the networks.
+            embedder: An embedder to use in place of the one in `options`, wanted or not.
 
         Raises:
-            ParameterError: A name in `options` is that of no such network.
+            ParameterError: A name in `options` is not allowed.
             WeightsError: A network is missing or corrupt.
         """
         wanted = frozenset(wanted)
@@ -91,12 +99,12 @@ class AnalysisNetworks:
     def names(
         self, wanted: Iterable[Need], options: AnalysisOptions
     ) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """The networks that find and read faces for what is wanted, by the parameters that choose.
+        """Yield each parameter that chooses networks with the names of those that it chooses.
 
         Raises as `analyser` does.
         """
         wanted = frozenset(wanted)
-        yield "detector", (self._pick("detector", options.detector, DETECTORS),)
+        yield "detector", (self._resolve("detector", options.detector, DETECTORS),)
         chosen = () if options.landmarker == AUTO else (options.landmarker,)
         meshes = chosen if options.landmarker in MESHES else MESHES
         yield "landmarker", tuple(dict.fromkeys((*chosen, *meshes)))
@@ -106,21 +114,21 @@ class AnalysisNetworks:
             yield need, (self._reader_name(need),)
 
     def embedder(self, options: AnalysisOptions) -> Embedder:
-        """The embedder of the options' name; raises as `analyser` does."""
+        """Return the embedder that the options name; raises as `analyser` does."""
         name = self._embedder_name(options)
         if name == SFace.name:
             return SFace(self.session(name))
         return ArcFace(self.session(name), self._input(name), name)
 
     def distance_scale(self, options: AnalysisOptions) -> DistanceScale:
-        """How distances of that embedder's embeddings are read; raises as `analyser` does."""
+        """Return the distance scale of that embedder; raises as `analyser` does."""
         return DistanceScale(self.store.weight(self._embedder_name(options)).calibration)
 
     def _embedder_name(self, options: AnalysisOptions) -> str:
-        return self._pick("embedder", options.embedder, EMBEDDERS)
+        return self._resolve("embedder", options.embedder, EMBEDDERS)
 
     def _detector(self, options: AnalysisOptions) -> Detector:
-        name = self._pick("detector", options.detector, DETECTORS)
+        name = self._resolve("detector", options.detector, DETECTORS)
         score = options.detector_score
         if name == "yunet":
             return YuNet(self.session(name), score=_YUNET_SCORE if score is None else score)
@@ -140,13 +148,13 @@ class AnalysisNetworks:
         name = options.landmarker
         if name == AUTO:
             return None
-        self._pick("landmarker", name, (*MESHES, *DENSE))
+        self._resolve("landmarker", name, (*MESHES, *DENSE))
         if name in MESHES:
             return None
         return DenseLandmarks(self.session(name), self._input(name), DENSE[name])
 
     def _readers(self, wanted: Collection[Need]) -> Iterator[AttributeReader]:
-        """A reader for each network that tells something wanted best."""
+        """Yield one reader for each network that is preferred for a wanted attribute."""
         by_network: dict[str, list[Need]] = {}
         for need in _READERS:
             if need in wanted:
@@ -169,10 +177,6 @@ class AnalysisNetworks:
     def _input(self, name: str) -> InputSpec:
         return self.store.weight(name).input
 
-    def _pick(self, field: str, asked: str, names: tuple[str, ...]) -> str:
-        if asked == AUTO:
-            return next(name for name in names if self.store.has(name))
-        if asked not in names:
-            allowed = ", ".join((AUTO, *names))
-            raise ParameterError(f"{field} is {asked!r}; allowed: {allowed}.")
-        return asked
+    def _resolve(self, field: str, asked: str, names: Sequence[str]) -> str:
+        # Each list has an embedded network; without it the store's error names the first.
+        return resolve(field, asked, names, self.store.has) or names[0]

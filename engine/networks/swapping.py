@@ -1,4 +1,4 @@
-"""Which networks draw on faces: here names become concrete swappers, restorers and limiters."""
+"""Choose the networks that swap, restore and limit, and make their objects."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from engine.enhance.restorer import Restorer
 from engine.errors import ParameterError, WeightsMissing
 from engine.faces.landmarks import alignment_points
 from engine.networks.chosen import ChosenNetworks
+from engine.networks.resolve import resolve
 from engine.optimise.int8 import SampleMaker
 from engine.options import AUTO, PIXEL_BOOSTS, EnhanceOptions, LimitOptions, SwapOptions
 from engine.runtime.batches import Batches
@@ -35,15 +36,14 @@ from engine.weights.emap import load_emap
 from engine.weights.manifest import Network, Role
 from engine.weights.weight_store import WeightStore
 
-# Frames whose faces go through a card's network together: on a card, one face alone is a small
-# batch.
-_TOGETHER = 4
+# Frames whose faces go through a network together on a card, where one face is a small batch.
+_FRAMES_AT_ONCE = 4
 OCCLUDER: Final = "occluder"  # the embedded network
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graph:
-    """A network that is ready to run, and what there is to say of how it was made so."""
+    """A prepared graph that is ready to run, with a note on its preparation for the report."""
 
     batches: Batches
     note: str = ""
@@ -51,27 +51,32 @@ class Graph:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SwapNetworks:
-    """Composes what draws of installed networks.
+    """Makes swappers, restorers and limiters from installed networks.
 
-    `session` gives the session of a network's name; `graph` its prepared graph at the precision
-    asked for, `exact` the same at fp32.
+    Attributes:
+        store: The weight files.
+        session: Returns the session of a network at fp32.
+        graph: Returns the prepared graph of a network at the requested precision.
+        fp32_graph: Returns the prepared graph of a network at fp32.
     """
 
     store: WeightStore
     session: Callable[[str], Session]
     graph: Callable[[str], Graph]
-    exact: Callable[[str], Graph]
+    fp32_graph: Callable[[str], Graph]
 
-    def chosen(
+    def choose(
         self, asked: str | Swapper[Any], options: SwapOptions, *, from_clip: bool = False
     ) -> ChosenNetworks:
-        """What a request's options call for; `asked` is a swapper's name, "auto" or a swapper.
+        """Return the swapper, restorer and limiters that a request's options ask for.
 
-        `from_clip` tells that the source is a clip, in which the person must be told from others.
+        Args:
+            asked: A swapper's name, "auto", or the caller's own swapper.
+            options: The options of the request.
+            from_clip: Whether the source is a clip, in which the person must be told from others.
 
         Raises:
-            ParameterError: A name is that of no such network, or the swapper cannot do what is
-                asked of it.
+            ParameterError: A name is not allowed, or the swapper does not support an option.
             WeightsError: A network is missing or corrupt.
             RuntimeUnavailable: A network cannot be prepared or run.
         """
@@ -82,7 +87,7 @@ class SwapNetworks:
         else:
             choice = Choice(asked.name, "the caller brought it")
         names = dict(self._names(options))
-        # All names are known to be good by now: what follows may take a while.
+        # All names are checked by now; preparing networks may take a while.
         graphs = {field: self._graph(field, name) for field, name in names.items()}
         if not isinstance(asked, str):
             swapper = asked
@@ -95,7 +100,7 @@ class SwapNetworks:
         if neural is None and options.source_weight != 1:
             raise ParameterError(
                 f"source_weight is {options.source_weight:g}, and the swapper {choice.name} takes "
-                "no embedding that it could weigh; allowed: 1, or a swapper that takes one."
+                "no embedding that it could weight; allowed: 1, or a swapper that takes one."
             )
         enhancer = None
         if "enhance" in names:
@@ -116,7 +121,7 @@ class SwapNetworks:
             compares_portraits=(from_clip or several) and not needs_embedding,
             needs_target_embedding=neural is not None and neural.needs_target_embedding,
             sides=sides,
-            at_once=_TOGETHER
+            at_once=_FRAMES_AT_ONCE
             if any(
                 graph.batches.max_size > 1
                 for field, graph in graphs.items()
@@ -124,15 +129,15 @@ class SwapNetworks:
             )
             else 1,
             notes=(
-                *self._why(asked, choice),
+                *self._explain(asked, choice),
                 *_other_boost(choice.name, sides, options),
                 *(graph.note for graph in graphs.values() if graph.note),
                 *_unused_fidelity(enhancer, options.enhance),
             ),
         )
 
-    def feed(self, name: str) -> SampleMaker:
-        """What a swapping or restoring network is given, to be calibrated on.
+    def sample_maker(self, name: str) -> SampleMaker:
+        """Return what makes the calibration samples of a swapping or restoring network.
 
         Raises:
             ParameterError: The network is of another role.
@@ -145,23 +150,21 @@ class SwapNetworks:
                 known.name for role in ("swapper", "restorer") for known in self._installable(role)
             )
             raise ParameterError(
-                f"{name} is of the role {network.role}, and swappers and restorers alone run at "
+                f"{name} is of the role {network.role}, and only swappers and restorers run at "
                 f"other precisions than fp32; allowed: {allowed}."
             )
         self._require(f"The {network.role} {name}", name)
-        batches = self.exact(name).batches
+        batches = self.fp32_graph(name).batches
         if network.role == "restorer":
-            return _restorer_feed(Restorer(network, batches))
-        return _swapper_feed(NeuralSwapper(network, batches, self.encoder(network)))
+            return _restorer_samples(Restorer(network, batches))
+        return _swapper_samples(NeuralSwapper(network, batches, self.encoder(network)))
 
     def choice(self, asked: str, pixel_boost: int | None) -> Choice:
-        """The swapper that is meant by a name, or by "auto", and why; raises as `drawing` does."""
+        """Return the name of the swapper that is asked for, and why; raises as `choose` does."""
         known = self._installable("swapper")
         if asked != AUTO:
             names = (MeshWarp.name, *(network.name for network in known))
-            if asked not in names:
-                allowed = ", ".join((AUTO, *names))
-                raise ParameterError(f"swapper is {asked!r}; allowed: {allowed}.")
+            resolve("swapper", asked, names, self.store.has)
             if asked != MeshWarp.name:
                 self._require(f"The swapper {asked}", asked)
             return Choice(asked, "it was asked for")
@@ -193,12 +196,12 @@ class SwapNetworks:
         return Choice(MeshWarp.name, "the embedded swapper is the only one there is")
 
     def needed(self, name: str) -> tuple[str, ...]:
-        """A swapper's networks: none of `mesh` and of the caller's own, which have no file."""
+        """Return the names of a swapper's networks; `mesh` and callers' own swappers have none."""
         known = [network for network in self._installable("swapper") if network.name == name]
         return tuple(one for network in known for one in (network.name, *network.needs))
 
     def encoder(self, network: Network) -> SourceEncoder:
-        """What makes the sources of a swapping network; raises as `drawing` does."""
+        """Return the source encoder of a swapping network; raises as `choose` does."""
         source = network.source
         if source is None or source.kind == "embedding":
             return EMBEDDING_ENCODER
@@ -207,11 +210,11 @@ class SwapNetworks:
         if source.input is not None:
             return CropEncoder(source.input, alignment_points)
         crop = CropEncoder(self.store.network(EMBEDDER).input, alignment_points)
-        converter = self.exact(source.converter).batches
+        converter = self.fp32_graph(source.converter).batches
         return ConverterEncoder(self.session(EMBEDDER), crop, converter, source.unit)
 
     def _names(self, options: SwapOptions) -> Iterator[tuple[str, str]]:
-        """The networks besides the swapper, by the parameters that ask for them."""
+        """Yield each parameter that asks for a further network with that network's name."""
         limits, enhance = options.limits, options.enhance
         asked: tuple[tuple[str, str | None, Role, bool], ...] = (
             ("occluder", limits.occluder, "occluder", True),
@@ -220,15 +223,14 @@ class SwapNetworks:
         )
         for field, name, role, of_use in asked:
             if name is not None:
-                own = (OCCLUDER,) if role == "occluder" else ()
-                self._require_known(field, name, role, own)
+                found = self._resolve(field, name, role)
                 if of_use:
-                    yield field, self._named(field, name, role)
+                    yield field, self._require_found(field, name, role, found)
 
     def _graph(self, field: str, name: str) -> Graph:
         if name == OCCLUDER:
             return Graph(Batches(self.session(name)))
-        return self.graph(name) if field == "enhance" else self.exact(name)
+        return self.graph(name) if field == "enhance" else self.fp32_graph(name)
 
     def _occluder(self, names: dict[str, str], graphs: dict[str, Graph]) -> Occluder | None:
         if "occluder" not in names:
@@ -261,36 +263,34 @@ class SwapNetworks:
             fidelity=options.fidelity,
         )
 
-    def _named(self, field: str, asked: str, role: Role) -> str:
-        """The network of a role that is meant by a known name, or by "auto"."""
-        if role == "occluder" and asked in (AUTO, OCCLUDER):
-            return OCCLUDER
-        if asked != AUTO:
-            self._require(f"The {role} {asked}", asked)
-            return asked
-        known = [network.name for network in self._installable(role)]
-        found = next((name for name in known if self.store.has(name)), None)
+    def _resolve(self, field: str, asked: str, role: Role) -> str | None:
+        own, others = ((OCCLUDER,), ("none",)) if role == "occluder" else ((), ())
+        names = (*own, *(network.name for network in self._installable(role)))
+        return resolve(field, asked, names, self.store.has, others=others)
+
+    def _require_found(self, field: str, asked: str, role: Role, found: str | None) -> str:
+        """Return the network that was found, with all that it needs.
+
+        Raises:
+            WeightsMissing: It, or one that it needs, is not installed.
+        """
         if found is None:
-            # Who limits the regions need not have heard of parsers.
+            # Users who limit a swap to regions need not know what a parser is.
             why = "face_region needs a parser; " if field == "parser" else ""
+            known = ", ".join(network.name for network in self._installable(role))
             raise WeightsMissing(
-                f"{why}{field} is auto, but none of {', '.join(known)} is installed; bring one in "
-                "with `faceswap-engine weights import PATH`."
+                f"{why}{field} is auto, but none of {known} is installed; bring one in with "
+                "`faceswap-engine weights import PATH`."
             )
+        if asked != AUTO and found != OCCLUDER:
+            self._require(f"The {role} {asked}", asked)
         return found
 
-    def _require_known(self, field: str, asked: str, role: Role, own: tuple[str, ...]) -> None:
-        none = ("none",) if role == "occluder" else ()
-        names = (AUTO, *none, *own, *(network.name for network in self._installable(role)))
-        if asked not in names:
-            raise ParameterError(f"{field} is {asked!r}; allowed: {', '.join(names)}.")
-
-    def _why(self, asked: str | Swapper[Any], choice: Choice) -> Iterator[str]:
-        """Why the embedded swapper was taken where others were brought in."""
-        if asked == AUTO and choice.name == MeshWarp.name:
-            brought = [one.name for one in self._installable("swapper") if self.store.has(one.name)]
-            if brought:
-                yield f"swapper is {choice.name}: {choice.reason}."
+    def _explain(self, asked: str | Swapper[Any], choice: Choice) -> Iterator[str]:
+        """Yield why the embedded swapper was chosen although others were imported."""
+        imported = any(self.store.has(one.name) for one in self._installable("swapper"))
+        if imported and asked == AUTO and choice.name == MeshWarp.name:
+            yield f"swapper is {choice.name}: {choice.reason}."
 
     def _require(self, what: str, name: str) -> None:
         missing = self.store.missing(name)
@@ -299,19 +299,21 @@ class SwapNetworks:
         needed = " and ".join(one for one in missing if one != name)
         are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
         if name not in missing:
-            said = f"{what} needs {needed}, which {are} not installed"
+            fault = f"{what} needs {needed}, which {are} not installed"
         elif needed:
-            said = f"{what}, and {needed} that it needs, {are} not installed"
+            fault = f"{what}, and {needed} that it needs, {are} not installed"
         else:
-            said = f"{what} {are} not installed"
-        raise WeightsMissing(f"{said}; bring {them} in with `faceswap-engine weights import PATH`.")
+            fault = f"{what} {are} not installed"
+        raise WeightsMissing(
+            f"{fault}; bring {them} in with `faceswap-engine weights import PATH`."
+        )
 
     def _installable(self, role: Role) -> list[Network]:
-        """The best first."""
+        """Return the networks of a role that can be imported, the preferred one first."""
         return [network for network in self.store.installable() if network.role == role]
 
 
-def _swapper_feed(swapper: NeuralSwapper) -> SampleMaker:
+def _swapper_samples(swapper: NeuralSwapper) -> SampleMaker:
     return SampleMaker(
         name=swapper.name,
         template=swapper.template,
@@ -322,7 +324,7 @@ def _swapper_feed(swapper: NeuralSwapper) -> SampleMaker:
     )
 
 
-def _restorer_feed(restorer: Restorer) -> SampleMaker:
+def _restorer_samples(restorer: Restorer) -> SampleMaker:
     return SampleMaker(
         name=restorer.name,
         template=restorer.template,
@@ -334,10 +336,10 @@ def _restorer_feed(restorer: Restorer) -> SampleMaker:
 
 
 def _sides(neural: NeuralSwapper | None, options: SwapOptions) -> tuple[int, ...]:
-    """The sides that crops may have.
+    """Return the sides in pixels that crops may have.
 
     Raises:
-        ParameterError: The network cannot do the one that is asked for.
+        ParameterError: The network does not support the one that is asked for.
     """
     able = tuple(
         side for side in PIXEL_BOOSTS if neural is None or supports_size(side, neural.side)

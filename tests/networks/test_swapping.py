@@ -1,4 +1,4 @@
-"""Which networks draw, at which precision, and how many frames they are given at once."""
+"""The networks that swap, their precision, and the number of frames that they take at once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> WeightStore:
 
 def test_masks_are_read_at_full_precision_and_the_rest_as_asked(store: WeightStore) -> None:
     networks, asked = Opened.of(store, (1,))
-    chosen = networks.chosen("auto", ALL)
+    chosen = networks.choose("auto", ALL)
     assert sorted(asked) == [
         ("bisenet_resnet_34", "fp32"),
         ("gfpgan_1.4", "asked"),
@@ -87,9 +87,9 @@ def test_masks_are_read_at_full_precision_and_the_rest_as_asked(store: WeightSto
 def test_frames_go_together_where_any_network_takes_more_than_one(
     store: WeightStore, swapper: str, options: SwapOptions
 ) -> None:
-    assert Opened.of(store, (1,))[0].chosen(swapper, options).at_once == 1
-    assert Opened.of(store, SIZES)[0].chosen(swapper, options).at_once > 1
-    assert Opened.of(store, SIZES)[0].chosen("mesh", SwapOptions()).at_once == 1
+    assert Opened.of(store, (1,))[0].choose(swapper, options).at_once == 1
+    assert Opened.of(store, SIZES)[0].choose(swapper, options).at_once > 1
+    assert Opened.of(store, SIZES)[0].choose("mesh", SwapOptions()).at_once == 1
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_no_network_is_prepared_while_a_name_may_be_wrong(
 ) -> None:
     networks, asked = Opened.of(store, (1,))
     with pytest.raises((ParameterError, WeightsError)):
-        networks.chosen(swapper, options)
+        networks.choose(swapper, options)
     assert asked == []
 
 
@@ -117,14 +117,14 @@ def test_what_is_missing_is_named_once(tmp_path: Path) -> None:
         match=r"^The swapper inswapper_128, and w600k_r50 that it needs, are not installed; bring "
         r"them in with `faceswap-engine weights import PATH`\.$",
     ):
-        bare.chosen("inswapper_128", SwapOptions())
+        bare.choose("inswapper_128", SwapOptions())
 
 
 def test_a_face_may_have_any_side_that_the_swapper_can_do(
     store: WeightStore, tmp_path: Path
 ) -> None:
     free = SwapOptions(pixel_boost=None)
-    assert Opened.of(store, (1,))[0].chosen("mesh", free).sides[0] == 128
-    assert len(Opened.of(store, (1,))[0].chosen("mesh", free).sides) == 6
+    assert Opened.of(store, (1,))[0].choose("mesh", free).sides[0] == 128
+    assert len(Opened.of(store, (1,))[0].choose("mesh", free).sides) == 6
     large = stand_ins.family(tmp_path, stand_ins.identity)
-    assert Opened.of(large, (1,))[0].chosen("simswap_unofficial_512", free).sides == (512, 1024)
+    assert Opened.of(large, (1,))[0].choose("simswap_unofficial_512", free).sides == (512, 1024)

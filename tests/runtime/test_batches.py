@@ -24,15 +24,18 @@ class Recorded(Session):
     """Remembers the batches it was given."""
 
     seen: list[int]
+    inputs_seen: list[tuple[Tensor, ...]]
 
     def run(self, *arrays: Tensor) -> list[Tensor]:
         self.seen.append(len(arrays[0]))
+        self.inputs_seen.append(arrays)
         return super().run(*arrays)
 
 
 def recorded(path: Path) -> Recorded:
     session = Recorded(path)
     session.seen = []
+    session.inputs_seen = []
     return session
 
 
@@ -43,6 +46,17 @@ def test_every_row_is_in_a_batch_and_few_are_made_up(sizes: tuple[int, ...]) -> 
         assert set(made) <= set(sizes)
         assert 0 <= sum(made) - count <= max(sizes) / 4
     assert list(batch_sizes(0, sizes)) == []
+
+
+def test_a_batch_is_padded_with_its_last_row(tmp_path: Path) -> None:
+    """Zeros would be no picture."""
+    session = recorded(save_difference(tmp_path / "difference.onnx"))
+    rows = np.arange(1, 31, dtype=np.float32).reshape(15, 2)
+    Batches(session, (1, 16)).run(rows, -rows)
+    (first, second), *more = session.inputs_seen
+    assert not more
+    np.testing.assert_array_equal(first, [*rows, rows[-1]])
+    np.testing.assert_array_equal(second, [*-rows, -rows[-1]])
 
 
 def test_whole_crops_are_whole_batches() -> None:

@@ -110,7 +110,7 @@ class Stage:
 def installed(packs: WeightStore, name: str, source_weight: float = 1.0) -> Swapper[Any]:
     """A swapper as the engine makes it."""
     networks = NetworkPool(packs, 1).on(Compute("cpu")).swapping
-    return networks.chosen(name, SwapOptions(pixel_boost=None, source_weight=source_weight)).swapper
+    return networks.choose(name, SwapOptions(pixel_boost=None, source_weight=source_weight)).swapper
 
 
 def fitting(swapper: Swapper[Any], size: int) -> int:
