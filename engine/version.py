@@ -1,3 +1,3 @@
-"""The version of this engine, as in `pyproject.toml`."""
+"""The version of the engine, equal to that in `pyproject.toml`."""
 
 VERSION = "0.1.0"

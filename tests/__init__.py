@@ -1,2 +1,2 @@
-# Before any test imports ONNX Runtime by itself: it is to report to nobody here, either.
+# Before a test imports ONNX Runtime: engine.runtime turns its telemetry off.
 import engine.runtime  # noqa: F401

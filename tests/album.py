@@ -1,4 +1,4 @@
-"""Pictures with many faces in them, as users have them."""
+"""A folder of pictures with two faces each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PEOPLE = tuple(f"P{number:03}" for number in range(1, 11))
 
 
 def write_album(folder: Path, pictures: int = 9) -> Path:
-    """A folder of so many pictures, of two of ten people each."""
+    """Write a folder of pictures, each with two of ten synthetic people."""
     folder.mkdir()
     for number in range(pictures):
         left, right = (_PEOPLE[(2 * number + side) % len(_PEOPLE)] for side in (0, 1))

@@ -1,4 +1,4 @@
-"""Swappers whose answer is known."""
+"""Swappers with a known output, in place of real ones."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 
 from engine.values import Aligned, Mask, Patch, Portrait, Template
 
-# Where the five points lie in a crop that shows the whole head.
+# Template of a crop with the whole head.
 FIVE = Template("five", ((0.36, 0.42), (0.64, 0.42), (0.5, 0.57), (0.39, 0.69), (0.61, 0.69)))
 
 Tint: TypeAlias = tuple[float, float, float]  # RGB, 0..1
 
 
 def soft_mask(side: int, border: float = 0.15) -> Mask:
-    """1 in the middle, 0 at the border, linear between."""
+    """Return a (side, side) mask: 1 in the middle, 0 at the border, linear between."""
     ramp = np.clip(np.minimum(np.arange(side), np.arange(side)[::-1]) / (border * side), 0, 1)
     return np.minimum.outer(ramp, ramp).astype(np.float32)
 
 
 @dataclass
 class IdentitySwapper:
-    """Gives every crop back as it came."""
+    """Returns every crop unchanged."""
 
     name: str = "identity"
     template: Template = FIVE

@@ -1,4 +1,4 @@
-"""Clips and pictures of the synthetic people of `openpeople`, small enough to swap in a moment."""
+"""Small clips and pictures of the synthetic people of `openpeople`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIDE = 170
 
 @dataclass(frozen=True)
 class Spot:
-    """A person's portrait in a picture: whose, and where its left top corner is."""
+    """Position of a person's portrait in a picture, by its top left corner."""
 
     person: str
     left: int
@@ -37,20 +37,20 @@ TWO = (Spot(WOMAN, 15), Spot(MAN, 215))
 
 
 def asset(person: str, name: str = "studio_portrait") -> Path:
-    """The file of a person's picture."""
+    """Return the path of a person's picture."""
     root = Path(str(files("openpeople") / "data" / "curated"))
     return root / person / "assets" / f"{name}.jpg"
 
 
 @cache
 def portrait(person: str, side: int = SIDE) -> Bytes:
-    """The upper middle of a person's studio portrait, (side, side, 3) RGB."""
+    """Return the upper middle of a person's studio portrait, (side, side, 3) RGB."""
     whole = thumbnail(read_image(asset(person)), (2 * side, 2 * side))
     return whole[side // 5 : side // 5 + side, side // 2 : side // 2 + side]
 
 
 def picture(spots: Sequence[Spot], step: int = 0) -> Bytes:
-    """A wall with people before it, all of them `step` pixels further right; (240, 400, 3) RGB."""
+    """Draw people before a wall, moved right by `step` pixels; (240, 400, 3) RGB."""
     wall = np.random.default_rng(1).integers(60, 120, (HEIGHT, WIDTH, 3), np.uint8)
     wall = np.asarray(cv2.GaussianBlur(wall, (0, 0), 2), np.uint8)
     for spot in spots:
@@ -61,7 +61,7 @@ def picture(spots: Sequence[Spot], step: int = 0) -> Bytes:
 
 
 def write_png(path: Path, pixels: Bytes) -> Path:
-    """A PNG file of RGB or RGBA pixels."""
+    """Write RGB or RGBA pixels as a PNG file."""
     order = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
     assert cv2.imwrite(str(path), cv2.cvtColor(pixels, order))
     return path
@@ -70,9 +70,9 @@ def write_png(path: Path, pixels: Bytes) -> Path:
 def write_clip(
     path: Path, times: Iterable[int], spots: Sequence[Spot] = TWO, **properties: Any
 ) -> Path:
-    """A lossless clip: a picture at each of `times` (ms), two tracks of sound.
+    """Write a lossless clip: a frame at each of `times` (ms) and two tracks of sound.
 
-    `properties` are further ones of `make_clip`. The people walk to the right.
+    `properties` are arguments of `make_clip`. The people move to the right.
     """
     given: dict[str, Any] = {
         "codec": "ffv1",
@@ -86,7 +86,7 @@ def write_clip(
 
 
 def sound(path: Path) -> list[list[tuple[int | None, bytes]]]:
-    """Time stamps and bytes of the packets of each track of sound."""
+    """Return the pts and the bytes of the packets of each track of sound."""
     with av.open(str(path)) as container:
         tracks: list[list[tuple[int | None, bytes]]] = [[] for _ in container.streams.audio]
         places = {stream.index: place for place, stream in enumerate(container.streams.audio)}

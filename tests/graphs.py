@@ -1,4 +1,4 @@
-"""ONNX files of a few nodes."""
+"""Write small ONNX files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def save_graph(
     kinds: Mapping[str, int] | None = None,
     opset: int = 17,
 ) -> Path:
-    """A graph at `path`; `kinds` are types by name of what is not float32."""
+    """Write a graph; `kinds` has the element types of tensors other than float32, by name."""
 
     def values(shapes: Mapping[str, Shape]) -> list[onnx.ValueInfoProto]:
         return [
@@ -44,7 +44,7 @@ def save_graph(
 def out_of_range(
     given: str, answer: str
 ) -> tuple[list[onnx.NodeProto], dict[str, NDArray[np.float32]]]:
-    """Nodes from one tensor to another that load and fail when they run, and their constants."""
+    """Return nodes from an input to an output that fail at run time, and their constants."""
     nodes = [
         helper.make_node("ReduceMax", [given], ["highest"], keepdims=0),
         helper.make_node("Add", ["highest", "far"], ["where"]),

@@ -1,4 +1,4 @@
-"""Made-up hands, and a synthetic person with one before the mouth."""
+"""Synthetic hands, and pictures of synthetic people with a hand before the face."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OPEN = (
 def hand(
     x: float = 0, y: float = 0, unit: float = 40, *, turned: float = 0, score: float = 1
 ) -> Hand:
-    """An open hand whose middle knuckle is at (x, y), turned clockwise by degrees.
+    """Return an open hand with its middle knuckle at (x, y), turned clockwise by degrees.
 
     `unit` is the distance from the wrist to that knuckle, in pixels.
     """
@@ -36,17 +36,17 @@ def hand(
 
 
 def as_points(flat: np.ndarray) -> Points:
-    """Points of no depth."""
+    """Return (n, 2) points as (n, 3) points with z = 0."""
     return np.column_stack([flat, np.zeros(len(flat))]).astype(np.float32)
 
 
 @cache
 def yawn() -> Bytes:
-    """Someone who holds a hand before an open mouth."""
+    """Return a picture of a person with a hand before the open mouth."""
     return np.ascontiguousarray(people.person("P002").expressions()["exhausted"])
 
 
 @cache
 def thinking() -> Bytes:
-    """Someone who holds a hand at the chin."""
+    """Return a picture of a person with a hand at the chin."""
     return np.ascontiguousarray(people.person("P005").expressions()["thoughtful"])

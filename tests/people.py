@@ -1,4 +1,4 @@
-"""Made-up faces for tests of what is decided about faces, not of how they are found."""
+"""Synthetic `Face` values for tests of decisions about detected faces."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from engine.values import Attributes, Box, Detection, Embedding, Face, Mesh
 
 
 def embedding(*values: float, length: int = 128) -> Embedding:
-    """A unit vector that starts with `values`."""
+    """Return a unit vector that begins with `values`."""
     vector = np.zeros(length, np.float32)
     vector[: len(values)] = values
     return vector / np.linalg.norm(vector)
 
 
 def at_distance(distance: float, length: int = 128) -> Embedding:
-    """A unit vector at 1 - cosine = `distance` from `embedding(1)`."""
+    """Return a unit vector at 1 - cosine = `distance` from `embedding(1)`."""
     cosine = 1.0 - distance
     return embedding(cosine, float(np.sqrt(1.0 - cosine**2)), length=length)
 
@@ -33,7 +33,7 @@ def face(
     race: Race | None = None,
     who: Embedding | None = None,
 ) -> Face:
-    """A square face; its five points and its mesh sit within the box."""
+    """Return a square face whose five points and mesh lie within the box."""
     box = Box(left, top, left + size, top + size)
     where = np.array([(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)], np.float32)
     points = where * np.float32(size) + np.array([left, top], np.float32)

@@ -1,4 +1,4 @@
-"""Small clips with moving shapes, made with PyAV: every property a target may have, on request."""
+"""Small clips with moving shapes and any property that a target may have, written with PyAV."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Paint: TypeAlias = Callable[[int, tuple[int, int]], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Tags:
-    """Colour tags by their numbers in ITU-T H.273; `full` is the range."""
+    """Colour tags by their numbers in ITU-T H.273; `full` means full range."""
 
     primaries: int = 2
     transfer: int = 2
@@ -56,7 +56,7 @@ class Line:
 
 
 def draw(index: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Picture `index` of a scene: gradients, a moving square and a moving disc; (h, w, 3) RGB."""
+    """Draw frame `index` of a scene: gradients, a moving square and disc; (h, w, 3) RGB."""
     width, height = size
     y, x = np.mgrid[:height, :width]
     picture = np.stack([x * 255 // width, y * 255 // height, (x + y + 4 * index) % 256], axis=-1)
@@ -91,11 +91,11 @@ def make_clip(
     muxing: Mapping[str, str] | None = None,
     paint: Paint | None = None,
 ) -> Path:
-    """Writes a clip and returns its path.
+    """Write a clip and return its path.
 
     `pts` count in `time_base` (1/(512 fps) where it is None) and replace `frames` and `fps`.
-    `paint` makes picture n of a (width, height), as `draw` does, which is the default.
-    `rotation` and `mirrored` go into the display matrix as PyAV's `set_display_rotation` has them.
+    `paint` draws frame n at (width, height); None takes `draw`.
+    `rotation` and `mirrored` are arguments of PyAV's `set_display_rotation`.
     """
     base = time_base or Fraction(1, 512 * fps)
     stamps = list(pts) if pts is not None else [round(n / (fps * base)) for n in range(frames)]

@@ -78,7 +78,7 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def output(tmp_path: Path) -> Iterator[Path]:
-    """A place for a result; whatever happens, nothing else may lie beside it, nor a thread live."""
+    """Return an output path; check that no other file and no thread remain after the test."""
     folder = tmp_path / "results"
     folder.mkdir()
     before = set(threading.enumerate())
@@ -88,7 +88,7 @@ def output(tmp_path: Path) -> Iterator[Path]:
 
 
 def changed_halves(before: Sequence[Frame], after: Sequence[Frame]) -> tuple[bool, bool]:
-    """Whether any sample of the left and of the right half differs in any frame."""
+    """Return whether any sample of the left and of the right half differs in any frame."""
     halves = [False, False]
     for one, other in zip(before, after, strict=True):
         for old, new in zip(one.planes, other.planes, strict=True):
@@ -202,7 +202,7 @@ def test_when_nobody_is_swapped_the_report_says_why(warm: Engine, clip: Path, ou
 
 
 class Fading(IdentitySwapper):
-    """Fades out wherever it is asked."""
+    """A swapper that fades every face."""
 
     def swap(self, targets: Sequence[Aligned], sources: Sequence[str]) -> list[Patch]:
         return [
@@ -350,7 +350,7 @@ def picture_in(path: Path) -> Bytes:
 
 @pytest.fixture
 def half(tmp_path: Path) -> Path:
-    """Half of the source's face."""
+    """Write a picture with half of the source's face."""
     pixels = portrait(STRANGER, 512)
     return write_png(tmp_path / "half.png", pixels[:, :256])
 
@@ -493,7 +493,7 @@ def test_without_a_reference_faces_have_no_distance(warm: Engine, still: Path) -
 
 @dataclass
 class FailingSwapper(IdentitySwapper):
-    """Fails at its fifth face."""
+    """A swapper that fails at its fifth face."""
 
     name: str = "failing"
     count: int = 0

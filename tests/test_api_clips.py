@@ -62,7 +62,7 @@ def wall() -> Bytes:
 
 
 def film(path: Path, pictures: Sequence[Bytes], **properties: Any) -> Path:
-    """A clip of pictures, one a second."""
+    """Write a clip of pictures, one per second."""
     given: dict[str, Any] = {"codec": "ffv1", "pix_fmt": "yuv444p", "fps": 1}
     height, width = pictures[0].shape[:2]
     return make_clip(

@@ -1,4 +1,4 @@
-"""Which network runs at which precision on a card, and how many pictures it is given at once."""
+"""Precision and batch size of each network on a GPU."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SWAPPER, CONVERTER, DETECTOR = "ghost_1_256", "crossface_ghost", "yunet"
 
 
 class OnCard(Session):
-    """Runs on the CPU, and says that it runs where it was asked to."""
+    """A session that runs on the CPU and reports the requested provider."""
 
     def __init__(
         self, path: Path, wanted: Sequence[Provider], *, threads: int | None = None
@@ -46,7 +46,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> WeightStore:
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine where TensorRT and CUDA work."""
+    """Simulate a machine with working TensorRT and CUDA."""
 
     def works(provider: Provider) -> Probe:
         return Probe(provider.name, works=True)

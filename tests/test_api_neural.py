@@ -1,4 +1,4 @@
-"""Whole swaps with imported swappers, from files to files, by stand-ins of the packs' networks."""
+"""Whole swaps with imported swappers, using small stand-ins for the packs' networks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def warm(tinted: WeightStore) -> Iterator[Engine]:
 
 
 def apart(one: Path, other: Path) -> float:
-    """The root of the mean squared difference of two pictures' samples."""
+    """Return the RMS difference of two pictures' samples."""
     first, second = (np.stack(read_image(path).planes).astype(np.float64) for path in (one, other))
     return float(np.sqrt(np.mean((first - second) ** 2)))
 

@@ -1,4 +1,4 @@
-"""Whole swaps on a card; skipped where there is none, and never run by anything else."""
+"""Whole swaps on a GPU; skipped where there is none."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def still(tmp_path: Path) -> Path:
 def swapped(
     device: Device, still: Path, weights: WeightStore, **parameters: Any
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """The planes of a picture with two swapped faces."""
+    """Return the planes of a picture with two swapped faces."""
     output = still.with_name(f"{device.replace(':', '-')}-{parameters.get('precision')}.png")
     with Engine(device=device, weights=weights) as engine:
         report = engine.swap(

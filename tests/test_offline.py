@@ -1,4 +1,4 @@
-"""Nothing in the engine can reach a network."""
+"""The engine connects to no network."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ NETWORK = {
     "websockets",
     "xmlrpc",
 }
-# Whoever runs `serve` asks for a listener: these wait for callers, and call nobody.
+# The server accepts connections and opens none.
 PERMITTED = {
-    # Downloads that the user allowed; loaded when one is asked for.
+    # Downloads that the user allowed; imported at the first download.
     "jobs/download.py": {
         *("http.client", "http.client.HTTPConnection", "http.client.HTTPException"),
         *("http.client.HTTPResponse", "socket", "ssl"),
@@ -106,16 +106,16 @@ def test_every_module_imports_with_the_network_forbidden() -> None:
 
 
 def held(*arguments: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
-    """Runs a module as a program that the kernel ends if it makes an internet socket."""
-    # Libraries that keep quiet on machines that test are to be seen as users see them.
-    told = {name: value for name, value in os.environ.items() if name not in ON_TEST_MACHINES}
+    """Run a module as a program that the kernel kills if it creates an internet socket."""
+    # Some libraries send no telemetry on machines that run tests; here they behave as for users.
+    variables = {name: value for name, value in os.environ.items() if name not in ON_TEST_MACHINES}
     folders = {"HOME": home, "XDG_CACHE_HOME": home / "cache", "XDG_DATA_HOME": home / "data"}
     return subprocess.run(
         [sys.executable, without_network.__file__, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
-        env={**told, **{name: str(path) for name, path in folders.items()}},
+        env={**variables, **{name: str(path) for name, path in folders.items()}},
     )
 
 

@@ -1,7 +1,7 @@
 """Small ONNX networks with the signatures of InsightFace's and FairFace's.
 
-What they answer depends on every part of their input and on each colour of it, so that a wrong
-order, scale or place shows. Their weights are formulas, the same on every machine.
+Their outputs depend on every part and each colour of the input, so that a wrong order, scale or
+position changes them. Their weights are formulas, the same on every machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.graphs import save_graph
 
 
 def scene(height: int, width: int) -> NDArray[np.uint8]:
-    """An RGB picture of soft waves, in whole numbers from end to end."""
+    """Draw an RGB picture of soft waves in integer arithmetic."""
     y, x = np.mgrid[:height, :width]
     red = np.abs((3 * x + y) % 362 - 181)
     green = np.abs((x + 2 * y + 90) % 302 - 151) + 40
@@ -29,7 +29,7 @@ def scene(height: int, width: int) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class ScrfdKind:
-    """A variant of SCRFD: how many levels, anchors a cell, with points, with a batch axis."""
+    """A variant of SCRFD: levels, anchors per cell, five points, batch axis."""
 
     levels: int = 3
     anchors: int = 2
@@ -39,7 +39,7 @@ class ScrfdKind:
 
     @property
     def name(self) -> str:
-        """A name for files and fixtures."""
+        """Name for files and fixtures."""
         parts = ("points" if self.points else "boxes", "batched" if self.batched else "flat")
         return f"scrfd_{self.levels}x{self.anchors}_{'_'.join(parts)}"
 
@@ -54,9 +54,9 @@ SCRFD_KINDS = (
 
 
 def save_scrfd(path: Path, kind: ScrfdKind) -> Path:
-    """A detector of which each cell speaks of its own mean colour, at every level and anchor.
+    """Write a detector whose outputs depend on the mean colour of each cell, level and anchor.
 
-    The surest twelfth of a level's cells are faces to it, in `scene(512, 640)`.
+    In `scene(512, 640)`, a twelfth of the cells of each level score as faces.
     """
     nodes: list[onnx.NodeProto] = []
     constants: dict[str, NDArray[np.generic]] = {}
@@ -105,29 +105,29 @@ def save_scrfd(path: Path, kind: ScrfdKind) -> Path:
 
 
 def save_arcface(path: Path, batch: int | str = "N") -> Path:
-    """A recogniser: the colours of 64 squares, mixed into 512 numbers."""
+    """Write a recogniser that mixes the colours of 64 squares into 512 values."""
     return _save_reader(path, 112, 14, 512, batch=batch, name="input.1", scaled=False)
 
 
 def save_landmarks(path: Path, values: int, *, scaled: bool = True) -> Path:
-    """A landmarker of 212 (2d106det) or 3309 (1k3d68) values, most of them from -1 to 1."""
+    """Write a landmark network of 212 (2d106det) or 3309 (1k3d68) values, mostly in -1..1."""
     return _save_reader(path, 192, 24, values, batch="N", name="data", scaled=scaled)
 
 
 def save_genderage(path: Path) -> Path:
-    """Two scores and an age in centuries."""
+    """Write an attribute network: two scores of gender and an age in centuries."""
     return _save_reader(path, 96, 12, 3, batch="N", name="data", scaled=True)
 
 
 def save_fairface(path: Path, race: int, gender: int, age: int) -> Path:
-    """A FairFace that says these classes of every face."""
-    said = {"race_id": race, "gender_id": gender, "age_id": age}
+    """Write a FairFace that returns these classes for every face."""
+    classes = {"race_id": race, "gender_id": gender, "age_id": age}
     nodes = [
         helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array([value])))
-        for name, value in said.items()
+        for name, value in classes.items()
     ]
-    outputs: dict[str, Sequence[int | str]] = {name: [1] for name in said}
-    kinds = dict.fromkeys(said, TensorProto.INT64)
+    outputs: dict[str, Sequence[int | str]] = {name: [1] for name in classes}
+    kinds = dict.fromkeys(classes, TensorProto.INT64)
     return save_graph(path, nodes, {"input": [1, 3, 224, 224]}, outputs, {}, kinds)
 
 
@@ -141,7 +141,7 @@ def _save_reader(
     name: str,
     scaled: bool,
 ) -> Path:
-    """A network of one crop and one row of values; `scaled` takes 0..255, as MXNet's exports do."""
+    """Write a network from a crop to a row of values; `scaled` takes 0..255, like MXNet exports."""
     constants: dict[str, NDArray[np.generic]] = {
         "weights": _wave(3 * (side // square) ** 2, values, seed=values).astype(np.float32) / 6,
         "bias": np.full(values, 0.4, np.float32),
@@ -173,14 +173,14 @@ def _save_reader(
 
 
 def _means(step: int) -> NDArray[np.float64]:
-    """The mean colours of the squares of a scene, as the network sees them."""
+    """Return the normalised mean colours of the squares of a scene."""
     squares = scene(512, 640).reshape(512 // step, step, 640 // step, step, 3)
     means: NDArray[np.float64] = (squares.mean(axis=(1, 3)).reshape(-1, 3) - 127.5) / 128
     return means
 
 
 def _wave(rows: int, columns: int, seed: int) -> NDArray[np.float64]:
-    """Numbers from -1 to 1 without a pattern."""
+    """Return deterministic values in -1..1 without a visible pattern."""
     count = np.arange(rows * columns, dtype=np.float64).reshape(rows, columns)
     wave: NDArray[np.float64] = np.sin((count + 1) ** 1.5 * 1.7 + seed)
     return wave

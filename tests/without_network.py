@@ -1,7 +1,6 @@
-"""Runs a Python module as a program that dies as soon as anything in it makes an internet socket.
+"""Run a Python module as a program that is killed when it creates an internet socket.
 
-The kernel sees to it (seccomp), so that native libraries are held to it like Python code. Linux on
-x86-64 and 64-bit Arm alone.
+The kernel enforces it (seccomp), also for native libraries. Linux on x86-64 and 64-bit Arm only.
 """
 
 from __future__ import annotations
@@ -12,19 +11,19 @@ import runpy
 import struct
 import sys
 
-# By architecture: the number of the system call `socket`.
+# Number of the system call `socket` by architecture.
 SOCKET = {"x86_64": 41, "aarch64": 198}
 SUPPORTED = sys.platform == "linux" and platform.machine() in SOCKET
 
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _FILTER = 22, 38, 2
 _LOAD, _IS, _RETURN = 0x20, 0x15, 0x06  # instructions of the Berkeley Packet Filter
-_NUMBER, _FIRST_ARGUMENT = 0, 16  # offsets in what the filter is shown
+_NUMBER, _FIRST_ARGUMENT = 0, 16  # offsets in struct seccomp_data
 _KILL, _ALLOW = 0x80000000, 0x7FFF0000
 _AF_INET, _AF_INET6 = 2, 10
 
 
 def forbid() -> None:
-    """Lets the kernel end this process where it makes a socket of IPv4 or IPv6."""
+    """Let the kernel kill this process when it creates an IPv4 or IPv6 socket."""
     program = (
         (_LOAD, 0, 0, _NUMBER),
         (_IS, 0, 4, SOCKET[platform.machine()]),  # else allow
@@ -45,7 +44,7 @@ def forbid() -> None:
 
 
 if __name__ == "__main__":
-    del sys.path[0]  # this folder, whose packages are named as modules of the standard library
+    del sys.path[0]  # this folder, whose packages shadow modules of the standard library
     sys.argv = sys.argv[1:]
     forbid()
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,4 +1,4 @@
-"""What a person sees of a swapped face, as the benchmark measures it."""
+"""The benchmark's measures of a swapped face's appearance."""
 
 from __future__ import annotations
 

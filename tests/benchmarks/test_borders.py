@@ -1,4 +1,4 @@
-"""Whether a swapped face belongs to the skin around it, as the benchmark measures it."""
+"""The benchmark's measures of the border between a swapped face and the skin around it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the benchmarks measure."""
+"""The measures of the benchmarks."""
 
 from __future__ import annotations
 

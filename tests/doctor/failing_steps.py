@@ -1,4 +1,4 @@
-"""Steps of the doctor's tiny swap that fail, called by name in a child process."""
+"""Failing steps of the self-test, called by name in a child process."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from engine.jobs.process import ReportProgress
 
 
 def crash(argument: Mapping[str, str], report: ReportProgress) -> str:
-    """Die while decoding, as of a fault in a codec."""
+    """Crash in the step that decodes."""
     if argument["step"] == "decode":
         os.kill(os.getpid(), signal.SIGSEGV)
     return run_step(argument, report)
 
 
 def fail(argument: Mapping[str, str], report: ReportProgress) -> str:
-    """Call a library in a way that it does not know."""
+    """Raise a TypeError in the step that decodes, as after a change of a library's API."""
     if argument["step"] == "decode":
         raise TypeError("open() got an unexpected keyword argument 'metadata_errors'")
     return run_step(argument, report)
 
 
 def die(_argument: None, _report: ReportProgress) -> dict[str, list[str]]:
-    """Die while trying an encoder."""
+    """Crash while an encoder is tried."""
     os.kill(os.getpid(), signal.SIGSEGV)
     return {}

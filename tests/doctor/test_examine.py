@@ -140,7 +140,7 @@ def test_a_step_finds_what_is_called_in_an_unknown_way(
     def another(path: Path) -> None:
         raise TypeError("open() got an unexpected keyword argument 'metadata_errors'")
 
-    # What a swap reads its target by, and no step before it.
+    # Called by the swap step only.
     monkeypatch.setattr(decode, "open_media", another)
     done: list[str] = []
     with pytest.raises(TypeError, match="metadata_errors"):

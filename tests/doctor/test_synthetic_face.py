@@ -19,7 +19,7 @@ def test_the_drawn_face_is_one_to_the_networks() -> None:
         (face,) = analyser.analyse_picture(as_frame(picture))
     assert face.score > 0.8
     assert face.mesh.score > 0.9
-    # Where it was drawn: the eyes are above the middle, the mouth below it.
+    # The eyes are drawn above the middle, the mouth below it.
     left, right, nose, *mouth = face.detection.points
     assert left[0] < nose[0] < right[0]
     assert max(left[1], right[1]) < nose[1] < min(corner[1] for corner in mouth)

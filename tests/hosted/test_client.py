@@ -47,8 +47,8 @@ while not job.status()["progress"]["done"]:
 os.kill(os.getpid(), signal.SIGKILL)  # here, as whoever waits to do it may come too late
 """
 
-# An audit hook sees every use of a socket, whoever makes it, and cannot be taken off again. As the
-# module sitecustomize it is in the child process, too.
+# An audit hook sees every use of a socket and cannot be removed. As the module sitecustomize it
+# also runs in the child process.
 FORBID = """
 import sys
 
@@ -97,7 +97,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some seconds of work, and its swap may be stopped long before its end."""
+    """A request that takes some seconds."""
     return write_clip(tmp_path_factory.mktemp("clip") / "long.mkv", range(0, 40 * LONG, 40))
 
 
@@ -154,7 +154,7 @@ def test_whoever_waits_finishes_the_job_of_a_killed_submitter(
         assert job.status()["status"] in ("PROCESSING", "QUEUED")
         output = Path(done(job)["output"].removeprefix("file://"))
     assert len(list(read_frames(output))) == LONG
-    # What the killed worker had begun to write is gone.
+    # The partial output of the killed worker is removed.
     assert [path.name for path in output.parent.iterdir()] == ["output.mkv"]
 
 
@@ -388,7 +388,7 @@ CALLS = ["__init__", "run", "run_sync", "submit_async"]
 )
 def test_signatures_are_the_hosted_ones(ours: Any, theirs: Any) -> None:
     def shape(call: Any) -> list[tuple[str, object, object]]:
-        # What this engine adds can only be given by name.
+        # Arguments that this engine adds are keyword-only.
         parameters = inspect.signature(call).parameters.values()
         return [
             (one.name, one.kind, one.default) for one in parameters if one.kind != one.KEYWORD_ONLY

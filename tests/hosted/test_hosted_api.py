@@ -1,4 +1,4 @@
-"""The hosted API's client against this machine: what a script of the hosted API relies on.
+"""Behaviour of the hosted API that scripts rely on, tested against this machine.
 
 Each test runs once for each way in. A way in is a client of the `segmind` interface, the module
 that its exceptions come from, and the words that change in a script.
@@ -85,7 +85,7 @@ class Api:
     environment: dict[str, str]
 
     def submit(self, **parameters: Any) -> Any:
-        """A quick job."""
+        """Return the parameters of a quick job."""
         return self.client.submit_async(SLUG, **{**QUICK, **parameters})
 
 
@@ -109,7 +109,7 @@ def in_process(folder: Path) -> Iterator[Api]:
 
 
 def served(folder: Path) -> Iterator[Api]:
-    """The package `segmind` as it is, against `faceswap-engine serve`."""
+    """The unchanged package `segmind` against `faceswap-engine serve`."""
     command = [sys.executable, "-m", "engine", "serve", "--port", "0"]
     places = ["--home", str(folder / "served"), "--media-root", str(folder)]
     with subprocess.Popen([*command, *places], stderr=subprocess.PIPE, text=True, cwd=ROOT) as run:
@@ -142,7 +142,7 @@ WAYS = {"in process": in_process, "served": served}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds everything that the tests name, so that a server may be told to read it."""
+    """Return a folder with all files of the tests, a media root for the server."""
     return tmp_path_factory.mktemp("media").resolve()
 
 
@@ -177,7 +177,7 @@ def wall(folder: Path) -> Path:
 
 
 def run_seed(api: Api, *arguments: object) -> tuple[list[str], float]:
-    """The lines that the seed script prints, and the seconds that it took."""
+    """Run the seed script; return its printed lines and its duration in seconds."""
     start = time.monotonic()
     script = SEED.format(imports=api.imports, client=api.construct)
     done = subprocess.run(
@@ -203,17 +203,17 @@ def test_the_seed_script_gets_its_video(api: Api, source: Path, clip: Path, tmp_
 
 
 def test_the_seed_script_tells_a_failure(api: Api, clip: Path, wall: Path) -> None:
-    (_, told, detail), _ = run_seed(api, wall, clip, 60)
-    assert told == "failed True"
+    (_, printed, detail), _ = run_seed(api, wall, clip, 60)
+    assert printed == "failed True"
     assert "No face was found in source_image" in detail
 
 
 def test_the_seed_script_tells_a_timeout_and_its_job_is_finished(
     api: Api, source: Path, clip: Path
 ) -> None:
-    (request_id, told), _ = run_seed(api, source, clip, 0.01)
-    assert told == "timeout True True"
-    # The script has ended; another process asks by the id.
+    (request_id, printed), _ = run_seed(api, source, clip, 0.01)
+    assert printed == "timeout True True"
+    # The script has ended; another process finds the job by its id.
     assert api.job(request_id).wait(timeout=60, interval=0.1)["status"] == "COMPLETED"
 
 
@@ -296,7 +296,7 @@ def test_a_failure_is_raised_with_its_body(api: Api, wall: Path, still: Path) ->
     assert "No face was found" in error.detail
     assert error.status is None
     assert error.to_dict() == {"status": None, "detail": error.detail}
-    # The handle answers with the body, as often as it is asked.
+    # `result` can be called several times.
     assert job.result()["status"] == job.status()["status"] == "FAILED"
     assert job.result()["error"] == error.detail
 
@@ -388,7 +388,7 @@ def test_an_unknown_id_is_a_404(api: Api) -> None:
 
 
 def decoded(content: bytes) -> Any:
-    """The pixels of a picture's bytes."""
+    """Decode the bytes of a picture."""
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     assert pixels is not None
     return pixels

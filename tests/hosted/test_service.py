@@ -1,4 +1,4 @@
-"""What a call becomes: a job that any process of this machine can do."""
+"""Requests become jobs that any process of this machine can perform within their bounds."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ BOUNDS = JobBounds(
 
 
 class Writer:
-    """Stands in for an engine: it writes frames of a hundred bytes."""
+    """An engine that writes frames of a hundred bytes."""
 
     def __init__(self, frames: int) -> None:
         self.frames = frames
@@ -157,7 +157,7 @@ class Writer:
 
 
 def outcome(store: JobStore, job: Job, writer: Writer) -> str:
-    """How a job ended that the stand-in did."""
+    """Perform a job with the writer and return its error."""
     run_worker(
         store, enforce_bounds(engine_performer(cast("Engine", writer)), store), until_idle=True
     )
@@ -214,13 +214,13 @@ def test_a_job_waits_in_vain_for_a_disk_that_is_full(
 
 
 class Redirected:
-    """Sends the tasks of this engine to others in the child; all else is as it is."""
+    """A task runner that calls a function of the test tasks in place of the named one."""
 
     def __init__(self, tasks: TaskRunner, function: str) -> None:
         self._tasks, self._function = tasks, function
 
-    def call(self, _task: str, given: Any, tell: ReportProgress) -> Any:
-        return self._tasks.call(f"tests.jobs.child_tasks:{self._function}", given, tell)
+    def call(self, _task: str, given: Any, report: ReportProgress) -> Any:
+        return self._tasks.call(f"tests.jobs.child_tasks:{self._function}", given, report)
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,9 @@ def child() -> Iterator[TaskProcess]:
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL"])
 def test_a_crash_fails_its_own_job_alone(store: JobStore, child: TaskProcess, name: str) -> None:
     ids = [store.add({"n": n, **({"signal": name} if n % 3 == 1 else {})}).id for n in range(5)]
-    assert run_worker(store, child_performer(Redirected(child, "job")), until_idle=True) == 5
+    assert (
+        run_worker(store, child_performer(Redirected(child, "perform_job")), until_idle=True) == 5
+    )
     for n, job in enumerate(map(store.get, ids)):
         if n % 3 == 1:
             assert (job.state, job.claim) == ("FAILED", 1)
@@ -258,8 +260,8 @@ def test_a_header_is_read_in_another_process(child: TaskProcess, tmp_path: Path)
 
 def test_a_file_that_crashes_its_reader_is_refused(child: TaskProcess, tmp_path: Path) -> None:
     class Crashing:
-        def call(self, _task: str, _given: Any, tell: ReportProgress) -> Any:
-            return child.call("tests.jobs.child_tasks:die", "SIGSEGV", tell)
+        def call(self, _task: str, _given: Any, report: ReportProgress) -> Any:
+            return child.call("tests.jobs.child_tasks:kill_self", "SIGSEGV", report)
 
     with pytest.raises(MediaError, match=r"target cannot be read\. The child process .*SIGSEGV"):
         child_checks(Crashing(), BOUNDS)()("target", tmp_path / "a.png", tmp_path)
@@ -271,8 +273,8 @@ def test_a_file_that_takes_for_ever_to_look_through_is_refused(
     monkeypatch.setattr("engine.hosted.service._CHECK_SECONDS", 0.1)
 
     class Slow:
-        def call(self, _task: str, given: Any, tell: ReportProgress) -> Any:
-            return child.call("tests.jobs.child_tasks:steps", f"{given['path']}.log", tell)
+        def call(self, _task: str, given: Any, report: ReportProgress) -> Any:
+            return child.call("tests.jobs.child_tasks:run_steps", f"{given['path']}.log", report)
 
     with pytest.raises(MediaError, match=r"target could not be checked in time.* 0\.1 s"):
         child_checks(Slow(), BOUNDS)()("target", tmp_path / "a.png", tmp_path)
@@ -283,15 +285,15 @@ def test_a_file_is_not_refused_as_its_reader_is_busy_or_starts(
 ) -> None:
     monkeypatch.setattr("engine.hosted.service._CHECK_SECONDS", 0.4)
     still = write_png(tmp_path / "still.png", draw(0, (64, 48)))
-    told: list[tuple[int, int | None]] = []
+    reports: list[tuple[int, int | None]] = []
 
     class Starting:
-        def call(self, task: str, given: Any, tell: ReportProgress) -> Any:
-            child.call("tests.jobs.child_tasks:slow_to_begin", 1.0, tell)
-            return child.call(task, given, lambda *steps: told.append(steps))
+        def call(self, task: str, given: Any, report: ReportProgress) -> Any:
+            child.call("tests.jobs.child_tasks:start_slowly", 1.0, report)
+            return child.call(task, given, lambda *steps: reports.append(steps))
 
     child_checks(Starting(), BOUNDS)()("target", still, tmp_path)
-    assert told[-1] == (0, 1), "a real check says when it has begun"
+    assert reports[-1] == (0, 1), "a real check says when it has begun"
 
 
 def test_the_files_of_a_call_have_their_time_together(
@@ -301,11 +303,11 @@ def test_the_files_of_a_call_have_their_time_together(
     monkeypatch.setattr("engine.hosted.service.time", SimpleNamespace(monotonic=lambda: now))
 
     class Slow:
-        def call(self, _task: str, _given: Any, tell: ReportProgress) -> Any:
+        def call(self, _task: str, _given: Any, report: ReportProgress) -> Any:
             nonlocal now
-            tell(0, 1)
+            report(0, 1)
             now += 20
-            tell(0, 1)
+            report(0, 1)
 
     begin = child_checks(Slow(), BOUNDS)
     check = begin()
@@ -316,7 +318,7 @@ def test_the_files_of_a_call_have_their_time_together(
 
 
 class Copier:
-    """Stands in for an engine: it writes what it reads at the target's path."""
+    """An engine that reports the size of the file at the target's path."""
 
     def __init__(self, before: Callable[[], object] = lambda: None) -> None:
         self.before = before
@@ -329,7 +331,7 @@ class Copier:
 
 @pytest.fixture
 def exchanged(tmp_path: Path) -> Path:
-    """A folder of media, with a secret beside it."""
+    """Return a folder of media with a secret file beside it."""
     media = tmp_path / "media"
     (media / "folder").mkdir(parents=True)
     write_png(media / "still.png", draw(0, (64, 48)))
@@ -340,13 +342,13 @@ def exchanged(tmp_path: Path) -> Path:
 
 
 def linked(path: Path, to: Path) -> None:
-    """Puts a link in the place of a file or folder."""
+    """Replace a file or folder by a link."""
     path.rename(path.with_name("moved"))
     path.symlink_to(to)
 
 
 def piped(path: Path, _to: Path) -> None:
-    """Puts a pipe in the place of a file."""
+    """Replace a file by a named pipe."""
     path.unlink()
     os.mkfifo(path)
 
@@ -497,7 +499,7 @@ def test_a_job_has_so_much_time(store: JobStore, call: dict[str, object]) -> Non
 
 
 def last_look_at_size(store: JobStore, job: Job, writes: Callable[[Path], object]) -> str:
-    """How a job ended whose engine writes its output at once, and tells of no frame."""
+    """Perform a job whose engine writes its output and reports no frames; return its error."""
 
     class Quick:
         def swap(self, _source: str, _target: Path, output: Path, **_: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Tasks for the child processes of the tests."""
+"""Tasks that tests run in child processes."""
 
 from __future__ import annotations
 
@@ -18,62 +18,62 @@ from engine.media.untrusted import TooLarge
 _damaged = False
 
 
-def echo(given: Any, _tell: ReportProgress) -> dict[str, Any]:
-    """Returns what was given, and which process it is."""
-    return {"given": given, "pid": os.getpid()}
+def echo(argument: Any, _report: ReportProgress) -> dict[str, Any]:
+    """Return the argument and the id of this process."""
+    return {"argument": argument, "pid": os.getpid()}
 
 
-def environment(_given: Any, _tell: ReportProgress) -> list[str]:
-    """Returns the names of the variables that this process was given."""
+def environment(_argument: Any, _report: ReportProgress) -> list[str]:
+    """Return the names of this process's environment variables."""
     return [*os.environ]
 
 
-def slow_to_begin(given: float, tell: ReportProgress) -> None:
-    """Takes its time before it says that it has begun, as a child that is starting."""
-    time.sleep(given)
-    tell(0, 1)
+def start_slowly(argument: float, report: ReportProgress) -> None:
+    """Sleep before the first progress report, like a child that is starting."""
+    time.sleep(argument)
+    report(0, 1)
 
 
-def count(given: int, tell: ReportProgress) -> int:
-    """Tells of some steps."""
-    for n in range(given):
-        tell(n + 1, given)
-    return given
+def count(argument: int, report: ReportProgress) -> int:
+    """Report `argument` steps."""
+    for n in range(argument):
+        report(n + 1, argument)
+    return argument
 
 
-def babble(_given: Any, tell: ReportProgress) -> None:
-    """Tells of steps for a minute, and does not heed a stop."""
+def ignore_stop(_argument: Any, report: ReportProgress) -> None:
+    """Report steps for a minute and ignore requests to stop."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
         with suppress(Cancelled):
-            tell(1, None)
+            report(1, None)
         time.sleep(0.05)
 
 
-def die(given: str, _tell: ReportProgress) -> None:
-    """Ends by a signal."""
-    os.kill(os.getpid(), getattr(signal, given))
+def kill_self(argument: str, _report: ReportProgress) -> None:
+    """End this process by a signal."""
+    os.kill(os.getpid(), getattr(signal, argument))
     time.sleep(60)
 
 
-def leave(given: int, _tell: ReportProgress) -> None:
-    """Ends with an exit code."""
-    os._exit(given)
+def exit_with_code(argument: int, _report: ReportProgress) -> None:
+    """End this process with an exit code."""
+    os._exit(argument)
 
 
-def fail(given: str, _tell: ReportProgress) -> None:
-    """Raises an error."""
+def fail(argument: str, _report: ReportProgress) -> None:
+    """Raise an error."""
     errors = {
         "own": NoFaceFound("nobody"),
         "below": TooLarge("too large"),
         "other": KeyError("x"),
         "memory": MemoryError(),
     }
-    raise errors[given]
+    raise errors[argument]
 
 
-def chatter(_given: Any, _tell: ReportProgress) -> str:
-    """Prints, reads and is asked to end, which is none of the parent's messages."""
+def print_and_read(_argument: Any, _report: ReportProgress) -> str:
+    """Print, receive signals and read stdin, none of which are the parent's messages."""
     sys.stdout.write("hello\n")
     sys.stdout.flush()
     os.write(1, b"{}\n")
@@ -82,45 +82,45 @@ def chatter(_given: Any, _tell: ReportProgress) -> str:
     return sys.stdin.read()
 
 
-def damage(_given: Any, _tell: ReportProgress) -> None:
-    """Leaves something broken for the next task, as a double free does."""
+def damage(_argument: Any, _report: ReportProgress) -> None:
+    """Leave a defect that crashes the next task, as a double free does."""
     global _damaged  # noqa: PLW0603
     _damaged = True
 
 
-def work(given: str, tell: ReportProgress) -> str:
-    """Notes its process, and crashes where this is damaged or it is asked to."""
-    tell(1, 2)
-    with Path(given).open("a") as log:
+def work(argument: str, report: ReportProgress) -> str:
+    """Log this process's id; crash after `damage`, or if the file name contains "guilty"."""
+    report(1, 2)
+    with Path(argument).open("a") as log:
         log.write(f"{os.getpid()}\n")
-    if _damaged or "guilty" in given:
+    if _damaged or "guilty" in argument:
         os.kill(os.getpid(), signal.SIGSEGV)
-    return given
+    return argument
 
 
-def stubborn(given: str, _tell: ReportProgress) -> None:
-    """Never tells of anything, as what hangs in native code."""
-    Path(given).write_text(str(os.getpid()))
+def hang(argument: str, _report: ReportProgress) -> None:
+    """Report no progress, like a task that hangs in native code."""
+    Path(argument).write_text(str(os.getpid()))
     time.sleep(60)
 
 
-def steps(given: str, tell: ReportProgress) -> None:
-    """Works for a long time in steps, and cleans up when it is stopped."""
-    Path(given).write_text(str(os.getpid()))
+def run_steps(argument: str, report: ReportProgress) -> None:
+    """Work in many steps; clean up when stopped."""
+    Path(argument).write_text(str(os.getpid()))
     try:
         for n in range(10_000):
-            tell(n, 10_000)
+            report(n, 10_000)
             time.sleep(0.01)
     finally:
-        Path(given).with_suffix(".cleaned").touch()
+        Path(argument).with_suffix(".cleaned").touch()
 
 
-def job(given: dict[str, Any], tell: ReportProgress) -> dict[str, Any]:
-    """Do a job as `engine.hosted.tasks.perform` does, or crashes beside its output."""
-    folder, request = Path(given["folder"]), given["request"]
-    made = folder / f".output.{given['id']}-{given['claim']}.txt"
+def perform_job(argument: dict[str, Any], report: ReportProgress) -> dict[str, Any]:
+    """Perform a job like `engine.hosted.tasks.perform`, or crash with a partial output."""
+    folder, request = Path(argument["folder"]), argument["request"]
+    made = folder / f".output.{argument['id']}-{argument['claim']}.txt"
     made.write_text(json.dumps(request))
-    tell(1, 1)
+    report(1, 1)
     if "signal" in request:
         os.kill(os.getpid(), getattr(signal, request["signal"]))
     return {

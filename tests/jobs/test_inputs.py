@@ -1,4 +1,4 @@
-"""What may be given for a file, and what becomes of it."""
+"""Input files: local paths, URIs, base64, and permitted downloads."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_the_owner_says_which_paths_are_read(picture: Path, folder: Path) -> Non
 
 
 class _Site(http.server.BaseHTTPRequestHandler):
-    """A picture, and some ways to another place."""
+    """A site with a picture, redirects and faults."""
 
     heard: ClassVar[list[tuple[str, str]]] = []
 
@@ -321,7 +321,7 @@ def test_the_line_of_a_request(site: str, folder: Path, end: str, line: str) -> 
     _Site.heard.clear()
     with suppress(ParameterError):
         InputResolver(downloads=True).resolve("target", f"{site}{end}", folder)
-    # The handler of the library takes two slashes for one, but not in the line.
+    # The server library merges two slashes in the path, but not in the request line.
     assert _Site.heard == [(f"GET {line} HTTP/1.1", site.removeprefix("http://"))]
 
 

@@ -1,4 +1,4 @@
-"""The store: what it keeps, who may write of a job, and when it lets go."""
+"""The job store: records, claims, leases, retention, and damaged databases."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from engine.jobs.job_store import MAX_DEATHS, JobStore, default_folder, folder_b
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -158,7 +158,7 @@ def test_a_running_job_is_told(store: JobStore, clock: Clock) -> None:
     assert store.cancel(job.id).state == "PROCESSING"
     assert store.is_cancelled(job)
     assert store.heartbeat(job, 30)
-    # Its worker dies before it notices: nobody begins the job anew.
+    # Its worker dies before it notices: no other worker starts the job again.
     clock.now += 31
     assert store.claim("two", 30) is None
     assert store.get(job.id).state == "FAILED"
@@ -388,7 +388,7 @@ def test_a_retention_that_is_no_time_is_refused(tmp_path: Path, value: Any) -> N
 
 @pytest.fixture
 def dated(tmp_path: Path) -> Iterator[tuple[JobStore, Clock, Clock]]:
-    """A store, its date, and its steady clock."""
+    """Open a store with its two clocks."""
     date, steady = Clock(), Clock()
     date.now = 1_700_000_000.0
     with JobStore(tmp_path / "home", clock=date, steady=steady) as one:
@@ -409,7 +409,7 @@ def test_a_clock_that_is_set_takes_no_job_from_its_worker(
         store.heartbeat(job, 30)
         assert store.claim("two", 30) is None
         assert store.get(job.id).state == "PROCESSING"
-    # Its worker dies: the job is free when the lease is over, whatever the date says.
+    # Its worker dies: the job can be claimed after the lease, whatever the date is.
     steady.now += 31
     assert store.get(job.id).state == "QUEUED"
     assert store.claim("two", 30)
@@ -456,14 +456,14 @@ def test_who_looked_at_the_clock_before_a_lease_was_renewed_does_not_take_the_jo
     store.add({})
     job = store.claim("one", 30)
     assert job
-    # Another process read the clock, and waited for the database while the first one claimed.
+    # Another process read the clock, then waited for the database during the first claim.
     clock.now -= 5
     assert store.get(job.id).state == "PROCESSING"
     assert store.claim("two", 30) is None
 
 
 class Failing:
-    """A database whose commits fail, from the given one on, for so many times."""
+    """A database whose commits fail `times` times, from a given one on."""
 
     def __init__(self, database: sqlite3.Connection, first: int, times: int = 1) -> None:
         self._database, self._left, self._times = database, first, times
@@ -494,7 +494,7 @@ def test_a_record_that_fails_after_the_output_was_placed_is_made_good(
     with pytest.raises(JobError, match="disk I/O error"):
         store.complete(job, output, {"n": 1}, partial=made)
     if times == 1:
-        # The worker records the failure, and the store knows better.
+        # The worker records a failure, but the output is in place.
         store.fail(job, "disk I/O error")
     else:
         with pytest.raises(JobError, match="disk I/O error"):

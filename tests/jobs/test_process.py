@@ -1,4 +1,4 @@
-"""Tasks in a child process: what becomes of them, of the child, and of its parent."""
+"""Tasks in child processes: results, errors, crashes, cancellation, and lifetimes."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def child() -> Iterator[TaskProcess]:
     assert set(threading.enumerate()) <= before
 
 
-def unheard(_done: int, _total: int | None) -> None:
+def ignore_progress(_done: int, _total: int | None) -> None:
     pass
 
 
-def until(happened: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
     end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
+    while not condition():
+        assert time.monotonic() < end, "the condition did not come true"
         time.sleep(0.01)
 
 
-def lives(pid: int) -> bool:
-    """Whether a process is there and is no zombie."""
+def is_alive(pid: int) -> bool:
+    """Return True if a process exists and is not a zombie."""
     with suppress(ProcessLookupError, FileNotFoundError):
         os.kill(pid, 0)
         stat = Path(f"/proc/{pid}/stat")
@@ -54,26 +54,26 @@ def lives(pid: int) -> bool:
 
 def test_the_child_stays_warm_and_tells_of_progress(child: TaskProcess) -> None:
     given = {"text": "Grüße\n" * 20_000, "none": None}
-    first = child.call(f"{TASKS}:echo", given, unheard)
-    assert first["given"] == given
+    first = child.call(f"{TASKS}:echo", given, ignore_progress)
+    assert first["argument"] == given
     assert first["pid"] != os.getpid()
-    told: list[tuple[int, int | None]] = []
-    assert child.call(f"{TASKS}:count", 3, lambda *told_: told.append(told_)) == 3
-    assert [one for one in told if one[0]] == [(1, 3), (2, 3), (3, 3)]
-    assert child.call(f"{TASKS}:echo", 1, unheard)["pid"] == first["pid"]
+    reports: list[tuple[int, int | None]] = []
+    assert child.call(f"{TASKS}:count", 3, lambda *steps: reports.append(steps)) == 3
+    assert [one for one in reports if one[0]] == [(1, 3), (2, 3), (3, 3)]
+    assert child.call(f"{TASKS}:echo", 1, ignore_progress)["pid"] == first["pid"]
 
 
 def test_errors_come_back_as_they_were_raised(child: TaskProcess) -> None:
     for given, kind, words in (("own", NoFaceFound, "nobody"), ("below", TooLarge, "too large")):
         with pytest.raises(kind, match=f"^{words}$"):
-            child.call(f"{TASKS}:fail", given, unheard)
+            child.call(f"{TASKS}:fail", given, ignore_progress)
     for given, words in (("other", "KeyError: 'x'"), ("memory", "MemoryError")):
         with pytest.raises(TaskError) as raised:
-            child.call(f"{TASKS}:fail", given, unheard)
+            child.call(f"{TASKS}:fail", given, ignore_progress)
         assert str(raised.value) == words
         assert "child_tasks.py" in raised.value.__notes__[0]
     with pytest.raises(TaskError, match="ModuleNotFoundError"):
-        child.call("tests.jobs.nowhere:echo", 1, unheard)
+        child.call("tests.jobs.nowhere:echo", 1, ignore_progress)
 
 
 @pytest.mark.parametrize(
@@ -92,88 +92,88 @@ def test_a_death_is_told_as_it_was_and_the_next_task_is_done(
     child: TaskProcess, name: str, words: str
 ) -> None:
     with pytest.raises(ProcessDied, match=words) as raised:
-        child.call(f"{TASKS}:die", name, unheard)
+        child.call(f"{TASKS}:kill_self", name, ignore_progress)
     assert ("memory" in str(raised.value)) == (name == "SIGKILL")
-    assert child.call(f"{TASKS}:echo", 1, unheard)["given"] == 1
+    assert child.call(f"{TASKS}:echo", 1, ignore_progress)["argument"] == 1
 
 
 def test_an_exit_is_a_death(child: TaskProcess) -> None:
     with pytest.raises(ProcessDied, match="exit code 3"):
-        child.call(f"{TASKS}:leave", 3, unheard)
+        child.call(f"{TASKS}:exit_with_code", 3, ignore_progress)
 
 
 def test_an_innocent_task_does_not_die_of_what_was_done_before(
     child: TaskProcess, tmp_path: Path
 ) -> None:
-    child.call(f"{TASKS}:damage", None, unheard)
+    child.call(f"{TASKS}:damage", None, ignore_progress)
     innocent, guilty = str(tmp_path / "innocent"), str(tmp_path / "guilty")
-    assert child.call(f"{TASKS}:work", innocent, unheard) == innocent
+    assert child.call(f"{TASKS}:work", innocent, ignore_progress) == innocent
     assert len(set(Path(innocent).read_text().split())) == 2
     with pytest.raises(ProcessDied, match="SIGSEGV"):
-        child.call(f"{TASKS}:work", guilty, unheard)
-    # Once in the child that had done a task, once in a new one, and no more.
+        child.call(f"{TASKS}:work", guilty, ignore_progress)
+    # Tried once in the used child and once in a new one.
     assert len(set(Path(guilty).read_text().split())) == 2
 
 
 def test_a_child_that_died_while_it_was_idle_is_replaced(child: TaskProcess) -> None:
-    first = child.call(f"{TASKS}:echo", 1, unheard)["pid"]
+    first = child.call(f"{TASKS}:echo", 1, ignore_progress)["pid"]
     os.kill(first, signal.SIGKILL)
-    until(lambda: not lives(first))
-    assert child.call(f"{TASKS}:echo", 1, unheard)["pid"] != first
+    wait_until(lambda: not is_alive(first))
+    assert child.call(f"{TASKS}:echo", 1, ignore_progress)["pid"] != first
 
 
 def test_what_a_task_prints_and_signals_to_the_group_are_nothing(child: TaskProcess) -> None:
-    assert child.call(f"{TASKS}:chatter", None, unheard) == ""
-    assert child.call(f"{TASKS}:echo", 1, unheard)["given"] == 1
+    assert child.call(f"{TASKS}:print_and_read", None, ignore_progress) == ""
+    assert child.call(f"{TASKS}:echo", 1, ignore_progress)["argument"] == 1
 
 
 def test_a_task_is_stopped_at_its_next_step(child: TaskProcess, tmp_path: Path) -> None:
     log = tmp_path / "log"
 
-    def tell(done: int, _total: int | None) -> None:
+    def report(done: int, _total: int | None) -> None:
         if done == 3:
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled, match="enough"):
-        child.call(f"{TASKS}:steps", str(log), tell)
+        child.call(f"{TASKS}:run_steps", str(log), report)
     assert log.with_suffix(".cleaned").exists()
-    assert child.call(f"{TASKS}:echo", 1, unheard)["pid"] == int(log.read_text())
+    assert child.call(f"{TASKS}:echo", 1, ignore_progress)["pid"] == int(log.read_text())
 
 
 @pytest.mark.parametrize("grace", [0, 0.3])
 def test_a_task_that_hangs_is_killed(tmp_path: Path, grace: float) -> None:
     log = tmp_path / "log"
 
-    def tell(_done: int, _total: int | None) -> None:
+    def report(_done: int, _total: int | None) -> None:
         if log.exists() and log.read_text():
             raise Cancelled("enough")
 
     with TaskProcess(grace=grace) as child:
         with pytest.raises(Cancelled, match="enough"):
-            child.call(f"{TASKS}:stubborn", str(log), tell)
-        assert not lives(int(log.read_text()))
-        assert child.call(f"{TASKS}:echo", 1, unheard)["given"] == 1
+            child.call(f"{TASKS}:hang", str(log), report)
+        assert not is_alive(int(log.read_text()))
+        assert child.call(f"{TASKS}:echo", 1, ignore_progress)["argument"] == 1
 
 
 def test_what_is_closed_does_no_more(tmp_path: Path) -> None:
     child, log = TaskProcess(), tmp_path / "log"
 
-    def tell(_done: int, _total: int | None) -> None:
+    def report(_done: int, _total: int | None) -> None:
         if log.exists() and log.read_text():
             child.close()
 
-    child.call(f"{TASKS}:echo", 1, unheard)  # a child that is not new
+    child.call(f"{TASKS}:echo", 1, ignore_progress)  # a child that is not new
     with pytest.raises(ProcessDied):
-        child.call(f"{TASKS}:steps", str(log), tell)
-    assert not lives(int(log.read_text()))
+        child.call(f"{TASKS}:run_steps", str(log), report)
+    assert not is_alive(int(log.read_text()))
     with pytest.raises(RuntimeError, match="closed"):
-        child.call(f"{TASKS}:echo", 1, unheard)
+        child.call(f"{TASKS}:echo", 1, ignore_progress)
 
 
 def test_a_child_is_told_no_key(child: TaskProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (KEY, "SEGMIND_API_KEY", "FACESWAP_ENGINE_HOME"):
         monkeypatch.setenv(name, "secret")
-    known = child.call(f"{TASKS}:environment", None, unheard)
+    known = child.call(f"{TASKS}:environment", None, ignore_progress)
     assert "FACESWAP_ENGINE_HOME" in known
     assert not {KEY, "SEGMIND_API_KEY"} & {*known}
 
@@ -181,38 +181,38 @@ def test_a_child_is_told_no_key(child: TaskProcess, monkeypatch: pytest.MonkeyPa
 def test_an_interrupt_ends_the_child_at_once(child: TaskProcess, tmp_path: Path) -> None:
     log = tmp_path / "log"
 
-    def tell(_done: int, _total: int | None) -> None:
+    def report(_done: int, _total: int | None) -> None:
         if log.exists() and log.read_text():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        child.call(f"{TASKS}:steps", str(log), tell)
-    assert not lives(int(log.read_text()))
+        child.call(f"{TASKS}:run_steps", str(log), report)
+    assert not is_alive(int(log.read_text()))
 
 
 def test_as_many_children_as_work_at_once(tmp_path: Path) -> None:
     with TaskPool(3) as pool:
-        pids = [pool.call(f"{TASKS}:echo", n, unheard)["pid"] for n in range(4)]
+        pids = [pool.call(f"{TASKS}:echo", n, ignore_progress)["pid"] for n in range(4)]
         assert len(set(pids)) == 1
         log = tmp_path / "log"
 
-        def tell(_done: int, _total: int | None) -> None:
+        def report(_done: int, _total: int | None) -> None:
             if (tmp_path / "enough").exists():
                 raise Cancelled("enough")
 
         def long() -> None:
             with pytest.raises(Cancelled):
-                pool.call(f"{TASKS}:steps", str(log), tell)
+                pool.call(f"{TASKS}:run_steps", str(log), report)
 
         thread = threading.Thread(target=long)
         thread.start()
-        until(log.exists)
-        assert pool.call(f"{TASKS}:echo", 1, unheard)["pid"] not in pids
+        wait_until(log.exists)
+        assert pool.call(f"{TASKS}:echo", 1, ignore_progress)["pid"] not in pids
         (tmp_path / "enough").touch()
         thread.join()
 
 
-# A library's user: no main guard, a folder with a module named as one of the standard library's,
+# A user's script: no main guard, a module in its folder that shadows one of the standard library,
 # and modules that only its own sys.path finds.
 SCRIPT = """
 import sys
@@ -220,7 +220,7 @@ sys.path.insert(0, sys.argv[1])
 from engine.jobs.process import TaskProcess
 print("began", flush=True)
 child = TaskProcess()
-child.call("tests.jobs.child_tasks:steps", sys.argv[2], lambda *_: None)
+child.call("tests.jobs.child_tasks:run_steps", sys.argv[2], lambda *_: None)
 """
 
 
@@ -234,12 +234,12 @@ def test_a_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
     with parent:
         assert parent.stdout
         assert parent.stdout.readline() == "began\n"
-        until(lambda: log.exists() and bool(log.read_text()))
+        wait_until(lambda: log.exists() and bool(log.read_text()))
         orphan = int(log.read_text())
-        assert lives(orphan)
+        assert is_alive(orphan)
         parent.kill()
-        until(lambda: not lives(orphan), 5)
-        # Nothing of the script was run a second time.
+        wait_until(lambda: not is_alive(orphan), 5)
+        # The child did not run the script.
         assert parent.stdout.read() == ""
 
 
@@ -256,7 +256,7 @@ def test_a_parent_that_ends_takes_an_idle_child_along(tmp_path: Path) -> None:
         "print(pid)\n"
     )
     ran = subprocess.run(
-        # Python 3.12 and later warn of a fork beside threads, which is what is tried here.
+        # Python 3.12 and later warn of a fork in a process with threads.
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script],
         cwd=ROOT,
         capture_output=True,
@@ -265,21 +265,21 @@ def test_a_parent_that_ends_takes_an_idle_child_along(tmp_path: Path) -> None:
         timeout=30,
     )
     assert ran.stderr == ""
-    assert not lives(int(ran.stdout))
+    assert not is_alive(int(ran.stdout))
 
 
 def test_a_stop_that_comes_before_the_child_has_begun_is_heeded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The parent tells at once, and the child takes its time to start.
+    # The parent asks to stop at once, and the child takes longer to start.
     monkeypatch.setattr(process_module, "TICK_SECONDS", 0.001)
 
     def refuse(_done: int, _total: int | None) -> None:
         raise Cancelled("enough")
 
-    # A child that had not heard of it would be killed, and not clean up.
+    # A child that did not receive it would be killed and not clean up.
     with TaskProcess(grace=60) as child, pytest.raises(Cancelled):
-        child.call(f"{TASKS}:steps", str(tmp_path / "log"), refuse)
+        child.call(f"{TASKS}:run_steps", str(tmp_path / "log"), refuse)
     assert (tmp_path / "log.cleaned").exists()
 
 
@@ -290,14 +290,14 @@ def test_a_task_that_talks_on_after_a_stop_is_ended() -> None:
 
     began = time.monotonic()
     with TaskProcess(grace=0.5) as child, pytest.raises(Cancelled):
-        child.call(f"{TASKS}:babble", None, refuse)
+        child.call(f"{TASKS}:ignore_stop", None, refuse)
     assert time.monotonic() - began < 30
 
 
 def test_an_interrupt_while_a_message_is_awaited_leaves_no_answer_for_the_next_task(
     child: TaskProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = child.call(f"{TASKS}:echo", "first", unheard)
+    first = child.call(f"{TASKS}:echo", "first", ignore_progress)
 
     def interrupted(_self: object, _seconds: float) -> None:
         raise KeyboardInterrupt
@@ -305,7 +305,7 @@ def test_an_interrupt_while_a_message_is_awaited_leaves_no_answer_for_the_next_t
     with monkeypatch.context() as patch:
         patch.setattr(process_module._Child, "_receive", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            child.call(f"{TASKS}:echo", "second", unheard)
-    third = child.call(f"{TASKS}:echo", "third", unheard)
-    assert third["given"] == "third"
+            child.call(f"{TASKS}:echo", "second", ignore_progress)
+    third = child.call(f"{TASKS}:echo", "third", ignore_progress)
+    assert third["argument"] == "third"
     assert third["pid"] != first["pid"]

@@ -1,4 +1,4 @@
-"""Workers: every job is done once, by whichever of them lives."""
+"""Workers: each job is performed once, by a living worker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from engine.jobs.worker import (
 
 ROOT = Path(__file__).parents[2]
 
-# Notes what it does in a file of its own; a job that two work at once leaves two open lines.
+# Performs jobs and logs each in a file per process; fails if two processes perform the same job.
 CROWD = """
 import os, sys, time
 from pathlib import Path
@@ -36,11 +36,11 @@ from engine.jobs.worker import JobResult, run_worker
 
 home, begin = Path(sys.argv[1]), Path(sys.argv[2])
 
-def perform(job, tell):
+def perform(job, report):
     lock = job.folder / "at work"
     os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
-    tell(1, 1)
-    # One process could do all, were it alone scheduled.
+    report(1, 1)
+    # Otherwise one process could perform all jobs before the others start.
     while job.request["n"] == 0 and not list(home.glob("*.log")):
         time.sleep(0.01)
     lock.unlink()
@@ -55,16 +55,16 @@ with JobStore(home) as store:
     run_worker(store, perform, until_idle=True)
 """
 
-# Does a job in steps, forever.
+# Performs a job in many steps.
 SLOW = """
 import sys, time
 from pathlib import Path
 from engine.jobs.job_store import JobStore
 from engine.jobs.worker import run_worker
 
-def perform(job, tell):
+def perform(job, report):
     for n in range(10_000):
-        tell(n, 10_000)
+        report(n, 10_000)
         (job.folder / "begun").touch()
         time.sleep(0.01)
 
@@ -81,16 +81,16 @@ def store(tmp_path: Path) -> Iterator[JobStore]:
     assert set(threading.enumerate()) <= before
 
 
-def until(happened: Callable[[], bool], seconds: float = 300) -> None:
-    """Waits for something to happen; other processes may keep this one from its work for long."""
+def wait_until(condition: Callable[[], bool], seconds: float = 300) -> None:
+    """Wait for a condition; long, as other processes may slow this one down."""
     end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
+    while not condition():
+        assert time.monotonic() < end, "the condition did not come true"
         time.sleep(0.01)
 
 
-def done(job: Job, tell: ReportProgress) -> JobResult:
-    tell(1, 1)
+def done(job: Job, report: ReportProgress) -> JobResult:
+    report(1, 1)
     made = job.folder / "made"
     made.write_text(str(job.request))
     return JobResult(job.folder / "output", {"frames": 1}, partial=made)
@@ -126,7 +126,7 @@ def test_two_hundred_jobs_and_eight_processes(tmp_path: Path) -> None:
 def test_a_killed_workers_job_is_done_by_another(store: JobStore) -> None:
     job = store.add({})
     victim = subprocess.Popen([sys.executable, "-c", SLOW, str(store.folder)], cwd=ROOT)
-    until((job.folder / "begun").exists)
+    wait_until((job.folder / "begun").exists)
     assert store.get(job.id).state == "PROCESSING"
     victim.send_signal(signal.SIGKILL)
     victim.wait()
@@ -155,16 +155,16 @@ def test_the_lease_is_renewed_for_as_long_as_the_work_takes(
 
         monkeypatch.setattr(store, "heartbeat", counted)
 
-        def slow(job: Job, tell: ReportProgress) -> JobResult:
+        def slow(job: Job, report: ReportProgress) -> JobResult:
             nonlocal now
-            # Nothing is told meanwhile: a picture, or a network that takes its time.
+            # No progress is reported meanwhile, as for a still or a slow network.
             for _ in range(5):
                 now += 0.3
                 assert store.claim("greedy", 30) is None
                 before = beats
-                # The second one began after the clock moved.
-                until(lambda before=before: beats >= before + 2)  # type: ignore[misc]
-            return done(job, tell)
+                # The second renewal began after the clock moved.
+                wait_until(lambda before=before: beats >= before + 2)  # type: ignore[misc]
+            return done(job, report)
 
         assert run_worker(store, slow, until_idle=True, lease_seconds=0.4) == 1
         assert store.list()[0].state == "COMPLETED"
@@ -175,10 +175,10 @@ def test_who_lost_the_lease_stops_at_the_next_frame_and_writes_nothing(store: Jo
     first = store.claim("first", -1)
     assert first
 
-    def robbed(job: Job, tell: ReportProgress) -> JobResult:
+    def robbed(job: Job, report: ReportProgress) -> JobResult:
         assert store.claim("second", 30)
         with pytest.raises(LeaseLost):
-            tell(1, 2)
+            report(1, 2)
         return done(job, lambda *_: None)
 
     perform_job(store, first, robbed, stop=threading.Event())
@@ -191,13 +191,13 @@ def test_a_job_is_cancelled_at_its_next_frame(store: JobStore) -> None:
     job = store.add({})
     frames: list[int] = []
 
-    def endless(job: Job, tell: ReportProgress) -> JobResult:
+    def endless(job: Job, report: ReportProgress) -> JobResult:
         for n in range(100):
-            tell(n, 100)
+            report(n, 100)
             frames.append(n)
             if n == 3:
                 store.cancel(job.id)
-        return done(job, tell)
+        return done(job, report)
 
     run_worker(store, endless, until_idle=True)
     assert frames == [0, 1, 2, 3]
@@ -210,9 +210,9 @@ def test_a_job_is_cancelled_at_its_next_frame(store: JobStore) -> None:
 def test_a_worker_told_to_stop_gives_its_job_back(store: JobStore) -> None:
     job, stop = store.add({}), threading.Event()
 
-    def endless(_: Job, tell: ReportProgress) -> JobResult:
+    def endless(_: Job, report: ReportProgress) -> JobResult:
         stop.set()
-        tell(1, 2)
+        report(1, 2)
         raise AssertionError("it went on")
 
     run_worker(store, endless, stop=stop)
@@ -232,10 +232,10 @@ def test_a_failure_is_recorded_and_the_next_job_done(
 ) -> None:
     bad, good = store.add({"bad": True}), store.add({"bad": False})
 
-    def perform(job: Job, tell: ReportProgress) -> JobResult:
+    def perform(job: Job, report: ReportProgress) -> JobResult:
         if job.request["bad"]:
             raise error
-        return done(job, tell)
+        return done(job, report)
 
     assert run_worker(store, perform, until_idle=True) == 2
     assert (store.get(bad.id).state, store.get(bad.id).error) == ("FAILED", words)
@@ -260,7 +260,7 @@ def test_a_lasting_worker_waits_for_jobs(store: JobStore) -> None:
     )
     thread.start()
     job = store.add({})
-    until(lambda: store.get(job.id).state == "COMPLETED")
+    wait_until(lambda: store.get(job.id).state == "COMPLETED")
     stop.set()
     thread.join()
 
@@ -271,8 +271,8 @@ def test_a_background_worker_is_there_while_its_jobs_wait(store: JobStore) -> No
         ids = [store.add({}).id for _ in range(5)]
         for one in ids:
             worker.request(one)
-        until(lambda ids=ids: all(store.get(one).is_finished for one in ids))  # type: ignore[misc]
-        until(lambda: "engine-jobs" not in {thread.name for thread in threading.enumerate()})
+        wait_until(lambda ids=ids: all(store.get(one).is_finished for one in ids))  # type: ignore[misc]
+        wait_until(lambda: "engine-jobs" not in {thread.name for thread in threading.enumerate()})
     worker.close()
     worker.request(store.add({}).id)
     assert store.list()[-1].state == "QUEUED"
@@ -283,8 +283,8 @@ def test_a_background_worker_leaves_the_jobs_of_others_alone(store: JobStore) ->
     mine = store.add({}).id
     worker = BackgroundWorker(store, done)
     worker.request(mine)
-    until(lambda: store.get(mine).is_finished)
-    until(lambda: "engine-jobs" not in {thread.name for thread in threading.enumerate()})
+    wait_until(lambda: store.get(mine).is_finished)
+    wait_until(lambda: "engine-jobs" not in {thread.name for thread in threading.enumerate()})
     worker.close()
     assert {store.get(one).state for one in others} == {"QUEUED"}
 
@@ -293,19 +293,19 @@ def test_each_job_that_is_done_makes_room(tmp_path: Path) -> None:
     with JobStore(tmp_path / "home", retention=0) as store:
         first = store.add({})
         run_worker(store, done, until_idle=True)
-        until(lambda: time.time() > first.created + 0.01)
+        wait_until(lambda: time.time() > first.created + 0.01)
         worker = BackgroundWorker(store, done)
         worker.request(store.add({}).id)
-        until(lambda: not list(store.files.iterdir()))
+        wait_until(lambda: not list(store.files.iterdir()))
         worker.close()
 
 
 def test_a_background_worker_that_is_closed_gives_its_job_back(store: JobStore) -> None:
     begun = threading.Event()
 
-    def endless(_: Job, tell: ReportProgress) -> JobResult:
+    def endless(_: Job, report: ReportProgress) -> JobResult:
         while True:
-            tell(1, 2)
+            report(1, 2)
             begun.set()
             time.sleep(0.005)
 
@@ -324,7 +324,7 @@ def test_a_process_that_ends_does_its_jobs_first(store: JobStore) -> None:
         "from engine.jobs.job_store import JobStore\n"
         "from engine.jobs.worker import BackgroundWorker, JobResult\n"
         "from engine.pipeline.threads import ordered_map\n"
-        "def perform(job, tell):\n"
+        "def perform(job, report):\n"
         "    time.sleep(0.3)\n"  # the main thread is over by then
         "    n = sum(ordered_map(lambda n: n, range(20), workers=2, depth=4))\n"
         "    return JobResult(job.folder / 'output', {'sum': n})\n"
@@ -367,9 +367,9 @@ def test_a_second_interrupt_gives_the_job_back(store: JobStore) -> None:
         "from engine.jobs.worker import BackgroundWorker\n"
         # A process started in the background inherits an interrupt that is ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "def perform(job, tell):\n"
+        "def perform(job, report):\n"
         "    for n in range(100_000):\n"
-        "        tell(n, 100_000)\n"
+        "        report(n, 100_000)\n"
         "        time.sleep(0.01)\n"
         "store = JobStore(Path(sys.argv[1]))\n"
         "worker = BackgroundWorker(store, perform)\n"
@@ -388,12 +388,12 @@ def test_a_second_interrupt_gives_the_job_back(store: JobStore) -> None:
         assert submitter.stdout
         try:
             submitter.stdout.readline()
-            until(lambda: store.list()[0].state == "PROCESSING")
+            wait_until(lambda: store.list()[0].state == "PROCESSING")
             submitter.send_signal(signal.SIGINT)
             time.sleep(0.5)
             assert submitter.poll() is None
             assert store.list()[0].state == "PROCESSING"
-            until(lambda: interrupted(submitter))
+            wait_until(lambda: interrupted(submitter))
         finally:
             submitter.kill()
     assert store.list()[0].state == "QUEUED"

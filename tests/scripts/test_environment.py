@@ -1,4 +1,4 @@
-"""Which Python the scripts take, and what they install; told to Pythons that only take notes."""
+"""The Python that scripts choose and the packages they install, tested with recording stand-ins."""
 
 from __future__ import annotations
 

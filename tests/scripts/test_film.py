@@ -87,7 +87,7 @@ def test_the_tune_lasts_as_long_as_asked_and_never_clips() -> None:
 
 
 def test_frames_are_counted_as_they_are_made(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nobody watches, a line every fiftieth frame, and one at the end."""
+    """Without a terminal, print a line every fiftieth frame, and one at the end."""
     pictures = [picture(8, 6)] * 120
     assert len(list(demo.counted(pictures, 120))) == 120
     assert capsys.readouterr().out.splitlines() == [

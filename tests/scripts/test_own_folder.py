@@ -1,4 +1,4 @@
-"""What scripts remove before they write into a folder: nothing but their own files."""
+"""Scripts remove only their own files before they write into a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server whose jobs take no time: a stand-in for the engine copies the target."""
+"""Servers whose jobs are performed by a stand-in that copies the target."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ READERS = TaskPool(2)  # started at their first task, and ended with this proces
 
 @dataclass(frozen=True)
 class StandIn:
-    """Does a job by copying its target; the swapper's name says how else it ends."""
+    """Performs a job by copying its target; the swapper's name selects an error."""
 
     gate: threading.Event = field(default_factory=threading.Event)
 
-    def __call__(self, job: Job, tell: ReportProgress) -> JobResult:
+    def __call__(self, job: Job, report: ReportProgress) -> JobResult:
         name = job.request["parameters"].get("swapper", "auto")
         if name == "faceless":
             raise NoFaceFound(f"{job.folder / 'target.mp4'} shows no face.")
         if name == "broken":
             raise KeyError("secret-of-the-engine")
         while not self.gate.wait(0.005):
-            tell(1, 2)
+            report(1, 2)
         target = Path(job.request["target"])
         made = Path(shutil.copy(target, job.folder / f"made{target.suffix}"))
         output = job.folder / f"output{target.suffix}"
@@ -51,8 +51,8 @@ class StandIn:
 
 
 @dataclass(frozen=True)
-class House:
-    """A server in this process, and a client at its door."""
+class LocalServer:
+    """A server in this process with a test client."""
 
     client: TestClient
     store: JobStore
@@ -60,11 +60,11 @@ class House:
     stand_in: StandIn
 
     def call(self, version: str = "v2", **parameters: Any) -> Any:
-        """A call of the model."""
+        """Post a request."""
         return self.client.post(f"/{version}/ai-face-swap", json=parameters)
 
 
-Open: TypeAlias = Callable[..., AbstractContextManager[House]]
+Open: TypeAlias = Callable[..., AbstractContextManager[LocalServer]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Media:
 
 
 def data_uri(path: Path, kind: str) -> str:
-    """A file as a data: URI."""
+    """Encode a file as a data: URI."""
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
@@ -95,8 +95,8 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Media:
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Open:
-    """Opens a server; `gated` keeps its jobs from ending until the gate is opened."""
+def open_server(tmp_path: Path) -> Open:
+    """Return a function that opens a server; with `gated`, jobs wait for the gate to open."""
 
     @contextmanager
     def enter(
@@ -106,7 +106,7 @@ def opened(tmp_path: Path) -> Open:
         access: Access | None = None,
         roots: MediaRoots | None = None,
         retention: float = 3600,
-    ) -> Iterator[House]:
+    ) -> Iterator[LocalServer]:
         limits = limits or Limits()
         stand_in = StandIn()
         if not gated:
@@ -123,7 +123,7 @@ def opened(tmp_path: Path) -> Open:
             with TestClient(
                 server.application(), base_url=HOST, raise_server_exceptions=False
             ) as client:
-                yield House(client, store, server, stand_in)
+                yield LocalServer(client, store, server, stand_in)
 
     return enter
 
@@ -138,12 +138,12 @@ class Address:
 
     @property
     def url(self) -> str:
-        """Where the server is."""
+        """The base URL of the server."""
         return f"http://127.0.0.1:{self.port}"
 
 
 def done_before(home: Path, content: bytes, metrics: dict[str, Any] | None = None) -> str:
-    """The id of a job that ended before a server opens, whose worker would take it."""
+    """Complete a job in a store before a server opens; return its id."""
     with JobStore(home) as store:
         store.add({"base64": True, "parameters": {}, "target": "x"})
         job = store.claim("test", 30)
@@ -163,7 +163,7 @@ def listening(
     gated: bool = False,
     readers: TaskRunner = READERS,
 ) -> Iterator[Address]:
-    """A server that other programs can reach, in a thread of this process."""
+    """Run a server on a free port, in a thread of this process."""
     stand_in = StandIn()
     if not gated:
         stand_in.gate.set()
@@ -194,6 +194,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
 
 
 @pytest.fixture
-def house(opened: Open) -> Iterator[House]:
-    with opened() as house:
-        yield house
+def local(open_server: Open) -> Iterator[LocalServer]:
+    with open_server() as local:
+        yield local

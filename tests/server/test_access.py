@@ -1,4 +1,4 @@
-"""Who may ask a server, and who may not."""
+"""Access rules: key, Host, Origin, and requirements on the key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEYED = Access(api_key="secret")
 
 
 def ask(access: Access, path: str = "/v2/x", **headers: str) -> int:
-    """The code that a request is refused with, or 200."""
+    """Return the status code of a refusal, or 200."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
         access.check(path, Headers({"host": "127.0.0.1:8760", **named}))

@@ -1,4 +1,4 @@
-"""A client whose files take long to look at waits alone."""
+"""Slow files and large bodies of one client do not delay other clients."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from engine.server.fair_threads import FairThreadPool
 from engine.server.responses import Refusal
 from tests.server.conftest import Address, Media, listening
 
-# Only a proxy on this machine may say for whom it asks.
+# Forwarding headers, which the server trusts from a proxy on this machine.
 SLOW, OTHER = {"x-forwarded-for": "192.0.2.1"}, {"x-forwarded-for": "192.0.2.2"}
 
 
 class Reader:
-    """Looks at files until the gate is opened, but at WebP pictures for no time."""
+    """A task runner whose checks wait for the gate, except those of WebP pictures."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.begun = threading.Semaphore(0)
 
-    def call(self, _task: str, given: Any, _tell: ReportProgress) -> Any:
+    def call(self, _task: str, given: Any, _report: ReportProgress) -> Any:
         if not Path(given["path"]).name.endswith(".webp"):
             self.begun.release()
             assert self.gate.wait(60)
@@ -63,7 +63,7 @@ def test_slow_files_of_one_client_are_in_nobody_elses_way(
             assert reader.begun.acquire(timeout=60)
         call = {"source_image": quick, "target": quick}
         for _ in range(40):
-            # More often than a pool of threads that all clients share has threads.
+            # More requests than a thread pool shared by all clients has threads.
             assert post(address, call, OTHER).status_code == 200
         assert not reader.begun.acquire(blocking=False), "a client has so many at once"
         assert not any(one.done() for one in slow)

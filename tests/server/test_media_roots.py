@@ -1,4 +1,4 @@
-"""A client reaches the files in the folders that were named, and no others."""
+"""Clients can name files below the media roots, and no others."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_linked_folder_is_the_folder_itself(tmp_path: Path) -> None:
 def test_jobs_read_the_roots_that_the_server_has_now(tmp_path: Path) -> None:
     seen: list[list[str]] = []
 
-    def perform(job: Job, _tell: ReportProgress) -> JobResult:
+    def perform(job: Job, _report: ReportProgress) -> JobResult:
         guard = JobGuard.from_job(job)
         assert guard is not None
         seen.append([*guard.bounds.folders])

@@ -1,4 +1,4 @@
-"""The hosted API's paths, answered over a store of jobs."""
+"""The routes of the hosted API over a job store."""
 
 from __future__ import annotations
 
@@ -24,104 +24,104 @@ from engine.server.body import BodyReader
 from engine.server.media_roots import MediaRoots
 from engine.version import VERSION
 from tests.media.test_untrusted import png_that_claims
-from tests.server.conftest import HOST, House, Media, Open, data_uri, done_before
+from tests.server.conftest import HOST, LocalServer, Media, Open, data_uri, done_before
 from tests.synth import make_clip
 
 LISTS = ("reference_image", "extra_source_image")  # parameters that name several pictures
 
 
-def wait(house: House, request_id: str) -> dict[str, Any]:
-    """The final status body of a request."""
+def wait(local: LocalServer, request_id: str) -> dict[str, Any]:
+    """Wait for a request and return its final status body."""
     for _ in range(500):
-        body: dict[str, Any] = house.client.get(f"/v2/requests/{request_id}/status").json()
+        body: dict[str, Any] = local.client.get(f"/v2/requests/{request_id}/status").json()
         if body["status"] in ("COMPLETED", "FAILED"):
             return body
         time.sleep(0.01)
     raise AssertionError(f"still {body}")
 
 
-def done(house: House, **parameters: Any) -> dict[str, Any]:
-    """The result of a call that was waited for."""
-    submitted = house.call(**parameters)
+def done(local: LocalServer, **parameters: Any) -> dict[str, Any]:
+    """Post a request, wait for it, and return its result."""
+    submitted = local.call(**parameters)
     assert submitted.status_code == 200, submitted.text
-    wait(house, submitted.json()["request_id"])
-    body: dict[str, Any] = house.client.get(submitted.json()["response_url"]).json()
+    wait(local, submitted.json()["request_id"])
+    body: dict[str, Any] = local.client.get(submitted.json()["response_url"]).json()
     return body
 
 
-def test_submit_poll_and_download(house: House, media: Media) -> None:
-    submitted = house.call(**media.call).json()
+def test_submit_poll_and_download(local: LocalServer, media: Media) -> None:
+    submitted = local.call(**media.call).json()
     request_id = submitted["request_id"]
     assert submitted["response_url"] == f"{HOST}/v2/requests/{request_id}"
     assert submitted["status_url"] == f"{HOST}/v2/requests/{request_id}/status"
-    assert wait(house, request_id)["status"] == "COMPLETED"
-    result = house.client.get(submitted["response_url"]).json()
+    assert wait(local, request_id)["status"] == "COMPLETED"
+    result = local.client.get(submitted["response_url"]).json()
     assert result["output"] == f"{HOST}/outputs/{request_id}/output.mp4"
-    file = house.client.get(result["output"])
+    file = local.client.get(result["output"])
     assert file.content == (media.folder / "clip.mp4").read_bytes()
     assert file.headers["content-type"] == "video/mp4"
 
 
-def test_states_in_their_order(opened: Open, media: Media) -> None:
-    with opened(gated=True) as house:
-        first, second = (house.call(**media.call).json()["request_id"] for _ in range(2))
+def test_states_in_their_order(open_server: Open, media: Media) -> None:
+    with open_server(gated=True) as local:
+        first, second = (local.call(**media.call).json()["request_id"] for _ in range(2))
         seen: dict[str, Any] = {}
         while seen.get("status") != "PROCESSING" or not seen["progress"]["done"]:
-            seen = house.client.get(f"/v2/requests/{first}/status").json()
+            seen = local.client.get(f"/v2/requests/{first}/status").json()
         assert seen["progress"] == {"done": 1, "total": 2}
-        assert house.client.get(f"/v2/requests/{second}").json()["status"] == "QUEUED"
-        house.stand_in.gate.set()
-        assert wait(house, second)["status"] == "COMPLETED"
+        assert local.client.get(f"/v2/requests/{second}").json()["status"] == "QUEUED"
+        local.stand_in.gate.set()
+        assert wait(local, second)["status"] == "COMPLETED"
 
 
-def test_the_source_may_be_a_clip(house: House, media: Media) -> None:
+def test_the_source_may_be_a_clip(local: LocalServer, media: Media) -> None:
     clips = {"source_image": media.clip, "extra_source_image": [media.clip]}
     call: dict[str, Any] = {**media.call, **clips}
-    request_id = house.call(**call).json()["request_id"]
-    assert wait(house, request_id)["status"] == "COMPLETED"
-    assert Path(house.store.get(request_id).request["source_image"]).suffix == ".mp4"
+    request_id = local.call(**call).json()["request_id"]
+    assert wait(local, request_id)["status"] == "COMPLETED"
+    assert Path(local.store.get(request_id).request["source_image"]).suffix == ".mp4"
 
 
-def test_base64_is_the_file_itself(house: House, media: Media) -> None:
-    output = done(house, **media.call, base64=True)["output"]
+def test_base64_is_the_file_itself(local: LocalServer, media: Media) -> None:
+    output = done(local, **media.call, base64=True)["output"]
     assert base64.b64decode(output) == (media.folder / "clip.mp4").read_bytes()
 
 
 def test_base64_comes_in_pieces_of_a_body_whose_length_is_known(
-    opened: Open, tmp_path: Path
+    open_server: Open, tmp_path: Path
 ) -> None:
     sizes = (0, 1, 2, 3, (3 << 16) - 1, 3 << 16, (9 << 16) + 1)
     contents = [bytes(n % 251 for n in range(size)) for size in sizes]
     jobs = [done_before(tmp_path / "home", content, {"n": "é\n"}) for content in contents]
-    with opened() as house:
+    with open_server() as local:
         for job, content in zip(jobs, contents, strict=True):
-            answer = house.client.get(f"/v2/requests/{job}")
+            answer = local.client.get(f"/v2/requests/{job}")
             assert int(answer.headers["content-length"]) == len(answer.content)
             body = answer.json()
             assert body["metrics"] == {"n": "é\n"}
             assert base64.b64decode(body["output"]) == content
-        (house.store.get(jobs[-1]).folder / "output.bin").unlink()
-        assert house.client.get(f"/v2/requests/{jobs[-1]}").status_code == 404
+        (local.store.get(jobs[-1]).folder / "output.bin").unlink()
+        assert local.client.get(f"/v2/requests/{jobs[-1]}").status_code == 404
 
 
 def test_too_large_an_output_is_not_answered_in_base64(
-    opened: Open, media: Media, tmp_path: Path
+    open_server: Open, media: Media, tmp_path: Path
 ) -> None:
     size = len(media.picture) + len(media.clip) + 1000
     job = done_before(tmp_path / "home", bytes(size + 1))
-    with opened(limits=Limits(body_bytes=size)) as house:
-        answer = house.client.get(f"/v2/requests/{job}")
+    with open_server(limits=Limits(body_bytes=size)) as local:
+        answer = local.client.get(f"/v2/requests/{job}")
         assert answer.status_code == 413
         url = f"{HOST}/outputs/{job}/output.bin"
         assert answer.json()["error"].endswith(f"Download it from {url}.")
-        assert len(house.client.get(url).content) == size + 1
+        assert len(local.client.get(url).content) == size + 1
 
 
-def test_one_blocking_call(house: House, media: Media) -> None:
-    answer = house.call("v1", **media.call)
+def test_one_blocking_call(local: LocalServer, media: Media) -> None:
+    answer = local.call("v1", **media.call)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
     assert answer.content == (media.folder / "clip.mp4").read_bytes()
-    encoded = house.call("v1", **media.call, base64=True).json()
+    encoded = local.call("v1", **media.call, base64=True).json()
     assert base64.b64decode(encoded["output"]) == answer.content
 
 
@@ -133,35 +133,35 @@ def test_one_blocking_call(house: House, media: Media) -> None:
     ],
 )
 def test_a_failure_is_422_with_its_body(
-    house: House, media: Media, swapper: str, sentence: str
+    local: LocalServer, media: Media, swapper: str, sentence: str
 ) -> None:
-    submitted = house.call(**media.call, swapper=swapper).json()
-    assert wait(house, submitted["request_id"])["error"] == sentence
+    submitted = local.call(**media.call, swapper=swapper).json()
+    assert wait(local, submitted["request_id"])["error"] == sentence
     for url in (submitted["status_url"], submitted["response_url"]):
-        answer = house.client.get(url)
+        answer = local.client.get(url)
         assert (answer.status_code, answer.json()["status"]) == (422, "FAILED")
-    blocking = house.call("v1", **media.call, swapper=swapper)
+    blocking = local.call("v1", **media.call, swapper=swapper)
     assert (blocking.status_code, blocking.json()["error"]) == (422, sentence)
 
 
-def test_no_body_tells_where_the_files_lie(house: House, media: Media) -> None:
-    body = json.dumps(done(house, **media.call))
+def test_no_body_tells_where_the_files_lie(local: LocalServer, media: Media) -> None:
+    body = json.dumps(done(local, **media.call))
     assert '"output": "output.mp4"' in body
-    assert str(house.store.folder) not in body
+    assert str(local.store.folder) not in body
 
 
-def test_a_path_is_told_as_it_was_sent(opened: Open, tmp_path: Path) -> None:
+def test_a_path_is_told_as_it_was_sent(open_server: Open, tmp_path: Path) -> None:
     make_clip(tmp_path / "clip.mp4", frames=3)
     roots = MediaRoots.from_folders([tmp_path, Path("/")])
-    with opened(roots=roots) as house:
-        missing = house.call(source_image="no.png", target="clip.mp4").json()["error"]
+    with open_server(roots=roots) as local:
+        missing = local.call(source_image="no.png", target="clip.mp4").json()["error"]
         assert missing.startswith("source_image is 'no.png', which is no file here")
-        job = house.store.add({"target": str(tmp_path / "clip.mp4"), "parameters": {}})
-        claimed = house.store.claim("test", 30) or house.store.get(job.id)
+        job = local.store.add({"target": str(tmp_path / "clip.mp4"), "parameters": {}})
+        claimed = local.store.claim("test", 30) or local.store.get(job.id)
         if claimed.worker == "test":
-            house.store.fail(claimed, f"Nobody in {tmp_path}/clip.mp4 or {job.folder}/a.png.")
+            local.store.fail(claimed, f"Nobody in {tmp_path}/clip.mp4 or {job.folder}/a.png.")
         for url in ("status", ""):
-            body = house.client.get(f"/v2/requests/{job.id}/{url}".rstrip("/")).json()
+            body = local.client.get(f"/v2/requests/{job.id}/{url}".rstrip("/")).json()
             assert str(tmp_path) not in json.dumps(body)
             assert body["response_url"] == f"{HOST}/v2/requests/{job.id}"
 
@@ -177,18 +177,18 @@ def test_a_path_is_told_as_it_was_sent(opened: Open, tmp_path: Path) -> None:
     ],
 )
 def test_no_client_may_ask_for_a_file_without_measure(
-    house: House, media: Media, parameters: dict[str, Any], words: str
+    local: LocalServer, media: Media, parameters: dict[str, Any], words: str
 ) -> None:
-    answer = house.call(**media.call, **parameters)
+    answer = local.call(**media.call, **parameters)
     assert (answer.status_code, words in answer.json()["error"]) == (400, True)
     fine: dict[str, Any] = {"video_codec": "HEVC", "crf": 10, "preset": "slow"}
-    assert house.call(**media.call, **fine).status_code == 200
+    assert local.call(**media.call, **fine).status_code == 200
 
 
-def test_a_store_that_is_full_takes_no_more(opened: Open, media: Media) -> None:
-    with opened(limits=Limits(job=JobBounds(store_bytes=1000))) as house:
-        done(house, **media.call)
-        answer = house.call(**media.call)
+def test_a_store_that_is_full_takes_no_more(open_server: Open, media: Media) -> None:
+    with open_server(limits=Limits(job=JobBounds(store_bytes=1000))) as local:
+        done(local, **media.call)
+        answer = local.call(**media.call)
         assert (answer.status_code, "allowed: 1,000" in answer.json()["error"]) == (429, True)
 
 
@@ -217,8 +217,8 @@ def test_a_body_is_not_held_many_times() -> None:
         tracemalloc.stop()
 
 
-def test_all_problems_are_told_at_once(house: House, media: Media) -> None:
-    answer = house.call(source_image=media.picture, pixel_bost="1", face_selector_mode="two")
+def test_all_problems_are_told_at_once(local: LocalServer, media: Media) -> None:
+    answer = local.call(source_image=media.picture, pixel_bost="1", face_selector_mode="two")
     assert answer.status_code == 400
     for words in ("target is missing", "did you mean pixel_boost", "face_selector_mode is 'two'"):
         assert words in answer.json()["error"]
@@ -242,15 +242,15 @@ def test_all_problems_are_told_at_once(house: House, media: Media) -> None:
         ("start", "\ud800"),
     ],
 )
-def test_bad_parameters(house: House, media: Media, name: str, value: Any) -> None:
-    answer = house.client.post(
+def test_bad_parameters(local: LocalServer, media: Media, name: str, value: Any) -> None:
+    answer = local.client.post(
         "/v2/ai-face-swap",
         content=json.dumps({**media.call, name: value}),
         headers={"content-type": "application/json"},
     )
     assert answer.status_code == 400, answer.text
     assert name in answer.json()["error"]
-    assert list((house.store.folder / "jobs").iterdir()) == []
+    assert list((local.store.folder / "jobs").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -273,96 +273,98 @@ def test_bad_parameters(house: House, media: Media, name: str, value: Any) -> No
         (b"{}", "", 415),
     ],
 )
-def test_bad_bodies(house: House, body: bytes, kind: str, code: int) -> None:
+def test_bad_bodies(local: LocalServer, body: bytes, kind: str, code: int) -> None:
     for version in ("v1", "v2"):
-        answer = house.client.post(
+        answer = local.client.post(
             f"/{version}/ai-face-swap", content=body, headers={"content-type": kind}
         )
         assert answer.status_code == code, answer.text
         assert answer.json()["error"]
 
 
-def test_a_compressed_body_is_refused(house: House) -> None:
+def test_a_compressed_body_is_refused(local: LocalServer) -> None:
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
-    assert house.client.post("/v2/ai-face-swap", content=b"{}", headers=headers).status_code == 415
+    assert local.client.post("/v2/ai-face-swap", content=b"{}", headers=headers).status_code == 415
 
 
 @pytest.mark.parametrize("in_chunks", [True, False])
-def test_too_long_a_body(opened: Open, in_chunks: bool) -> None:
-    with opened(limits=Limits(body_bytes=1000)) as house:
+def test_too_long_a_body(open_server: Open, in_chunks: bool) -> None:
+    with open_server(limits=Limits(body_bytes=1000)) as local:
         body = b'{"target": "' + b"a" * 1000 + b'"}'
         content: Any = iter([body[:500], body[500:]]) if in_chunks else body
         headers = {"content-type": "application/json"}
-        answer = house.client.post("/v2/ai-face-swap", content=content, headers=headers)
+        answer = local.client.post("/v2/ai-face-swap", content=content, headers=headers)
         assert answer.status_code == 413
         assert "1,000 bytes" in answer.json()["error"]
 
 
-def test_bodies_that_are_read_at_once_are_bounded_together(opened: Open, media: Media) -> None:
-    with opened(limits=Limits(held_bytes=2000)) as house:
-        answer = house.call(**media.call)
+def test_bodies_that_are_read_at_once_are_bounded_together(open_server: Open, media: Media) -> None:
+    with open_server(limits=Limits(held_bytes=2000)) as local:
+        answer = local.call(**media.call)
         assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
         for _ in range(20):
-            assert house.call(target="x" * 500).status_code == 400
+            assert local.call(target="x" * 500).status_code == 400
 
 
-def test_too_many_pixels_and_too_long_a_video(opened: Open, media: Media, tmp_path: Path) -> None:
+def test_too_many_pixels_and_too_long_a_video(
+    open_server: Open, media: Media, tmp_path: Path
+) -> None:
     huge = data_uri(png_that_claims(tmp_path / "huge.png", 100_000, 100_000), "image/png")
-    with opened(limits=Limits(job=JobBounds(seconds=2))) as house:
-        answer = house.call(**{**media.call, "source_image": huge})
+    with open_server(limits=Limits(job=JobBounds(seconds=2))) as local:
+        answer = local.call(**{**media.call, "source_image": huge})
         assert (answer.status_code, "100000 x 100000" in answer.json()["error"]) == (413, True)
         for name in LISTS:
-            answer = house.call("v2", **media.call, **{name: [media.picture, huge]})
+            answer = local.call("v2", **media.call, **{name: [media.picture, huge]})
             assert answer.status_code == 413
             assert f"{name}-1 has 100000 x 100000" in answer.json()["error"]
         long = data_uri(make_clip(tmp_path / "long.mp4", frames=3, fps=1), "video/mp4")
-        answer = house.call(**{**media.call, "target": long})
+        answer = local.call(**{**media.call, "target": long})
         assert (answer.status_code, "lasts 3 seconds" in answer.json()["error"]) == (413, True)
-        assert list((house.store.folder / "jobs").iterdir()) == []
+        assert list((local.store.folder / "jobs").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["source_image", "target", *LISTS])
 @pytest.mark.parametrize("uri", [True, False])
 def test_no_client_reads_a_file_that_was_not_given(
-    opened: Open, media: Media, name: str, uri: bool
+    open_server: Open, media: Media, name: str, uri: bool
 ) -> None:
     (media.folder / "link.mp4").unlink(missing_ok=True)
     (media.folder / "link.mp4").symlink_to("/etc/passwd")
     for roots in (MediaRoots(), MediaRoots.from_folders([media.folder])):
-        with opened(roots=roots) as house:
+        with open_server(roots=roots) as local:
             for path in ("/etc/passwd", "/../etc/passwd", str(media.folder / "link.mp4")):
                 call = {**media.call, name: f"file://{path}" if uri else path}
-                answer = house.call(**call)
+                answer = local.call(**call)
                 assert answer.status_code == 403, answer.text
                 assert "root:" not in answer.text
 
 
-def test_a_file_of_a_media_root_is_taken(opened: Open, media: Media) -> None:
-    with opened(roots=MediaRoots.from_folders([media.folder])) as house:
+def test_a_file_of_a_media_root_is_taken(open_server: Open, media: Media) -> None:
+    with open_server(roots=MediaRoots.from_folders([media.folder])) as local:
         for clip in (
             "clip.mp4",
             str(media.folder / "clip.mp4"),
             (media.folder / "clip.mp4").as_uri(),
         ):
-            answer = house.call("v1", source_image="face.png", target=clip)
+            answer = local.call("v1", source_image="face.png", target=clip)
             assert answer.content == (media.folder / "clip.mp4").read_bytes()
-        assert house.call(source_image="face.png", target="none.mp4").status_code == 400
+        assert local.call(source_image="face.png", target="none.mp4").status_code == 400
         for name in LISTS:
-            answer = house.call("v2", **media.call, **{name: ["face.png", media.picture]})
-            job = house.store.get(answer.json()["request_id"])
+            answer = local.call("v2", **media.call, **{name: ["face.png", media.picture]})
+            job = local.store.get(answer.json()["request_id"])
             first, second = map(Path, job.request["parameters"][name])
             assert first == media.folder / "face.png"
             assert second.parent == job.folder
 
 
-def test_a_playlist_does_not_open_what_it_names(opened: Open, media: Media) -> None:
+def test_a_playlist_does_not_open_what_it_names(open_server: Open, media: Media) -> None:
     text = (
         f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{media.folder}/clip.mp4\n#EXT-X-ENDLIST\n"
     )
     kind = "application/vnd.apple.mpegurl"
     playlist = f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
-    with opened() as house:
-        answer = house.call(source_image=media.picture, target=playlist)
+    with open_server() as local:
+        answer = local.call(source_image=media.picture, target=playlist)
         assert answer.status_code == 400
 
 
@@ -382,130 +384,133 @@ def test_a_playlist_does_not_open_what_it_names(opened: Open, media: Media) -> N
         ("DELETE", "/v2/requests/unknown", 405),
     ],
 )
-def test_unknown_paths(house: House, method: str, path: str, code: int) -> None:
-    answer = house.client.request(method, path)
+def test_unknown_paths(local: LocalServer, method: str, path: str, code: int) -> None:
+    answer = local.client.request(method, path)
     assert answer.status_code == code
     assert answer.json()["error"]
 
 
-def test_an_output_has_one_name(house: House, media: Media) -> None:
-    url = done(house, **media.call)["output"]
-    assert house.client.get(url.replace("output.mp4", "target.mp4")).status_code == 404
-    assert house.client.get(url.replace("output.mp4", "..%2foutput.mp4")).status_code == 404
+def test_an_output_has_one_name(local: LocalServer, media: Media) -> None:
+    url = done(local, **media.call)["output"]
+    assert local.client.get(url.replace("output.mp4", "target.mp4")).status_code == 404
+    assert local.client.get(url.replace("output.mp4", "..%2foutput.mp4")).status_code == 404
 
 
-def test_ranges_of_an_output(house: House, media: Media) -> None:
-    url = done(house, **media.call)["output"]
-    whole = house.client.get(url)
+def test_ranges_of_an_output(local: LocalServer, media: Media) -> None:
+    url = done(local, **media.call)["output"]
+    whole = local.client.get(url)
     assert whole.headers["accept-ranges"] == "bytes"
-    part = house.client.get(url, headers={"range": "bytes=4-11"})
+    part = local.client.get(url, headers={"range": "bytes=4-11"})
     assert (part.status_code, part.content) == (206, whole.content[4:12])
     assert part.headers["content-range"] == f"bytes 4-11/{len(whole.content)}"
-    tail = house.client.get(url, headers={"range": "bytes=-5"})
+    tail = local.client.get(url, headers={"range": "bytes=-5"})
     assert (tail.status_code, tail.content) == (206, whole.content[-5:])
-    past = house.client.get(url, headers={"range": f"bytes={len(whole.content)}-"})
+    past = local.client.get(url, headers={"range": f"bytes={len(whole.content)}-"})
     assert (past.status_code, past.headers["content-range"]) == (
         416,
         f"bytes */{len(whole.content)}",
     )
-    stale = house.client.get(url, headers={"range": "bytes=0-1", "if-range": '"other"'})
+    stale = local.client.get(url, headers={"range": "bytes=0-1", "if-range": '"other"'})
     assert (stale.status_code, stale.content) == (200, whole.content)
-    head = house.client.head(url)
+    head = local.client.head(url)
     assert (head.headers["content-length"], head.content) == (str(len(whole.content)), b"")
 
 
-def test_a_result_expires(opened: Open, media: Media) -> None:
-    with opened(retention=0.3) as house:
-        body = done(house, **media.call)
+def test_a_result_expires(open_server: Open, media: Media) -> None:
+    with open_server(retention=0.3) as local:
+        body = done(local, **media.call)
         time.sleep(0.4)
         for path in (body["output"], body["status_url"], body["response_url"]):
-            assert house.client.get(path).status_code == 404
+            assert local.client.get(path).status_code == 404
 
 
-def test_a_full_queue(opened: Open, media: Media) -> None:
-    with opened(gated=True, limits=Limits(queue=2)) as house:
-        first = house.call(**media.call)
+def test_a_full_queue(open_server: Open, media: Media) -> None:
+    with open_server(gated=True, limits=Limits(queue=2)) as local:
+        first = local.call(**media.call)
         job = first.json()["request_id"]
-        while house.store.get(job).state != "PROCESSING":  # its place in the queue is free then
+        while local.store.get(job).state != "PROCESSING":  # its place in the queue is free then
             time.sleep(0.01)
-        codes = [first.status_code, *(house.call(**media.call).status_code for _ in range(3))]
+        codes = [
+            first.status_code,
+            *(local.call(**media.call).status_code for _ in range(3)),
+        ]
         assert codes == [200, 200, 200, 429]
-        answer = house.call("v1", **media.call)
+        answer = local.call("v1", **media.call)
         assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (429, True)
 
 
-def test_a_blocking_call_times_out_and_its_job_goes_on(opened: Open, media: Media) -> None:
-    with opened(gated=True, limits=Limits(wait_seconds=0.2)) as house:
-        answer = house.call("v1", **media.call)
+def test_a_blocking_call_times_out_and_its_job_goes_on(open_server: Open, media: Media) -> None:
+    with open_server(gated=True, limits=Limits(wait_seconds=0.2)) as local:
+        answer = local.call("v1", **media.call)
         assert answer.status_code == 504
-        house.stand_in.gate.set()
-        assert wait(house, answer.json()["request_id"])["status"] == "COMPLETED"
+        local.stand_in.gate.set()
+        assert wait(local, answer.json()["request_id"])["status"] == "COMPLETED"
 
 
-def test_shutting_down(opened: Open, media: Media) -> None:
-    with opened(gated=True) as house:
-        timer = threading.Timer(0.2, house.server.draining.set)
+def test_shutting_down(open_server: Open, media: Media) -> None:
+    with open_server(gated=True) as local:
+        timer = threading.Timer(0.2, local.server.draining.set)
         timer.start()
-        answer = house.call("v1", **media.call)
+        answer = local.call("v1", **media.call)
         assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
-        assert house.call(**media.call).status_code == 503
-        assert house.client.get("/healthz").status_code == 503
+        assert local.call(**media.call).status_code == 503
+        assert local.client.get("/healthz").status_code == 503
         timer.join()
         request_id = answer.json()["request_id"]
-    with opened() as house:
-        assert wait(house, request_id)["status"] == "COMPLETED"
+    with open_server() as local:
+        assert wait(local, request_id)["status"] == "COMPLETED"
 
 
-def test_health(house: House) -> None:
-    assert house.client.get("/healthz").json() == {"status": "ok", "version": VERSION}
+def test_health(local: LocalServer) -> None:
+    assert local.client.get("/healthz").json() == {"status": "ok", "version": VERSION}
 
 
 @pytest.mark.parametrize("accept", ["text/html", "image/png;q=0", "nonsense", ""])
-def test_no_accept_header_is_ever_in_the_way(house: House, media: Media, accept: str) -> None:
+def test_no_accept_header_is_ever_in_the_way(local: LocalServer, media: Media, accept: str) -> None:
     headers = {"accept": accept}
-    assert house.client.get("/healthz", headers=headers).status_code == 200
-    call = house.client.post("/v1/ai-face-swap", json=media.call, headers=headers)
+    assert local.client.get("/healthz", headers=headers).status_code == 200
+    call = local.client.post("/v1/ai-face-swap", json=media.call, headers=headers)
     assert call.status_code == 200
 
 
-def test_every_answer_is_hardened(house: House, media: Media) -> None:
-    url = done(house, **media.call)["output"]
+def test_every_answer_is_hardened(local: LocalServer, media: Media) -> None:
+    url = done(local, **media.call)["output"]
     for answer in (
-        house.client.get("/healthz"),
-        house.client.get(url),
-        house.client.get("/nowhere"),
-        house.client.get("/healthz", headers={"host": "evil.example"}),
+        local.client.get("/healthz"),
+        local.client.get(url),
+        local.client.get("/nowhere"),
+        local.client.get("/healthz", headers={"host": "evil.example"}),
     ):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
         assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
-def test_the_guard_is_at_the_door(opened: Open, media: Media) -> None:
-    with opened(access=Access(api_key="secret")) as house:
-        assert house.call(**media.call).status_code == 401
-        house.client.headers["x-api-key"] = "secret"
-        url = done(house, **media.call)["output"]
-        del house.client.headers["x-api-key"]
-        assert house.client.get(url).status_code == 200
-        assert house.client.get("/v2/requests/unknown").status_code == 401
+def test_the_guard_is_at_the_door(open_server: Open, media: Media) -> None:
+    with open_server(access=Access(api_key="secret")) as local:
+        assert local.call(**media.call).status_code == 401
+        local.client.headers["x-api-key"] = "secret"
+        url = done(local, **media.call)["output"]
+        del local.client.headers["x-api-key"]
+        assert local.client.get(url).status_code == 200
+        assert local.client.get("/v2/requests/unknown").status_code == 401
 
 
 def test_an_unexpected_error_says_nothing_of_the_inside(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    local: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(store: JobStore, request_id: str) -> Job:
         raise sqlite3.OperationalError(f"no such table in {store.folder}")
 
     monkeypatch.setattr(JobStore, "get", fail)
-    answer = house.client.get("/v2/requests/some-id")
+    answer = local.client.get("/v2/requests/some-id")
     assert answer.status_code == 500
     assert "table" not in answer.text
     assert answer.json()["error"]
 
 
 def test_a_worker_survives_a_failing_disk(
-    house: House, media: Media, monkeypatch: pytest.MonkeyPatch
+    local: LocalServer, media: Media, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim = JobStore.claim
     failures = iter([sqlite3.OperationalError("disk I/O error")])
@@ -517,4 +522,4 @@ def test_a_worker_survives_a_failing_disk(
 
     monkeypatch.setattr(serving, "_RESTART_SECONDS", 0.05)
     monkeypatch.setattr(JobStore, "claim", claim_sometimes)
-    assert house.call("v1", **media.call).status_code == 200
+    assert local.call("v1", **media.call).status_code == 200

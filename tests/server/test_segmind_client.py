@@ -1,4 +1,4 @@
-"""The package `segmind` as it is, where a server refuses, fails or is slow."""
+"""The unchanged package `segmind` against a server that refuses, fails or is slow."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def client_of(address: Address, key: str = "any") -> Iterator[segmind.SegmindCli
     try:
         yield client
     finally:
-        # The package leaves its connections open.
+        # The package does not close its connections.
         client._client.close()
 
 

@@ -1,4 +1,4 @@
-"""A server at its port: slow callers, callers who hang up, and its end."""
+"""A listening server: slow clients, disconnects, limits, signals and shutdown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.server.conftest import Address, Media, done_before, listening
 
 
 def say(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
-    """What a server answers to bytes that come in parts, until it hangs up."""
+    """Send bytes in parts and return the response until the server closes the connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as caller:
         for part in parts:
             caller.sendall(part)
@@ -121,12 +121,12 @@ def test_only_so_many_connections(tmp_path: Path) -> None:
 
 
 def get(port: int, source: str) -> bytes:
-    """What one client hears of the server's health."""
+    """Request /healthz and return the response."""
     line = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port), 20, (source, 0)) as caller:
         caller.sendall(line)
         heard = b""
-        # A server that does not read the request resets the connection behind its answer.
+        # A server that does not read the request resets the connection after its response.
         with suppress(ConnectionResetError):
             while chunk := caller.recv(1 << 16):
                 heard += chunk

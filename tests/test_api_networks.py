@@ -1,4 +1,4 @@
-"""Whole swaps with what works on faces besides the swapper, and with more than one source."""
+"""Whole swaps with restorers, occluders and parsers, and with several sources."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def packs(tmp_path_factory: pytest.TempPathFactory) -> WeightStore:
-    """A tinted inswapper, a blendswap, two restorers, an occluder and a parser."""
+    """Import a tinted inswapper, a blendswap, two restorers, an occluder and a parser."""
     folder = tmp_path_factory.mktemp("packs")
     mask_networks.save_occluder(folder / "xseg_2.onnx")
     mask_networks.save_parser(folder / "bisenet_resnet_34.onnx")
