@@ -85,14 +85,14 @@ class Access:
             and (name == "localhost" or name in self.hosts or is_ip_address(name))
         )
 
-    def _check_key(self, given: str | None) -> None:
+    def _check_key(self, key: str | None) -> None:
         if self.api_key is None:
             return
-        if given is None:
+        if key is None:
             raise Refusal(
                 401, "The header x-api-key is missing; send the key of this server in it."
             )
-        if not hmac.compare_digest(given.encode(), self.api_key.encode()):
+        if not hmac.compare_digest(key.encode(), self.api_key.encode()):
             raise Refusal(401, "The key in x-api-key is not the key of this server.")
 
 

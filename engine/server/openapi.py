@@ -109,7 +109,7 @@ def _submitting() -> dict[str, Any]:
 
 
 def _blocking() -> dict[str, Any]:
-    answer = {
+    response = {
         "description": "The output's bytes, or JSON where base64 is true",
         "content": {
             "application/json": {"schema": {"$ref": f"{_SCHEMAS}Request"}},
@@ -118,17 +118,17 @@ def _blocking() -> dict[str, Any]:
         },
     }
     failed = {"422": _json(_REFUSALS[422], {"$ref": f"{_SCHEMAS}Request"})}
-    return _call("Swap, and wait for the output", {"200": answer, **failed}, (*_FOR_CALLS, 504))
+    return _call("Swap, and wait for the output", {"200": response, **failed}, (*_FOR_CALLS, 504))
 
 
-def _call(summary: str, answers: dict[str, Any], codes: Iterable[int]) -> dict[str, Any]:
+def _call(summary: str, responses: dict[str, Any], codes: Iterable[int]) -> dict[str, Any]:
     return {
         "summary": summary,
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": {"$ref": f"{_SCHEMAS}Parameters"}}},
         },
-        "responses": {**answers, **_refusals(codes)},
+        "responses": {**responses, **_refusals(codes)},
     }
 
 
@@ -173,14 +173,14 @@ def _healthy() -> dict[str, Any]:
 
 
 def _open(
-    summary: str, answers: dict[str, Any], parameters: Iterable[dict[str, Any]] = ()
+    summary: str, responses: dict[str, Any], parameters: Iterable[dict[str, Any]] = ()
 ) -> dict[str, Any]:
     """Describe an operation that needs no key."""
     return {
         "summary": summary,
         "security": [],
         "parameters": [*parameters],
-        "responses": {**answers, **_refusals(())},
+        "responses": {**responses, **_refusals(())},
     }
 
 
