@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from engine.analysis.film_analysis import FilmAnalysis
     from engine.analysis.people import Person
-    from engine.api import Engine, FoundFaces, swap
+    from engine.api import Engine, FoundFaces, swap, swap_image
     from engine.errors import (
         Cancelled,
         ContentBlocked,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from engine.parameters import SwapKeywords, SwapParameters
     from engine.pipeline.int8_calibration import Calibrated
+    from engine.pipeline.pictures import PILImage
     from engine.pipeline.report import SwapReport
     from engine.pipeline.video import Observe, Progress
     from engine.swappers.swapper import Swapper
@@ -91,6 +92,7 @@ __all__ = [
     "NoFaceFound",
     "Observe",
     "OutputExists",
+    "PILImage",
     "ParameterError",
     "Patch",
     "Person",
@@ -115,6 +117,7 @@ __all__ = [
     "run_sync",
     "submit_async",
     "swap",
+    "swap_image",
 ]
 
 _HOMES: Final = {
@@ -124,6 +127,7 @@ _HOMES: Final = {
         "Engine",
         "FoundFaces",
         "swap",
+        "swap_image",
     ),
     "engine.errors": (
         "Cancelled",
@@ -158,6 +162,7 @@ _HOMES: Final = {
         "SwapParameters",
     ),
     "engine.pipeline.int8_calibration": ("Calibrated",),
+    "engine.pipeline.pictures": ("PILImage",),
     "engine.pipeline.report": ("SwapReport",),
     "engine.pipeline.video": (
         "Observe",

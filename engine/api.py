@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias, Unpack
+from typing import Any, Unpack
 
 from engine.analysis.film_analysis import AnalysisKey, FilmAnalysis
 from engine.analysis.people import Person, find_people
@@ -20,12 +21,21 @@ from engine.networks.analysis import EMBEDDERS
 from engine.networks.chosen import ChosenNetworks
 from engine.networks.pool import HAND_NETWORKS, NetworkPool
 from engine.options import AUTO, AnalysisOptions, Compute, Device
-from engine.parameters import SwapKeywords, SwapParameters, documented, parse
+from engine.parameters import FILES, SwapKeywords, SwapParameters, documented, panel, parse
 from engine.pipeline.analyse import analyse_film, make_key, open_analysis
 from engine.pipeline.int8_calibration import Calibrated, calibrate_network
+from engine.pipeline.pictures import (
+    Location,
+    Picture,
+    PILImage,
+    path_of,
+    picture_file,
+    picture_frame,
+    video_frames,
+)
 from engine.pipeline.report import Setup, SwapReport
 from engine.pipeline.sources import largest_face
-from engine.pipeline.swap import run_swap
+from engine.pipeline.swap import run_swap, swap_in_memory
 from engine.pipeline.tools import Request, Tools
 from engine.pipeline.video import Observe, Progress, Threads
 from engine.pixels.align import face_picture
@@ -43,11 +53,6 @@ from engine.swappers.neural.source_encoding import EMBEDDER
 from engine.swappers.swapper import Swapper
 from engine.values import BriefRepr, Bytes, DistanceScale, Face, Frame
 from engine.weights.weight_store import WeightStore
-
-Location: TypeAlias = str | os.PathLike[str]
-
-# Path() drops the second slash of a URI. A scheme of one letter is a drive of Windows.
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -156,13 +161,13 @@ class Engine(Closeable):
         parsed, own = self._parse(parameters)
         options = parsed.options()
         for picture in options.selection.reference_images:
-            _path("reference_image", picture)
+            path_of("reference_image", picture)
         for picture in options.extra_sources:
-            _path("extra_source_image", picture)
+            path_of("extra_source_image", picture)
         request = Request(
-            source=_path("source_image", source_image),
-            target=_path("target", target),
-            output=_path("output", output),
+            source=path_of("source_image", source_image),
+            target=path_of("target", target),
+            output=path_of("output", output),
             options=options,
             parameters=parsed.model_dump(mode="json"),
         )
@@ -170,9 +175,102 @@ class Engine(Closeable):
             observe(Progress(0, None, "loading networks"))
         tools = self._tools(request, parsed, own)
         if analysis is not None:
-            known = self._known_analysis(_path("analysis", analysis), request)
+            known = self._known_analysis(path_of("analysis", analysis), request)
             tools = replace(tools, analysis=known)
         return run_swap(request, tools, observe)
+
+    @documented
+    def swap_image(
+        self, source_image: Picture, target: Picture, **parameters: Unpack[SwapKeywords]
+    ) -> Bytes:
+        """Put the face of a source onto faces of a picture, and return the swapped picture.
+
+        The pixels are those that `swap` writes to a PNG file. The content check runs as it does
+        there. No statement that the picture is synthetic goes with an array: add one where you
+        publish it. What is in memory of the source lies in a private temporary file meanwhile.
+
+        Args:
+            source_image: Picture of the person to put in: an RGB array (h, w, 3) of uint8, a PIL
+                image, the bytes of an image file, or a path. A path or bytes may also be a clip.
+            target: Picture to change, in one of the same forms. Alpha is left out.
+            {parameters}
+
+        Returns:
+            The swapped picture as displayed: (h, w, 3) RGB, uint8.
+
+        Raises:
+            ParameterError: An argument is no picture, or a parameter is unknown, of the wrong
+                type, out of range or about files, of which none is written.
+            MediaError: A file or its bytes cannot be decoded.
+            NoFaceFound: The source or the reference shows no face.
+            SourceUnfit: The source hides a part of its face that the swapper needs.
+            WeightsError: A network that the swap needs is missing or corrupt.
+            RuntimeUnavailable: The device cannot be used.
+            ContentBlocked: The content check refused the source or the target.
+        """
+        frames = [picture_frame("target", target)]
+        (swapped,) = self._swap_in_memory(source_image, "target", frames, parameters, still=True)
+        return swapped.to_rgb()
+
+    @documented
+    def swap_frames(
+        self,
+        source_image: Picture,
+        frames: Iterable[Bytes | PILImage],
+        *,
+        frame_rate: float | Fraction = 25,
+        **parameters: Unpack[SwapKeywords],
+    ) -> Iterator[Bytes]:
+        """Put the face of a source onto faces of video frames, and yield the swapped frames.
+
+        Faces are tracked from frame to frame, as in a video file. The source and the reference
+        are read at once; frames up to the reference frame are kept in memory for that.
+
+        Args:
+            source_image: As in `swap_image`.
+            frames: RGB arrays (h, w, 3) of uint8 or PIL images, all of one size and in order. They
+                are read in another thread, some frames ahead.
+            frame_rate: Frames per second; the content check looks at one frame in every second.
+            {parameters}
+
+        Returns:
+            An iterator of the swapped frames, (h, w, 3) RGB, uint8. It raises as `swap_image`
+            does, also for a frame.
+        """
+        if not frame_rate > 0 or not math.isfinite(frame_rate):
+            raise ParameterError(f"frame_rate is {frame_rate!r}; allowed: a number above 0.")
+        swapped = self._swap_in_memory(
+            source_image, "frames", video_frames(frames, frame_rate), parameters, still=False
+        )
+        return (frame.to_rgb() for frame in swapped)
+
+    def _swap_in_memory(
+        self,
+        source: Picture,
+        name: str,
+        frames: Iterable[Frame],
+        parameters: Mapping[str, object],
+        *,
+        still: bool,
+    ) -> Iterator[Frame]:
+        """Yield swapped frames; `name` is that of their argument."""
+        parsed, own = self._parse(parameters)
+        fields = SwapParameters.model_fields
+        of_files = [each for each in parameters if panel(fields[each]) == FILES]
+        if of_files:
+            raise ParameterError(
+                f"{', '.join(of_files)} cannot be used on pictures in memory, of which no file is "
+                "written; leave it out."
+            )
+        with picture_file("source_image", source) as path:
+            request = Request(
+                source=path,
+                target=Path(name),
+                output=Path(name),
+                options=parsed.options(),
+                parameters=parsed.model_dump(mode="json"),
+            )
+            return swap_in_memory(request, self._tools(request, parsed, own), frames, still=still)
 
     def analyse(
         self,
@@ -205,11 +303,11 @@ class Engine(Closeable):
         parsed, _ = self._parse(parameters)
         options = parsed.options().analysis
         networks = self._networks.on(parsed.compute())
-        film = _path("target", target)
+        film = path_of("target", target)
         reads: set[Need] = {"embedding", *networks.analysis.readable}
         return analyse_film(
             film,
-            _path("output", output),
+            path_of("output", output),
             lambda: self._analysis_key(film, reads, options),
             networks.analyser(reads, options),
             networks.hand_finder(options),
@@ -227,8 +325,10 @@ class Engine(Closeable):
             MediaError: A file cannot be read.
         """
         parsed, _ = self._parse(parameters)
-        key = self._analysis_key(_path("target", target), {"embedding"}, parsed.options().analysis)
-        return open_analysis(_path("analysis", analysis), key)
+        key = self._analysis_key(
+            path_of("target", target), {"embedding"}, parsed.options().analysis
+        )
+        return open_analysis(path_of("analysis", analysis), key)
 
     def people(self, analysis: FilmAnalysis) -> tuple[Person, ...]:
         """Return the people of an analysed film, those in most frames first.
@@ -277,8 +377,8 @@ class Engine(Closeable):
             raise ParameterError(f"frame is {frame}; allowed: a whole number from 0.")
         parsed, _ = self._parse({**parameters, "reference_frame_number": frame})
         rule, analysis = parsed.options().selection, parsed.options().analysis
-        pictures = [_path("references", picture) for picture in references]
-        shown = read_frame(_path("target", target), rule.reference_frame)
+        pictures = [path_of("references", picture) for picture in references]
+        shown = read_frame(path_of("target", target), rule.reference_frame)
         networks = self._networks.on(parsed.compute())
         with_embedding: set[Need] = {"embedding"} if pictures else set()
         knower = networks.analyser(with_embedding, analysis)
@@ -322,7 +422,7 @@ class Engine(Closeable):
         several = [pictures] if isinstance(pictures, str | os.PathLike) else pictures
         if not isinstance(several, Iterable):
             raise ParameterError(f"pictures is {pictures!r}; allowed: a path or a list of paths.")
-        paths = [_path("pictures", picture) for picture in several]
+        paths = [path_of("pictures", picture) for picture in several]
         if not paths:
             raise ParameterError("pictures is empty; allowed: at least one file or folder.")
         networks = self._networks.on(Compute("cpu"))
@@ -447,6 +547,23 @@ def swap(
         return engine.swap(source_image, target, output, observe=observe, **parameters)
 
 
+@documented
+def swap_image(source_image: Picture, target: Picture, **parameters: Unpack[SwapKeywords]) -> Bytes:
+    """Swap one picture in memory, by an engine of its own; see `Engine.swap_image`.
+
+    Args:
+        source_image: Picture of the person to put in: an RGB array (h, w, 3) of uint8, a PIL
+            image, the bytes of an image file, or a path.
+        target: Picture to change, in one of the same forms.
+        {parameters}
+
+    Returns:
+        The swapped picture as displayed: (h, w, 3) RGB, uint8.
+    """
+    with Engine() as engine:
+        return engine.swap_image(source_image, target, **parameters)
+
+
 def _require_network(compute: Compute, chosen: ChosenNetworks) -> None:
     """Raise a ParameterError if no network of the swap can run at the precision."""
     if compute.precision != Compute().precision and not chosen.takes_precision:
@@ -477,18 +594,3 @@ def _require_arcface(options: AnalysisOptions) -> None:
             f"source_weight blends identities as {EMBEDDER} sees them, and embedder is "
             f"{options.embedder!r}; allowed with it: {AUTO}, {EMBEDDER}."
         )
-
-
-def _path(field: str, location: Location) -> Path:
-    """Return a location as a path. Raise a ParameterError for a URI or what is no path."""
-    text = os.fspath(location) if isinstance(location, str | os.PathLike) else None
-    if not isinstance(text, str):
-        raise ParameterError(
-            f"{field} is {location!r:.80}; allowed: the path of a file, as a str or a Path."
-        )
-    if _URI.match(text):
-        raise ParameterError(
-            f"{field} is {text[:80]!r}, and this engine reads and writes files only, with no "
-            "network; allowed: the path of a file."
-        )
-    return Path(location)

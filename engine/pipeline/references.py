@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.faces.analyser import FaceAnalyser
-from engine.media.decode import read_frame, read_image
+from engine.media.decode import read_image
 from engine.options import SelectionRule
 from engine.pipeline.remarks import note_first_picture, note_several_faces
 from engine.pipeline.report import Reference
 from engine.selection import find_reference_face, require_embedding
-from engine.values import Attributes, Embedding, Face
+from engine.values import Attributes, Embedding, Face, Frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,10 +24,16 @@ class References:
     notes: tuple[str, ...] = ()
 
 
-def find_references(target: Path, rule: SelectionRule, analyser: FaceAnalyser) -> References:
+def find_references(
+    target: Path,
+    rule: SelectionRule,
+    analyser: FaceAnalyser,
+    read: Callable[[int], Frame],
+) -> References:
     """Find the reference face in each reference picture, or else in the reference frame.
 
-    Order, filters and position of the rule choose among the faces of a picture or frame.
+    Order, filters and position of the rule choose among the faces of a picture or frame. `read`
+    returns a frame of the target by its number; `target` names it.
 
     Raises:
         MediaError: A file cannot be read.
@@ -37,7 +44,7 @@ def find_references(target: Path, rule: SelectionRule, analyser: FaceAnalyser) -
         return References()
     if not rule.reference_images:
         number = rule.reference_frame
-        frame = read_frame(target, number)
+        frame = read(number)
         where = f"frame {number} of {target}"
         face = find_reference_face(analyser.analyse_picture(frame), rule, where=where)
         return References((require_embedding(face),), (_entry(where, face),))

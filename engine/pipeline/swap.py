@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, islice
 from typing import Any
 
-from engine.errors import MediaError
-from engine.media.decode import read_frames, read_image
+from engine.errors import MediaError, ParameterError
+from engine.media.decode import read_frame, read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.output_file import IMAGE_SUFFIXES, check_output
 from engine.media.probe import probe
@@ -55,7 +56,10 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     if request.options.selection.mode == "reference":
         report_stage("finding the reference")
     references = find_references(
-        request.target, request.options.selection, tools.reference_analyser
+        request.target,
+        request.options.selection,
+        tools.reference_analyser,
+        partial(read_frame, request.target),
     )
     run = _Run.of(request, tools, sources, references, check)
     used = tuple(SourcePicture(view.field, view.path, view.seconds) for view in sources.views)
@@ -98,6 +102,49 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         ),
         parameters=_effective_parameters(request, tools.chosen.sides),
     )
+
+
+def swap_in_memory(
+    request: Request, tools: Tools, frames: Iterable[Frame], *, still: bool
+) -> Iterator[Frame]:
+    """Swap faces in frames that are in memory, and yield the swapped frames in order.
+
+    The source and the reference are read before this returns, as far into `frames` as the
+    reference frame. `request.target` only names the frames in errors, and nothing is written.
+
+    Args:
+        request: Source and options.
+        tools: Networks.
+        frames: Frames of one video, which are read in another thread; or still pictures.
+        still: Swap each frame as a picture by itself, without tracking.
+
+    Raises:
+        MediaError: A file cannot be read.
+        NoFaceFound: The source or the reference shows no face.
+        SourceUnfit: The source hides a part of its face that the swapper needs.
+        ContentBlocked: The content check refused the source; or, when it is reached, a frame.
+        ParameterError: There are fewer frames than `reference_frame_number` says.
+    """
+    rest, first = iter(frames), list[Frame]()
+
+    def read(number: int) -> Frame:
+        first.extend(islice(rest, number))
+        if len(first) < number:
+            raise ParameterError(
+                f"reference_frame_number is {number}, and {request.target} has {len(first)} "
+                "frames; allowed: the number of one of them, counted from 1."
+            )
+        return first[-1]
+
+    sources = read_sources(request, tools, lambda: None)
+    references = find_references(
+        request.target, request.options.selection, tools.reference_analyser, read
+    )
+    classifier = tools.classifier
+    check = None if classifier is None else ContentCheck(classifier, str(request.target))
+    run = _Run.of(request, tools, sources, references, check)
+    whole = chain(first, rest)
+    return map(run.swap_still, whole) if still else run.swap_frames(whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -163,16 +210,7 @@ class _Run:
             _report_stage(observe, "writing", self.counter.frames, total)
 
         report_frame(0)
-        frames = swapped_frames(
-            read_frames(request.target, options.trim, warn=warnings.append),
-            self._analyse,
-            self._plan,
-            self.swap,
-            counter=self.counter,
-            watch=self.watch,
-            workers=self.tools.threads.workers,
-            at_once=self.tools.chosen.at_once,
-        )
+        frames = self.swap_frames(read_frames(request.target, options.trim, warn=warnings.append))
         with self.watch.stage("encode"), closing(frames):
             written = write_video(
                 report_end(self.watch.timed(None, frames)),
@@ -193,14 +231,7 @@ class _Run:
         report_stage("swapping")
         with self.watch.stage("decode"):
             frame = read_image(request.target, warn=warnings.append)
-        with self.watch.stage("analyse"):
-            if self.check is not None:
-                self.check.check_frame(frame)
-            faces = self.tools.frame_analyser.analyse_picture(frame)
-            hands = self.tools.hands.find(frame, self.choose(faces))
-        planned = list(map(self.counter.count, self._plan([Analysed(frame, faces, hands)])))
-        with self.watch.stage("swap"):
-            (result,) = map(self.counter.count_swapped, self.swap(planned))
+        result = self.swap_still(frame)
         report_stage("writing")
         with self.watch.stage("encode"):
             written = write_image(
@@ -212,6 +243,31 @@ class _Run:
                 metadata=request.options.encode.metadata,
             )
         return (*warnings, *written.warnings)
+
+    def swap_frames(self, frames: Iterable[Frame]) -> Generator[Frame]:
+        """Yield the swapped frames of a video, in order."""
+        return swapped_frames(
+            frames,
+            self._analyse,
+            self._plan,
+            self.swap,
+            counter=self.counter,
+            watch=self.watch,
+            workers=self.tools.threads.workers,
+            at_once=self.tools.chosen.at_once,
+        )
+
+    def swap_still(self, frame: Frame) -> Frame:
+        """Return the swapped frame of a still picture."""
+        with self.watch.stage("analyse"):
+            if self.check is not None:
+                self.check.check_frame(frame)
+            faces = self.tools.frame_analyser.analyse_picture(frame)
+            hands = self.tools.hands.find(frame, self.choose(faces))
+        planned = list(map(self.counter.count, self._plan([Analysed(frame, faces, hands)])))
+        with self.watch.stage("swap"):
+            (result,) = map(self.counter.count_swapped, self.swap(planned))
+        return result
 
     def _analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
         checked = frames if self.check is None else self.check.guard(frames)
