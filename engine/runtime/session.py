@@ -42,7 +42,7 @@ class TensorSpec:
 
     @property
     def is_scalar(self) -> bool:
-        """Whether it is one number for the whole batch, such as CodeFormer's fidelity."""
+        """True for one number for the whole batch, such as CodeFormer's fidelity."""
         return len(self.shape) < 2
 
 
@@ -89,7 +89,7 @@ class Session:
 
     @property
     def batchable(self) -> bool:
-        """Whether the first axis of every input that is not scalar is a dynamic batch axis."""
+        """True if the first axis of every input, scalar ones excepted, is a dynamic batch axis."""
         return all(spec.shape[0] is None for spec in self.inputs if not spec.is_scalar)
 
     def run(self, *arrays: Tensor) -> list[Tensor]:

@@ -105,7 +105,7 @@ class Archive:
 
     @property
     def is_bundle(self) -> bool:
-        """Whether it has the manifest of a bundle."""
+        """True if it has the manifest of a bundle."""
         return any(member.filename == ROWS for member in self.members)
 
     def member(self, name: str) -> zipfile.ZipInfo:

@@ -1,4 +1,4 @@
-"""Which networks are taken, and that those chosen are asked."""
+"""The networks that are chosen to analyse faces, and that they are run."""
 
 from __future__ import annotations
 

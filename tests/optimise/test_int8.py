@@ -41,12 +41,12 @@ def store(tmp_path: Path) -> WeightStore:
 
 
 def left(folder: Path) -> list[str]:
-    """What of a calibration is in a folder."""
+    """Return the names of a calibration's files in a folder."""
     return [file.name for file in folder.iterdir() if "int8" in file.name]
 
 
 def givers(path: Path) -> dict[str, list[str]]:
-    """What gives each convolution and product its inputs, by the name of its answer."""
+    """Return the operators before each convolution and product, by its output's name."""
     graph = onnx.load(str(path)).graph
     made_by = {output: node for node in graph.node for output in node.output}
     return {

@@ -311,7 +311,7 @@ def test_the_emap_is_the_originals_last_of_its_shape(store: WeightStore, tmp_pat
 def test_where_nothing_can_be_written_the_users_cache_is(
     store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was prepared there by who may write is used; the rest goes to the cache."""
+    """Graphs that are there already are used; new ones go to the cache."""
     bring(store, save_swapper(tmp_path / f"{NAME}.onnx"))
     batch = prepare.prepare(store, NAME)
     access, make = os.access, tempfile.mkstemp

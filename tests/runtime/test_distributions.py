@@ -1,4 +1,4 @@
-"""What is told to install, where something is missing."""
+"""Commands that install missing packages."""
 
 from __future__ import annotations
 

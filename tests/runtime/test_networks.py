@@ -1,4 +1,4 @@
-"""What the embedded networks are relied on for; the wrappers' own tests go further."""
+"""Properties of the embedded networks that the engine relies on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is used of a network must be its first output."""
+"""Recognition of imported networks by their graphs."""
 
 from __future__ import annotations
 
