@@ -1,7 +1,7 @@
-"""The canonical layout: the face seen from the front, in which faces lie pixel on pixel.
+"""Canonical layout: the frontal face as a texture, in which all faces are aligned.
 
 It is `geometry.mesh_topology.frontal_points`, so one half of it is the other's mirror image,
-whatever way a face looks.
+whatever the pose of a face.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from engine.swappers.mesh.light import light_basis
 from engine.swappers.mesh.masks import beardless, features
 from engine.values import Mask, Points
 
-COARSE = 96  # side of the grid that light is reckoned on
-_SEEN = (0.15, 0.4)  # texels' density, from hidden to seen
+COARSE = 96  # side of the grid on which light is computed
+_SEEN = (0.15, 0.4)  # density of texels, from hidden to visible
 _MIDDLE = (0.06, 0.12)  # half a strip around the middle line, of the side
-# How wide the face fades along the oval, of the side: a forehead says little of who it is, and
-# its shine and hairline differ most.
+# Width of the fade along the oval, of the side: broad on the forehead, which carries little
+# identity and differs most in shine and hairline.
 _SEAM, _BROAD_SEAM = 0.016, 0.045
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """What depends on the canonical face alone, at one side; masks are (side, side)."""
+    """Geometry and masks of the canonical face at one side; masks are (side, side)."""
 
     points: Points
     ids: NDArray[np.int16]
@@ -64,13 +64,13 @@ class Layout:
 
 @cache
 def layout_points(side: int) -> Points:
-    """The layout's vertices in pixels of a texture of `side`, (468, 2)."""
+    """Return the layout's vertices in pixels of a texture of `side`, (468, 2)."""
     return (frontal_points(face_mesh())[:, :2] * side - 0.5).astype(np.float32)
 
 
 @cache
 def layout(side: int) -> Layout:
-    """The canonical layout with its masks: bare skin, and the seam's fade along the oval."""
+    """Return the canonical layout with its masks, (side, side)."""
     mesh = face_mesh()
     frontal = frontal_points(mesh)
     points = layout_points(side)
@@ -110,7 +110,7 @@ def layout(side: int) -> Layout:
 def unwrap(
     pixels: NDArray[np.float32], points: Points, side: int
 ) -> tuple[NDArray[np.float32], Mask]:
-    """Return a face in the layout, RGB (side, side, 3), and how well each part is seen, 0..1.
+    """Return a face in the layout, RGB (side, side, 3), and the visibility of each part, 0..1.
 
     Args:
         pixels: RGB 0..1 (h, w, 3).
@@ -155,10 +155,10 @@ def _corners(side: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
 
 
 def texel_density(points: Points) -> NDArray[np.float32]:
-    """Return how much of the picture each vertex's surroundings take, (468, 1).
+    """Return the relative area of each vertex's surroundings in the picture, (468, 1).
 
-    It is their area in the picture over that in the layout: about 1 where the face looks at the
-    camera, 0 where it is seen edge-on, less where it is turned away.
+    It is their area in the picture over that in the layout: about 1 where the surface faces the
+    camera, 0 where it is edge-on, and negative where it faces away.
     """
     density = _areas(points) / _usual_areas()
     usual = max(float(np.percentile(density, 80)), 1e-6)

@@ -1,9 +1,9 @@
-"""Light: what of a face's look is light, and what is skin.
+"""Separate light from skin in a face's log RGB.
 
-Logarithms of RGB are a sum of light, tone and skin's own detail. The light is a smooth field: a
-robust fit of few terms in position and surface normal (a head's side light, shadow and colour cast
-are that smooth), and a blur of what that leaves. All fields lie in the canonical layout, in which
-the halves of a face are mirror images.
+Log RGB is a sum of light, skin tone and the skin's own detail. Light is a smooth field: a robust
+fit of a few terms in position and surface normal, which covers side light, shadow and colour cast,
+plus a blur of the residual. All fields are in the canonical layout, in which the halves of a face
+are mirror images.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.geometry.robust import fit_reweighted
 from engine.pixels.tone import Field, luma, weighted_blur
 from engine.values import Mask
 
 FLOOR = 0.03  # keeps the logarithm of black finite
-# Light's terms may turn by this much: the source's own shading by shape is identity and stays.
+# Ridge of each term: strong for normals, as shading by the source's own shape is identity.
 _RIDGE = (1e-6, 2e-2, 2e-2, *[1.0] * 5)
-_ROUNDS = 3
-# Log units of skin's own detail, above which it is drawn in.
+# Log units of detail, above which it is compressed.
 _GLARE, _SHADOW, _COLOUR = 0.22, 0.65, 0.1
-_OUTLIER = 0.25  # log units at which a pixel's say has halved
+_OUTLIER = 0.25  # log units: residual at which a pixel's weight is halved
 
 
 def light_basis(normals: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Terms that light on a head is fitted with: (h, w, 8) for unit `normals` (h, w, 3).
+    """Return the terms of the light fit, (h, w, 8), for unit `normals` (h, w, 3).
 
-    1, x, y, the normal's x and y, and their products: the first two orders of spherical harmonics
-    (Ramamoorthi and Hanrahan 2001) and a linear drift over the picture.
+    These are 1, x, y, the normal's x and y, and their products: the first two orders of spherical
+    harmonics (Ramamoorthi and Hanrahan 2001), and a linear gradient over the picture.
     """
     height, width = normals.shape[:2]
     ys, xs = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
@@ -39,28 +39,31 @@ def light_basis(normals: NDArray[np.float32]) -> NDArray[np.float32]:
 def fit_light(
     ratio: Field, basis: NDArray[np.float32], weights: Mask
 ) -> tuple[Field, NDArray[np.float32]]:
-    """Smooth field (h, w, 3) that explains the log `ratio` (h, w, 3), and each pixel's say.
+    """Fit `basis` (h, w, n) to the log RGB `ratio` (h, w, 3).
 
-    Iteratively re-weighted ridge regression; what differs by more than light does (hair, a hand,
-    a beard) loses its say.
+    The fit is an iteratively reweighted ridge regression: pixels that differ by more than light,
+    such as hair, hands and beards, are down-weighted.
+
+    Returns:
+        The fitted field (h, w, 3), and each pixel's trust (h, w), 0..1.
     """
     shape = ratio.shape[:2]
     terms = basis.reshape(-1, basis.shape[-1])
     values = ratio.reshape(-1, 3)
     start = weights.reshape(-1)
-    say: NDArray[np.floating] = start
     ridge = np.diag(_RIDGE[: terms.shape[1]]).astype(np.float32)
-    fitted: NDArray[np.floating] = np.zeros_like(values)
-    for _ in range(_ROUNDS):
-        weighted = terms * say[:, None]
-        total = max(float(say.sum()), 1e-6)
+
+    def fit(current: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        weighted = terms * current[:, None]
+        total = max(float(current.sum()), 1e-6)
         coefficients = np.linalg.solve(
             weighted.T @ terms / total + ridge, weighted.T @ values / total
         )
         fitted = terms @ coefficients
-        off = np.abs(values - fitted).mean(axis=1)
-        say = start / (1 + (off / _OUTLIER) ** 2)
-    trust = say / np.maximum(start, np.float32(1e-6))
+        return fitted, np.abs(values - fitted).mean(axis=1)
+
+    fitted, reweighted = fit_reweighted(fit, start, _OUTLIER)
+    trust = reweighted / np.maximum(start, np.float32(1e-6))
     return fitted.reshape(*shape, 3), trust.reshape(shape).astype(np.float32)
 
 
@@ -69,8 +72,8 @@ def skin_light(
 ) -> tuple[Field, Mask]:
     """Return the light and tone of skin as a smooth field (h, w, 3), and each pixel's trust.
 
-    The field is the robust fit of `basis` and a blur of what the fit leaves. It goes on smoothly
-    under pixels without weight, such as eyes and lips.
+    The field is the robust fit of `basis` plus a blur of its residual. It continues smoothly under
+    pixels without weight, such as eyes and lips.
 
     Args:
         logs: log RGB (h, w, 3).
@@ -83,16 +86,16 @@ def skin_light(
 
 
 def spread(rest: Field, weights: Mask, sigma: float) -> Field:
-    """Return the weighted blur of `rest` (h, w, 3), 0 where there is hardly any weight near."""
+    """Return the weighted blur of `rest` (h, w, 3), 0 where there is hardly any weight nearby."""
     blurred, seen = weighted_blur(rest, weights + np.float32(1e-6), sigma)
     return np.asarray(blurred * np.clip(seen * 8, 0, 1)[..., None], np.float32)
 
 
 def one_sided(detail: Field, weights: Mask, least: float) -> Field:
-    """Return the part of a source's `detail` that one half of the face has alone, as light does.
+    """Return the part of a source's `detail` that is on one half of the face only.
 
-    A face is nearly symmetric and light from one side is not: what both halves have in common is
-    the face's own. Differences of up to `least` log units stay.
+    A face is nearly symmetric, and light from one side is not: detail of both halves is the face's
+    own. Differences of up to `least` log units are kept in the face.
 
     Args:
         detail: log RGB (h, w, 3) in the canonical layout, where halves are mirror images.
@@ -109,8 +112,8 @@ def one_sided(detail: Field, weights: Mask, least: float) -> Field:
 def odd_light(detail: Field, weights: Mask, least: float) -> Field:
     """Return the antisymmetric part of a target's `detail`: shadows and light from one side.
 
-    Arguments as for `one_sided`; finer differences than a shadow's are left out, as they are the
-    target's own features.
+    Arguments are those of `one_sided`. Differences finer than a shadow are left out, as they are
+    the target's own features.
     """
     return _beyond(_on_both(np.float32(0.5) * (detail - detail[:, ::-1]), weights, 0.03), least)
 
@@ -122,16 +125,16 @@ def _on_both(field: Field, weights: Mask, scale: float) -> Field:
 
 
 def _beyond(field: Field, least: float) -> Field:
-    """Return `field` with the size of its luma lessened by `least`, down to 0."""
+    """Return `field` with its luma's magnitude reduced by `least`, to 0 at the lowest."""
     size = np.abs(luma(field))[..., None] + np.float32(1e-6)
     return np.asarray(field * np.maximum(size - least, 0) / size, np.float32)
 
 
 def calmed(detail: Field) -> Field:
-    """Return log detail of skin with what is too strong to be skin's own drawn in.
+    """Compress log detail that is too strong for skin.
 
-    Glare, hard shadows and coloured light exceed what skin shows by itself. In other light and on
-    other skin they would become white, black and coloured blotches.
+    Glare, hard shadows and coloured light exceed the detail of skin. In another light, or on other
+    skin, they would be white, black and coloured blotches.
     """
     tone = luma(detail)[..., None]
     colour = detail - tone
@@ -141,6 +144,6 @@ def calmed(detail: Field) -> Field:
 
 
 def _drawn_in(values: Field, knee: float) -> Field:
-    """Return `values` as they are up to `knee`, and never more than 1.6 times that."""
+    """Compress `values` above `knee` to at most 1.6 times it; leave lower ones unchanged."""
     rest = 0.6 * knee
     return np.where(values < knee, values, knee + rest * np.tanh((values - knee) / rest))

@@ -1,4 +1,4 @@
-"""What of a face is skin, what stays the target's, and what hides it: masks on coarse grids."""
+"""Masks on coarse grids: facial features, and parts that stay the target's."""
 
 from __future__ import annotations
 
@@ -31,9 +31,12 @@ _BEARD = (
     *(177, 137, 123, 50, 36, 203, 98, 2, 327, 423, 266, 280, 352, 366, 401),
     *(397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172),
 )
-_DARK = (0.55, 0.95)  # log units below skin in its light, from which it is something else
-_EDGE = (0.52, 0.97)  # an opening is taken in by half its blur: lashes are the source's
-_CLOSING = (0.45, 0.8)  # of the source's own opening
+_DARK = (0.55, 0.95)  # log units below lit skin, from which a pixel is not skin
+_EDGE = (
+    0.52,
+    0.97,
+)  # values of a blurred opening: its edge moves inwards, as lashes are the source's
+_CLOSING = (0.45, 0.8)  # of the source's own opening, between which a lid counts as closed
 _EYES = (
     (LEFT_ORBIT, LEFT_EYE_GAP, LEFT_EYE_CORNERS),
     (RIGHT_ORBIT, RIGHT_EYE_GAP, RIGHT_EYE_CORNERS),
@@ -41,24 +44,24 @@ _EYES = (
 
 
 def eye_openings(points: Points) -> tuple[float, float]:
-    """How far the left and the right eye are open: height over width."""
+    """Return the openness of the left and the right eye: height over width."""
     left, right = (openness(points, gap, corners) for _, gap, corners in _EYES)
     return left, right
 
 
 def features(points: Points, grid: int, scale: float = 1.0) -> Mask:
-    """1 on brows, lids, lips and nostrils, (grid, grid); `scale` takes the points to the grid."""
+    """Return a mask (grid, grid) of brows, lids, lips and nostrils; `scale` maps points to it."""
     return fill_polygons((convex_hull(points[list(ring)]) for ring in _FEATURES), grid, scale)
 
 
 def beardless(points: Points, grid: int, scale: float) -> Mask:
-    """How far bare skin is to be expected: less on jaw and lip, where beards are."""
+    """Return a mask (grid, grid) that is lower on jaw and lips, where beards are."""
     beard = fill_polygons([points[list(_BEARD)]], grid, scale)
     return np.asarray(1 - 0.7 * blur(beard, grid / 32), np.float32)
 
 
 def foreign(rest: Field, skin: Mask) -> Mask:
-    """Hair, beard, microphone: where the target is much darker than skin in its light would be."""
+    """Return a mask of hair, beards and objects: parts much darker than lit skin."""
     dark = smoothstep(*_DARK, -luma(rest)) * skin
     return np.asarray(np.clip(1.3 * blur(dark, rest.shape[0] / 36), 0, 1), np.float32)
 
@@ -66,14 +69,16 @@ def foreign(rest: Field, skin: Mask) -> Mask:
 def kept(
     points: Points, own: Points, source_eyes: tuple[float, float], grid: int, scale: float
 ) -> Mask:
-    """What stays the target's: eyeballs, the inside of the mouth, and the lids of a closing eye.
+    """Return the mask (grid, grid) of eyeballs, inside of the mouth, and lids of a closing eye.
+
+    These parts stay the target's.
 
     Args:
         points: the mesh as it is drawn.
-        own: the target's own mesh, which says how far its eyes are open.
+        own: the target's own mesh, for the openness of its eyes.
         source_eyes: `eye_openings` of the source.
-        grid: the answer's side.
-        scale: takes both meshes to the grid.
+        grid: side of the mask.
+        scale: scale from both meshes to the grid.
     """
     openings = (LEFT_EYE, RIGHT_EYE, INNER_LIPS)
     opened = fill_polygons((points[list(ring)] for ring in openings), grid, scale)

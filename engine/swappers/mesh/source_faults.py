@@ -1,7 +1,7 @@
-"""Find what is wrong with a picture of a face as a swap's source.
+"""Find the faults of a portrait as the source of a swap.
 
 The limits were set by eye on 267 pictures of synthetic people: above them, swaps that draw the
-picture itself were smears.
+portrait's own pixels were smears.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from engine.swappers.mesh.masks import eye_openings
 from engine.swappers.mesh.texture import LIGHT_SIGMA, covered
 from engine.values import Mask, Portrait
 
-_TURNED = (35.0, 48.0)  # degrees, from worth a warning to half a face
-_COVERED = (0.2, 0.5)  # of the skin, by what is before the face
-_CUT = (0.01, 0.25)  # of the mesh, outside the picture
+_TURNED = (35.0, 48.0)  # degrees: from a warning to a face half hidden
+_COVERED = (0.2, 0.5)  # share of the skin that something covers
+_CUT = (0.01, 0.25)  # share of the mesh outside the picture
 _SMALL = 128  # pixels of the face's width
-_UNCLEAR = (0.5, 0.2)  # the mesh's score, from worth a warning to no face
+_UNCLEAR = (0.5, 0.2)  # score of the mesh: from a warning to no face
 _COVERED_EYES = -1.0  # mean log luma around the eyes, relative to skin in its light
 _ONE_SIDED = 0.75  # mean log luma by which the halves of a face differ
 # Luma of a third of the skin, and of its brightest parts: dark skin in good light has highlights.
@@ -48,11 +48,13 @@ _BLURRED = 0.62  # contrast of detail of a `_SMALL`th of the face over that of t
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with a portrait.
+    """Fault of a portrait.
 
-    `words` end a sentence that begins with the picture's name; `remedy` says what to take instead.
-    `hides` tells that so little of the face itself can be seen that a swapper which draws the
-    picture would draw a smear.
+    Attributes:
+        words: end of a sentence that begins with the picture's name.
+        remedy: advice, in the imperative.
+        hides: True if so little of the face is visible that a swapper which draws the portrait's
+            own pixels would draw a smear.
     """
 
     words: str
@@ -61,7 +63,7 @@ class Fault:
 
 
 def portrait_faults(portrait: Portrait) -> tuple[Fault, ...]:
-    """Return what is wrong with a portrait, worst first; nothing of one that serves well."""
+    """Return the faults of a portrait, those that hide the face first; empty if there are none."""
     found = (
         *_by_shape(portrait),
         *_by_cover(portrait),
@@ -111,7 +113,7 @@ def _by_cover(portrait: Portrait) -> Iterator[Fault]:
         return
     points = portrait.face.mesh.points
     _, seen = unwrap(portrait.pixels, points, COARSE)
-    # What lies outside the picture is no cover: that it is cut is told by itself.
+    # A part outside the picture is not covered; `_by_shape` reports it.
     hidden = _mean(shrink(covered(portrait.bare, points), COARSE), layout(COARSE).skin * seen)
     if hidden > _COVERED[0]:
         yield Fault(

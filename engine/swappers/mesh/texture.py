@@ -21,15 +21,14 @@ SIDE = 768
 LEVELS = 3
 LIGHT_SIGMA = 0.09 * COARSE
 _ONE_SIDED = 0.1  # log units by which halves of a face differ in even light
-# A part in deep shadow: log luma by which its other side is brighter, in its surroundings of some
-# breadth, where both show skin.
+# A part in deep shadow: log luma by which its other side is brighter, averaged over skin nearby.
 _DARKER = (1.1, 1.7)
 _LEVEL_SIGMA, _NEAR = 0.05 * COARSE, 0.1
-# Shares of the forehead that hair or a hat covers: from there on it is given up as a whole, and the
-# brows with it.
+# Shares of the forehead covered by hair or a hat, between which the whole forehead is left out, and
+# then the brows.
 _FRINGE, _OVER_BROWS = (0.25, 0.4), (0.42, 0.55)
-# What is before a source's face, of the side: how far its edge reaches, how far skin is fetched
-# from to fill it, and half the width up to which it is filled.
+# Of the side: softness of an occluder's edge, radius from which skin is taken to fill it, and half
+# the width up to which it is filled.
 _OCCLUDER_EDGE, _FILL, _NARROW = 0.006, 0.02, 0.035
 
 
@@ -49,16 +48,16 @@ class MeshSource:
     detail: NDArray[np.float32]
 
     def level(self, size: int) -> NDArray[np.float32]:
-        """The texture that is nearest to one texel a pixel in a crop of `size`."""
+        """Return the texture that is nearest to one texel a pixel in a crop of `size`."""
         return min(self.textures, key=lambda texture: abs(np.log(texture.shape[0] / size / 1.1)))
 
 
 def strange(texture: NDArray[np.float32]) -> Mask:
-    """How surely each part is not this face's skin: hair, background, rim light; 0..1 (side, side).
+    """Return a mask (side, side) of hair, background and rim light, 0..1.
 
-    What counts is how far a part is from the light on cheeks, nose and chin, in brightness, hue and
-    roughness. It is looked for along the oval, hair also on the forehead; brows, eyes, lips and a
-    beard within the face are its own.
+    They differ from lit skin on cheeks, nose and chin in brightness, hue or roughness. Only the
+    border along the oval is searched, and the forehead for hair: brows, eyes, lips and a beard
+    within the face belong to it.
     """
     side = texture.shape[0]
     plan = layout(COARSE)
@@ -87,7 +86,7 @@ def strange(texture: NDArray[np.float32]) -> Mask:
 
 
 def _beyond(values: Mask, sure: NDArray[np.bool_], times: float, least: float) -> Mask:
-    """0 where `values` are as on sure skin, 1 where well beyond `times` its median and `least`."""
+    """Return a mask: 1 where `values` exceed `times` their median on skin plus `least`, else 0."""
     bound = float(np.median(np.abs(values[sure]))) * times + least
     return smoothstep(bound, 1.75 * bound, values)
 
@@ -110,10 +109,10 @@ def flattened(own: NDArray[np.float32], good: Mask) -> NDArray[np.float32]:
 
 
 def covered(bare: BareFace, points: Points) -> Mask:
-    """Return how surely something is before each part of a face, 0..1 (side, side).
+    """Return a mask (side, side) of what covers a face, 0..1.
 
     Args:
-        bare: where the portrait shows the face.
+        bare: the bare part of the portrait's face.
         points: the face's mesh in the portrait's pixels, (468, 3).
     """
     side = len(bare.mask)
@@ -124,9 +123,9 @@ def covered(bare: BareFace, points: Points) -> Mask:
 
 
 def far_darker(own: NDArray[np.float32], good: Mask) -> Mask:
-    """Return how far each part lies in a deep shadow that its other side is not in, 0..1.
+    """Return a mask of deep shadow on one side of a face only, 0..1.
 
-    There is no skin to be seen in it: taken out of the shadow, it is noise and blotches.
+    Skin is not visible in it: with the shadow removed, it would be noise and blotches.
 
     Args:
         own: a face in the layout, RGB (side, side, 3).
@@ -157,7 +156,7 @@ class View:
         return self.seen * (1 - self.odd)
 
     def filled(self, other: View) -> View:
-        """Return this view with what it does not show taken from another one."""
+        """Return this view with its hidden parts taken from another one."""
         need = smoothstep(0.1, 0.5, other.good - self.good)
         return View(
             self.detail + need[..., None] * (other.detail - self.detail),
@@ -171,7 +170,7 @@ class View:
 
 
 def view_of(portrait: Portrait) -> View:
-    """Return what a portrait shows."""
+    """Return the view of a portrait."""
     points = portrait.face.mesh.points
     own, seen = unwrap(portrait.pixels, points, SIDE)
     odd = strange(own)
@@ -182,10 +181,10 @@ def view_of(portrait: Portrait) -> View:
 
 
 def mended(view: View) -> tuple[NDArray[np.float32], Mask]:
-    """Return a view's texture, hidden or strange parts taken from its other side, and opacity.
+    """Return a view's texture with hidden parts filled from its other side, and its opacity.
 
-    What is hidden or strange on both sides is filled with what is around it. It becomes
-    transparent unless it is narrow, like the frame of a pair of glasses.
+    Parts hidden on both sides are filled from their surroundings. They become transparent unless
+    they are narrow, like the frame of a pair of glasses.
     """
     other = view.mirrored()
     detail = view.filled(other).detail
@@ -199,8 +198,8 @@ def mended(view: View) -> tuple[NDArray[np.float32], Mask]:
 def prepare_texture(portraits: Sequence[Portrait]) -> MeshSource:
     """Return the texture of one or more portraits of a person at every level.
 
-    The portrait that looks at the camera most gives shape and texture. What it hides comes from
-    the next one that shows it, else from its other half. Hair becomes transparent.
+    The portrait that is turned least gives shape and texture. Its hidden parts come from the next
+    portrait that shows them, else from the other half of the face. Hair becomes transparent.
     """
     first, *others = sorted(portraits, key=lambda portrait: face_angle(portrait.face))
     view = view_of(first)

@@ -1,4 +1,4 @@
-"""The embedded swapper: a portrait's face warped by its dense mesh onto the target's.
+"""The embedded swapper: warp a portrait's face by its mesh onto the target's.
 
 Expression, pose, gaze and mouth are the target's; features are the source's, in the target's light.
 """
@@ -26,14 +26,14 @@ from engine.swappers.mesh.texture import MeshSource, prepare_texture
 from engine.values import Aligned, Mask, Patch, Pixels, Points, Portrait
 
 _SHOULDER = 0.04  # luma by which the brightest pixel may exceed the target's highlights
-_GRID = 96  # the least side of the grid that the mesh is drawn on
+_GRID = 96  # smallest side of the grid on which the mesh is drawn
 _MARGIN = 0.03  # of the crop's side, left around the mesh
-_TRUSTED = (0.04, 0.2)  # the mesh's trust, from fading the swap out to none of that
+_TRUST_RAMP = (0.04, 0.2)  # trust between which the swap fades in
 _FACING = (0.0, 0.25)  # the normal's component towards the camera, from hidden to shown
 
 
 class MeshWarp:
-    """Satisfies `Swapper`; a crop of any side from 64 pixels up."""
+    """Swapper that needs no swapping network; crops may have any side from 64 pixels."""
 
     name = "mesh"
     averages = True
@@ -43,11 +43,11 @@ class MeshWarp:
         self.template = mesh_template()
 
     def prepare(self, portraits: Sequence[Portrait]) -> MeshSource:
-        """The portraits' texture; see `mesh_texture`."""
+        """Return the texture of the portraits; see `prepare_texture`."""
         return prepare_texture(portraits)
 
     def swap(self, targets: Sequence[Aligned], sources: Sequence[MeshSource]) -> list[Patch]:
-        """A patch for each target, of its crop's size."""
+        """Return a patch for each target, of its crop's size."""
         return [_swap(*pair) for pair in zip(targets, sources, strict=True)]
 
 
@@ -55,7 +55,7 @@ def _swap(target: Aligned, source: MeshSource) -> Patch:
     size = target.pixels.shape[0]
     pixels, mask = target.pixels.copy(), np.zeros((size, size), np.float32)
     rows, columns = _window(target.mesh, size)
-    trust = float(smoothstep(*_TRUSTED, target.trust))
+    trust = float(smoothstep(*_TRUST_RAMP, target.trust))
     if trust > 0 and rows.stop > rows.start:
         inner = Aligned(
             np.ascontiguousarray(target.pixels[rows, columns]),
@@ -69,9 +69,9 @@ def _swap(target: Aligned, source: MeshSource) -> Patch:
 
 
 def _window(points: Points, size: int) -> tuple[slice, slice]:
-    """The square of the crop that holds the mesh: rows and columns.
+    """Return the square of the crop that contains the mesh, as rows and columns.
 
-    Its edges are coarse steps, so that a face that hardly moves keeps its window.
+    Its edges move in coarse steps, so that a face that hardly moves keeps its window.
     """
     box = box_of(points[:, :2])
     step = max(size // 24, 1)
@@ -85,7 +85,7 @@ def _window(points: Points, size: int) -> tuple[slice, slice]:
 
 
 def _swap_window(target: Aligned, source: MeshSource, crop_size: int) -> tuple[Pixels, Mask]:
-    """Pixels and mask of a square window, whose crop has the side `crop_size`."""
+    """Swap a square window of a crop of the side `crop_size`; return pixels and mask."""
     size = target.pixels.shape[0]
     grid = max(_GRID, size // 4)
     points = transfer_shape(target.mesh, source.shape)
@@ -108,7 +108,7 @@ def _swap_window(target: Aligned, source: MeshSource, crop_size: int) -> tuple[P
 
 
 def _on_grid(render: _Render, *fields: Field | Mask) -> list[Field]:
-    """Bring fields of the layout, all of one side, onto the grid that the mesh is drawn on."""
+    """Map fields of the layout, all of one side, to the grid on which the mesh is drawn."""
     depths = [1 if field.ndim == 2 else field.shape[2] for field in fields]
     packed = np.concatenate([np.atleast_3d(field) for field in fields], axis=2)
     at = render.places * packed.shape[0] - np.float32(0.5)
@@ -133,7 +133,7 @@ def _relit(flesh: Pixels, light: Field, colour: float) -> Pixels:
 
 
 def _shoulder(pixels: Pixels, brightest: float) -> None:
-    """Draw in, in place, what is brighter than the target's highlights: the source's glare."""
+    """Compress, in place, pixels brighter than the target's highlights: the source's glare."""
     tone = luma(pixels)
     over = np.nonzero(tone > brightest)
     excess = tone[over] - np.float32(brightest)
@@ -143,7 +143,7 @@ def _shoulder(pixels: Pixels, brightest: float) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Render:
-    """The source on the reshaped target mesh. `cover`, `whole`, `normals` are on the grid."""
+    """Source drawn on the reshaped target mesh; `cover`, `whole`, `normals` are on the grid."""
 
     flesh: Pixels
     opacity: Mask
@@ -164,7 +164,7 @@ def _render(points: Points, target: Aligned, texture: NDArray[np.float32], grid:
     values = [layout_points(texture.shape[0]), moved, vertex_normals(points, mesh)]
     spread = interpolate(ids, placed, mesh.triangles, np.concatenate(values, axis=1))
     covered = (ids >= 0).astype(np.float32)
-    # Past the contour the map goes on as it ends: what is sampled half a cell outside is skin, too.
+    # Extend the map beyond the contour, so that samples half a cell outside are skin, too.
     near, _ = weighted_blur(spread, covered, grid / 85)
     inside = covered[..., None] > 0
     inner = np.where(inside, spread, near)
