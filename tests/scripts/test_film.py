@@ -1,15 +1,16 @@
-"""The demo's film and its tune."""
+"""The film of examples/people and its tune."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 import cv2
-import demo
+import demo_film
 import numpy as np
 import pytest
 import talking_head as head
 from melody import RATE, melody
+from progress_line import show
 
 from engine.values import Bytes, Points
 
@@ -30,14 +31,14 @@ def grid(width: int, height: int) -> Points:
 
 
 def test_the_script_is_as_long_as_it_says() -> None:
-    frames = list(head.timeline(demo.SCRIPT, 25))
-    seconds = sum(beat.travel + beat.stay for beat in demo.SCRIPT)
-    assert len(frames) == pytest.approx(25 * seconds, abs=len(demo.SCRIPT))
+    frames = list(head.timeline(demo_film.SCRIPT, 25))
+    seconds = sum(beat.travel + beat.stay for beat in demo_film.SCRIPT)
+    assert len(frames) == pytest.approx(25 * seconds, abs=len(demo_film.SCRIPT))
     assert 7 <= seconds <= 10
 
 
 def test_an_expression_is_reached_before_the_next_begins() -> None:
-    frames = list(head.timeline(demo.SCRIPT, 25))
+    frames = list(head.timeline(demo_film.SCRIPT, 25))
     for (_, after, progress), (before, following, _) in pairwise(frames):
         if following != after:
             assert progress in (0.0, 1.0)
@@ -89,7 +90,7 @@ def test_the_tune_lasts_as_long_as_asked_and_never_clips() -> None:
 def test_frames_are_counted_as_they_are_made(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a terminal, print a line every fiftieth frame, and one at the end."""
     pictures = [picture(8, 6)] * 120
-    assert len(list(demo.counted(pictures, 120))) == 120
+    assert len(list(demo_film.counted(pictures, 120))) == 120
     assert capsys.readouterr().out.splitlines() == [
         "  making frames: 50 of 120",
         "  making frames: 100 of 120",
@@ -101,9 +102,9 @@ def test_a_terminal_sees_every_stage_on_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    demo.show("loading networks", 0, None)
-    demo.show("swapping", 1, 2)
-    demo.show("swapping", 2, 2)
+    show("loading networks", 0, None)
+    show("swapping", 1, 2)
+    show("swapping", 2, 2)
     said = capsys.readouterr().out
     assert said.count("\n") == 1
     assert said.endswith("swapping: 2 of 2\n")
