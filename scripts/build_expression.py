@@ -10,7 +10,7 @@ are expression, and so are the mirror images of these; their strongest principal
 modes. `share` is the part of a difference along a mode that is expression: expression's variance
 over that of expression and of differences between two persons.
 
-Needs the packages of the extra `dev`. On one machine the file's bytes are the same each time. On
+Needs the packages of the group `dev`. On one machine the file's bytes are the same each time. On
 another the networks' and the decomposition's last bits may differ, so the check compares values.
 """
 

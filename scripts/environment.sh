@@ -1,5 +1,5 @@
-# Sourced by the other scripts: `environment NAME...` makes sure that the virtual environment holds
-# this project with the extras NAME..., and puts it first in PATH.
+# Sourced by the other scripts: `environment GROUP...` makes sure that the virtual environment holds
+# this project and the dependency groups GROUP... of pyproject.toml, and puts it first in PATH.
 #
 # VENV         where the virtual environment is (default: .venv in the checkout)
 # PYTHON       the interpreter that makes it (default: the newest supported one that is found)
@@ -93,6 +93,12 @@ install() {
   printf '\r\033[K'
 }
 
+# Succeed if the environment's pip installs dependency groups (PEP 735), as it does from 25.1 on.
+knows_groups() {
+  "$VENV/bin/python" -c \
+    'import pip, sys; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (25, 1))'
+}
+
 environment() {
   # An interrupted first run leaves an environment without pip: make it again.
   "$VENV/bin/python" -m pip --version >/dev/null 2>&1 || make_environment
@@ -108,14 +114,14 @@ environment() {
     "$VENV/bin/python" -m pip uninstall --quiet --yes onnxruntime onnxruntime-gpu
     rm -f "$VENV"/.installed-*
   fi
-  local extras
-  extras="$(IFS=,; echo "$runtime,$*")"
-  local stamp="$VENV/.installed-${extras//,/-}"
-  local wanted
+  local stamp="$VENV/.installed-$runtime${*:+-$(IFS=-; echo "$*")}"
+  local wanted groups=() group
   wanted="$ROOT $(cat pyproject.toml ${CONSTRAINTS:+"$CONSTRAINTS"} | cksum)"
+  for group in "$@"; do groups+=(--group "$group"); done
   if [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]; then
-    echo "Installing faceswap-engine[$extras] into $VENV; the first time takes a minute or two."
-    install --editable ".[$extras]" ${CONSTRAINTS:+--constraint "$CONSTRAINTS"}
+    echo "Installing faceswap-engine[$runtime]${*:+ with the groups $*} into $VENV; the first time takes a minute or two."
+    if [ $# != 0 ] && ! knows_groups; then install --upgrade "pip>=25.1"; fi
+    install --editable ".[$runtime]" "${groups[@]}" ${CONSTRAINTS:+--constraint "$CONSTRAINTS"}
     echo "$wanted" >"$stamp"
   fi
   export PATH="$VENV/bin:$PATH"

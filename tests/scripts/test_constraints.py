@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
-EXTRAS = ("cpu", "server", "demo")
+EXTRAS = ("cpu", "server")
 
 
 def requirements() -> Iterator[Requirement]:
