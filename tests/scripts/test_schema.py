@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import tomllib
 
+import write_schema
 from write_schema import SCHEMA, TABLE, page, schema
 
 from engine.parameters import HOSTED, SwapCall
@@ -28,3 +30,10 @@ def test_every_parameter_is_described() -> None:
     assert all(one["description"].endswith(".") for one in described["properties"].values())
     assert described["required"] == ["source_image", "target"]
     assert described["additionalProperties"] is False
+
+
+def test_the_architecture_shows_the_rooms_as_they_are() -> None:
+    page = write_schema.ARCHITECTURE.read_text("utf-8")
+    assert write_schema.architecture(page) == page, "run scripts/write_schema.py"
+    for room in tomllib.loads(write_schema.ROOMS.read_text("utf-8")):
+        assert f"| `{room}` |" in page
