@@ -1,4 +1,4 @@
-"""Which of the known names somebody may have meant who wrote another."""
+"""Suggestions for misspelt names."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 from typing import Final
 
-_ALIKE: Final = 0.75  # of two words or names, from which one may be the other mistyped
+_ALIKE: Final = 0.75  # similarity from which one word may be the other one misspelt
 _MOST: Final = 3
 
 
 def closest(written: str, names: Iterable[str]) -> tuple[str, ...]:
-    """The names that share the most words with what was written, or are spelt most like it.
+    """Return the known names that are closest to a misspelt one, at most three.
 
-    `--mode` is `--face-selector-mode`, and `pixel_bost` is `pixel_boost`. Several come only where
-    none is nearer than the others.
+    Names that share the most words with it come first, then those with the most similar spelling:
+    `--mode` gives `--face-selector-mode`, and `pixel_bost` gives `pixel_boost`. Several are
+    returned only if they are equally close.
     """
     scores = {name: _score(written, name) for name in names}
     best = max(scores.values(), default=(0.0, 0.0))
@@ -27,7 +28,7 @@ def closest(written: str, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _score(written: str, name: str) -> tuple[float, float]:
-    """How much of what was written is among the name's words, and how alike the two are spelt."""
+    """Return the share of the written words that the name has, and the similarity of spelling."""
     own, others = _words(written), _words(name)
     found = sum(max((_alike(word, other) for other in others), default=0.0) for word in own)
     shared = found / len(own) if own and found >= len(own) * _ALIKE else 0.0

@@ -1,6 +1,6 @@
-"""The command `faceswap-engine`: arguments in, words and an exit code out."""
+"""The command line of the engine."""
 
-# ruff: noqa: PLC0415 - signals are heeded before anything else is imported
+# ruff: noqa: PLC0415 - signals are handled before anything else is imported
 
 from engine.cli import signals
 
@@ -8,9 +8,9 @@ __all__ = ["main"]
 
 
 def main() -> int:
-    """Runs the command as this process's own; returns the exit code.
+    """Run the command in this process, and return the exit code.
 
-    `engine.cli.commands.main` runs it within a process that keeps its signals and streams.
+    Use `engine.cli.commands.main` in a process that handles its own signals and streams.
     """
     signals.take()
     from engine.cli import streams

@@ -1,4 +1,4 @@
-"""The contact sheet: a frame with its faces numbered, and a card for each of them."""
+"""The contact sheet: a frame with its faces numbered, and a card for each face."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _OVERVIEW = (_WIDTH - 2 * _GAP, 800)  # the frame is fitted into this
 def contact_sheet(
     frame: Frame, faces: Sequence[Face], distances: Sequence[float | None] | None = None
 ) -> Bytes:
-    """A picture to choose a face from: uint8 RGB, (h, w, 3), of a fixed width.
+    """Return a picture to choose a face from: (h, w, 3) RGB, uint8, of a fixed width.
 
-    Faces are numbered from 0 in the order given, the number that `reference_face_position` takes
-    when they are ordered and filtered. `distances`, where given, has one for each face.
+    Faces are numbered from 0 in their order. If they are ordered and filtered, the number is the
+    `reference_face_position`. `distances` has one item for each face.
 
     Raises:
-        ValueError: There are more or fewer distances than faces.
+        ValueError: The number of distances is not that of the faces.
     """
     to_reference = distances if distances is not None else [None] * len(faces)
     overview = _overview(frame, faces)
@@ -55,7 +55,7 @@ def contact_sheet(
 
 
 def _overview(frame: Frame, faces: Sequence[Face]) -> Bytes:
-    """The whole frame fitted into the sheet, with a numbered box around each face."""
+    """Return the whole frame, fitted into the sheet, with a numbered box around each face."""
     width, height = frame.size
     scale = min(_OVERVIEW[0] / width, _OVERVIEW[1] / height)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
@@ -76,7 +76,7 @@ def _overview(frame: Frame, faces: Sequence[Face]) -> Bytes:
 
 
 def _tag(picture: Bytes, words: str, left: int, top: int) -> None:
-    """A label at a box's top left corner, above the box where there is room."""
+    """Draw a label at the top left corner of a box, above the box if there is room."""
     height, width = picture.shape[:2]
     tag_width = text_width(words, size=_TEXT, bold=True) + 10
     left = min(max(left, 0), max(width - tag_width, 0))
@@ -86,7 +86,7 @@ def _tag(picture: Bytes, words: str, left: int, top: int) -> None:
 
 
 def _card(frame: Frame, index: int, face: Face, distance: float | None) -> Bytes:
-    """A face with some room around it, and what is known of it below."""
+    """Return a card: the face with its surroundings, and its attributes below."""
     card = np.full((_CARD + _LINES * _LINE + _GAP, _CARD, 3), _PAPER, np.uint8)
     card[:_CARD] = face_picture(frame, face.box, _CARD)
     _tag(card, str(index), 0, 0)

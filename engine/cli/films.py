@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.cli.commands import EPILOG, AsJson, Debug, app, told
+from engine.cli.commands import EPILOG, AsJson, Debug, app, report_errors
 from engine.cli.options import keywords, with_parameters
-from engine.cli.signals import unwound
+from engine.cli.signals import raising_ended
 from engine.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -49,14 +49,14 @@ def analyse(
     For example: [bold]faceswap-engine analyse film.mp4 -o film.faces[/bold], then
     [bold]faceswap-engine swap anna.jpg film.mp4 -o out.mp4 --analysis film.faces[/bold]
     """
-    with told(debug):
+    with report_errors(debug):
         import sys
 
         from engine.api import Engine
         from engine.cli import progress, tables
 
         parameters = keywords(context, options)
-        with unwound(), progress.shown(sys.stderr) as observe, Engine() as engine:
+        with raising_ended(), progress.shown(sys.stderr) as observe, Engine() as engine:
             made = engine.analyse(film, output, observe=observe, **parameters)
             people = engine.people(made)
         facts = {
@@ -103,7 +103,7 @@ def people(
 
     For example: [bold]faceswap-engine people film.mp4 --sheet people.png[/bold]
     """
-    with told(debug):
+    with report_errors(debug):
         import sys
 
         from engine.api import Engine
@@ -112,7 +112,7 @@ def people(
 
         parameters = keywords(context, options)
         overwrite = parameters.pop("overwrite", False)
-        with unwound(), ExitStack() as stack:
+        with raising_ended(), ExitStack() as stack:
             if sheet is not None:
                 if sheet.suffix.lower() not in IMAGE_SUFFIXES:
                     raise ParameterError(

@@ -1,6 +1,6 @@
-"""The commands about jobs: do them, list them, show one, cancel one."""
+"""The commands that run, list, show and cancel jobs."""
 
-# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that help comes at once
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help is quick
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.cli.commands import AsJson, Debug, app, told
-from engine.cli.signals import heeded, unwound
+from engine.cli.commands import AsJson, Debug, app, report_errors
+from engine.cli.signals import heeded, raising_ended
 
 if TYPE_CHECKING:
     from engine.jobs.job_store import Job
@@ -43,19 +43,19 @@ def worker(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Do the jobs that were submitted, one after another, until it is told to stop.
+    """Run submitted jobs, one after another, until it is stopped.
 
     Stopped by Ctrl-C, SIGTERM or SIGHUP, it ends at the next frame and with exit code 0; its job
     waits for another worker. A second one of these ends it at once.
     """
-    with told(debug):
+    with report_errors(debug):
         from engine.hosted.service import child_performer, enforce_bounds
         from engine.jobs.job_store import JobStore
         from engine.jobs.process import TaskProcess
         from engine.jobs.worker import run_worker
 
         with (
-            unwound(),
+            raising_ended(),
             JobStore(home) as store,
             TaskProcess() as process,
             _stop_asked() as stop,
@@ -74,8 +74,8 @@ def _jobs(context: typer.Context) -> None:
 
 @jobs_app.command("list")
 def list_jobs(*, home: Home = None, as_json: AsJson = False, debug: Debug = False) -> None:
-    """List the jobs that are kept, the oldest first."""
-    with told(debug):
+    """List the jobs in the store, the oldest first."""
+    with report_errors(debug):
         from engine.cli import tables
         from engine.jobs.job_store import JobStore
 
@@ -93,8 +93,8 @@ def list_jobs(*, home: Home = None, as_json: AsJson = False, debug: Debug = Fals
 def show_job(
     request_id: RequestId, *, home: Home = None, as_json: AsJson = False, debug: Debug = False
 ) -> None:
-    """Show one job: what was asked for, how far it is, and what became of it."""
-    with told(debug):
+    """Show one job: its request, progress and result."""
+    with report_errors(debug):
         from engine.cli import tables
         from engine.jobs.job_store import JobStore
 
@@ -122,8 +122,8 @@ def show_job(
 def cancel(
     request_id: RequestId, *, home: Home = None, as_json: AsJson = False, debug: Debug = False
 ) -> None:
-    """Cancel a job: at once where it waits, at its next frame where a worker is at it."""
-    with told(debug):
+    """Cancel a job: at once if it is queued, at its next frame if a worker runs it."""
+    with report_errors(debug):
         from engine.cli import tables
         from engine.jobs.job_store import JobStore
 
@@ -138,7 +138,7 @@ def cancel(
 
 
 def as_dict(job: Job) -> dict[str, Any]:
-    """A job as JSON has it; times are seconds since the epoch."""
+    """Return a job as JSON values; times are seconds since the epoch."""
     return {
         "id": job.id,
         "state": job.state,
@@ -156,7 +156,7 @@ def as_dict(job: Job) -> dict[str, Any]:
 
 @contextmanager
 def _stop_asked() -> Generator[threading.Event]:
-    """An event that a signal to end sets; a second one of these ends the process as ever."""
+    """Yield an event that the first signal sets; a second signal ends the process."""
     stop = threading.Event()
     before: dict[int, Any] = {}
 

@@ -1,4 +1,4 @@
-"""What the work is at: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""Progress of the work: a bar on a terminal, else a line every few seconds."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from engine.pipeline.video import Progress, Stage
 Observe: TypeAlias = Callable[[Progress], None]
 
 _EVERY: Final = 5.0  # seconds between two plain lines
-_WINDOW: Final = 30.0  # seconds that the speed is measured over
-_ENOUGH: Final = 2.0  # seconds of work, from which its speed is told
+_WINDOW: Final = 30.0  # seconds over which the rate is measured
+_ENOUGH: Final = 2.0  # seconds of work before a rate is shown
 _COUNTED: Final[frozenset[Stage]] = frozenset({"swapping", "calibrating", "analysing"})
 
 
 class Meter:
-    """How fast the counted stage goes: from the first frame that is done, over the last seconds.
+    """Measures the rate of a stage over the last seconds.
 
-    What comes before that frame, loading and filling the stages, says nothing of the rest.
+    It counts from the first finished frame, as loading and filling the stages take longer.
     """
 
     def __init__(self, unit: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,7 +38,7 @@ class Meter:
         self.words = ""
 
     def observe(self, progress: Progress) -> None:
-        """Takes a measure."""
+        """Take in the progress."""
         self.stage = progress.stage
         if progress.stage not in _COUNTED:
             self.words = ""
@@ -51,7 +51,7 @@ class Meter:
         self.words = self._words(progress)
 
     def line(self) -> str:
-        """Stage and count in words; empty before the first measure."""
+        """Return stage, count and rate in words; empty before the first progress."""
         return f"{self.stage}: {self.words}" if self.words else self.stage
 
     def _words(self, progress: Progress) -> str:
@@ -67,7 +67,7 @@ class Meter:
         return f"{words}, {left} left"
 
     def _rate(self) -> float | None:
-        """So many a second; None where that is not known yet."""
+        """Return frames per second; None if it is not known yet."""
         if not self._seen:
             return None
         (began, first), (now, last) = self._seen[0], self._seen[-1]
@@ -76,7 +76,7 @@ class Meter:
 
 @contextmanager
 def shown(stream: TextIO, unit: str = "frames") -> Generator[Observe]:
-    """An observer that shows progress on `stream` for as long as the context is open."""
+    """Yield an observer that shows progress on `stream` while the context is open."""
     with _bar(stream, unit) if stream.isatty() else plain(stream, unit) as observe:
         yield observe
 
@@ -109,7 +109,7 @@ def _bar(stream: TextIO, unit: str) -> Generator[Observe]:
 
 @contextmanager
 def plain(stream: TextIO, unit: str = "frames", every: float = _EVERY) -> Generator[Observe]:
-    """An observer whose state is written as a line every few seconds, also while nothing moves."""
+    """Yield an observer; its state is written as a line every few seconds, also if it is stuck."""
     meter = Meter(unit)
     ended = threading.Event()
 

@@ -1,6 +1,6 @@
-"""The command that answers the hosted API over HTTP."""
+"""The command that serves the hosted API over HTTP."""
 
-# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that help comes at once
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help is quick
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Annotated
 import typer
 
 from engine.bounds import JobBounds, Limits
-from engine.cli.commands import Debug, app, told
+from engine.cli.commands import Debug, app, report_errors
 from engine.cli.jobs import Home
-from engine.cli.signals import unwound
+from engine.cli.signals import raising_ended
 from engine.errors import ParameterError, RuntimeUnavailable
 from engine.runtime.distributions import install
 
 KEY = "FACESWAP_ENGINE_API_KEY"
 _LIMITS = Limits()
-WHERE, WHO, HOW_MUCH = "Where it listens", "Who may use it", "How much it takes on"
+ADDRESS, ACCESS, LIMITS = "Address", "Access", "Limits"
 
 
 @app.command()
@@ -30,7 +30,7 @@ def serve(
         typer.Option(
             help="Address to listen on; one that other machines reach demands a key.",
             metavar="ADDRESS",
-            rich_help_panel=WHERE,
+            rich_help_panel=ADDRESS,
         ),
     ] = "127.0.0.1",
     port: Annotated[
@@ -40,7 +40,7 @@ def serve(
             metavar="NUMBER",
             min=0,
             max=65535,
-            rich_help_panel=WHERE,
+            rich_help_panel=ADDRESS,
         ),
     ] = 8760,
     home: Home = None,
@@ -51,7 +51,7 @@ def serve(
             "of this machine, clients send their own.",
             metavar="FOLDER",
             show_default=False,
-            rich_help_panel=WHO,
+            rich_help_panel=ACCESS,
         ),
     ] = None,
     api_key: Annotated[
@@ -62,7 +62,7 @@ def serve(
             metavar="KEY",
             envvar=KEY,
             show_default=False,
-            rich_help_panel=WHO,
+            rich_help_panel=ACCESS,
         ),
     ] = None,
     allowed_host: Annotated[
@@ -72,13 +72,13 @@ def serve(
             "may be repeated.",
             metavar="NAME",
             show_default=False,
-            rich_help_panel=WHO,
+            rich_help_panel=ACCESS,
         ),
     ] = None,
     max_body: Annotated[
         float,
         typer.Option(
-            help="Largest body of a request, in MiB.", metavar="MIB", rich_help_panel=HOW_MUCH
+            help="Largest body of a request, in MiB.", metavar="MIB", rich_help_panel=LIMITS
         ),
     ] = _LIMITS.body_bytes / 2**20,
     body_timeout: Annotated[
@@ -86,7 +86,7 @@ def serve(
         typer.Option(
             help="Seconds that a body may take to come.",
             metavar="SECONDS",
-            rich_help_panel=HOW_MUCH,
+            rich_help_panel=LIMITS,
         ),
     ] = _LIMITS.body_seconds,
     max_pixels: Annotated[
@@ -94,26 +94,24 @@ def serve(
         typer.Option(
             help="Largest picture or frame, in megapixels.",
             metavar="NUMBER",
-            rich_help_panel=HOW_MUCH,
+            rich_help_panel=LIMITS,
         ),
     ] = _LIMITS.job.pixels / 10**6,
     max_duration: Annotated[
         float,
-        typer.Option(
-            help="Longest video, in seconds.", metavar="SECONDS", rich_help_panel=HOW_MUCH
-        ),
+        typer.Option(help="Longest video, in seconds.", metavar="SECONDS", rich_help_panel=LIMITS),
     ] = _LIMITS.job.seconds,
     min_crf: Annotated[
         float,
         typer.Option(
             help="Least crf that clients may ask for; less makes larger files.",
             metavar="NUMBER",
-            rich_help_panel=HOW_MUCH,
+            rich_help_panel=LIMITS,
         ),
     ] = _LIMITS.job.crf,
     max_output: Annotated[
         float,
-        typer.Option(help="Largest output, in MiB.", metavar="MIB", rich_help_panel=HOW_MUCH),
+        typer.Option(help="Largest output, in MiB.", metavar="MIB", rich_help_panel=LIMITS),
     ] = _LIMITS.job.output_bytes / 2**20,
     max_store: Annotated[
         float,
@@ -121,7 +119,7 @@ def serve(
             help="Most that inputs and results may hold on the disk before no more jobs are "
             "taken, in MiB.",
             metavar="MIB",
-            rich_help_panel=HOW_MUCH,
+            rich_help_panel=LIMITS,
         ),
     ] = _LIMITS.job.store_bytes / 2**20,
     max_job_time: Annotated[
@@ -129,16 +127,16 @@ def serve(
         typer.Option(
             help="Seconds that a job may be worked at.",
             metavar="SECONDS",
-            rich_help_panel=HOW_MUCH,
+            rich_help_panel=LIMITS,
         ),
     ] = _LIMITS.job.job_seconds,
     max_queue: Annotated[
         int,
-        typer.Option(help="Jobs that may wait.", metavar="NUMBER", rich_help_panel=HOW_MUCH),
+        typer.Option(help="Jobs that may wait.", metavar="NUMBER", rich_help_panel=LIMITS),
     ] = _LIMITS.queue,
     max_connections: Annotated[
         int,
-        typer.Option(help="Connections at once.", metavar="NUMBER", rich_help_panel=HOW_MUCH),
+        typer.Option(help="Connections at once.", metavar="NUMBER", rich_help_panel=LIMITS),
     ] = _LIMITS.connections,
     max_client_connections: Annotated[
         int,
@@ -146,7 +144,7 @@ def serve(
             help="Connections at once from one client (an IPv4 address, or an IPv6 network of "
             "/64); raise it where all clients come through one proxy.",
             metavar="NUMBER",
-            rich_help_panel=HOW_MUCH,
+            rich_help_panel=LIMITS,
         ),
     ] = _LIMITS.client_connections,
     max_client_checks: Annotated[
@@ -157,7 +155,7 @@ def serve(
             "others wait. Raise it where all clients come through one proxy.",
             max=_LIMITS.checks,
             metavar="NUMBER",
-            rich_help_panel=HOW_MUCH,
+            rich_help_panel=LIMITS,
         ),
     ] = _LIMITS.client_checks,
     wait_timeout: Annotated[
@@ -165,24 +163,24 @@ def serve(
         typer.Option(
             help="Seconds that a blocking call may take.",
             metavar="SECONDS",
-            rich_help_panel=HOW_MUCH,
+            rich_help_panel=LIMITS,
         ),
     ] = _LIMITS.wait_seconds,
     retention: Annotated[
         float,
         typer.Option(
-            help="Seconds that results are kept.", metavar="SECONDS", rich_help_panel=HOW_MUCH
+            help="Seconds that results are kept.", metavar="SECONDS", rich_help_panel=LIMITS
         ),
     ] = 3600,
     debug: Debug = False,
 ) -> None:
-    """Answer the hosted API at http://127.0.0.1:8760/v1, until it is told to stop.
+    """Serve the hosted API at http://127.0.0.1:8760/v1 until it is stopped.
 
-    Nothing but this machine reaches it, unless --host says otherwise. Stopped by Ctrl-C, SIGTERM
+    Only this machine can reach it, unless --host says otherwise. Stopped by Ctrl-C, SIGTERM
     or SIGHUP, it ends at the next frame and with exit code 0; the job in work waits for the next
     start.
     """
-    with told(debug):
+    with report_errors(debug):
         try:
             from engine.server.access import create_access
             from engine.server.build import Server
@@ -220,7 +218,7 @@ def serve(
         access = create_access(host, api_key, allowed_host or ())
         roots = MediaRoots.from_folders(media_root or ())
         with (
-            unwound(),
+            raising_ended(),
             listen(host, port) as listener,
             JobStore(home, retention=retention, queue_limit=limits.queue) as store,
             TaskProcess() as process,
@@ -242,7 +240,7 @@ def serve(
 
 
 def _whole(option: str, value: float, unit: int) -> int:
-    """So many units as a whole number; a ParameterError where that is none above 0."""
+    """Return a number of units as a whole number; raise a ParameterError if it is not above 0."""
     if not math.isfinite(value) or round(value * unit) < 1:
         raise ParameterError(
             f"{option} is {value}; allowed: a number above 0, and no infinite one."

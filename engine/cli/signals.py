@@ -1,6 +1,6 @@
-"""Ctrl-C, SIGTERM and SIGHUP, from the command's first line to its last.
+"""Handling of SIGINT (Ctrl-C), SIGTERM and SIGHUP while the command runs.
 
-Nothing heavy is imported here: until `take` has run, a signal ends Python as it likes.
+Nothing heavy is imported here, as signals are not handled before `take` has run.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ else:
     import _signal as signal  # what the module signal wraps into enumerations, at some expense
 
 _NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-_PATIENCE: Final = 5.0  # seconds for the way out, in which further signals change nothing
+_PATIENCE: Final = 5.0  # seconds of cleaning up, in which further signals are ignored
 _AGAIN: Final = 0.02  # seconds until a signal is sent again whose exception was lost
 
 
 class Ended(BaseException):
-    """The process was told to end. `code` is the exit code, `words` say what happened."""
+    """A signal ended the process. `code` is the exit code, `words` the message."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -35,41 +35,41 @@ class Ended(BaseException):
 
 
 class _Process:
-    """What a signal finds this process at."""
+    """State of this process that the signal handler reads."""
 
-    unwinding = 0  # how many blocks are open that clean up after themselves
-    ended: Ended | None = None  # by a signal that came already
-    since = 0.0  # when it came
+    unwinding = 0  # number of open `raising_ended` blocks
+    ended: Ended | None = None  # set by the first signal
+    since = 0.0  # time of the first signal
 
 
 def take() -> None:
-    """Makes the signals end this process with their code and without a traceback.
+    """Make the signals end this process with their exit code and without a traceback.
 
-    Those that are ignored, as `nohup` has it, or handled already stay so.
+    Signals that are ignored (as by `nohup`) or handled already stay so.
     """
     for number in _numbers():
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _end)
-    sys.unraisablehook = _sent_again(sys.unraisablehook)
+    sys.unraisablehook = _hook_that_resends(sys.unraisablehook)
 
 
 def heeded() -> list[int]:
-    """The signals that end this process, without those that it was told to ignore."""
+    """Return the signals that end this process, without those that are ignored."""
     return [number for number in _numbers() if signal.getsignal(number) != signal.SIG_IGN]
 
 
 def let_finish() -> None:
-    """Ignores the signals: the outcome is settled, and what is left is the interpreter's end."""
+    """Ignore the signals while the interpreter ends, as the exit code is settled."""
     for number in _numbers():
         if signal.getsignal(number) == _end:
             signal.signal(number, signal.SIG_IGN)
 
 
-class unwound:  # noqa: N801 - a context manager; contextlib takes its time to import
-    """Inside, a signal raises `Ended`, so that what is partial is removed on the way out.
+class raising_ended:  # noqa: N801 - a context manager; contextlib takes its time to import
+    """Context in which a signal raises `Ended`, so that partial files are removed.
 
-    Imports belong outside: there is nothing to clean up, and modules written in C do not all
-    survive an exception at any point of their loading.
+    Import modules outside of it: some modules written in C do not survive an exception while they
+    are loaded.
     """
 
     def __enter__(self) -> None:
@@ -97,18 +97,18 @@ def _end(number: int, _: FrameType | None) -> None:
 
 
 def _leave(words: str, code: int) -> Never:
-    """Ends the process here and now."""
+    """Print a message and end the process at once."""
     try:  # noqa: SIM105 - contextlib takes its time to import
         os.write(2, f"{words}\n".encode())
     except OSError:
-        pass  # the terminal may be what went away
+        pass  # the terminal may be closed
     os._exit(code)
 
 
-def _sent_again(
+def _hook_that_resends(
     before: Callable[[sys.UnraisableHookArgs], object],
 ) -> Callable[[sys.UnraisableHookArgs], object]:
-    """A hook that sends a signal again whose exception came where none can be raised."""
+    """Return a hook that sends a signal again if its exception could not be raised."""
 
     def lost(told: sys.UnraisableHookArgs) -> None:
         if not isinstance(told.exc_value, Ended):
@@ -123,7 +123,7 @@ def _sent_again(
             if sys.platform == "win32" or main is None:
                 signal.raise_signal(number)
             else:
-                signal.pthread_kill(main, number)  # it also wakes the thread, where it waits
+                signal.pthread_kill(main, number)  # also wakes the thread if it waits
 
         threading.Timer(_AGAIN, send).start()
 

@@ -1,7 +1,7 @@
-"""The command's stdout and stderr, when the one who reads them has gone or their disk is full.
+"""Streams for stdout and stderr that survive a closed pipe and a full disk.
 
-What cannot be written is dropped, so that no note and no progress line ends the work. For stdout
-it is remembered: what was asked for and could not be printed is told by the exit code at the end.
+Output that cannot be written is dropped, so that a note or a progress line does not end the work.
+If stdout lost output that was asked for, the exit code says so at the end.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _STANDARD: Final = (0, 1, 2)
 
 
 class Lenient(io.RawIOBase):
-    """A raw stream whose writes never fail: after the first that did, all that follows is dropped.
+    """A raw stream whose writes never fail; after a first failure all output is dropped.
 
-    `below` is None for a stream that was closed when the process started. `missed` is why
-    something was dropped, unless all of it was `dispensable`.
+    `below` is the stream that is written to, or None if it was closed when the process started.
+    `missed` is the error that made the stream drop output, unless all of it was `dispensable`.
     """
 
     def __init__(self, below: io.RawIOBase | BinaryIO | None) -> None:
@@ -33,7 +33,7 @@ class Lenient(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: Any, /) -> int:  # what has a buffer: a type from Python 3.12 on
+    def write(self, data: Any, /) -> int:  # a buffer, which has a type from Python 3.12 on
         size = memoryview(data).nbytes
         if self._below is not None and self._lost is None:
             try:
@@ -41,7 +41,7 @@ class Lenient(io.RawIOBase):
             except OSError as error:
                 self._lost = error
             else:
-                # None is a terminal that takes nothing at the moment, and is not waited for.
+                # None: a terminal takes no output at the moment, and is not waited for.
                 return size if written is None else written
         if not self.dispensable:
             self.missed = self._lost
@@ -56,11 +56,11 @@ class Lenient(io.RawIOBase):
         return self._below.fileno()
 
 
-_printed: Lenient | None = None  # below stdout, once `guard` has run
+_printed: Lenient | None = None  # the raw stream of stdout after `guard`
 
 
 def guard() -> None:
-    """Puts lenient streams in the place of stdout and stderr."""
+    """Replace stdout and stderr by lenient streams."""
     global _printed  # noqa: PLW0603 - stdout is the process's, too
     _keep_numbers()
     _printed = _lenient("stdout")
@@ -68,13 +68,13 @@ def guard() -> None:
 
 
 def missed() -> OSError | None:
-    """Why something that was to be printed on stdout is lost, if anything is."""
+    """Return the error that made stdout lose output, or None."""
     return _printed.missed if _printed else None
 
 
 @contextmanager
 def dispensable() -> Generator[None]:
-    """What is printed inside is no loss where it cannot be."""
+    """Context whose output may be lost without an error."""
     if _printed is None:
         yield
         return
@@ -87,12 +87,12 @@ def dispensable() -> Generator[None]:
 
 def _lenient(name: str) -> Lenient:
     stream: TextIO | None = getattr(sys, name)
-    buffer: Any = getattr(stream, "buffer", None)  # unbuffered, it is the raw stream itself
+    buffer: Any = getattr(stream, "buffer", None)  # if unbuffered, the raw stream itself
     raw = Lenient(getattr(buffer, "raw", buffer))
     text = io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=stream.encoding if stream else "utf-8",
-        errors="backslashreplace",  # as the names of files may be any bytes
+        errors="backslashreplace",  # file names may be any bytes
         line_buffering=name == "stderr" or raw.isatty(),
     )
     setattr(sys, name, text)
@@ -100,9 +100,9 @@ def _lenient(name: str) -> Lenient:
 
 
 def _keep_numbers() -> None:
-    """Opens what is closed of the first three descriptors, so that no file of ours gets them.
+    """Open those of descriptors 0 to 2 that are closed, so that no other file gets their number.
 
-    Libraries print to 1 and 2, whatever is behind these.
+    Libraries print to 1 and 2 whatever file these are.
     """
     for number in _STANDARD:
         try:

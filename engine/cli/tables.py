@@ -1,4 +1,4 @@
-"""Results in words and tables for a terminal, or as JSON for a program."""
+"""Results as text and tables for a terminal, or as JSON for a program."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _COLOURS = {"ok": "green", "note": "yellow", "broken": "red"}
 
 
 def as_json(value: Any) -> None:
-    """Prints a value of dicts, lists, strings, numbers, booleans and None on stdout."""
+    """Print a value of dicts, lists, strings, numbers, booleans and None on stdout."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
-        # Names of files may be any bytes; JSON has escapes for what stdout has no characters for.
+        # File names may be any bytes; JSON escapes what stdout cannot encode.
         text = json.dumps(value, indent=2)
     typer.echo(text)
 
 
 def report(done: SwapReport) -> None:
-    """Prints what was swapped, how long it took, and what to look at."""
+    """Print what was swapped, the time it took, and the networks."""
     rate = done.frames / done.seconds if done.seconds > 0 else 0.0
     frames = "1 frame" if done.frames == 1 else f"{done.frames} frames"
     swapped = f"{done.faces_swapped} of {done.faces_seen} faces swapped"
@@ -46,7 +46,7 @@ def report(done: SwapReport) -> None:
 
 
 def remarks(done: SwapReport, *, notes: bool = True) -> None:
-    """Says on stderr what was chosen, if wanted, and what asks for a look at the output."""
+    """Print the notes, if wanted, and the warnings on stderr."""
     for note in done.notes if notes else ():
         typer.echo(f"note: {note}", err=True)
     for warning in done.warnings:
@@ -54,7 +54,7 @@ def remarks(done: SwapReport, *, notes: bool = True) -> None:
 
 
 def faces(found: Sequence[Face], distances: Sequence[float | None]) -> None:
-    """Prints a line for each face, numbered from 0, with its distance to a reference if known."""
+    """Print a line for each face, numbered from 0, with its distance to a reference if known."""
     if not found:
         typer.echo("No face was found, or none that passes the filters.")
         return
@@ -72,7 +72,7 @@ def faces(found: Sequence[Face], distances: Sequence[float | None]) -> None:
 
 
 def face_list(found: Sequence[Face], distances: Sequence[float | None]) -> list[dict[str, Any]]:
-    """The same as JSON has it; boxes are left, top, right, bottom."""
+    """Return the faces as JSON values; boxes are left, top, right, bottom."""
     return [
         {
             "index": index,
@@ -86,7 +86,7 @@ def face_list(found: Sequence[Face], distances: Sequence[float | None]) -> list[
 
 
 def finding(one: Finding) -> None:
-    """Prints a finding, and its remedy where it has one."""
+    """Print a finding, and its remedy if it has one."""
     mark = typer.style(f"{_MARKS[one.state]:>6}", fg=_COLOURS[one.state])
     typer.echo(f"{mark}  {one.subject}: {one.detail}")
     if one.remedy:
@@ -94,9 +94,9 @@ def finding(one: Finding) -> None:
 
 
 def weights(store: WeightStore) -> None:
-    """Prints the networks that are here, then those that can be imported and are not.
+    """Print the installed networks, then those that can be imported.
 
-    The last column names what each still misses: itself, others that it needs, or nothing.
+    The last column names the networks that each still needs, itself included.
     """
     rows = [
         (
@@ -113,9 +113,9 @@ def weights(store: WeightStore) -> None:
 
 
 def weight_list(store: WeightStore) -> list[dict[str, Any]]:
-    """The same as JSON has it; what is not here has neither file nor size.
+    """Return the networks as JSON values; one that is not installed has neither file nor size.
 
-    Where the record of imports cannot be read, it is of the embedded networks alone.
+    If the record of imports cannot be read, only the embedded networks are listed.
     """
     here = store.weights()
     installable = {network.name: network for network in store.installable()}
@@ -127,7 +127,7 @@ def weight_list(store: WeightStore) -> list[dict[str, Any]]:
         for one in here
     ]
     if store.trouble():
-        # Whether the others are here, nobody can say.
+        # Whether others are installed is unknown.
         return rows
     names = {weight.name for weight in here}
     return rows + [
@@ -146,7 +146,7 @@ def weight_list(store: WeightStore) -> list[dict[str, Any]]:
 
 
 def brought(report: ImportReport) -> None:
-    """Prints what an import brought in, what it is for, under which terms, and how it was known."""
+    """Print the imported networks with role, licence, and how each was recognised."""
     for one in report.imported:
         how = "its sha256" if one.name in report.known else "its graph"
         done = "replaced" if one.name in report.replaced else "imported"
@@ -157,7 +157,7 @@ def brought(report: ImportReport) -> None:
 
 
 def left(report: ImportReport) -> None:
-    """Says on stderr what an import left out as unknown, and what went with a file replaced."""
+    """Print on stderr the files that an import skipped, and the calibrations that it removed."""
     for sentence in report.skipped:
         typer.echo(f"note: {sentence}", err=True)
     for name in sorted(report.uncalibrated):
@@ -169,7 +169,7 @@ def left(report: ImportReport) -> None:
 
 
 def calibrated(done: Calibrated) -> None:
-    """Prints what a network was calibrated on, and how near it comes to fp32."""
+    """Print the samples of a calibration, and the PSNR of int8 against fp32."""
     result = done.result
     files = "1 file" if done.files == 1 else f"{done.files} files"
     typer.echo(
@@ -186,7 +186,7 @@ def calibrated(done: Calibrated) -> None:
 
 
 def statuses(found: Sequence[Status]) -> None:
-    """Prints the state of each weight file, and what mends those that are not well."""
+    """Print the state of each weight file, and errors with their remedy."""
     table(("name", "state", "file"), [(one.weight.name, one.state, str(one.path)) for one in found])
     for one in found:
         if one.detail:
@@ -194,7 +194,7 @@ def statuses(found: Sequence[Status]) -> None:
 
 
 def status_dict(status: Status) -> dict[str, str]:
-    """The state of a weight file as JSON has it."""
+    """Return the state of a weight file as JSON values."""
     return {
         "name": status.weight.name,
         "state": status.state,
@@ -204,7 +204,7 @@ def status_dict(status: Status) -> dict[str, str]:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints columns that are as wide as they must be, for the eye and for `awk` alike."""
+    """Print columns of the least width, for readers and for `awk` alike."""
     lines = [tuple(heads), *(tuple(row) for row in rows)]
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     for cells in lines:

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from engine.cli import commands
-from engine.cli.commands import app, main
+from engine.cli.commands import application, main
 from engine.errors import ContentBlocked, EngineError, MediaError, NoFaceFound
 from engine.parameters import SwapParameters, allowed, parse
 from engine.version import VERSION
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_parameter_is_an_option_with_the_same_default() -> None:
-    found = typer.main.get_command(app).commands["swap"].params  # type: ignore[attr-defined]
+    found = typer.main.get_command(application()).commands["swap"].params  # type: ignore[attr-defined]
     options = {one.name: one.default for one in found}
     assert SwapParameters.model_fields.keys() <= options.keys()
     defaults = {name: options[name] for name in SwapParameters.model_fields}
@@ -96,14 +96,14 @@ def test_a_wrong_command_line_is_one_sentence_and_code_2(
 def test_an_error_of_the_engine_is_its_sentence_and_its_code(
     error: EngineError, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(typer.Exit) as raised, commands.told(debug=False):
+    with pytest.raises(typer.Exit) as raised, commands.report_errors(debug=False):
         raise error
     assert raised.value.exit_code == code
     assert capsys.readouterr().err == f"error: {error}\n"
 
 
 def test_an_unexpected_error_says_how_to_see_more(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit) as raised, commands.told(debug=False):
+    with pytest.raises(typer.Exit) as raised, commands.report_errors(debug=False):
         raise ZeroDivisionError("division by zero")
     assert raised.value.exit_code == 1
     said = capsys.readouterr().err
@@ -114,20 +114,20 @@ def test_an_unexpected_error_says_how_to_see_more(capsys: pytest.CaptureFixture[
 
 
 def test_an_error_without_words_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit), commands.told(debug=False):
+    with pytest.raises(typer.Exit), commands.report_errors(debug=False):
         raise MemoryError
     assert capsys.readouterr().err.startswith("error: unexpected MemoryError. Run it again")
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("x"), NoFaceFound("x")])
 def test_debug_shows_the_traceback(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit), commands.told(debug=True):
+    with pytest.raises(typer.Exit), commands.report_errors(debug=True):
         raise error
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
 def test_control_c_is_code_130(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit) as raised, commands.told(debug=False):
+    with pytest.raises(typer.Exit) as raised, commands.report_errors(debug=False):
         raise KeyboardInterrupt
     assert raised.value.exit_code == 130
     assert "Traceback" not in capsys.readouterr().err

@@ -30,7 +30,7 @@ import time
 from engine.cli import signals
 signals.take()
 try:
-    with signals.unwound():
+    with signals.raising_ended():
         try:
             print("ready", flush=True)
             time.sleep(600)
@@ -127,7 +127,7 @@ class Closing:
         time.sleep(60)
 signals.take()
 try:
-    with signals.unwound():
+    with signals.raising_ended():
         one = Closing()
         del one
         time.sleep(60)

@@ -1,0 +1,153 @@
+"""The commands `swap` and `faces`."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help is quick
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.cli import streams
+from engine.cli.commands import EPILOG, AsJson, Debug, app, report_errors
+from engine.cli.options import keywords, with_parameters
+from engine.cli.signals import raising_ended
+from engine.errors import ParameterError
+from engine.options import SelectionRule
+
+
+@app.command(epilog=EPILOG)
+@with_parameters()
+def swap(
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Argument(help="Picture or clip of the person to put in.", show_default=False)
+    ],
+    target: Annotated[str, typer.Argument(help="Video or picture to change.", show_default=False)],
+    *,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="File to write.", metavar="FILE", show_default=False),
+    ],
+    analysis: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that `analyse` made of TARGET: its faces are not found again.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="Print no progress, notes or closing line; warnings remain."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+    **options: Any,
+) -> None:
+    """Put the face of SOURCE onto a person in TARGET.
+
+    For example: [bold]faceswap-engine swap face.jpg film.mp4 -o swapped.mp4[/bold]
+    """
+    with report_errors(debug):
+        from engine.api import Engine
+        from engine.cli import progress, tables
+
+        parameters = keywords(context, options)
+        with raising_ended(), Engine() as engine, progress.shown(sys.stderr) as observe:
+            report = engine.swap(
+                source,
+                target,
+                output,
+                analysis=analysis,
+                observe=None if quiet else observe,
+                **parameters,
+            )
+        tables.remarks(report, notes=not quiet)
+        if as_json:
+            tables.as_json(report.to_dict())
+        elif not quiet:
+            with streams.dispensable():
+                tables.report(report)
+
+
+@app.command(epilog=EPILOG)
+@with_parameters(
+    (
+        "face_selector_order",
+        "face_selector_gender",
+        "face_selector_race",
+        "face_selector_age_start",
+        "face_selector_age_end",
+        "device",
+        "vram",
+        "detector",
+        "embedder",
+        "landmarker",
+        "detect_rotated",
+        "overwrite",
+    )
+)
+def faces(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(help="Video or picture to analyse.", show_default=False)],
+    *,
+    frame: Annotated[
+        int, typer.Option(help="Frame to analyse; 1 is the first.", metavar="NUMBER")
+    ] = SelectionRule().reference_frame,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture to write: the frame and its faces, numbered.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Picture of a person to measure distances to. May be repeated.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+    **options: Any,
+) -> None:
+    """List the faces in a frame, numbered as --reference-face-position counts them.
+
+    For example: [bold]faceswap-engine faces film.mp4 --frame 120 --sheet faces.png[/bold]
+    """
+    with report_errors(debug):
+        from engine.api import Engine
+        from engine.cli import tables
+        from engine.cli.contact_sheet import contact_sheet
+        from engine.media.output_file import IMAGE_SUFFIXES, check_output
+        from engine.media.still import write_image
+        from engine.pixels.planes import as_frame
+
+        parameters = keywords(context, options)
+        overwrite = parameters.get("overwrite", False)
+        with raising_ended():
+            if sheet is not None:
+                if sheet.suffix.lower() not in IMAGE_SUFFIXES:
+                    raise ParameterError(
+                        f"--sheet is {sheet}; allowed: a file that ends in "
+                        f"{', '.join(IMAGE_SUFFIXES)}."
+                    )
+                # Refuse an output before any work is done.
+                check_output(sheet, overwrite=overwrite, inputs=[Path(target)])
+            with Engine() as engine:
+                found = engine.faces(target, frame, reference or (), **parameters)
+            if sheet is not None:
+                picture = contact_sheet(found.frame, found.faces, found.distances)
+                write_image(as_frame(picture), sheet, overwrite=overwrite)
+        if as_json:
+            tables.as_json(tables.face_list(found.faces, found.distances))
+        else:
+            tables.faces(found.faces, found.distances)
