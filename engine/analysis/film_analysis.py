@@ -218,7 +218,7 @@ def read_analysis(path: Path) -> FilmAnalysis:
 
 @dataclass(slots=True)
 class _Gathered:
-    """What is told of a whole film, gathered from its frames."""
+    """Facts of a whole film, gathered from its frames."""
 
     count: int = 0
     start: int = 0

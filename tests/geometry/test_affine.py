@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.geometry import affine
@@ -14,6 +14,7 @@ def similarity(scale: float, angle: float, x: float, y: float) -> Affine:
     return np.array([[c, -s, x], [s, c, y]])
 
 
+@settings(deadline=None)  # a slow machine is no failure
 @given(st.floats(0.01, 100), st.floats(-3.1, 3.1), st.floats(-5000, 5000), st.floats(-5000, 5000))
 def test_an_exact_similarity_is_found_again(scale: float, angle: float, x: float, y: float) -> None:
     truth = similarity(scale, angle, x, y)

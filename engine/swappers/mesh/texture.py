@@ -37,8 +37,8 @@ class MeshSource:
     """A prepared portrait: textures fine to coarse, each (side, side, 4) RGB and opacity.
 
     RGB has no light and no tone: plain skin is 1, and a log light added to its logarithm gives
-    pixels + `mesh_light.FLOOR`. `detail` is its logarithm at the side `COARSE`.
-    `shape` is the face's own shape, turned to the front (`geometry.shape.frontal`);
+    pixels + `light.FLOOR`. `detail` is its logarithm at the side `COARSE`.
+    `shape` is the face's own shape, turned to the front (`geometry.shape.to_frontal`);
     `eyes` are the left and the right eye's openness.
     """
 
