@@ -29,7 +29,7 @@ from engine.server.serving import listen
         (["--max-job-time", "inf"], 2, "job_seconds is inf; allowed: a number above 0"),
         (["--min-crf", "nan"], 2, "crf is nan; allowed: a number above 0"),
         (["--retention", "nan"], 2, "retention is nan; allowed: seconds from 0"),
-        (["--api-key", "schlüssel"], 2, "api_key holds characters beyond ASCII"),
+        (["--api-key", "schlüssel"], 2, "api_key holds characters that are not printable ASCII"),
         (["--port", "70000"], 2, "65535"),
         (["--host", "192.0.2.1", "--api-key", "k"], 6, "Nothing can listen on 192.0.2.1"),
     ],
