@@ -45,8 +45,16 @@ def test_links_lead_to_files(page: Path) -> None:
     assert missing == []
 
 
-def test_paths_of_the_architecture_exist() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    paths = re.findall(r"`((?:engine|tests|scripts|weights|docs|benchmarks)/[\w./]*)`", text)
-    assert len(paths) > 30
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+def named_paths(page: Path) -> list[str]:
+    """Return the paths of the repository that a page names, but for outputs of benchmarks."""
+    folders = "engine|tests|scripts|weights|docs|examples|benchmarks(?!/out/)"
+    return re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_paths_that_a_page_names_exist(page: Path) -> None:
+    assert [path for path in named_paths(page) if not (ROOT / path).exists()] == []
+
+
+def test_the_architecture_names_many_paths() -> None:
+    assert len(named_paths(ROOT / "docs" / "architecture.md")) > 30
