@@ -30,12 +30,13 @@ from engine.pixels.raster import (
     interpolate,
     sample_map,
 )
-from engine.pixels.tone import blur, smoothstep
+from engine.pixels.tone import blur, shrink, smoothstep
 from engine.swappers.mesh.light import light_basis
 from engine.swappers.mesh.masks import beardless, features
 from engine.values import Mask, Points
 
 COARSE = 96  # side of the grid on which light is computed
+_SMALL = 160  # side that a crop is shrunk to before its face is unwrapped
 _SEEN = (0.15, 0.4)  # density of texels, from hidden to visible
 _MIDDLE = (0.06, 0.12)  # half a strip around the middle line, of the side
 # Width of the fade along the oval, of the side: broad on the forehead, which carries little
@@ -123,6 +124,13 @@ def unwrap(
     inside = (xs >= 0) & (xs <= width - 1) & (ys >= 0) & (ys <= height - 1)
     seen = smoothstep(*_SEEN, where[..., 2]) * inside
     return sample_map(pixels, xs, ys), smoothstep(0.5, 1.0, blur(seen, side * 0.008))
+
+
+def unwrap_crop(pixels: NDArray[np.float32], points: Points) -> tuple[NDArray[np.float32], Mask]:
+    """Return a square crop's face on the coarse grid, as `unwrap` does, without aliasing."""
+    scale = np.float32(_SMALL / pixels.shape[0])
+    placed = (points + np.float32(0.5)) * scale - np.float32(0.5)
+    return unwrap(shrink(pixels, _SMALL).reshape(_SMALL, _SMALL, -1), placed, COARSE)
 
 
 def _spread(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:

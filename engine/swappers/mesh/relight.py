@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.pixels.tone import Field, blur, luma, shrink, smoothstep
-from engine.swappers.mesh.layout import COARSE, layout, unwrap
+from engine.pixels.tone import Field, blur, luma, smoothstep
+from engine.swappers.mesh.beards import find_beard
+from engine.swappers.mesh.layout import COARSE, layout, unwrap_crop
 from engine.swappers.mesh.light import FLOOR, odd_light, skin_light, spread
 from engine.swappers.mesh.masks import foreign
 from engine.swappers.mesh.texture import LIGHT_SIGMA
 from engine.values import Aligned, Mask
 
-_SMALL = 160  # side that a crop is shrunk to before its face is unwrapped, against aliasing
 _TONE_SIGMA = 0.12 * COARSE  # scale at which the swapped skin meets the target's tone
 _MOST = 0.4  # log units by which it is moved for that
 _ONE_SIDED = 0.08  # log units by which halves of a face differ in even light
@@ -32,8 +32,8 @@ class TargetLight:
     """What a target says of its light; fields have the side `COARSE`.
 
     `light` is added to the logarithm of a flattened texture, RGB. `foreign` is 1 where something
-    else than skin is in front, such as hair. `colour` is 0 for a black-and-white picture, else 1;
-    `brightest` is the luma of its highlights, 0..1.
+    else than skin is in front, such as hair, and on the whole of a beard. `colour` is 0 for a
+    black-and-white picture, else 1; `brightest` is the luma of its highlights, 0..1.
     """
 
     light: Field
@@ -42,33 +42,36 @@ class TargetLight:
     brightest: float
 
 
-def target_light(target: Aligned, detail: Field) -> TargetLight:
-    """Return the light on a target's face, for a source whose coarse log detail is `detail`.
+def target_light(target: Aligned, detail: Field, hair: Mask) -> TargetLight:
+    """Return the light on a target's face, for a source.
 
     The mean light of the swapped face over each part of some breadth is the target's, so the tone
     of forehead, cheeks and chin goes on in what is around them.
+
+    Args:
+        target: the crop.
+        detail: the source's log detail, (COARSE, COARSE, 3).
+        hair: the source's beard, which does not take the tone of the target's skin.
     """
-    size = target.pixels.shape[0]
     plan = layout(COARSE)
-    scale = _SMALL / size
-    points = (target.mesh + 0.5) * np.float32(scale) - np.float32(0.5)
-    own, seen = unwrap(shrink(target.pixels, _SMALL), points, COARSE)
-    logs = np.log(own + FLOOR)
-    skin = plan.skin * seen
+    own, shown = unwrap_crop(target.pixels, target.mesh)
     if target.bare is not None:
-        shown, _ = unwrap(shrink(target.bare, _SMALL)[..., None], points, COARSE)
-        skin = skin * shown.reshape(COARSE, COARSE)
-    sure = skin * plan.beardless
+        bare, _ = unwrap_crop(target.bare[..., None], target.mesh)
+        shown = shown * bare.reshape(COARSE, COARSE)
+    logs = np.log(own + FLOOR)
+    skin = plan.skin * shown
+    beard = find_beard(own, shown)
+    sure = skin * plan.beardless * (1 - beard)
     light, _ = skin_light(logs, plan.basis, sure, LIGHT_SIGMA)
-    other = foreign(logs - light - detail, skin)
+    other = np.maximum(foreign(logs - light - detail, skin), beard)
     light += odd_light(logs - light, skin * (1 - other), _ONE_SIDED)
     colour = _colour_of(own, sure)
     tone = luma(detail)[..., None]
     drawn = tone + np.float32(colour) * (detail - tone)
-    surest = sure * (1 - other)
+    surest = sure * (1 - other) * (1 - hair)
     light += np.clip(spread(logs - light - drawn, surest, _TONE_SIGMA), -_MOST, _MOST)
     excess = _too_strong(_relief(drawn), _relief(logs - light), surest)
-    light -= (skin * plan.browless * excess)[..., None]
+    light -= (skin * plan.browless * (1 - hair) * excess)[..., None]
     return TargetLight(light, other, colour, _brightest(own, surest))
 
 

@@ -12,6 +12,7 @@ from engine.geometry import affine
 from engine.geometry.shape import face_angle, to_frontal
 from engine.pixels.raster import close_gaps
 from engine.pixels.tone import blur, enlarge, luma, shrink, smoothstep, weighted_blur
+from engine.swappers.mesh.beards import find_beard
 from engine.swappers.mesh.layout import COARSE, layout, unwrap
 from engine.swappers.mesh.light import FLOOR, calmed, fit_light, one_sided, skin_light
 from engine.swappers.mesh.masks import eye_openings
@@ -39,13 +40,14 @@ class MeshSource:
     RGB has no light and no tone: plain skin is 1, and a log light added to its logarithm gives
     pixels + `light.FLOOR`. `detail` is its logarithm at the side `COARSE`.
     `shape` is the face's own shape, turned to the front (`geometry.shape.to_frontal`);
-    `eyes` are the left and the right eye's openness.
+    `eyes` are the left and the right eye's openness; `hair` is the beard (COARSE, COARSE).
     """
 
     textures: tuple[NDArray[np.float32], ...]
     shape: Points
     eyes: tuple[float, float]
     detail: NDArray[np.float32]
+    hair: Mask
 
     def level(self, size: int) -> NDArray[np.float32]:
         """Return the texture that is nearest to one texel a pixel in a crop of `size`."""
@@ -91,16 +93,19 @@ def _beyond(values: Mask, sure: NDArray[np.bool_], times: float, least: float) -
     return smoothstep(bound, 1.75 * bound, values)
 
 
-def flattened(own: NDArray[np.float32], good: Mask) -> NDArray[np.float32]:
+def flattened(own: NDArray[np.float32], good: Mask, hair: Mask) -> NDArray[np.float32]:
     """Return a texture without its light and tone: log detail around 0, (side, side, 3).
 
-    `good` tells how surely each part shows this face's skin, 0..1.
+    Args:
+        own: a face in the layout, RGB (side, side, 3).
+        good: how surely each part shows this face's skin, 0..1.
+        hair: its beard (COARSE, COARSE), of which no light is read.
     """
     side = own.shape[0]
     plan = layout(COARSE)
     logs = np.log(shrink(own, COARSE) + FLOOR)
     skin = plan.skin * shrink(good, COARSE)
-    weights = skin * plan.beardless
+    weights = skin * plan.beardless * (1 - hair)
     light, trust = skin_light(logs, plan.basis, weights, LIGHT_SIGMA)
     light += one_sided(logs - light, weights * trust, _ONE_SIDED)
     detail = logs - light
@@ -144,11 +149,13 @@ class View:
     """What one portrait shows: a flattened texture (side, side, 3), and two masks of it.
 
     `seen` tells how well each part is seen, `odd` how surely it is not this face's skin, 0..1.
+    `hair` is the face's beard (COARSE, COARSE).
     """
 
     detail: NDArray[np.float32]
     seen: Mask
     odd: Mask
+    hair: Mask
 
     @property
     def good(self) -> Mask:
@@ -162,11 +169,12 @@ class View:
             self.detail + need[..., None] * (other.detail - self.detail),
             self.seen + need * (other.seen - self.seen),
             self.odd + need * (other.odd - self.odd),
+            self.hair,
         )
 
     def mirrored(self) -> View:
         """Return the view of the mirror image."""
-        return View(self.detail[:, ::-1], self.seen[:, ::-1], self.odd[:, ::-1])
+        return View(self.detail[:, ::-1], self.seen[:, ::-1], self.odd[:, ::-1], self.hair[:, ::-1])
 
 
 def view_of(portrait: Portrait) -> View:
@@ -176,8 +184,10 @@ def view_of(portrait: Portrait) -> View:
     odd = strange(own)
     if portrait.bare is not None:
         odd = np.maximum(odd, covered(portrait.bare, points))
-    dark = far_darker(own, seen * (1 - odd))
-    return View(flattened(own, seen * (1 - odd)), seen * (1 - dark), odd)
+    good = seen * (1 - odd)
+    hair = find_beard(shrink(own, COARSE), shrink(good, COARSE))
+    detail = flattened(own, good, hair)
+    return View(detail, seen * (1 - far_darker(own, good)), odd, hair)
 
 
 def mended(view: View) -> tuple[NDArray[np.float32], Mask]:
@@ -214,4 +224,4 @@ def prepare_texture(portraits: Sequence[Portrait]) -> MeshSource:
         textures.append(shrink(textures[-1], textures[-1].shape[0] // 2))
     shape, _ = to_frontal(points)
     coarse = np.log(shrink(full[..., :3], COARSE))
-    return MeshSource(tuple(textures), shape, eye_openings(points), coarse)
+    return MeshSource(tuple(textures), shape, eye_openings(points), coarse, view.hair)

@@ -90,12 +90,12 @@ def _swap_window(target: Aligned, source: MeshSource, crop_size: int) -> tuple[P
     grid = max(_GRID, size // 4)
     points = transfer_shape(target.mesh, source.shape)
     render = _render(points, target, source.level(crop_size), grid)
-    lit = target_light(target, source.detail)
+    lit = target_light(target, source.detail, source.hair)
     light, other, skin = _on_grid(render, lit.light, lit.foreign, layout(COARSE).skin)
     pixels = _relit(render.flesh, light, lit.colour)
     _shoulder(pixels, lit.brightest)
     scale = max(affine.scale_of(target.to_crop), 1.0)
-    where = enlarge(skin[..., 0] * render.cover, size)
+    where = enlarge(skin[..., 0] * (1 - other[..., 0]) * render.cover, size)
     if target.bare is not None:
         where *= target.bare
     pixels = match_detail(pixels, target.pixels, where, scale)

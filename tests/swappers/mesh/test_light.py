@@ -128,7 +128,7 @@ def test_the_source_s_colours_bring_no_colour_into_a_black_and_white_target(stag
     crop = aligned(MeshWarp(), stage.shot("P006"))
     grey = np.repeat(luma(crop.pixels)[..., None], 3, axis=2)
     yellow = np.full((COARSE, COARSE, 3), (0.3, 0.2, -0.5), np.float32)
-    lit = target_light(replace(crop, pixels=grey), yellow)
+    lit = target_light(replace(crop, pixels=grey), yellow, np.zeros_like(yellow[..., 0]))
     assert lit.colour == 0
     assert np.ptp(lit.light, axis=-1).max() < 1e-4
 

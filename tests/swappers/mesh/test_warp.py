@@ -116,7 +116,9 @@ def test_wrinkles_are_no_deeper_than_a_target_s_own(
     waves = depth * np.sin(np.arange(COARSE, dtype=np.float32)[:, None, None] * np.float32(0.7))
     wrinkled = np.broadcast_to(waves, (COARSE, COARSE, 3)).astype(np.float32)
     crop = aligned(swapper, stage.shot("P007"))
-    smooth, deep = (target_light(crop, one).light for one in (np.zeros_like(wrinkled), wrinkled))
+    none = np.zeros((COARSE, COARSE), np.float32)
+    details = (np.zeros_like(wrinkled), wrinkled)
+    smooth, deep = (target_light(crop, one, none).light for one in details)
     shown = luma(deep - smooth + wrinkled)
     where = plan.centre * plan.skin * plan.browless > 0.95
     shares = (shown - blur(shown, 5.0))[where] / (luma(wrinkled) - blur(luma(wrinkled), 5.0))[where]
@@ -162,8 +164,8 @@ def test_light_is_not_read_off_what_is_before_a_target(swapper: MeshWarp, stage:
     shot = stage.shot("P007")
     plain = aligned(swapper, shot)
     cover = np.zeros((256, 256), np.float32)
-    nose, chin = plain.mesh[1, 1], plain.mesh[152, 1]
-    cover[round(float(nose)) : round(float(chin))] = 1
+    brow, nose = plain.mesh[9, 1], plain.mesh[1, 1]
+    cover[round(float(brow)) : round(float(nose))] = 1
     white = plain.pixels + cover[..., None] * (1 - plain.pixels)
     source = stage.source(swapper, "P004")
     (usual,) = swapper.swap([plain], [source])
@@ -171,7 +173,7 @@ def test_light_is_not_read_off_what_is_before_a_target(swapper: MeshWarp, stage:
     for name, bare in (("told", 1 - cover), ("not told", None)):
         (results[name],) = swapper.swap([replace(plain, pixels=white, bare=bare)], [source])
     off = {
-        name: float(np.abs(patch.pixels - usual.pixels)[: round(float(nose)) - 8].mean())
+        name: float(np.abs(patch.pixels - usual.pixels)[round(float(nose)) + 8 :].mean())
         for name, patch in results.items()
     }
     assert off["told"] < 0.5 * off["not told"]
@@ -180,7 +182,8 @@ def test_light_is_not_read_off_what_is_before_a_target(swapper: MeshWarp, stage:
 def test_sharpness_is_not_read_off_what_is_before_a_target(swapper: MeshWarp, stage: Stage) -> None:
     plain = aligned(swapper, stage.shot("P007"))
     bare = np.ones((256, 256), np.float32)
-    bare[round(float(plain.mesh[1, 1])) :] = 0
+    brow, nose = plain.mesh[8, 1], plain.mesh[1, 1]
+    bare[round(float(brow)) : round(float(nose))] = 0
     smooth = np.where(bare[..., None] > 0, plain.pixels, np.float32(0.6))
     forehead = inside(plain.mesh, OVAL, 256, 20) & (np.arange(256)[:, None] < plain.mesh[8, 1])
     source = stage.source(swapper, "P004")
@@ -188,8 +191,8 @@ def test_sharpness_is_not_read_off_what_is_before_a_target(swapper: MeshWarp, st
     (told,) = swapper.swap([replace(plain, pixels=smooth, bare=bare)], [source])
     (untold,) = swapper.swap([replace(plain, pixels=smooth)], [source])
     sharp, kept, lost = (fineness(patch.pixels, forehead) for patch in (usual, told, untold))
-    assert kept > 0.85 * sharp
-    assert lost < 0.8 * sharp
+    assert kept > 0.95 * sharp
+    assert lost < 0.9 * sharp
 
 
 @pytest.mark.parametrize("cast", [(1.0, 1.0, 1.0), (0.35, 0.3, 0.25), (1.15, 1.1, 1.3)])
