@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from engine.geometry.boxes import box_of
 from engine.geometry.mesh_topology import OVAL, face_mesh
 from engine.pixels.raster import fill_polygons, inside_distance
-from engine.pixels.tone import blur
-from engine.swappers.mesh.layout import layout, unwrap
+from engine.pixels.tone import blur, enlarge
+from engine.swappers.mesh.beards import find_beard
+from engine.swappers.mesh.layout import COARSE, layout, unwrap
 from engine.swappers.mesh.masks import features
 from engine.values import Bytes, Mask, Mesh, Points
 
@@ -32,6 +33,8 @@ _SEEN = 1.0  # L* of contrast that is noticed
 _FURROW = (0.006, 0.025)  # sigmas between which a furrow lies, of the side
 _ENOUGH = 0.5  # of a place that must be seen
 _FAINT = 0.5  # L* of contrast that is no furrow
+_STRANDS = 0.015  # sigma of a beard's tone: strands move with the face's shape
+_ANOTHER, _SMOOTHED = 8.0, 0.5  # CIELAB and log contrast by which a beard looks another
 _DETAIL = 1.2  # sigma in pixels of the picture, below which detail is sharpness
 
 Ring: TypeAlias = tuple[int, ...]
@@ -53,6 +56,9 @@ class Appearance:
     `frown` and `folds` are the contrast of furrows over the target's, between the brows and from
     nose to mouth (the deeper changed of both sides): 1 is the target's own expression, much more is
     the source's or dirt, much less is lost. None where the place is not seen.
+
+    `beard_changed` is the share of the target's beard that looks another in the result; None where
+    the engine sees no beard.
     """
 
     lightness: float
@@ -64,6 +70,7 @@ class Appearance:
     sharpness: float | None
     frown: float | None
     folds: float | None
+    beard_changed: float | None
 
 
 def appearance(
@@ -98,6 +105,7 @@ def appearance(
         sharpness=_sharpness(target[0], result, target[1].points),
         frown=_furrows(before, after, before_seen, (_GLABELLA,)),
         folds=_furrows(before, after, before_seen, (_FOLD, _mirrored(_FOLD))),
+        beard_changed=_beard_changed(target, before, after, before_seen),
     )
 
 
@@ -108,15 +116,32 @@ def skin_lightness(picture: Bytes, mesh: Mesh) -> float:
     return _mean(lab[..., 0], skin) if skin.sum() >= 1 else float("nan")
 
 
+def _beard_changed(
+    target: tuple[Bytes, Mesh], before: NDArray[np.float32], after: NDArray[np.float32], seen: Mask
+) -> float | None:
+    hair = (enlarge(find_beard(*_rgb(*target, COARSE)), _SIDE) > _ENOUGH) & (seen > _ENOUGH)
+    if not hair.any():
+        return None
+    tones = np.linalg.norm(blur(after - before, _STRANDS * _SIDE), axis=2) > _ANOTHER
+    rough = [blur(np.abs(lab[..., 0] - blur(lab[..., 0], 2.0)), 5.0) for lab in (before, after)]
+    strands = np.abs(np.log((rough[1] + _FAINT) / (rough[0] + _FAINT))) > _SMOOTHED
+    return float((tones | strands)[hair].mean())
+
+
 def _unwrapped(picture: Bytes, mesh: Mesh) -> tuple[NDArray[np.float32], Mask]:
     """Return a face in the layout as CIELAB (side, side, 3), and how well each part is seen."""
-    pixels = (picture / np.float32(255)).astype(np.float32)
-    shrunk = float(np.ptp(mesh.points[:, 0])) / _SIDE * 0.8
-    if shrunk > 1:  # the picture is finer than the layout
-        pixels = blur(pixels, 0.5 * float(np.sqrt(shrunk**2 - 1)))
-    own, seen = unwrap(pixels, mesh.points, _SIDE)
+    own, seen = _rgb(picture, mesh, _SIDE)
     lab = cv2.cvtColor(np.clip(own, 0, 1), cv2.COLOR_RGB2LAB)
     return np.asarray(lab, np.float32), seen
+
+
+def _rgb(picture: Bytes, mesh: Mesh, side: int) -> tuple[NDArray[np.float32], Mask]:
+    """Return a face in the layout, RGB 0..1 (side, side, 3), and how well each part is seen."""
+    pixels = (picture / np.float32(255)).astype(np.float32)
+    shrunk = float(np.ptp(mesh.points[:, 0])) / side * 0.8
+    if shrunk > 1:  # the picture is finer than the layout
+        pixels = blur(pixels, 0.5 * float(np.sqrt(shrunk**2 - 1)))
+    return unwrap(pixels, mesh.points, side)
 
 
 def _mean(values: Mask, weights: Mask) -> float:

@@ -57,6 +57,7 @@ SAME = 0.363  # SFace: two pictures of one person are at least this near (OpenCV
 FRONTAL = 30.0  # degrees of yaw
 DIRT = 2.0  # L* of contrast that neither source nor target has: to the eye, a blotch
 STEP = 4.0  # L* or a*b* that the result adds to the step between rim and skin around
+HALF_BEARD = 0.4  # of a target's beard, changed: what goes on under the chin is another
 SEAM = 8.0  # CIELAB of an edge along the border
 FURROWED = (0.67, 1.5)  # contrast of furrows over the target's, from lost to added
 PAINTED = 5.0  # CIELAB by which what is before the face was changed
@@ -216,6 +217,7 @@ FAULTS: dict[str, Callable[[Row], float | None]] = {
     "dirt": lambda row: max(row.look.dirt, row.look.coloured_dirt) if row.look else None,
     "frown": lambda row: row.look.frown if row.look else None,
     "folds": lambda row: row.look.folds if row.look else None,
+    "beard": lambda row: row.look.beard_changed if row.look else None,
     "step": lambda row: row.border.step if row.border else None,
     "seam": lambda row: row.border.seam if row.border else None,
     "expression": lambda row: row.expression_error,
@@ -604,6 +606,12 @@ def summary(rows: Sequence[Row]) -> dict[str, float]:
         "share_frown_lost": seen(lambda look: look.frown is not None and look.frown < FURROWED[0]),
         "share_folds_added": seen(lambda look: look.folds is not None and look.folds > FURROWED[1]),
         "share_folds_lost": seen(lambda look: look.folds is not None and look.folds < FURROWED[0]),
+        "beard_changed": float(
+            np.mean([v for each in looks if (v := each.beard_changed) is not None] or [np.nan])
+        ),
+        "share_beard_half": seen(
+            lambda look: look.beard_changed is not None and look.beard_changed > HALF_BEARD
+        ),
         "share_step": met(lambda each: each.step is not None and each.step > STEP),
         "share_coloured_step": met(
             lambda each: each.coloured_step is not None and each.coloured_step > STEP

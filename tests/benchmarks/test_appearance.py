@@ -129,6 +129,23 @@ def test_furrows_of_the_target_that_are_gone_are_told() -> None:
     assert max(seen.frown, seen.folds) < 0.67
 
 
+def bearded() -> Bytes:
+    """Skin whose lower half is dark strands."""
+    strands = np.random.default_rng(4).normal(scale=25, size=(SIDE, SIDE, 1))
+    hair = np.array((45, 35, 30)) + cv2.GaussianBlur(strands, (0, 0), 0.8)[..., None]
+    middle = round(float(mesh().points[1, 1]))
+    return as_bytes(np.where(np.arange(SIDE)[:, None, None] > middle, hair, skin()))
+
+
+def test_half_a_beard_is_told_and_a_whole_one_is_none() -> None:
+    smooth = np.asarray(cv2.GaussianBlur(bearded(), (0, 0), 4), np.uint8)
+    for result, changed in ((bearded(), 0.0), (skin(), 1.0), (smooth, 1.0)):
+        seen = appearance((skin(), mesh()), (bearded(), mesh()), result)
+        assert seen is not None
+        assert seen.beard_changed == pytest.approx(changed, abs=0.2)
+    assert look(lambda picture: picture).beard_changed is None
+
+
 def test_the_lightness_of_skin_is_that_of_what_is_seen() -> None:
     assert skin_lightness(darker(skin()), mesh()) < skin_lightness(skin(), mesh()) - 8
     assert np.isnan(skin_lightness(skin(), Mesh(mesh().points + 4 * SIDE, 1.0)))
