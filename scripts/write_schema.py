@@ -1,4 +1,7 @@
-"""Write the pages that are derived: parameters from their model, rooms from docs/rooms.toml."""
+"""Write the pages that are derived: parameters from their model, rooms from docs/rooms.toml.
+
+Run it as `.venv/bin/python scripts/write_schema.py`.
+"""
 
 from __future__ import annotations
 

@@ -396,3 +396,60 @@ def test_a_person_is_shown_by_so_many_pictures_at_most(name: str) -> None:
     assert len(getattr(parse({name: ["a.png"] * 16}), name)) == 16
     with pytest.raises(ParameterError, match=rf"{name} is .*; allowed: .* at most 16 paths"):
         parse({name: ["a.png"] * 17})
+
+
+# A choice other than the default for every parameter, with others that it needs.
+CHOICES: dict[str, dict[str, Any]] = {
+    "face_selector_mode": {"face_selector_mode": "many"},
+    "face_selector_order": {"face_selector_order": "left-right"},
+    "face_selector_gender": {"face_selector_gender": "female"},
+    "face_selector_race": {"face_selector_race": "asian"},
+    "face_selector_age_start": {"face_selector_age_start": 20},
+    "face_selector_age_end": {"face_selector_age_end": 60},
+    "reference_face_distance": {"reference_face_distance": 0.4},
+    "reference_frame_number": {"reference_frame_number": 12},
+    "reference_face_position": {"reference_face_position": 2},
+    "reference_image": {"reference_image": "one.png"},
+    "extra_source_image": {"extra_source_image": "one.png"},
+    "pixel_boost": {"pixel_boost": "512x512"},
+    "source_weight": {"source_weight": 1.2},
+    "swapper": {"swapper": "mesh"},
+    "device": {"device": "cpu"},
+    "precision": {"precision": "fp16"},
+    "vram": {"vram": 4},
+    "detector": {"detector": "yunet"},
+    "embedder": {"embedder": "sface"},
+    "landmarker": {"landmarker": "face_mesh"},
+    "enhance": {"enhance": "auto"},
+    "enhance_blend": {"enhance_blend": 0.4},
+    "enhance_fidelity": {"enhance_fidelity": 0.9},
+    "occluder": {"occluder": "none"},
+    "face_region": {"face_region": "nose"},
+    "parser": {"parser": "bisenet"},
+    "any_source": {"any_source": True},
+    "keep_mouth": {"keep_mouth": True},
+    "match_colour": {"match_colour": True},
+    "detect_rotated": {"detect_rotated": True},
+    "detect_every": {"detect_every": 2},
+    "video_codec": {"video_codec": "ffv1"},
+    "crf": {"crf": 18},
+    "preset": {"preset": "fast"},
+    "pixel_format": {"pixel_format": "yuv420p"},
+    "audio": {"audio": "copy"},
+    "metadata": {"metadata": "none"},
+    "start": {"start": 1},
+    "end": {"end": 2},
+    "overwrite": {"overwrite": True},
+    "content_check": {"content_check": False},
+}
+
+
+@pytest.mark.parametrize("name", SwapParameters.model_fields)
+def test_every_choice_reaches_the_engine(name: str) -> None:
+    assert name in CHOICES, f"name another value of {name} here"
+    default, chosen = parse({}), parse(CHOICES[name])
+    assert (chosen.options(), chosen.compute(), chosen.swapper) != (
+        default.options(),
+        default.compute(),
+        default.swapper,
+    ), f"{name} is missing in SwapParameters.options"

@@ -23,7 +23,10 @@ class Detector(Protocol):
     """Finds faces in pictures of any size."""
 
     def detect(self, images: Sequence[Bytes]) -> list[list[Detection]]:
-        """Return the faces of each RGB picture, best score first, in its pixels."""
+        """Return the faces of each RGB picture, best score first, in its pixels; scores are 0..1.
+
+        The pictures are views of one frame: scaled, with a border, turned.
+        """
         ...
 
 

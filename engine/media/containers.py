@@ -51,6 +51,7 @@ class Container:
         covers: cover art is stored as a "stream" or an "attachment", or is "lost".
         copied_codecs: codecs of sound and subtitles that readers recognise, or None if the muxer
             itself refuses the others.
+        provenance_tag: metadata tag that holds the provenance; most containers keep a comment.
         needs_padding: readers recognise a file of a few packets only if null packets follow, and
             may not find its sound.
         sound_codec: encoder for sound that the container cannot hold.
@@ -75,6 +76,7 @@ class Container:
     writes_time_code: bool = False
     covers: Literal["stream", "attachment", "lost"] = "stream"
     copied_codecs: frozenset[str] | None = None
+    provenance_tag: str = "comment"
     needs_padding: bool = False
     sound_codec: str = "aac"
     text_codec: str | None = None
@@ -160,6 +162,7 @@ _MPEGTS = Container(
     time_base=Fraction(1, 90_000),
     stores_negative_times=False,
     copied_codecs=_MPEGTS_CODECS,
+    provenance_tag="service_provider",  # of the service description table; there are no others
     needs_padding=True,
     is_for_players=True,
 )

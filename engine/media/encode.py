@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
@@ -111,7 +111,11 @@ def write_video(
                 skipped = _skipped_seconds(source, first)
                 tags = _OutputTags(options.metadata, skipped, source.info.frame_rate)
                 stream.metadata.update(tags.select(video.metadata))
-                _add_metadata(muxer, target, copies, tags, provenance or {})
+                _add_stream_metadata(copies, tags)
+                metadata = tags.select(target.metadata)
+                muxer.metadata.update(
+                    add_provenance(metadata, provenance or {}, container.provenance_tag)
+                )
                 muxer.set_chapters(select_chapters(chapters_in(target, window), tags.mode))
                 warnings += tags.warnings()
                 if tags.mode == "keep":
@@ -176,19 +180,12 @@ class _OutputTags:
             )
 
 
-def _add_metadata(
-    muxer: OutputContainer,
-    target: InputContainer,
-    copies: StreamCopies,
-    tags: _OutputTags,
-    provenance: Mapping[str, str],
-) -> None:
-    """Set the tags of the container and of all streams except the video."""
+def _add_stream_metadata(copies: StreamCopies, tags: _OutputTags) -> None:
+    """Set the tags of all streams except the video."""
     for copy in copies.streams.values():
         selected = tags.select(copy.metadata)
         copy.metadata.clear()
         copy.metadata.update(selected)
-    muxer.metadata.update(add_provenance(tags.select(target.metadata), provenance))
 
 
 def _skipped_seconds(source: Source, first: Frame) -> Fraction:

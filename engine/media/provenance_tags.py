@@ -12,18 +12,20 @@ _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _DC = "http://purl.org/dc/elements/1.1/"
 
 
-def add_provenance(metadata: Mapping[str, str], provenance: Mapping[str, str]) -> dict[str, str]:
-    """Return a container's metadata with provenance tags added.
+def add_provenance(
+    metadata: Mapping[str, str], provenance: Mapping[str, str], tag: str = "comment"
+) -> dict[str, str]:
+    """Return a container's metadata with the provenance in one tag, which the container stores.
 
-    The source type goes to the end of the comment, the one tag that every container stores. The
-    target's own comment stays before it.
+    The source type goes to the end of the statement. The target's own text in that tag stays
+    before it.
     """
     if not provenance:
         return dict(metadata)
     statement = f"{provenance.get('comment', '')} DigitalSourceType: {SOURCE_TYPE}".strip()
-    own = [value for key, value in metadata.items() if key.lower() == "comment" and value]
-    others = {key: value for key, value in metadata.items() if key.lower() != "comment"}
-    return {**others, **provenance, "comment": "\n".join((*own, statement))}
+    own = [value for key, value in metadata.items() if key.lower() == tag and value]
+    others = {key: value for key, value in metadata.items() if key.lower() != tag}
+    return {**others, tag: "\n".join((*own, statement))}
 
 
 def provenance_xmp(provenance: Mapping[str, str]) -> bytes:

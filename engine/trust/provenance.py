@@ -8,7 +8,7 @@ NAME = "faceswap-engine"
 
 
 def provenance_tags(swapper: str, *, content_checked: bool) -> dict[str, str]:
-    """Return the metadata tags of an output: a sentence in "comment", which all containers have.
+    """Return the metadata tags of an output: a sentence in "comment".
 
     The sentence says that the faces are synthetic, and names the engine, its version, the swapper
     and the result of the content check.

@@ -25,6 +25,7 @@ from engine.media.probe import describe, probe
 from engine.media.provenance_tags import SOURCE_TYPE
 from engine.media.pyav import as_fraction
 from engine.options import EncodeOptions, Trim
+from engine.trust.provenance import provenance_tags
 from engine.values import Frame
 from tests.media.looks import (
     kinds,
@@ -457,7 +458,7 @@ def test_parts_cover_the_whole_once(tmp_path: Path) -> None:
 
 def test_marks_survive(tmp_path: Path) -> None:
     target = make_clip(tmp_path / "target.mp4", frames=3, metadata={"comment": "mine"})
-    for suffix in (".mp4", ".mov", ".mkv", ".ts"):
+    for suffix in (".mp4", ".mov", ".mkv"):
         output = tmp_path / f"output{suffix}"
         write_video(
             read_frames(target),
@@ -466,13 +467,30 @@ def test_marks_survive(tmp_path: Path) -> None:
             options=FAST,
             provenance={"comment": "Faces were swapped."},
         )
-        if suffix == ".ts":
-            continue  # MPEG-TS has no metadata
         assert provenance(output) == "mine\nFaces were swapped."
         with av.open(str(output)) as container:
             text = next(v for k, v in container.metadata.items() if k.lower() == "comment")
         assert SOURCE_TYPE in text
     assert provenance(target) is None
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".m2ts", ".mts"])
+def test_marks_survive_in_the_service_description_of_a_transport_stream(
+    tmp_path: Path, suffix: str
+) -> None:
+    target = make_clip(tmp_path / "target.mp4", frames=3)
+    output = tmp_path / f"output{suffix}"
+    marks = provenance_tags("mesh", content_checked=True)
+    write_video(read_frames(target), output, like=target, options=FAST, provenance=marks)
+    data, tables = output.read_bytes(), b""
+    length = 192 if suffix == ".m2ts" else 188  # with a time before each packet
+    for start in range(length - 188, len(data), length):
+        packet = data[start : start + 188]
+        if int.from_bytes(packet[1:3]) & 0x1FFF == 0x11:  # PID of the service description
+            begins = bool(packet[1] & 0x40)  # with a byte that points to the table's beginning
+            tables += packet[5:] if begins else packet[4:]
+    assert marks["comment"].encode() in tables
+    assert SOURCE_TYPE.encode() in tables
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
