@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from engine.geometry.mesh_topology import (
     INNER_LIPS,
     LEFT_BROW,
+    OUTER_LIPS,
     OVAL,
     RIGHT_BROW,
     face_mesh,
@@ -57,6 +58,7 @@ class Layout:
     forehead: Mask  # above the brows
     rim: Mask  # along the oval
     browless: Mask
+    lipless: Mask
     closed: Mask  # 0 between the lips, where an open mouth shows its inside
     seam: Mask  # the fade along the oval
     aside: Mask  # 0 on the middle line, where the halves meet
@@ -85,6 +87,7 @@ def layout(side: int) -> Layout:
     rows = np.linspace(0, 1, side, dtype=np.float32)[:, None]
     width = _SEAM + (_BROAD_SEAM - _SEAM) * smoothstep(0.33, 0.2, rows)
     seam = smoothstep(0.0, 1.0, inside_distance(oval) / (width * side))
+    mouth = fill_polygons([convex_hull(points[list(OUTER_LIPS)])], side)
     lips = fill_polygons([points[list(INNER_LIPS)]], side)
     ys, xs = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j].astype(np.float32)
     radius = np.hypot((xs - 0.5) * 1.05, (ys - 0.5) * 0.85).astype(np.float32)
@@ -101,6 +104,7 @@ def layout(side: int) -> Layout:
         forehead=forehead,
         rim=rim,
         browless=browless,
+        lipless=1 - np.clip(blur(mouth, side * 0.01) * 2, 0, 1),
         closed=1 - np.clip(blur(lips, side * 0.003) * 1.5, 0, 1),
         seam=seam,
         aside=smoothstep(*_MIDDLE, np.abs(xs - 0.5)),

@@ -19,7 +19,8 @@ FLOOR = 0.03  # keeps the logarithm of black finite
 # Ridge of each term: strong for normals, as shading by the source's own shape is identity.
 _RIDGE = (1e-6, 2e-2, 2e-2, *[1.0] * 5)
 # Log units of detail, above which it is compressed.
-_GLARE, _SHADOW, _COLOUR = 0.22, 0.65, 0.1
+_GLARE, _SHADOW, _COLOUR = 0.22, 0.65, 0.05
+_FEATURE_COLOUR = 0.15  # the same for brows, lids and nostrils
 _OUTLIER = 0.25  # log units: residual at which a pixel's weight is halved
 
 
@@ -130,20 +131,28 @@ def _beyond(field: Field, least: float) -> Field:
     return np.asarray(field * np.maximum(size - least, 0) / size, np.float32)
 
 
-def calmed(detail: Field) -> Field:
-    """Compress log detail that is too strong for skin.
+def calmed(detail: Field, skin: Mask) -> Field:
+    """Compress log detail that is too strong for a face's own.
 
     Glare, hard shadows and coloured light exceed the detail of skin. In another light, or on other
-    skin, they would be white, black and coloured blotches.
+    skin, they would be white, black and coloured blotches. Brows, lids and nostrils keep their
+    light and shade, and more of their colour.
+
+    Args:
+        detail: log RGB (h, w, 3).
+        skin: 1 on plain skin, 0 on features, (h, w).
     """
+    plain = skin[..., None]
     tone = luma(detail)[..., None]
     colour = detail - tone
     size = np.linalg.norm(colour, axis=-1, keepdims=True).astype(np.float32) + np.float32(1e-6)
     even = np.where(tone > 0, _drawn_in(tone, _GLARE), -_drawn_in(-tone, _SHADOW))
-    return np.asarray(even + colour * _drawn_in(size, _COLOUR) / size, np.float32)
+    knee = np.float32(_FEATURE_COLOUR) + plain * np.float32(_COLOUR - _FEATURE_COLOUR)
+    drawn = colour * _drawn_in(size, knee) / size
+    return np.asarray(tone + plain * (even - tone) + drawn, np.float32)
 
 
-def _drawn_in(values: Field, knee: float) -> Field:
+def _drawn_in(values: Field, knee: float | Field) -> Field:
     """Compress `values` above `knee` to at most 1.6 times it; leave lower ones unchanged."""
     rest = 0.6 * knee
     return np.where(values < knee, values, knee + rest * np.tanh((values - knee) / rest))

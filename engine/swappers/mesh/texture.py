@@ -104,12 +104,13 @@ def flattened(own: NDArray[np.float32], good: Mask, hair: Mask) -> NDArray[np.fl
     side = own.shape[0]
     plan = layout(COARSE)
     logs = np.log(shrink(own, COARSE) + FLOOR)
-    skin = plan.skin * shrink(good, COARSE)
-    weights = skin * plan.beardless * (1 - hair)
+    own_face = shrink(good, COARSE)
+    weights = plan.skin * own_face * plan.beardless * (1 - hair)
     light, trust = skin_light(logs, plan.basis, weights, LIGHT_SIGMA)
     light += one_sided(logs - light, weights * trust, _ONE_SIDED)
     detail = logs - light
-    light += (skin * plan.browless)[..., None] * (detail - calmed(detail))
+    calm = calmed(detail, plan.skin * plan.browless)
+    light += (own_face * plan.lipless)[..., None] * (detail - calm)
     return np.asarray(np.log(own + FLOOR) - enlarge(light, side), np.float32)
 
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.pixels.tone import Field, luma
-from engine.swappers.mesh.layout import COARSE
+from engine.swappers.mesh.layout import COARSE, layout
 from engine.swappers.mesh.light import (
     FLOOR,
     calmed,
@@ -19,6 +19,7 @@ from engine.swappers.mesh.light import (
     skin_light,
 )
 from engine.swappers.mesh.relight import _brightest, target_light
+from engine.swappers.mesh.texture import flattened
 from engine.swappers.mesh.warp import MeshWarp, _relit, _shoulder
 from tests.swappers.stage import Stage, aligned
 
@@ -104,12 +105,35 @@ def test_skin_s_own_detail_stays_and_glare_and_coloured_light_are_drawn_in() -> 
     detail = even()
     detail[0], detail[1], detail[2] = 0.2, 1.5, -2.0
     detail[3] = (0.8, 0.0, -0.4)
-    calm = calmed(detail)
+    calm = calmed(detail, WHOLE)
     np.testing.assert_allclose(calm[0], 0.2, atol=1e-5)
     assert 0.22 < calm[1].max() < 0.36
     assert -1.05 < calm[2].min() < -0.65
-    assert np.ptp(calm[3], axis=-1).max() < 0.35
+    assert np.ptp(calm[3], axis=-1).max() < 0.15
     assert luma(calm)[3].mean() == pytest.approx(luma(detail)[3].mean(), abs=1e-4)
+
+
+def test_brows_and_lids_keep_their_light_and_shade_and_more_of_their_colour() -> None:
+    detail = even()
+    detail[0], detail[1] = 0.9, -2.0
+    detail[2:] = (0.8, 0.0, -0.4)
+    features, skin = calmed(detail, 0 * WHOLE), calmed(detail, WHOLE)
+    np.testing.assert_allclose(features[:2], detail[:2], atol=1e-5)
+    np.testing.assert_allclose(luma(features), luma(detail), atol=1e-4)
+    assert np.ptp(skin[2], axis=-1).max() < np.ptp(features[2], axis=-1).min() < 0.4
+
+
+def test_coloured_light_leaves_brows_and_skin_but_not_the_lips() -> None:
+    plan, tint = layout(COARSE), np.array((-0.4, 0.0, 0.5), np.float32)
+    brows, lips = plan.browless < 0.05, plan.lipless < 0.05
+    for place, left in ((brows, 0.45), (lips, 1.0)):
+        plain = np.full((COARSE, COARSE, 3), 0.5, np.float32)
+        blue = np.where(place[..., None], plain * np.exp(tint), plain).astype(np.float32)
+        good = np.ones((COARSE, COARSE), np.float32)
+        change = (flattened(blue, good, 0 * good) - flattened(plain, good, 0 * good))[place]
+        hue = np.linalg.norm(change - luma(change)[..., None], axis=-1)
+        whole = np.linalg.norm(tint - luma(tint), axis=-1)
+        assert np.median(hue) / whole == pytest.approx(left, abs=0.15)
 
 
 @pytest.mark.parametrize("log", [-1.5, 0.0, 0.8])
