@@ -406,7 +406,7 @@ def test_the_faces_of_several_frames_go_together_where_a_network_takes_them(
     warm.swap(SOURCE, clip, tmp_path / "alone.mkv", **settings)
     assert seen == [2] * 5
     seen.clear()
-    monkeypatch.setattr(Batches, "most", 16)
+    monkeypatch.setattr(Batches, "max_size", 16)
     warm.swap(SOURCE, clip, tmp_path / "together.mkv", **settings)
     assert sorted(seen) == [2, 8]
     assert [frame.planes[0].tobytes() for frame in read_frames(tmp_path / "alone.mkv")] == [

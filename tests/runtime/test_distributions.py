@@ -25,7 +25,7 @@ def parts(requirement: str) -> set[str]:
     return {name, f"{sign}{bound}", *others}
 
 
-@pytest.mark.parametrize("extra", ["cpu", "demo", "server"])
+@pytest.mark.parametrize("extra", ["cpu", "insightface", "server"])
 def test_an_extra_is_told_by_the_packages_that_it_brings(extra: str) -> None:
     assert [parts(one) for one in requirements(extra)] == [parts(one) for one in EXTRAS[extra]]
     assert shlex.split(install(extra)) == [
