@@ -17,7 +17,6 @@ from engine.closeable import Closeable
 from engine.errors import ParameterError
 from engine.media.decode import read_frame, read_image
 from engine.media.probe import is_image
-from engine.networks.analysis import EMBEDDERS
 from engine.networks.chosen import ChosenNetworks
 from engine.networks.pool import HAND_NETWORKS, NetworkPool
 from engine.options import AUTO, AnalysisOptions, Compute, Device
@@ -336,7 +335,7 @@ class Engine(Closeable):
         Tracks are gathered by their embeddings. Two faces of one frame are never one person, and
         where it is unsure two groups are kept.
         """
-        embedder = next((name for name in EMBEDDERS if name in analysis.key.networks), None)
+        embedder = next(iter(analysis.key.networks.get("embedder", ())), None)
         if embedder is None:
             raise ParameterError("The analysis holds no embeddings; analyse the film again.")
         options = AnalysisOptions(embedder=embedder)
@@ -447,9 +446,9 @@ class Engine(Closeable):
     ) -> AnalysisKey:
         """Return what an analysis that serves these needs depends on."""
         networks = self._networks.on(Compute("cpu")).analysis
-        names = (names for _, names in networks.names(reads, options))
-        sha256 = self._networks.sha256((*chain.from_iterable(names), *HAND_NETWORKS))
-        return make_key(target, options, sha256, reads)
+        roles = {**dict(networks.names(reads, options)), "hands": HAND_NETWORKS}
+        sha256 = {role: self._networks.sha256(names) for role, names in roles.items()}
+        return make_key(target, options, sha256)
 
     def _parse(
         self, parameters: Mapping[str, object]

@@ -52,7 +52,7 @@ def test_it_holds_every_face_of_every_frame(analysis: FilmAnalysis) -> None:
     assert [len(frame.faces) for frame in frames] == [2] * len(TIMES)
     assert [frame.cut for frame in frames] == [True] + [False] * (len(TIMES) - 1)
     assert all(face.embedding is not None for frame in frames for face in frame.faces)
-    assert set(analysis.key.reads) >= {"embedding", "age", "gender"}
+    assert set(analysis.key.networks) >= {"embedder", "age", "gender", "hands"}
 
 
 def test_the_people_are_told_apart(warm: Engine, film: Path, analysis: FilmAnalysis) -> None:
@@ -115,6 +115,14 @@ def test_an_analysis_by_other_options_is_refused(
     options = {**QUICK, "detect_every": 2}
     with pytest.raises(ParameterError, match="it was made with detect_every 5, not 2"):
         warm.swap(asset(MAN), film, tmp_path / "out.mkv", analysis=analysis.path, **options)
+
+
+@pytest.mark.parametrize("landmarker", ["face_mesh", "face_mesh_478"])
+def test_an_analysis_by_more_landmarkers_is_refused(
+    warm: Engine, film: Path, analysis: FilmAnalysis, landmarker: str
+) -> None:
+    with pytest.raises(ParameterError, match=rf"face_mesh_478 and face_mesh, not {landmarker};"):
+        warm.open_analysis(film, analysis.path, landmarker=landmarker)
 
 
 def test_what_cannot_be_analysed_is_told(warm: Engine, film: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from engine.faces.landmarks import frontalness
 from engine.values import Analysed, Attributes, Box, Embedding, Face, Frame
 from engine.weights.atomic_files import atomic_replacement, sha256_of
 
-VERSION: Final = 1
+VERSION: Final = 2
 _HEADER, _IDENTITIES = "analysis.json", "identities.npz"
 _CHUNK = 250  # frames in a member of the archive: about ten seconds
 _SIGHTINGS = 3  # best sightings that are kept of a track
@@ -46,25 +46,29 @@ _APART = 12  # frames between two of them
 class AnalysisKey:
     """Everything that an analysis depends on.
 
-    `target` is the sha256 of the film's file. `networks` holds the sha256 of each network by its
-    name, `options` the analysing parameters by name, `reads` what was read off the faces.
+    `target` is the sha256 of the film's file, `algorithm` the version of the algorithm. `networks`
+    holds for each role, as "detector" or "age", the sha256 of its networks by name, `options` the
+    analysing parameters by name.
     """
 
     target: str
-    networks: Mapping[str, str]
+    algorithm: int
+    networks: Mapping[str, Mapping[str, str]]
     options: Mapping[str, Any]
-    reads: tuple[str, ...] = ()
 
     def lack(self, wanted: AnalysisKey) -> str | None:
         """Return what an analysis of this key lacks for a request, in words; None if nothing."""
         if self.target != wanted.target:
             return "it is of another film"
-        for name in wanted.reads:
-            if name not in self.reads:
-                return f"it holds no {name}"
-        for name, sha256 in wanted.networks.items():
-            if self.networks.get(name) != sha256:
-                return f"it was made with another network than the {name} of today"
+        if self.algorithm != wanted.algorithm:
+            return "it was made by another version of the engine's analysis"
+        for role, networks in wanted.networks.items():
+            if role not in self.networks:
+                return f"it was made without a network for {role}"
+            if self.networks[role] != networks:
+                made, now = " and ".join(self.networks[role]), " and ".join(networks)
+                other = "another file of the same name" if made == now else f"not {now}"
+                return f"its networks for {role} are {made}, {other}"
         for name, value in wanted.options.items():
             if self.options.get(name) != value:
                 return f"it was made with {name} {self.options.get(name)!r}, not {value!r}"
@@ -84,7 +88,7 @@ def film_sha256(path: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class BestFace:
     """A face of a track in one frame; `index` counts frames from 0."""
 
     index: int
@@ -105,7 +109,7 @@ class Track:
     first: int
     last: int
     frames: int
-    best: tuple[Seen, ...]
+    best: tuple[BestFace, ...]
     embedding: Embedding | None = None
     attributes: Attributes | None = None
 
@@ -247,7 +251,7 @@ class _Gathered:
     def _add_face(self, face: Face, pts: int) -> None:
         if face.track is None:
             return
-        seen = Seen(self.count, pts, face.box, _weight(face))
+        seen = BestFace(self.count, pts, face.box, _weight(face))
         track = self.known.get(face.track) or Track(face.track, pts, pts, 0, ())
         self.known[face.track] = replace(
             track,
@@ -265,7 +269,7 @@ def _weight(face: Face) -> float:
     return side * frontalness(face.mesh) * face.mesh.score * face.score
 
 
-def _best(known: tuple[Seen, ...], new: Seen) -> tuple[Seen, ...]:
+def _best(known: tuple[BestFace, ...], new: BestFace) -> tuple[BestFace, ...]:
     """Return the best sightings with a new one, of those near in time the better one alone."""
     near = [one for one in known if new.index - one.index < _APART]
     if any(one.weight >= new.weight for one in near):
@@ -301,7 +305,7 @@ def _analysis(path: Path, header: Mapping[str, Any], identities: Identities) -> 
     width, height = header["size"]
     tracks = []
     for row in header["tracks"]:
-        best = tuple(Seen(**{**one, "box": Box(**one["box"])}) for one in row["best"])
+        best = tuple(BestFace(**{**one, "box": Box(**one["box"])}) for one in row["best"])
         embedding, attributes = identities[row["identity"]]
         tracks.append(
             Track(
@@ -310,7 +314,7 @@ def _analysis(path: Path, header: Mapping[str, Any], identities: Identities) -> 
         )
     return FilmAnalysis(
         path,
-        AnalysisKey(**{**header["key"], "reads": tuple(header["key"]["reads"])}),
+        AnalysisKey(**header["key"]),
         Fraction(header["time_base"]),
         (width, height),
         header["start"],

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.analysis.film_analysis import FilmAnalysis, Seen, Track
+from engine.analysis.film_analysis import BestFace, FilmAnalysis, Track
 from engine.selection import distance
 from engine.values import Attributes, DistanceScale
 
@@ -51,7 +51,7 @@ class Person:
         return max(track.last for track in self.tracks)
 
     @property
-    def best(self) -> tuple[Seen, ...]:
+    def best(self) -> tuple[BestFace, ...]:
         """The best faces of all tracks, the best first."""
         return tuple(
             sorted((one for t in self.tracks for one in t.best), key=lambda one: -one.weight)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
+from typing import Final
 
 from engine.faces.association import pair_boxes
 from engine.faces.identity import IdentityReader, identify
@@ -31,6 +32,9 @@ from engine.options import AnalysisOptions
 from engine.pixels.planes import thumbnail
 from engine.values import Analysed, Bytes, Detection, Face, Frame, Mesh
 
+# Version of the algorithm, which is kept with the faces of a film. Raise it whenever the same
+# networks and options find other faces, hands, tracks, landmarks or identities than before.
+ALGORITHM: Final = 1
 _MIN_MESH_SCORE = 0.5  # from which a region contains a face
 _MIN_SURE_DETECTION = (
     0.84  # detection score that outweighs a poor mesh: keeps profiles, but no backs of heads

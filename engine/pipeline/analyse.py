@@ -16,7 +16,7 @@ from engine.analysis.film_analysis import (
     write_analysis,
 )
 from engine.errors import MediaError, OutputExists, ParameterError
-from engine.faces.analyser import FaceAnalyser
+from engine.faces.analyser import ALGORITHM, FaceAnalyser
 from engine.faces.hands import HandFinder
 from engine.media.decode import read_frames
 from engine.media.probe import probe
@@ -31,18 +31,17 @@ _NEAR = 0.001  # seconds before a frame at which a search for it begins
 
 
 def make_key(
-    target: Path, options: AnalysisOptions, networks: Mapping[str, str], reads: Iterable[str]
+    target: Path, options: AnalysisOptions, networks: Mapping[str, Mapping[str, str]]
 ) -> AnalysisKey:
     """Return what an analysis of a film depends on.
 
-    `networks` holds the sha256 of the analysing networks by name, `reads` names what is read off
-    each face.
+    `networks` holds for each role the sha256 of its networks by name.
 
     Raises:
         MediaError: The film cannot be read.
     """
     values = {name: value for name, value in asdict(options).items() if name not in _NAMES}
-    return AnalysisKey(film_sha256(target), dict(networks), values, tuple(sorted(reads)))
+    return AnalysisKey(film_sha256(target), ALGORITHM, networks, values)
 
 
 def analyse_film(

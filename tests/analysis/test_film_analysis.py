@@ -26,9 +26,13 @@ from tests.analysis.test_columns import face, same_face, unit
 
 KEY = AnalysisKey(
     "ab" * 32,
-    {"yunet": "cd" * 32, "sface": "01" * 32},
-    {"detector": "auto", "detect_rotated": False},
-    ("embedding",),
+    1,
+    {
+        "detector": {"yunet": "cd" * 32},
+        "landmarker": {"face_mesh_478": "23", "face_mesh": "45"},
+        "embedder": {"sface": "01" * 32},
+    },
+    {"detect_every": 5, "detect_rotated": False},
 )
 FORMAT = PixelFormat("gray", "gray", 8)
 ANNA, BEN = unit(), unit()
@@ -132,9 +136,21 @@ def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
     ("wanted", "words"),
     [
         (replace(KEY, target="ef" * 32), "it is of another film"),
-        (replace(KEY, reads=("age",)), "it holds no age"),
-        (replace(KEY, networks={"yunet": "00"}), "made with another network than the yunet of"),
-        (replace(KEY, options={"detector": "yunet"}), "made with detector 'auto', not 'yunet'"),
+        (replace(KEY, algorithm=2), "made by another version of the engine's analysis"),
+        (replace(KEY, networks={"age": {"age": "00"}}), "it was made without a network for age"),
+        (
+            replace(KEY, networks={"detector": {"yunet": "00"}}),
+            "its networks for detector are yunet, another file of the same name",
+        ),
+        (
+            replace(KEY, networks={"landmarker": {"face_mesh": "45"}}),
+            "its networks for landmarker are face_mesh_478 and face_mesh, not face_mesh",
+        ),
+        (
+            replace(KEY, networks={"landmarker": {"2d106det": "6", **KEY.networks["landmarker"]}}),
+            "face_mesh_478 and face_mesh, not 2d106det and face_mesh_478 and face_mesh",
+        ),
+        (replace(KEY, options={"detect_every": 2}), "made with detect_every 5, not 2"),
     ],
 )
 def test_an_analysis_tells_what_it_lacks_for_a_request(wanted: AnalysisKey, words: str) -> None:
@@ -142,7 +158,7 @@ def test_an_analysis_tells_what_it_lacks_for_a_request(wanted: AnalysisKey, word
 
 
 def test_an_analysis_may_hold_more_than_a_request_wants() -> None:
-    assert KEY.lack(replace(KEY, networks={}, reads=())) is None
+    assert KEY.lack(replace(KEY, networks={"detector": KEY.networks["detector"]})) is None
     assert KEY.lack(KEY) is None
 
 

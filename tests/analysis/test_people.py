@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.analysis.film_analysis import Seen, Track
+from engine.analysis.film_analysis import BestFace, Track
 from engine.analysis.people import Person, group
 from engine.values import Attributes, Box, DistanceScale, Embedding
 
@@ -35,7 +35,7 @@ def track(
     number: int, embedding: Embedding | None, *, weight: float = 90.0, frames: int = 50
 ) -> Track:
     first = 100 * number
-    best = (Seen(first, first, Box(0, 0, 100, 120), weight),)
+    best = (BestFace(first, first, Box(0, 0, 100, 120), weight),)
     return Track(number, first, first + frames, frames, best, embedding)
 
 
@@ -77,7 +77,9 @@ def test_a_mean_beyond_the_limit_keeps_two_groups() -> None:
 
 def test_a_person_adds_up_its_tracks() -> None:
     first = track(0, somebody(), frames=30, weight=50)
-    second = Track(4, 700, 760, 60, (Seen(700, 700, Box(0, 0, 9, 9), 70.0),), None, Attributes(40))
+    second = Track(
+        4, 700, 760, 60, (BestFace(700, 700, Box(0, 0, 9, 9), 70.0),), None, Attributes(40)
+    )
     person = Person(0, (first, second))
     assert (person.frames, person.first, person.last) == (90, 0, 760)
     assert [one.weight for one in person.best] == [70.0, 50.0]
