@@ -19,8 +19,9 @@ from engine.errors import ParameterError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.analysis.film_analysis import FilmAnalysis
+    from engine.analysis.film_analysis import BestFace, FilmAnalysis
     from engine.analysis.people import Person
+    from engine.values import Bytes, Frame
 
 # Parameters that say how the faces of a film are found.
 _ANALYSING = ("device", "detector", "embedder", "landmarker", "detect_rotated", "detect_every")
@@ -128,35 +129,40 @@ def people(
             else:
                 made = engine.open_analysis(film, analysis, **parameters)
             found = engine.people(made)
+            if as_json:
+                tables.as_json([_facts(made, person) for person in found])
+            else:
+                tables.table(
+                    ("person", "frames", "share", "first", "last", "tracks", "age", "gender"),
+                    [_row(made, person) for person in found],
+                )
             if sheet is not None:
                 _write_sheet(Path(film), made, found, sheet, overwrite=overwrite)
-        if as_json:
-            tables.as_json([_facts(made, person) for person in found])
-        else:
-            tables.table(
-                ("person", "frames", "share", "first", "last", "tracks", "age", "gender"),
-                [_row(made, person) for person in found],
-            )
 
 
 def _write_sheet(
     film: Path, analysis: FilmAnalysis, people: Sequence[Person], sheet: Path, *, overwrite: bool
 ) -> None:
-    from engine.cli.people_sheet import PICTURES, PersonRow, people_sheet
+    from engine.cli.people_sheet import PEOPLE, PICTURES, SIDE, PersonRow, people_sheet
     from engine.media.still import write_image
     from engine.pipeline.analyse import frame_at
+    from engine.pixels.align import face_picture
     from engine.pixels.planes import as_frame
 
+    shown = people[:PEOPLE]
+    wanted = {face for person in shown for face in person.best[:PICTURES]}
+    pictures: dict[BestFace, Bytes] = {}
+    frame: Frame | None = None
+    for face in sorted(wanted, key=lambda face: face.pts):
+        if frame is None or frame.pts != face.pts:
+            frame = frame_at(film, analysis, face.pts)
+        pictures[face] = face_picture(frame, face.box, SIDE)
     rows = [
-        PersonRow(
-            person,
-            tuple(
-                (frame_at(film, analysis, seen.pts), seen.box) for seen in person.best[:PICTURES]
-            ),
-        )
-        for person in people
+        PersonRow(person, tuple(pictures[face] for face in person.best[:PICTURES]))
+        for person in shown
     ]
-    write_image(as_frame(people_sheet(analysis, rows)), sheet, overwrite=overwrite)
+    drawn = people_sheet(analysis, rows, len(people) - len(shown))
+    write_image(as_frame(drawn), sheet, overwrite=overwrite)
 
 
 def _facts(analysis: FilmAnalysis, person: Person) -> dict[str, Any]:

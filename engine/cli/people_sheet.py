@@ -9,12 +9,12 @@ import numpy as np
 
 from engine.analysis.film_analysis import FilmAnalysis
 from engine.analysis.people import Person
-from engine.pixels.align import face_picture
 from engine.pixels.draw import Ink, write
-from engine.values import Attributes, Box, Bytes, Frame
+from engine.values import Attributes, Bytes
 
 PICTURES = 5  # of a person, at most
-_SIDE = 160  # pixels of a picture
+PEOPLE = 60  # on a sheet, at most: encoders refuse pictures beyond some thousand pixels
+SIDE = 160  # pixels of a picture
 _GAP = 10
 _WORDS_WIDTH = 340
 _LINE, _TEXT = 24, 16
@@ -24,24 +24,30 @@ _WORDS: Ink = (228, 228, 231)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonRow:
-    """A person, and the frames and boxes of the pictures to show."""
+    """A person, and pictures of `SIDE` pixels, the best first."""
 
     person: Person
-    sightings: tuple[tuple[Frame, Box], ...]
+    pictures: tuple[Bytes, ...]
 
 
-def people_sheet(analysis: FilmAnalysis, rows: Sequence[PersonRow]) -> Bytes:
-    """Return the sheet of a film's people, (h, w, 3) uint8 RGB."""
-    width = _GAP + PICTURES * (_SIDE + _GAP) + _WORDS_WIDTH
-    sheet = np.full((_GAP + max(len(rows), 1) * (_SIDE + _GAP), width, 3), _PAPER, np.uint8)
+def people_sheet(analysis: FilmAnalysis, rows: Sequence[PersonRow], more: int = 0) -> Bytes:
+    """Return the sheet of a film's people, (h, w, 3) uint8 RGB.
+
+    `more` counts people without a row; a line at the end tells it.
+    """
+    width = _GAP + PICTURES * (SIDE + _GAP) + _WORDS_WIDTH
+    height = _GAP + max(len(rows), 1) * (SIDE + _GAP)
+    sheet = np.full((height + (_LINE + _GAP if more else 0), width, 3), _PAPER, np.uint8)
+    if more:
+        write(sheet, f"and {more} more", _GAP, height + _TEXT, _WORDS, size=_TEXT)
     if not rows:
         write(sheet, "No face was found.", _GAP, _GAP + _LINE, _WORDS, size=_TEXT, bold=True)
     for number, row in enumerate(rows):
-        top = _GAP + number * (_SIDE + _GAP)
-        for column, (frame, box) in enumerate(row.sightings[:PICTURES]):
-            left = _GAP + column * (_SIDE + _GAP)
-            sheet[top : top + _SIDE, left : left + _SIDE] = face_picture(frame, box, _SIDE)
-        left = _GAP + PICTURES * (_SIDE + _GAP)
+        top = _GAP + number * (SIDE + _GAP)
+        for column, picture in enumerate(row.pictures[:PICTURES]):
+            left = _GAP + column * (SIDE + _GAP)
+            sheet[top : top + SIDE, left : left + SIDE] = picture
+        left = _GAP + PICTURES * (SIDE + _GAP)
         for line, words in enumerate(_lines(analysis, row.person), start=1):
             write(sheet, words, left, top + line * _LINE, _WORDS, size=_TEXT, bold=line == 1)
     return sheet

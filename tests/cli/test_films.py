@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.analysis.film_analysis import FilmAnalysis
+from engine.cli import people_sheet
 from engine.cli.commands import main
+from engine.media import still
 from engine.media.decode import read_image
+from engine.pipeline import analyse
+from engine.values import Frame
 from tests.footage import STRANGER, asset, write_clip
 
 TIMES = (0, 40, 80, 120, 160, 200)
@@ -55,6 +60,33 @@ def test_the_people_of_a_film_are_listed_and_drawn(
     assert {one["gender"] for one in people} == {"female", "male"}
     width, height = read_image(sheet).size
     assert (width, height) == (1200, 10 + 2 * 170)
+
+
+def test_a_sheet_shows_few_people_reads_in_order_and_comes_after_the_list(
+    film: Path,
+    analysis: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    read: list[int] = []
+
+    def frame_at(target: Path, known: FilmAnalysis, pts: int) -> Frame:
+        read.append(pts)
+        return found(target, known, pts)
+
+    found = analyse.frame_at
+    monkeypatch.setattr(analyse, "frame_at", frame_at)
+    monkeypatch.setattr(people_sheet, "PEOPLE", 1)
+    sheet = tmp_path / "people.png"
+    line = ["people", str(film), "--analysis", str(analysis), "--json", "--sheet", str(sheet)]
+    assert main(line) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+    assert read == sorted(set(read))
+    assert read_image(sheet).size == (1200, 10 + 170 + 34)
+    monkeypatch.setattr(still, "write_image", None)
+    assert main([*line, "--overwrite"]) != 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
 
 
 def test_people_are_found_without_an_analysis(
