@@ -121,7 +121,7 @@ environment() {
   if [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]; then
     echo "Installing faceswap-engine[$runtime]${*:+ with the groups $*} into $VENV; the first time takes a minute or two."
     if [ $# != 0 ] && ! knows_groups; then install --upgrade "pip>=25.1"; fi
-    install --editable ".[$runtime]" "${groups[@]}" ${CONSTRAINTS:+--constraint "$CONSTRAINTS"}
+    install --editable ".[$runtime]" ${groups[@]+"${groups[@]}"} ${CONSTRAINTS:+--constraint "$CONSTRAINTS"}
     echo "$wanted" >"$stamp"
   fi
   export PATH="$VENV/bin:$PATH"
