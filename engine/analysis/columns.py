@@ -36,6 +36,32 @@ _SHAPES: Final[dict[LandmarkScheme, tuple[int, int]]] = {"2d106": (106, 2), "3d6
 # Ends of the box, the five points and the mesh in a face's row of coordinates; landmarks follow.
 _BOX, _FIVE, _MESH = 4, 4 + 5 * 2, 4 + 5 * 2 + 468 * 3
 
+_HAND = 21 * 3
+_NEAR_UNIT = 0.01  # how far the length of an embedding may be from 1
+
+# Type and number of dimensions of each column.
+_FRAME_KINDS: Final = {
+    "pts": ("int64", 1),
+    "cut": ("bool", 1),
+    "faces": ("int32", 1),
+    "hands": ("int32", 1),
+    "track": ("int32", 1),
+    "identity": ("int32", 1),
+    "score": ("float32", 1),
+    "mesh_score": ("float32", 1),
+    "scheme": ("int8", 1),
+    "coordinates": ("int32", 2),
+    "hand_score": ("float32", 1),
+    "hand_points": ("int32", 2),
+}
+_FACE_COLUMNS: Final = ("track", "identity", "score", "mesh_score", "scheme", "coordinates")
+_HAND_COLUMNS: Final = ("hand_score", "hand_points")
+_IDENTITY_KINDS: Final = {
+    "embeddings": ("float32", 2),
+    "attributes": ("int16", 2),
+    "read": ("bool", 2),
+}
+
 Columns: TypeAlias = dict[str, NDArray[Any]]
 _Whole: TypeAlias = NDArray[np.int32]
 
@@ -124,7 +150,17 @@ class Identities:
 
     @classmethod
     def unpack(cls, columns: Mapping[str, NDArray[Any]]) -> Identities:
-        """Return the identities that `pack` packed."""
+        """Return the identities that `pack` packed.
+
+        Raises:
+            ValueError: The columns are not as `pack` makes them.
+        """
+        _check(columns, _IDENTITY_KINDS)
+        known = columns["embeddings"][columns["read"][:, 0]]
+        if not np.all(np.abs(np.linalg.norm(known, axis=1) - 1) < _NEAR_UNIT):
+            raise ValueError("An embedding is no unit vector.")
+        if np.any(columns["attributes"] < _NONE):
+            raise ValueError("An attribute is below its least code.")
         made = cls()
         rows = zip(columns["embeddings"], columns["attributes"], columns["read"], strict=True)
         for embedding, codes, (has_embedding, has_attributes) in rows:
@@ -175,7 +211,12 @@ def pack(frames: Sequence[FrameFaces], identities: Identities) -> Columns:
 
 
 def unpack(columns: Mapping[str, NDArray[Any]], identities: Identities) -> Iterator[FrameFaces]:
-    """Yield the frames that `pack` packed."""
+    """Yield the frames that `pack` packed.
+
+    Raises:
+        ValueError: The columns are not as `pack` makes them.
+    """
+    _check_frames(columns, len(identities))
     faces = _faces(columns, identities)
     hands = (
         Hand(_pixels(points).reshape(-1, 3), float(score))
@@ -189,6 +230,40 @@ def unpack(columns: Mapping[str, NDArray[Any]], identities: Identities) -> Itera
             tuple(next(hands) for _ in range(hand_count)),
             cut=bool(cut),
         )
+
+
+def _check(columns: Mapping[str, NDArray[Any]], kinds: Mapping[str, tuple[str, int]]) -> None:
+    """Raise a ValueError where a column is missing, of another type or not finite."""
+    if columns.keys() != kinds.keys():
+        raise ValueError(f"The columns are {', '.join(columns)}, not {', '.join(kinds)}.")
+    for name, (dtype, dimensions) in kinds.items():
+        column = columns[name]
+        if column.dtype != dtype or column.ndim != dimensions or not np.all(np.isfinite(column)):
+            raise ValueError(f"The column {name} is not of finite {dtype}.")
+
+
+def _check_frames(columns: Mapping[str, NDArray[Any]], identities: int) -> None:
+    """Raise a ValueError where the columns of some frames do not fit each other."""
+    _check(columns, _FRAME_KINDS)
+    for name, of_each in (("faces", _FACE_COLUMNS), ("hands", _HAND_COLUMNS)):
+        counts = columns[name].astype(np.int64)
+        if np.any(counts < 0) or any(len(columns[one]) != counts.sum() for one in of_each):
+            raise ValueError(f"The number of {name} is not that of their rows.")
+    identity, scheme, width = (
+        columns["identity"],
+        columns["scheme"],
+        columns["coordinates"].shape[1],
+    )
+    if np.any((identity < 0) | (identity >= identities)):
+        raise ValueError("A face has no identity.")
+    if np.any((scheme < _NONE) | (scheme >= len(_SCHEMES))):
+        raise ValueError("The scheme of landmarks is unknown.")
+    shapes = [_SHAPES[_SCHEMES[code]] for code in set(scheme.tolist()) - {_NONE}]
+    longest = max((points * dimensions for points, dimensions in shapes), default=0)
+    if len(scheme) and width < _MESH + longest:
+        raise ValueError("A face has too few coordinates.")
+    if len(columns["hand_score"]) and columns["hand_points"].shape[1] != _HAND:
+        raise ValueError("A hand has too few coordinates.")
 
 
 def _faces(columns: Mapping[str, NDArray[Any]], identities: Identities) -> Iterator[Face]:

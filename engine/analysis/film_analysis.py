@@ -7,22 +7,18 @@ their faces. Embeddings are biometric data: only the file's owner may read it.
 
 from __future__ import annotations
 
-import io
-import json
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
+from engine.analysis.archive import read_columns, read_member, reading, write_columns
 from engine.analysis.columns import (
-    Columns,
     FrameFaces,
     Identities,
     pack,
@@ -38,6 +34,9 @@ from engine.weights.atomic_files import atomic_replacement, sha256_of
 VERSION: Final = 2
 _HEADER, _IDENTITIES = "analysis.json", "identities.npz"
 _CHUNK = 250  # frames in a member of the archive: about ten seconds
+_CHUNK_FACES = 4000  # faces from which a member is full; one takes about 6.6 KB in memory
+_CHUNK_LIMIT: Final = 2**26  # bytes of a member with frames, unpacked
+_LIMIT: Final = 2**28  # bytes of any other member, unpacked
 _SIGHTINGS = 3  # best sightings that are kept of a track
 _APART = 12  # frames between two of them
 
@@ -141,10 +140,15 @@ class FilmAnalysis:
         Raises:
             MediaError: The file cannot be read any more, or is damaged.
         """
-        with _opened(self.path) as archive:
-            identities = Identities.unpack(_read(archive, _IDENTITIES))
-            for number in range(_chunks(self.frame_count)):
-                yield from unpack(_read(archive, _member(number)), identities)
+        with reading(self.path) as archive:
+            identities = Identities.unpack(read_columns(archive, _IDENTITIES, _LIMIT))
+            count = 0
+            for name in _chunks(archive):
+                for frame in unpack(read_columns(archive, name, _CHUNK_LIMIT), identities):
+                    count += 1
+                    yield frame
+            if count != self.frame_count:
+                raise ValueError(f"There are {count} frames, not {self.frame_count}.")
 
     def replay(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
         """Yield the film's frames with their faces and hands, in place of finding them again.
@@ -177,15 +181,16 @@ def write_analysis(
     with atomic_replacement(path, MediaError) as scratch, zipfile.ZipFile(scratch, "w") as archive:
         gathered, identities = _Gathered(), Identities()
         chunk: list[FrameFaces] = []
-        number = 0
+        number = faces = 0
         for shot in stream:
             chunk.append(gathered.add(shot))
-            if len(chunk) == _CHUNK:
-                _write(archive, _member(number), pack(chunk, identities))
-                chunk, number = [], number + 1
+            faces += len(shot.faces)
+            if len(chunk) == _CHUNK or faces >= _CHUNK_FACES:
+                write_columns(archive, _member(number), pack(chunk, identities), _CHUNK_LIMIT)
+                chunk, number, faces = [], number + 1, 0
         if chunk:
-            _write(archive, _member(number), pack(chunk, identities))
-        _write(archive, _IDENTITIES, identities.pack())
+            write_columns(archive, _member(number), pack(chunk, identities), _CHUNK_LIMIT)
+        write_columns(archive, _IDENTITIES, identities.pack(), _LIMIT)
         made = FilmAnalysis(
             path,
             key,
@@ -196,7 +201,7 @@ def write_analysis(
             gathered.tracks(),
             frozenset(gathered.together),
         )
-        archive.writestr(_HEADER, json.dumps(_header(made, identities)))
+        archive.writestr(_HEADER, _header(made, identities).model_dump_json())
     return made
 
 
@@ -206,18 +211,17 @@ def read_analysis(path: Path) -> FilmAnalysis:
     Raises:
         MediaError: The file cannot be read, is damaged, or is of another version.
     """
-    with _opened(path) as archive:
-        try:
-            header = json.loads(archive.read(_HEADER))
-            if header["version"] != VERSION:
-                raise MediaError(
-                    f"{path} is an analysis of version {header['version']}, and this engine reads "
-                    f"version {VERSION}; analyse the film again."
-                )
-            identities = Identities.unpack(_read(archive, _IDENTITIES))
-            return _analysis(path, header, identities)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise _damaged(path) from error
+    with reading(path) as archive:
+        header = read_member(archive, _HEADER, _LIMIT)
+        version = _Version.model_validate_json(header).version
+        if version != VERSION:
+            raise MediaError(
+                f"{path} is an analysis of version {version}, and this engine reads version "
+                f"{VERSION}; analyse the film again."
+            )
+        _chunks(archive)
+        identities = Identities.unpack(read_columns(archive, _IDENTITIES, _LIMIT))
+        return _analysis(path, _Header.model_validate_json(header), identities)
 
 
 @dataclass(slots=True)
@@ -278,103 +282,100 @@ def _best(known: tuple[BestFace, ...], new: BestFace) -> tuple[BestFace, ...]:
     return tuple(sorted((*others, new), key=lambda one: -one.weight)[:_SIGHTINGS])
 
 
-def _header(made: FilmAnalysis, identities: Identities) -> dict[str, Any]:
-    return {
-        "version": VERSION,
-        "key": asdict(made.key),
-        "time_base": str(made.time_base),
-        "size": made.size,
-        "start": made.start,
-        "frame_count": made.frame_count,
-        "tracks": [
-            {
-                "number": track.number,
-                "first": track.first,
-                "last": track.last,
-                "frames": track.frames,
-                "best": [asdict(one) for one in track.best],
-                "identity": identities.find(track.embedding, track.attributes),
-            }
-            for track in made.tracks
-        ],
-        "together": sorted(made.together),
-    }
+_Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_Count = Annotated[int, Field(ge=1, lt=2**63)]
+_Number = Annotated[int, Field(ge=0, lt=2**31)]
+_Pixels = Annotated[float, Field(ge=-(2**24), le=2**24, allow_inf_nan=False)]
 
 
-def _analysis(path: Path, header: Mapping[str, Any], identities: Identities) -> FilmAnalysis:
-    width, height = header["size"]
-    tracks = []
-    for row in header["tracks"]:
-        best = tuple(BestFace(**{**one, "box": Box(**one["box"])}) for one in row["best"])
-        embedding, attributes = identities[row["identity"]]
-        tracks.append(
-            Track(
-                row["number"], row["first"], row["last"], row["frames"], best, embedding, attributes
-            )
+class _BestRow(BaseModel):
+    index: Annotated[int, Field(ge=0, lt=2**63)]
+    pts: _Int64
+    box: tuple[_Pixels, _Pixels, _Pixels, _Pixels]
+    weight: Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _TrackRow(BaseModel):
+    number: _Number
+    first: _Int64
+    last: _Int64
+    frames: _Count
+    best: tuple[_BestRow, ...]
+    identity: _Number
+
+
+class _Version(BaseModel):
+    version: int = VERSION
+
+
+class _Header(_Version):
+    """What the file tells of the film as a whole."""
+
+    key: AnalysisKey
+    time_base: tuple[_Count, _Count]
+    size: tuple[_Count, _Count]
+    start: _Int64
+    frame_count: _Count
+    tracks: tuple[_TrackRow, ...]
+    together: tuple[tuple[_Number, _Number], ...]
+
+
+def _header(made: FilmAnalysis, identities: Identities) -> _Header:
+    rows = [
+        _TrackRow(
+            number=track.number,
+            first=track.first,
+            last=track.last,
+            frames=track.frames,
+            best=tuple(
+                _BestRow(
+                    index=one.index, pts=one.pts, box=astuple(one.box), weight=float(one.weight)
+                )
+                for one in track.best
+            ),
+            identity=identities.find(track.embedding, track.attributes),
         )
-    return FilmAnalysis(
-        path,
-        AnalysisKey(**header["key"]),
-        Fraction(header["time_base"]),
-        (width, height),
-        header["start"],
-        header["frame_count"],
-        tuple(tracks),
-        frozenset((one, other) for one, other in header["together"]),
+        for track in made.tracks
+    ]
+    return _Header(
+        key=made.key,
+        time_base=made.time_base.as_integer_ratio(),
+        size=made.size,
+        start=made.start,
+        frame_count=made.frame_count,
+        tracks=tuple(rows),
+        together=tuple(sorted(made.together)),
     )
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise _damaged(path) from error
-    except MediaError:
-        raise
-    except OSError as error:
-        raise MediaError(f"{path} cannot be read: {error.strerror or error}.") from error
+def _analysis(path: Path, header: _Header, identities: Identities) -> FilmAnalysis:
+    tracks = []
+    for row in header.tracks:
+        best = tuple(BestFace(one.index, one.pts, Box(*one.box), one.weight) for one in row.best)
+        embedding, attributes = identities[row.identity]
+        tracks.append(
+            Track(row.number, row.first, row.last, row.frames, best, embedding, attributes)
+        )
+    return FilmAnalysis(
+        path,
+        header.key,
+        Fraction(*header.time_base),
+        header.size,
+        header.start,
+        header.frame_count,
+        tuple(tracks),
+        frozenset(header.together),
+    )
 
 
-def _damaged(path: Path) -> MediaError:
-    return MediaError(f"{path} is no analysis of a film, or is damaged; analyse the film again.")
-
-
-def _chunks(frames: int) -> int:
-    return -(-frames // _CHUNK)
+def _chunks(archive: zipfile.ZipFile) -> list[str]:
+    """Return the names of the members that hold frames, in the film's order."""
+    names = archive.namelist()
+    chunks = [_member(number) for number in range(len(names) - 2)]
+    if sorted(names) != sorted((*chunks, _HEADER, _IDENTITIES)):
+        raise ValueError("A member is missing, or there is one too many.")
+    return chunks
 
 
 def _member(number: int) -> str:
     return f"{number:06}.npz"
-
-
-def _write(archive: zipfile.ZipFile, name: str, columns: Columns) -> None:
-    buffer = io.BytesIO()
-    split = {key: _split(array) for key, array in columns.items()}
-    np.savez_compressed(buffer, allow_pickle=False, **split)
-    archive.writestr(name, buffer.getvalue())
-
-
-def _read(archive: zipfile.ZipFile, name: str) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(io.BytesIO(archive.read(name)), allow_pickle=False) as arrays:
-            return {key: _joined(arrays[key]) for key in arrays}
-    except (KeyError, ValueError) as error:
-        raise _damaged(Path(archive.filename or name)) from error
-
-
-def _split(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a table of int32 as planes of bytes, (4, columns, rows): the upper ones are near 0."""
-    if array.dtype != np.int32 or array.ndim != 2:
-        return array
-    folded = ((array << 1) ^ (array >> 31)).astype("<u4")  # the sign goes to the lowest bit
-    planes = np.ascontiguousarray(folded.T).view(np.uint8).reshape(*array.shape[::-1], 4)
-    return np.ascontiguousarray(np.moveaxis(planes, -1, 0))
-
-
-def _joined(array: NDArray[Any]) -> NDArray[Any]:
-    if array.dtype != np.uint8 or array.ndim != 3:
-        return array
-    folded = np.ascontiguousarray(np.moveaxis(array, 0, -1)).view("<u4")[..., 0]
-    return ((folded >> 1).astype(np.int32) ^ -(folded & 1).astype(np.int32)).T

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,6 +109,137 @@ def test_a_damaged_file_is_told(tmp_path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(MediaError, match=r"film\.faces is no analysis of a film, or is damaged"):
         read_analysis(path)
+
+
+def rewritten(path: Path, name: str, data: bytes | None, method: int = zipfile.ZIP_STORED) -> None:
+    """Replace a member of an archive, or remove it."""
+    with zipfile.ZipFile(path) as archive:
+        members = {one: archive.read(one) for one in archive.namelist()}
+    del members[name]
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for one, content in members.items():
+            archive.writestr(one, content)
+        if data is not None:
+            archive.writestr(name, data)
+
+
+HEADERS: list[Any] = [
+    b"{",
+    b"[" * 100_000,
+    b"[]",
+    b'{"version": "new"}',
+    {"frame_count": 0},
+    {"frame_count": 10**30},
+    {"frame_count": 29},
+    {"time_base": [1, 0]},
+    {"size": [6]},
+    {"start": 2**70},
+    {"key": {}},
+    {"tracks": [1]},
+    {"tracks": [{"identity": 99}]},
+    {"tracks": [{"identity": -1}]},
+    {"tracks": [{"best": [{"index": 0, "pts": 0, "box": [0, 0, float("nan"), 1], "weight": 1}]}]},
+    {"together": [[1]]},
+]
+
+
+@pytest.mark.parametrize("change", HEADERS)
+def test_a_false_header_is_told(tmp_path: Path, change: Any) -> None:
+    path = tmp_path / "film.faces"
+    written(path)
+    if not isinstance(change, bytes):
+        with zipfile.ZipFile(path) as archive:
+            header = json.loads(archive.read("analysis.json"))
+        if isinstance(change.get("tracks", [0])[0], dict):
+            change = {"tracks": [{**header["tracks"][0], **change["tracks"][0]}]}
+        change = json.dumps({**header, **change}).encode()
+    rewritten(path, "analysis.json", change)
+    with pytest.raises(MediaError, match=r"film\.faces is no analysis of a film, or is damaged"):
+        list(read_analysis(path).frames())
+
+
+COLUMNS: list[tuple[str, str, Any]] = [
+    ("000000.npz", "pts", None),
+    ("000000.npz", "more", np.zeros(3)),
+    ("000000.npz", "faces", np.full(30, 2, np.int32)),
+    ("000000.npz", "faces", np.full(30, -1, np.int32)),
+    ("000000.npz", "identity", np.full(44, 7, np.int32)),
+    ("000000.npz", "identity", np.full(44, -1, np.int32)),
+    ("000000.npz", "score", np.full(44, np.nan, np.float32)),
+    ("000000.npz", "scheme", np.full(44, 9, np.int8)),
+    ("000000.npz", "scheme", np.full(44, 0, np.int8)),
+    ("000000.npz", "coordinates", np.zeros((3, 1418, 44), np.uint8)),
+    ("000000.npz", "coordinates", np.zeros((4, 3, 44), np.uint8)),
+    ("000000.npz", "pts", np.zeros(30)),
+    ("identities.npz", "embeddings", np.zeros((2, 128), np.float32)),
+    ("identities.npz", "read", np.zeros((2, 1), np.bool_)),
+    ("identities.npz", "read", np.zeros((1, 2), np.bool_)),
+    ("identities.npz", "attributes", np.full((2, 3), 9, np.int16)),
+    ("identities.npz", "attributes", np.full((2, 3), -2, np.int16)),
+]
+
+
+@pytest.mark.parametrize(("member", "column", "values"), COLUMNS)
+def test_a_false_column_is_told(tmp_path: Path, member: str, column: str, values: Any) -> None:
+    path = tmp_path / "film.faces"
+    written(path)
+    with zipfile.ZipFile(path) as archive, np.load(io.BytesIO(archive.read(member))) as arrays:
+        columns = {**arrays, column: values}
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: array for name, array in columns.items() if array is not None})
+    rewritten(path, member, buffer.getvalue())
+    with pytest.raises(MediaError, match=r"film\.faces is no analysis of a film, or is damaged"):
+        list(read_analysis(path).frames())
+
+
+@pytest.mark.parametrize("member", ["000000.npz", "identities.npz", "analysis.json"])
+def test_a_member_too_few_or_too_large_is_told_without_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, member: str
+) -> None:
+    path = tmp_path / "film.faces"
+    written(path)
+    rewritten(path, member, None)
+    with pytest.raises(MediaError, match="or is damaged"):
+        list(read_analysis(path).frames())
+    written(path)
+    monkeypatch.setattr(film_analysis, "_LIMIT", 2**20)
+    monkeypatch.setattr(film_analysis, "_CHUNK_LIMIT", 2**20)
+    bomb = bytes(2**26)
+    if member != "analysis.json":
+        inner = io.BytesIO()
+        with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("pts.npy", bomb)
+        bomb = inner.getvalue()
+    rewritten(path, member, bomb, zipfile.ZIP_DEFLATED)
+    tracemalloc.start()
+    with pytest.raises(MediaError, match="or is damaged"):
+        list(read_analysis(path).frames())
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+def test_an_array_that_claims_too_much_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "film.faces"
+    written(path)
+    array, inner = io.BytesIO(), io.BytesIO()
+    claim = {"descr": "<i8", "fortran_order": False, "shape": (2**27,)}
+    np.lib.format.write_array_header_1_0(array, claim)
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("pts.npy", array.getvalue())
+    rewritten(path, "identities.npz", inner.getvalue())
+    tracemalloc.start()
+    with pytest.raises(MediaError, match="or is damaged"):
+        read_analysis(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+def test_crowded_frames_fill_more_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(film_analysis, "_CHUNK_FACES", 4)
+    analysis, _ = written(tmp_path / "film.faces")
+    assert len(list(analysis.frames())) == 30
+    with zipfile.ZipFile(tmp_path / "film.faces") as archive:
+        assert len(archive.namelist()) > 10
 
 
 def test_a_zip_of_something_else_is_told(tmp_path: Path) -> None:
