@@ -237,8 +237,14 @@ class DistanceScale:
 
     def reference(self, cosine: float) -> float:
         """Return the cosine on the reference scale for this embedder's `cosine`."""
+        return float(self.references(np.float64(cosine)))
+
+    def references(self, cosines: NDArray[np.float64] | np.float64) -> NDArray[np.float64]:
+        """Return an array of this embedder's cosines on the reference scale."""
+        if not self.knots:
+            return np.asarray(cosines)
         own, other = zip((-1.0, -1.0), *self.knots, (1.0, 1.0), strict=True)
-        return float(np.interp(cosine, own, other)) if self.knots else cosine
+        return np.asarray(np.interp(cosines, own, other))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -51,6 +51,8 @@ def reading(path: Path) -> Iterator[zipfile.ZipFile]:
         raise MediaError(
             f"{path} is no analysis of a film, or is damaged; analyse the film again."
         ) from error
+    except MediaError:
+        raise
     except OSError as error:
         raise MediaError(f"{path} cannot be read: {error.strerror or error}.") from error
 

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis.film_analysis import BestFace, FilmAnalysis, Track
-from engine.selection import distance
 from engine.values import Attributes, DistanceScale
 
 # Mean distance of two groups' tracks up to which they are one person. A reference matches up to
@@ -105,27 +104,37 @@ def _is_clear(track: Track) -> bool:
 
 
 def _distances(tracks: Sequence[Track], scale: DistanceScale) -> NDArray[np.float64]:
-    apart = np.full((len(tracks), len(tracks)), _NEVER)
-    for i, one in enumerate(tracks):
-        for j, other in enumerate(tracks[:i]):
-            if one.embedding is not None and other.embedding is not None:
-                apart[i, j] = apart[j, i] = distance(one.embedding, other.embedding, scale)
-    return apart
+    """Return the distances of all pairs of tracks with embeddings, as `selection.distance` does."""
+    if not tracks:
+        return np.zeros((0, 0))
+    embeddings = np.stack([one.embedding for one in tracks if one.embedding is not None])
+    rows = embeddings.astype(np.float64)
+    return 1.0 - scale.references(rows @ rows.T)
 
 
 def _cluster(apart: NDArray[np.float64], limit: float) -> list[list[int]]:
     """Return rows in clusters by average linkage; rows at infinity are never in one."""
-    members = [[index] for index in range(len(apart))]
+    members = {index: [index] for index in range(len(apart))}
     means = apart.copy()
     np.fill_diagonal(means, _NEVER)
-    while len(members) > 1:
-        one, other = sorted(map(int, np.unravel_index(np.argmin(means), means.shape)))
-        if not means[one, other] <= limit:
+    # The nearest row of each row; only rows that a merge touches are searched again.
+    nearest = np.argmin(means, axis=1) if members else np.zeros(0, np.intp)
+    least = means[np.arange(len(means)), nearest]
+    while members:
+        at = int(np.argmin(least))
+        if not least[at] <= limit:
             break
+        one, other = sorted((at, int(nearest[at])))
         a, b = len(members[one]), len(members[other])
         # Lance and Williams (1967): the mean over all pairs; infinity stays infinity.
         means[one] = means[:, one] = (a * means[one] + b * means[other]) / (a + b)
         means[one, one] = _NEVER
-        means = np.delete(np.delete(means, other, 0), other, 1)
+        means[other] = means[:, other] = _NEVER  # merged: at infinity, it is never found again
         members[one] += members.pop(other)
-    return members
+        touched = np.flatnonzero((nearest == one) | (nearest == other))
+        touched = np.union1d(touched, (one, other))
+        nearest[touched] = np.argmin(means[touched], axis=1)
+        least[touched] = means[touched, nearest[touched]]
+        nearer = means[one] < least
+        nearest[nearer], least[nearer] = one, means[one][nearer]
+    return list(members.values())

@@ -143,6 +143,14 @@ HEADERS: list[Any] = [
 ]
 
 
+def test_another_version_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "film.faces"
+    written(path)
+    rewritten(path, "analysis.json", b'{"version": 1}')
+    with pytest.raises(MediaError, match=r"film\.faces is an analysis of version 1, and this"):
+        read_analysis(path)
+
+
 @pytest.mark.parametrize("change", HEADERS)
 def test_a_false_header_is_told(tmp_path: Path, change: Any) -> None:
     path = tmp_path / "film.faces"

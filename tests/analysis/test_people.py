@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.analysis.film_analysis import BestFace, Track
 from engine.analysis.people import Person, group
+from engine.selection import distance
 from engine.values import Attributes, Box, DistanceScale, Embedding
 
 RNG = np.random.default_rng(11)
@@ -37,6 +39,11 @@ def track(
     first = 100 * number
     best = (BestFace(first, first, Box(0, 0, 100, 120), weight),)
     return Track(number, first, first + frames, frames, best, embedding)
+
+
+def known(one: Track) -> Embedding:
+    assert one.embedding is not None
+    return one.embedding
 
 
 def numbers(groups: list[list[Track]]) -> set[frozenset[int]]:
@@ -73,6 +80,38 @@ def test_a_mean_beyond_the_limit_keeps_two_groups() -> None:
     one, other = somebody(), somebody()
     assert len(group([track(0, one), track(1, other)], (), SCALE)) == 2
     assert len(group([track(0, one), track(1, other)], (), SCALE, limit=2.0)) == 1
+
+
+def test_groups_are_those_of_a_plain_average_linkage() -> None:
+    scale = DistanceScale(((0.2, 0.1), (0.5, 0.7)))
+    people = [somebody() for _ in range(6)]
+    tracks = [track(n, around(people[n % 6], 1.1)) for n in range(60)]
+    together = {(n, n + 6) for n in range(0, 40, 5)}
+    groups = [[one] for one in tracks]
+
+    def mean(one: list[Track], other: list[Track]) -> float:
+        pairs = [(a, b) for a in one for b in other]
+        if any(tuple(sorted((a.number, b.number))) in together for a, b in pairs):
+            return float("inf")
+        return float(np.mean([distance(known(a), known(b), scale) for a, b in pairs]))
+
+    while len(groups) > 1:
+        pairs = [(mean(a, b), i, j) for i, a in enumerate(groups) for j, b in enumerate(groups[:i])]
+        least, i, j = min(pairs)
+        if least > 0.5:
+            break
+        groups[j] += groups.pop(i)
+    assert 6 <= len(groups) < 40
+    assert numbers(group(tracks, together, scale, 0.5)) == numbers(groups)
+
+
+def test_a_long_film_is_gathered_soon() -> None:
+    people = [somebody() for _ in range(40)]
+    tracks = [track(n, around(people[n % 40], 0.4)) for n in range(2000)]
+    began = time.process_time()
+    groups = group(tracks, {(n, n + 1) for n in range(0, 2000, 2)}, DistanceScale(((0.3, 0.2),)))
+    assert time.process_time() - began < 4
+    assert len(groups) == 40
 
 
 def test_a_person_adds_up_its_tracks() -> None:
