@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
+from numbers import Real
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -219,7 +221,7 @@ class Engine(Closeable):
         *,
         frame_rate: float | Fraction = 25,
         **parameters: Unpack[SwapKeywords],
-    ) -> Iterator[Bytes]:
+    ) -> Generator[Bytes]:
         """Put the face of a source onto faces of video frames, and yield the swapped frames.
 
         Faces are tracked from frame to frame, as in a video file. The source and the reference
@@ -228,20 +230,27 @@ class Engine(Closeable):
         Args:
             source_image: As in `swap_image`.
             frames: RGB arrays (h, w, 3) of uint8 or PIL images, all of one size and in order. They
-                are read in another thread, some frames ahead.
+                are read in another thread, some frames ahead, and copied: a buffer may be used
+                again for the next frame.
             frame_rate: Frames per second; the content check looks at one frame in every second.
             {parameters}
 
         Returns:
-            An iterator of the swapped frames, (h, w, 3) RGB, uint8. It raises as `swap_image`
-            does, also for a frame.
+            A generator of the swapped frames, (h, w, 3) RGB, uint8. It raises as `swap_image`
+            does, also for a frame. Its `close()` ends the threads; it waits for the frame that is
+            being read, and closes `frames` if that is a generator.
         """
-        if not frame_rate > 0 or not math.isfinite(frame_rate):
+        number = isinstance(frame_rate, Real) and not isinstance(frame_rate, bool)
+        if not number or not frame_rate > 0 or not math.isfinite(frame_rate):
             raise ParameterError(f"frame_rate is {frame_rate!r}; allowed: a number above 0.")
-        swapped = self._swap_in_memory(
-            source_image, "frames", video_frames(frames, frame_rate), parameters, still=False
-        )
-        return (frame.to_rgb() for frame in swapped)
+        if not isinstance(frames, Iterable) or isinstance(frames, str | bytes):
+            raise ParameterError(
+                f"frames is {frames!r:.80}; allowed: an iterable of RGB arrays or PIL images; swap "
+                "a file by engine.swap."
+            )
+        shown = video_frames(frames, frame_rate)
+        swapped = self._swap_in_memory(source_image, "frames", shown, parameters, still=False)
+        return _pictures(frames, shown, swapped)
 
     def _swap_in_memory(
         self,
@@ -251,7 +260,7 @@ class Engine(Closeable):
         parameters: Mapping[str, object],
         *,
         still: bool,
-    ) -> Iterator[Frame]:
+    ) -> Generator[Frame]:
         """Yield swapped frames; `name` is that of their argument."""
         parsed, own = self._parse(parameters)
         fields = SwapParameters.model_fields
@@ -561,6 +570,19 @@ def swap_image(source_image: Picture, target: Picture, **parameters: Unpack[Swap
     """
     with Engine() as engine:
         return engine.swap_image(source_image, target, **parameters)
+
+
+def _pictures(
+    frames: Iterable[Bytes | PILImage], shown: Generator[Frame], swapped: Generator[Frame]
+) -> Generator[Bytes]:
+    """Yield the pictures of swapped frames; at the end or by `close`, close what they come from."""
+    with ExitStack() as stages:
+        if isinstance(frames, Generator):
+            stages.enter_context(closing(frames))
+        stages.enter_context(closing(shown))
+        stages.enter_context(closing(swapped))  # first, as its threads read the others
+        for frame in swapped:
+            yield frame.to_rgb()
 
 
 def _require_network(compute: Compute, chosen: ChosenNetworks) -> None:

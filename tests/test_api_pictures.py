@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from engine import Engine
 from engine.media.decode import read_frames, read_image
 from engine.media.encode import write_video
 from engine.options import EncodeOptions
-from engine.pipeline.pictures import video_frames
+from engine.pipeline.pictures import picture_file, picture_frame, video_frames
 from engine.values import Bytes
 from tests.footage import STRANGER, TWO, asset, picture, write_clip, write_png
 
@@ -24,8 +25,12 @@ SOURCE = asset(STRANGER)
 class Pillow:
     """What `PIL.Image.Image` offers, as far as it is used."""
 
-    def __init__(self, pixels: Bytes) -> None:
+    def __init__(self, pixels: Bytes, orientation: int | None = None) -> None:
         self._pixels = pixels
+        self._exif = {} if orientation is None else {0x0112: orientation}
+
+    def getexif(self) -> dict[int, int]:
+        return self._exif
 
     def convert(self, mode: str) -> Bytes:
         assert mode == "RGB"
@@ -110,7 +115,50 @@ def test_frames_may_be_left_before_their_end(warm: Engine) -> None:
     shown = picture(TWO)
     swapped = warm.swap_frames(SOURCE, (shown for _ in range(1000)), reference_frame_number=2)
     assert next(swapped).shape == shown.shape
-    swapped.close()  # type: ignore[attr-defined]
+    swapped.close()
+
+
+def test_closing_ends_the_threads_and_the_frames(warm: Engine) -> None:
+    closed = list[bool]()
+
+    def film() -> Iterator[Bytes]:
+        try:
+            while True:
+                yield picture(TWO)
+        finally:
+            closed.append(True)
+
+    frames, before = film(), set(threading.enumerate())
+    swapped = warm.swap_frames(SOURCE, frames, face_selector_mode="many")
+    next(swapped)
+    swapped.close()
+    assert closed == [True]
+    assert not [one for one in set(threading.enumerate()) - before if one.is_alive()]
+
+
+@pytest.mark.parametrize("layout", ["rows", "channels"])
+def test_a_buffer_may_be_used_again_for_the_next_frame(layout: str) -> None:
+    shape = (4, 6, 3) if layout == "rows" else (3, 4, 6)
+    memory = np.zeros(shape, np.uint8)
+    buffer = memory if layout == "rows" else memory.transpose(1, 2, 0)
+
+    def film() -> Iterator[Bytes]:
+        for value in range(5):
+            buffer[:] = value
+            yield buffer
+
+    frames = list(video_frames(film(), 25))
+    assert [frame.to_rgb().max() for frame in frames] == list(range(5))
+
+
+def test_an_image_with_an_orientation_is_turned_upright() -> None:
+    pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    upright = picture_frame("target", Pillow(pixels, 6)).to_rgb()
+    assert np.array_equal(upright, np.rot90(pixels, -1))
+    with picture_file("source_image", Pillow(pixels, 6)) as path:
+        assert np.array_equal(read_image(path).to_rgb(), upright)
+    for unknown in (None, 0, 1, 9):
+        assert np.array_equal(picture_frame("target", Pillow(pixels, unknown)).to_rgb(), pixels)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +187,18 @@ def test_bytes_that_are_no_image_are_an_error_of_media(warm: Engine) -> None:
         warm.swap_image(SOURCE, b"no image")
 
 
+def test_errors_about_bytes_name_the_argument_and_no_temporary_file(warm: Engine) -> None:
+    blank = np.full((64, 64, 3), 90, np.uint8)
+    for source, target, field in (
+        (SOURCE, b"no image", "target"),
+        (b"no image", blank, "source_image"),
+        (blank, blank, "source_image"),
+    ):
+        with pytest.raises(engine.EngineError, match=field) as caught:
+            warm.swap_image(source, target)
+        assert "faceswap-engine-" not in str(caught.value)
+
+
 def test_a_video_is_no_picture(warm: Engine, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mkv", range(0, 120, 40))
     with pytest.raises(engine.ParameterError, match=r"target is a video; swap it by engine\.swap"):
@@ -158,6 +218,12 @@ def test_frames_are_checked_before_they_are_swapped(warm: Engine) -> None:
         warm.swap_frames(SOURCE, ["a.png"])  # type: ignore[list-item]
     with pytest.raises(engine.ParameterError, match="frame_rate is 0; allowed"):
         warm.swap_frames(SOURCE, [shown], frame_rate=0)
+    for rate in ("25", True, None):
+        with pytest.raises(engine.ParameterError, match=r"frame_rate is .*; allowed"):
+            warm.swap_frames(SOURCE, [shown], frame_rate=rate)  # type: ignore[arg-type]
+    for frames in (3, "film.mp4", None):
+        with pytest.raises(engine.ParameterError, match=r"frames is .*; allowed"):
+            warm.swap_frames(SOURCE, frames)  # type: ignore[arg-type]
     with pytest.raises(engine.ParameterError, match="number is 3, and frames has 1 frames"):
         warm.swap_frames(SOURCE, [shown], reference_frame_number=3)
 

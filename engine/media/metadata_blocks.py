@@ -17,7 +17,7 @@ _JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _PNG_XMP = b"XML:com.adobe.xmp"
 _STEP = 1 << 16  # bytes that are decompressed at a time
 _MAX_SEGMENT = 65_000  # bytes; the length of a JPEG segment has 16 bits
-_ORIENTATION_TAG = 0x0112
+ORIENTATION_TAG = 0x0112
 _EXIF_TAG, _GPS_TAG, _MAKER_NOTE_TAG = 0x8769, 0x8825, 0x927C
 _JFIF = b"JFIF\0"
 # Tags with begin and length of a picture in a TIFF directory: a JPEG stream, or strips.
@@ -84,7 +84,11 @@ def hidden_bytes(data: bytes, most: int) -> int:
 def exif_orientation(data: bytes) -> Orientation:
     """Return the orientation in the EXIF of a still image; upright if there is none."""
     tiff = _tiff(data)
-    value = 0 if tiff is None else _orientation_value(tiff)
+    return orientation_of_tag(0 if tiff is None else _orientation_value(tiff))
+
+
+def orientation_of_tag(value: int) -> Orientation:
+    """Return the orientation that a value of EXIF's orientation tag means; upright if unknown."""
     return _ORIENTATIONS[value - 1] if 1 <= value <= len(_ORIENTATIONS) else Orientation()
 
 
@@ -102,8 +106,8 @@ def exif_of_upright(data: bytes) -> bytes | None:
     try:
         first = struct.unpack_from(f"{order}I", block, 4)[0]
         entries = _entries(block, order, first)
-        if _ORIENTATION_TAG in entries:
-            at, kind, _ = entries[_ORIENTATION_TAG]
+        if ORIENTATION_TAG in entries:
+            at, kind, _ = entries[ORIENTATION_TAG]
             struct.pack_into(f"{order}{_layout(kind)}", block, at, 1)
         if _EXIF_TAG in entries:
             _blank_maker_note(block, order, entries[_EXIF_TAG])
@@ -390,7 +394,7 @@ def _orientation_value(tiff: bytes) -> int:
         return 0
     try:
         entries = _entries(tiff, order, struct.unpack_from(f"{order}I", tiff, 4)[0])
-        entry = entries.get(_ORIENTATION_TAG)
+        entry = entries.get(ORIENTATION_TAG)
         return 0 if entry is None else _value(tiff, order, entry)
     except struct.error:
         return 0  # truncated

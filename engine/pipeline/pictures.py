@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -14,8 +14,9 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from engine.errors import ParameterError
+from engine.errors import EngineError, ParameterError
 from engine.media.decode import read_image
+from engine.media.metadata_blocks import ORIENTATION_TAG, orientation_of_tag
 from engine.media.probe import is_image
 from engine.media.still import write_image
 from engine.pixels.planes import as_frame
@@ -30,6 +31,10 @@ class PILImage(Protocol):
 
     def convert(self, mode: str) -> Any:
         """Return the image in another mode."""
+        ...
+
+    def getexif(self) -> Any:
+        """Return the EXIF tags, a mapping; its orientation is that of the picture."""
         ...
 
 
@@ -63,7 +68,11 @@ def picture_frame(field: str, picture: Picture) -> Frame:
         MediaError: The file or the bytes cannot be decoded.
     """
     if isinstance(picture, PILImage):
-        return as_frame(np.asarray(picture.convert("RGB")))
+        orientation = picture.getexif().get(ORIENTATION_TAG)
+        return replace(
+            as_frame(np.asarray(picture.convert("RGB"))),
+            orientation=orientation_of_tag(orientation if isinstance(orientation, int) else 0),
+        )
     if isinstance(picture, np.ndarray):
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
             raise ParameterError(
@@ -81,7 +90,10 @@ def picture_frame(field: str, picture: Picture) -> Frame:
 
 @contextmanager
 def picture_file(field: str, picture: Picture) -> Iterator[Path]:
-    """Yield the path of a picture; one in memory lies in a private temporary folder meanwhile."""
+    """Yield the path of a picture; one in memory lies in a private temporary folder meanwhile.
+
+    Errors about a picture in memory name `field` in place of the temporary file.
+    """
     if not isinstance(picture, np.ndarray | PILImage | bytes):
         if not isinstance(picture, str | os.PathLike):
             raise ParameterError(
@@ -97,12 +109,17 @@ def picture_file(field: str, picture: Picture) -> Iterator[Path]:
         else:
             path = path.with_suffix(".png")
             write_image(picture_frame(field, picture), path)
-        yield path
+        try:
+            yield path
+        except EngineError as error:
+            if str(path) not in str(error):
+                raise
+            raise type(error)(str(error).replace(str(path), field)) from error
 
 
 def video_frames(
     pictures: Iterable[Bytes | PILImage], frame_rate: float | Fraction
-) -> Iterator[Frame]:
+) -> Generator[Frame]:
     """Yield pictures as the frames of a video, numbered from 0.
 
     Raises:

@@ -106,7 +106,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
 
 def swap_in_memory(
     request: Request, tools: Tools, frames: Iterable[Frame], *, still: bool
-) -> Iterator[Frame]:
+) -> Generator[Frame]:
     """Swap faces in frames that are in memory, and yield the swapped frames in order.
 
     The source and the reference are read before this returns, as far into `frames` as the
@@ -144,7 +144,7 @@ def swap_in_memory(
     check = None if classifier is None else ContentCheck(classifier, str(request.target))
     run = _Run.of(request, tools, sources, references, check)
     whole = chain(first, rest)
-    return map(run.swap_still, whole) if still else run.swap_frames(whole)
+    return (run.swap_still(frame) for frame in whole) if still else run.swap_frames(whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -362,12 +362,12 @@ def _to_coded(array: NDArray[ArrayT], orientation: Orientation) -> NDArray[Array
 
 
 def as_frame(picture: Bytes) -> Frame:
-    """Return a picture (h, w, 3), uint8 RGB, as a frame with the planes R, G and B."""
+    """Return a picture (h, w, 3), uint8 RGB, as a frame with planes R, G and B of its own."""
     return Frame(
         index=0,
         pts=0,
         time_base=Fraction(1),
-        planes=tuple(np.ascontiguousarray(picture[..., channel]) for channel in range(3)),
+        planes=tuple(np.array(picture[..., channel], order="C") for channel in range(3)),
         format=PixelFormat("gbrp", "rgb", 8),
         colour=Colour(matrix="rgb", full_range=True),
     )
