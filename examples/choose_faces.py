@@ -11,12 +11,12 @@ PEOPLE = Path(__file__).parent / "people"
 OUTPUT = Path(sys.argv[1] if len(sys.argv) > 1 else "example-output")
 
 OUTPUT.mkdir(exist_ok=True)
-with engine.Engine() as swapper:
-    found = swapper.faces(PEOPLE / "target.mp4", frame=10)
+with engine.Engine() as face_swap:
+    found = face_swap.faces(PEOPLE / "target.mp4", frame=10)
     for number, face in enumerate(found.faces):
         read = face.attributes
         print(f"face {number}: {face.box}, {read.gender if read else None}")
-    report = swapper.swap(
+    report = face_swap.swap(
         PEOPLE / "source.jpg",
         PEOPLE / "target.mp4",
         OUTPUT / "chosen.mp4",
@@ -26,4 +26,5 @@ with engine.Engine() as swapper:
         end=0.4,
         overwrite=True,
     )
-print(f"distances of the swapped faces: {report.selection.smallest_accepted:.2f} and more")
+nearest = report.selection.smallest_accepted
+print("no face was near enough" if nearest is None else f"nearest swapped face: {nearest:.2f}")

@@ -13,10 +13,10 @@ OUTPUT = Path(sys.argv[1] if len(sys.argv) > 1 else "example-output")
 
 def main() -> None:
     OUTPUT.mkdir(exist_ok=True)
-    with engine.Engine() as swapper:
+    with engine.Engine() as face_swap:
         for picture in sorted(PEOPLE.glob("*.jpg")):
             try:
-                report = swapper.swap(
+                report = face_swap.swap(
                     PEOPLE / "source.jpg", picture, OUTPUT / f"{picture.stem}.png", overwrite=True
                 )
             except engine.EngineError as error:

@@ -48,8 +48,8 @@ class FlatColour:
 
 
 OUTPUT.mkdir(exist_ok=True)
-with engine.Engine(swapper=FlatColour()) as swapper:
-    report = swapper.swap(
+with engine.Engine(swapper=FlatColour()) as face_swap:
+    report = face_swap.swap(
         PEOPLE / "source.jpg", PEOPLE / "target.jpg", OUTPUT / "hidden.png", overwrite=True
     )
 print(f"{report.faces_swapped} face hidden: {report.output}")

@@ -12,12 +12,12 @@ OUTPUT = Path(sys.argv[1] if len(sys.argv) > 1 else "example-output")
 
 OUTPUT.mkdir(exist_ok=True)
 film, kept = PEOPLE / "target.mp4", OUTPUT / "target.faces"
-with engine.Engine() as swapper:
-    analysis = swapper.analyse(film, kept, overwrite=True)
-    for person in swapper.people(analysis):
+with engine.Engine() as face_swap:
+    analysis = face_swap.analyse(film, kept, overwrite=True)
+    for person in face_swap.people(analysis):
         seen = f"{analysis.seconds(person.first):.1f} to {analysis.seconds(person.last):.1f} s"
         print(f"person {person.number}: {person.frames} frames, {seen}")
-    report = swapper.swap(
+    report = face_swap.swap(
         PEOPLE / "source.jpg",
         film,
         OUTPUT / "from-analysis.mp4",

@@ -78,12 +78,12 @@ def main() -> None:
     first, swapped, sheet = (
         folder / name for name in ("first.png", "swapped.mp4", "before_after.png")
     )
-    with engine.Engine() as swapper:
+    with engine.Engine() as face_swap:
         print("Swapping a face into a picture; both people are synthetic ...", flush=True)
-        report = swapper.swap(source, picture, first, overwrite=True)
+        report = face_swap.swap(source, picture, first, overwrite=True)
         print(f"  {first} ({report.seconds:.1f} s)")
         print("Swapping it into a film of 8 seconds ...", flush=True)
-        report = swapper.swap(
+        report = face_swap.swap(
             source,
             film,
             swapped,

@@ -11,13 +11,14 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from engine.cli import streams
 from engine.cli.signals import Ended, raising_ended
-from engine.errors import EngineError, MediaError
+from engine.errors import EngineError, MediaError, ParameterError
 from engine.suggestions import closest
 from engine.version import VERSION
 
@@ -49,6 +50,25 @@ app = typer.Typer(
     epilog=EPILOG,
     help="Swap a face in a video or picture, on your own machine.",
 )
+
+
+def check_sheet(sheet: Path | None, target: str, *, overwrite: bool) -> None:
+    """Refuse, before any work is done, a sheet that cannot be written as a picture.
+
+    Raises:
+        ParameterError: Its suffix is not that of a picture.
+        MediaError: It cannot be written, or is the target.
+        OutputExists: It is there and `overwrite` is False.
+    """
+    from engine.media.output_file import IMAGE_SUFFIXES, check_output
+
+    if sheet is None:
+        return
+    if sheet.suffix.lower() not in IMAGE_SUFFIXES:
+        raise ParameterError(
+            f"--sheet is {sheet}; allowed: a file that ends in {', '.join(IMAGE_SUFFIXES)}."
+        )
+    check_output(sheet, overwrite=overwrite, inputs=[Path(target)])
 
 
 def application() -> typer.Typer:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.cli.commands import EPILOG, AsJson, Debug, app, report_errors
+from engine.cli.commands import EPILOG, AsJson, Debug, app, check_sheet, report_errors
 from engine.cli.options import keywords, with_parameters
 from engine.cli.signals import raising_ended
-from engine.errors import ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,18 +108,11 @@ def people(
 
         from engine.api import Engine
         from engine.cli import progress, tables
-        from engine.media.output_file import IMAGE_SUFFIXES, check_output
 
         parameters = keywords(context, options)
         overwrite = parameters.pop("overwrite", False)
         with raising_ended(), ExitStack() as stack:
-            if sheet is not None:
-                if sheet.suffix.lower() not in IMAGE_SUFFIXES:
-                    raise ParameterError(
-                        f"--sheet is {sheet}; allowed: a file that ends in "
-                        f"{', '.join(IMAGE_SUFFIXES)}."
-                    )
-                check_output(sheet, overwrite=overwrite, inputs=[Path(film)])
+            check_sheet(sheet, film, overwrite=overwrite)
             engine = stack.enter_context(Engine())
             if analysis is None:
                 folder = stack.enter_context(TemporaryDirectory(prefix="faceswap-engine-"))

@@ -60,7 +60,7 @@ def worker(
             TaskProcess() as process,
             _stop_asked() as stop,
         ):
-            typer.echo(f"working at the jobs in {store.folder}", err=True)
+            typer.echo(f"running the jobs in {store.folder}", err=True)
             perform = enforce_bounds(child_performer(process), store)
             done = run_worker(store, perform, stop=stop, until_idle=until_idle)
             typer.echo(f"{done} done", err=True)

@@ -52,6 +52,11 @@ def keywords(context: typer.Context, options: dict[str, Any]) -> SwapKeywords:
     return cast(SwapKeywords, parsed.model_dump(exclude_unset=True))
 
 
+def shortest(value: Any) -> Any:
+    """Return a default as the help prints it: a float that is a whole number becomes an int."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _option(name: str, model: Model) -> inspect.Parameter:
     """Return the option of a field; values are strings, which `keywords` parses all together."""
     field = model.model_fields[name]
@@ -66,7 +71,8 @@ def _option(name: str, model: Model) -> inspect.Parameter:
     else:
         declared, kind, shown = [flag], str | None, metavar(name, model)
         none = "none" if "none" in allowed(name, model).split(", ") else None
-        default = none if field.default is None else str(field.default)
+        given = field.default
+        default = none if given is None else f"{shortest(given)}"
     repeated = " May be repeated." if shown == "FILE" else ""
     option = typer.Option(
         *declared,

@@ -8,15 +8,13 @@ from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Final, TextIO, TypeAlias
+from typing import Final, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from engine.pipeline.video import Progress, Stage
-
-Observe: TypeAlias = Callable[[Progress], None]
+from engine.pipeline.video import Observe, Progress, Stage
 
 _EVERY: Final = 5.0  # seconds between two plain lines
 _WINDOW: Final = 30.0  # seconds over which the rate is measured

@@ -13,6 +13,7 @@ import typer
 from engine.bounds import JobBounds, Limits
 from engine.cli.commands import Debug, app, report_errors
 from engine.cli.jobs import Home
+from engine.cli.options import shortest
 from engine.cli.signals import raising_ended
 from engine.errors import ParameterError, RuntimeUnavailable
 from engine.runtime.distributions import install
@@ -80,7 +81,7 @@ def serve(
         typer.Option(
             help="Largest body of a request, in MiB.", metavar="MIB", rich_help_panel=LIMITS
         ),
-    ] = _LIMITS.body_bytes / 2**20,
+    ] = shortest(_LIMITS.body_bytes / 2**20),
     body_timeout: Annotated[
         float,
         typer.Option(
@@ -88,7 +89,7 @@ def serve(
             metavar="SECONDS",
             rich_help_panel=LIMITS,
         ),
-    ] = _LIMITS.body_seconds,
+    ] = shortest(_LIMITS.body_seconds),
     max_pixels: Annotated[
         float,
         typer.Option(
@@ -96,11 +97,11 @@ def serve(
             metavar="NUMBER",
             rich_help_panel=LIMITS,
         ),
-    ] = _LIMITS.job.pixels / 10**6,
+    ] = shortest(_LIMITS.job.pixels / 10**6),
     max_duration: Annotated[
         float,
         typer.Option(help="Longest video, in seconds.", metavar="SECONDS", rich_help_panel=LIMITS),
-    ] = _LIMITS.job.seconds,
+    ] = shortest(_LIMITS.job.seconds),
     min_crf: Annotated[
         float,
         typer.Option(
@@ -108,11 +109,11 @@ def serve(
             metavar="NUMBER",
             rich_help_panel=LIMITS,
         ),
-    ] = _LIMITS.job.crf,
+    ] = shortest(_LIMITS.job.crf),
     max_output: Annotated[
         float,
         typer.Option(help="Largest output, in MiB.", metavar="MIB", rich_help_panel=LIMITS),
-    ] = _LIMITS.job.output_bytes / 2**20,
+    ] = shortest(_LIMITS.job.output_bytes / 2**20),
     max_store: Annotated[
         float,
         typer.Option(
@@ -121,27 +122,27 @@ def serve(
             metavar="MIB",
             rich_help_panel=LIMITS,
         ),
-    ] = _LIMITS.job.store_bytes / 2**20,
+    ] = shortest(_LIMITS.job.store_bytes / 2**20),
     max_job_time: Annotated[
         float,
         typer.Option(
-            help="Seconds that a job may be worked at.",
+            help="Seconds that a job may run.",
             metavar="SECONDS",
             rich_help_panel=LIMITS,
         ),
-    ] = _LIMITS.job.job_seconds,
+    ] = shortest(_LIMITS.job.job_seconds),
     max_queue: Annotated[
         int,
         typer.Option(help="Jobs that may wait.", metavar="NUMBER", rich_help_panel=LIMITS),
     ] = _LIMITS.queue,
     max_connections: Annotated[
         int,
-        typer.Option(help="Connections at once.", metavar="NUMBER", rich_help_panel=LIMITS),
+        typer.Option(help="Simultaneous connections.", metavar="NUMBER", rich_help_panel=LIMITS),
     ] = _LIMITS.connections,
     max_client_connections: Annotated[
         int,
         typer.Option(
-            help="Connections at once from one client (an IPv4 address, or an IPv6 network of "
+            help="Simultaneous connections from one client (an IPv4 address, or an IPv6 network of "
             "/64); raise it where all clients come through one proxy.",
             metavar="NUMBER",
             rich_help_panel=LIMITS,
@@ -150,7 +151,7 @@ def serve(
     max_client_checks: Annotated[
         int,
         typer.Option(
-            help="Requests of one client whose files are looked at at once, of "
+            help="Requests of one client whose files are checked at the same time, of "
             f"{_LIMITS.checks} in all; its "
             "others wait. Raise it where all clients come through one proxy.",
             max=_LIMITS.checks,
@@ -165,7 +166,7 @@ def serve(
             metavar="SECONDS",
             rich_help_panel=LIMITS,
         ),
-    ] = _LIMITS.wait_seconds,
+    ] = shortest(_LIMITS.wait_seconds),
     retention: Annotated[
         float,
         typer.Option(

@@ -11,10 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli import streams
-from engine.cli.commands import EPILOG, AsJson, Debug, app, report_errors
+from engine.cli.commands import EPILOG, AsJson, Debug, app, check_sheet, report_errors
 from engine.cli.options import keywords, with_parameters
 from engine.cli.signals import raising_ended
-from engine.errors import ParameterError
 from engine.options import SelectionRule
 
 
@@ -127,21 +126,13 @@ def faces(
         from engine.api import Engine
         from engine.cli import tables
         from engine.cli.contact_sheet import contact_sheet
-        from engine.media.output_file import IMAGE_SUFFIXES, check_output
         from engine.media.still import write_image
         from engine.pixels.planes import as_frame
 
         parameters = keywords(context, options)
         overwrite = parameters.get("overwrite", False)
         with raising_ended():
-            if sheet is not None:
-                if sheet.suffix.lower() not in IMAGE_SUFFIXES:
-                    raise ParameterError(
-                        f"--sheet is {sheet}; allowed: a file that ends in "
-                        f"{', '.join(IMAGE_SUFFIXES)}."
-                    )
-                # Refuse an output before any work is done.
-                check_output(sheet, overwrite=overwrite, inputs=[Path(target)])
+            check_sheet(sheet, target, overwrite=overwrite)
             with Engine() as engine:
                 found = engine.faces(target, frame, reference or (), **parameters)
             if sheet is not None:

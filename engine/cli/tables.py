@@ -90,7 +90,7 @@ def finding(one: Finding) -> None:
     mark = typer.style(f"{_MARKS[one.state]:>6}", fg=_COLOURS[one.state])
     typer.echo(f"{mark}  {one.subject}: {one.detail}")
     if one.remedy:
-        typer.echo(f"        mend it with: {one.remedy}")
+        typer.echo(f"        repair it with: {one.remedy}")
 
 
 def weights(store: WeightStore) -> None:

@@ -52,8 +52,8 @@ def check_output(output: Path, *, overwrite: bool = False, inputs: Sequence[Path
     """Check before any work that an output can be written.
 
     Raises:
-        MediaError: unknown extension, no such folder, an write_error folder, a pipe or a device, or
-            one of the inputs.
+        MediaError: unknown extension, no such folder, a folder that cannot be written to, a pipe
+            or a device, or one of the inputs.
         OutputExists: the file is there and `overwrite` is False.
     """
     if str(output) == "-" or _is_special(output):

@@ -55,7 +55,7 @@ class FairThreadPool:
             raise Refusal(
                 429,
                 f"{queue.length} of your requests are being checked or wait for that, the maximum "
-                "for one client; send more when some are answered.",
+                "for one client; try again when some of them are answered.",
                 {"retry-after": str(RETRY_SECONDS)},
             )
         queue.length += 1

@@ -72,6 +72,13 @@ def _complete_input(fields: Any) -> Any:
     return {**fields, **picture}
 
 
+def _complete_source(fields: Any) -> Any:
+    """Fill in what the row of a source leaves out that is not "converted"."""
+    if not isinstance(fields, dict) or fields.get("kind") == "converted":
+        return fields
+    return {"unit": False, **fields}
+
+
 def _is_known_source(source: SourceSpec) -> bool:
     converted, portrait = source.kind == "converted", source.kind == "portrait"
     return (
@@ -235,16 +242,16 @@ class SourceSpec:
 
     Attributes:
         kind: Kind of encoding.
+        unit: Whether a "converted" encoding is scaled to length 1; else False.
         converter: Name of the network that makes a "converted" encoding; else "".
-        unit: Whether a "converted" encoding is scaled to length 1.
         input: Preparation of the picture for a "portrait"; else None.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _KNOWN_FIELDS
 
     kind: SourceKind
+    unit: Annotated[bool, Field(strict=True)]
     converter: str = ""
-    unit: Annotated[bool, Field(strict=True)] = False
     input: _Input | None = None
 
 
@@ -284,6 +291,7 @@ class Network:
     source: (
         Annotated[
             SourceSpec,
+            BeforeValidator(_complete_source),
             _check(
                 "have a converter if it is 'converted', an input if it is a 'portrait', and "
                 "neither otherwise",

@@ -41,6 +41,15 @@ def test_help_lists_every_option_and_every_choice(
     assert "Exit codes" in words
 
 
+@pytest.mark.parametrize("command", ["swap", "faces", "people", "serve", "worker"])
+def test_whole_defaults_are_printed_without_a_point(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main([command, "--help"]) == 0
+    assert not re.findall(r"\[default: \d+\.0\]", capsys.readouterr().out)
+
+
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"faceswap-engine {VERSION}\n"

@@ -53,7 +53,7 @@ def test_a_lasting_worker_stops_when_it_is_told(home: Path) -> None:
         text=True,
     )
     assert worker.stderr
-    assert worker.stderr.readline().startswith("working at the jobs in ")
+    assert worker.stderr.readline().startswith("running the jobs in ")
     worker.send_signal(signal.SIGTERM)
     _, said = worker.communicate(timeout=20)
     assert (worker.returncode, said) == (0, "0 done\n")

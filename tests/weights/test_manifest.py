@@ -145,7 +145,12 @@ def test_a_vector_needs_no_facts_about_pictures(tmp_path: Path) -> None:
     [
         ("answer = [0, 1]\n", "", "network 1 must have the fields source and answer"),
         ('source = { kind = "latent" }\n', "", "network 1 must have the fields source and answer"),
-        ('"latent"', '"converted"', "network 1, source must have a converter"),
+        ('"latent"', '"converted", unit = true', "network 1, source must have a converter"),
+        (
+            '"latent"',
+            '"converted", converter = "x"',
+            "network 1, source lacks the field 'unit'",
+        ),
         ('"latent"', '"portrait"', "network 1, source must have a converter"),
         ('"latent"', '"latent", converter = "x"', "network 1, source must have a converter"),
         ('"latent"', '"latent", unit = true', "network 1, source must have a converter"),
