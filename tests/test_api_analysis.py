@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Never
@@ -15,6 +16,7 @@ from engine.errors import MediaError, OutputExists, ParameterError
 from engine.faces.analyser import FaceAnalyser
 from engine.faces.hands import HandFinder
 from engine.media.decode import read_frames
+from engine.media.output_file import _partial_name as partial_name
 from engine.pipeline.analyse import frame_at
 from engine.pipeline.video import Progress
 from engine.pixels.planes import region
@@ -132,9 +134,38 @@ def test_what_cannot_be_analysed_is_told(warm: Engine, film: Path, tmp_path: Pat
     there.write_text("precious")
     with pytest.raises(OutputExists, match=r"there\.faces exists"):
         warm.analyse(film, there)
-    with pytest.raises(MediaError, match="does not exist; make it first"):
+    with pytest.raises(MediaError, match="does not exist; create it first"):
         warm.analyse(film, tmp_path / "nowhere" / "one.faces")
     assert there.read_text() == "precious"
+
+
+def test_a_pipe_is_no_place_for_an_analysis(warm: Engine, film: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(MediaError, match="is a pipe, a device or a stream"):
+        warm.analyse(film, tmp_path / "pipe", overwrite=True)
+
+
+def test_what_appeared_meanwhile_and_an_observers_error_stay(
+    warm: Engine, film: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "one.faces"
+
+    def meddle(_: Progress) -> None:
+        output.write_text("precious")
+
+    with pytest.raises(OutputExists):
+        warm.analyse(film, output, observe=meddle)
+    assert output.read_text() == "precious"
+
+    def late(_: Progress) -> None:
+        raise TimeoutError("too late")
+
+    with pytest.raises(TimeoutError, match="too late"):
+        warm.analyse(film, output, observe=late, overwrite=True)
+    abandoned = partial_name(output)
+    abandoned.write_text("a part")
+    warm.analyse(film, output, overwrite=True)
+    assert list(tmp_path.iterdir()) == [output]
 
 
 def test_a_stop_leaves_no_file(warm: Engine, film: Path, tmp_path: Path) -> None:

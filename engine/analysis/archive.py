@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from engine.analysis.columns import Columns
 from engine.errors import MediaError
+from engine.media.os_errors import write_error
 
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the output of others has no bound
 _PLANES: Final = 4  # bytes of an int32
@@ -89,18 +91,38 @@ def read_columns(archive: zipfile.ZipFile, name: str, limit: int) -> Columns:
         return columns
 
 
-def write_columns(archive: zipfile.ZipFile, name: str, columns: Columns, limit: int) -> None:
-    """Write columns as a member.
+@dataclass(frozen=True, slots=True)
+class ArchiveWriter:
+    """Writes the members of an archive to `file`; errors name `output`."""
 
-    Raises:
-        MediaError: They have more than `limit` bytes, so that nobody could read them.
-    """
-    if sum(array.nbytes for array in columns.values()) > limit // 2:
-        raise MediaError(f"{archive.filename} cannot hold as many faces; analyse a shorter film.")
-    buffer = io.BytesIO()
-    split = {key: _split(array) for key, array in columns.items()}
-    np.savez_compressed(buffer, allow_pickle=False, **split)
-    archive.writestr(name, buffer.getvalue())
+    file: Path
+    output: Path
+
+    def write(self, name: str, data: str | bytes) -> None:
+        """Write a member.
+
+        Raises:
+            MediaError: The file cannot be written.
+        """
+        try:
+            with zipfile.ZipFile(self.file, "a") as archive:
+                archive.writestr(name, data)
+        except OSError as error:
+            raise write_error(self.output, error) from error
+
+    def write_columns(self, name: str, columns: Columns, limit: int) -> None:
+        """Write columns as a member.
+
+        Raises:
+            MediaError: The file cannot be written, or the columns have so many bytes that nobody
+                could read them.
+        """
+        if sum(array.nbytes for array in columns.values()) > limit // 2:
+            raise MediaError(f"{self.output} cannot hold as many faces; analyse a shorter film.")
+        buffer = io.BytesIO()
+        split = {key: _split(array) for key, array in columns.items()}
+        np.savez_compressed(buffer, allow_pickle=False, **split)
+        self.write(name, buffer.getvalue())
 
 
 def _array(data: bytes) -> NDArray[Any]:

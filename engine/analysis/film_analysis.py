@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import numpy as np
 from pydantic import BaseModel, Field
 
-from engine.analysis.archive import read_columns, read_member, reading, write_columns
+from engine.analysis.archive import ArchiveWriter, read_columns, read_member, reading
 from engine.analysis.columns import (
     FrameFaces,
     Identities,
@@ -28,8 +28,9 @@ from engine.analysis.columns import (
 )
 from engine.errors import MediaError
 from engine.faces.landmarks import frontalness
+from engine.media.output_file import partial_output
 from engine.values import Analysed, Attributes, Box, Embedding, Face, Frame
-from engine.weights.atomic_files import atomic_replacement, sha256_of
+from engine.weights.atomic_files import sha256_of
 
 VERSION: Final = 2
 _HEADER, _IDENTITIES = "analysis.json", "identities.npz"
@@ -169,7 +170,12 @@ class FilmAnalysis:
 
 
 def write_analysis(
-    path: Path, key: AnalysisKey, stream: Iterable[Analysed], size: tuple[int, int]
+    path: Path,
+    key: AnalysisKey,
+    stream: Iterable[Analysed],
+    size: tuple[int, int],
+    *,
+    overwrite: bool = False,
 ) -> FilmAnalysis:
     """Write the faces of a film's frames to a file, as they are found; return the analysis.
 
@@ -177,8 +183,10 @@ def write_analysis(
 
     Raises:
         MediaError: The file cannot be written.
+        OutputExists: It exists, and `overwrite` is False.
     """
-    with atomic_replacement(path, MediaError) as scratch, zipfile.ZipFile(scratch, "w") as archive:
+    with partial_output(path, overwrite=overwrite, private=True) as scratch:
+        archive = ArchiveWriter(scratch, path)
         gathered, identities = _Gathered(), Identities()
         chunk: list[FrameFaces] = []
         number = faces = 0
@@ -186,11 +194,11 @@ def write_analysis(
             chunk.append(gathered.add(shot))
             faces += len(shot.faces)
             if len(chunk) == _CHUNK or faces >= _CHUNK_FACES:
-                write_columns(archive, _member(number), pack(chunk, identities), _CHUNK_LIMIT)
+                archive.write_columns(_member(number), pack(chunk, identities), _CHUNK_LIMIT)
                 chunk, number, faces = [], number + 1, 0
         if chunk:
-            write_columns(archive, _member(number), pack(chunk, identities), _CHUNK_LIMIT)
-        write_columns(archive, _IDENTITIES, identities.pack(), _LIMIT)
+            archive.write_columns(_member(number), pack(chunk, identities), _CHUNK_LIMIT)
+        archive.write_columns(_IDENTITIES, identities.pack(), _LIMIT)
         made = FilmAnalysis(
             path,
             key,
@@ -201,7 +209,7 @@ def write_analysis(
             gathered.tracks(),
             frozenset(gathered.together),
         )
-        archive.writestr(_HEADER, _header(made, identities).model_dump_json())
+        archive.write(_HEADER, _header(made, identities).model_dump_json())
     return made
 
 

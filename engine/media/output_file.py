@@ -10,7 +10,7 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -28,7 +28,7 @@ IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
 _LONGEST_LABEL = 150  # bytes; most file systems allow names of 255 bytes, some of 143
 # Name of a partial output: a label, eight hexadecimal digits for the host, eight random ones, and
 # the output's suffix.
-_PARTIAL = re.compile(r"\..+\.([0-9a-f]{8})-[0-9a-f]{8}\.partial(\.\w+)", re.DOTALL)
+_PARTIAL = re.compile(r"\..+\.([0-9a-f]{8})-[0-9a-f]{8}\.partial((?:\.\w+)?)", re.DOTALL)
 # Seconds without a change after which a partial output counts as abandoned.
 _ABANDONED = 24 * 3600
 
@@ -48,8 +48,14 @@ class WrittenInfo:
     warnings: tuple[str, ...]
 
 
-def check_output(output: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
-    """Check before any work that an output can be written.
+def check_output(
+    output: Path,
+    *,
+    overwrite: bool = False,
+    inputs: Sequence[Path] = (),
+    suffixes: Collection[str] | None = (*VIDEO_CONTAINERS, *IMAGE_SUFFIXES),
+) -> None:
+    """Check before any work that an output can be written; None allows any suffix.
 
     Raises:
         MediaError: unknown extension, no such folder, a folder that cannot be written to, a pipe
@@ -61,9 +67,8 @@ def check_output(output: Path, *, overwrite: bool = False, inputs: Sequence[Path
             f"The output {output} is a pipe, a device or a stream; name a file, because the output "
             "gets its name only when it is complete."
         )
-    suffix = output.suffix.lower()
-    if suffix not in VIDEO_CONTAINERS and suffix not in IMAGE_SUFFIXES:
-        known = ", ".join(sorted((*VIDEO_CONTAINERS, *IMAGE_SUFFIXES)))
+    if suffixes is not None and output.suffix.lower() not in suffixes:
+        known = ", ".join(sorted(suffixes))
         raise MediaError(f"The output {output} must end in one of {known}.")
     try:
         _check_path(output, inputs)
@@ -114,23 +119,26 @@ def _is_input(output: Path, source: Path) -> bool:
 
 
 @contextmanager
-def partial_output(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def partial_output(
+    output: Path, *, overwrite: bool = False, private: bool = False
+) -> Iterator[Path]:
     """Yield the path of a partial output; rename it to `output`, or remove it after an exception.
 
-    Partial outputs of killed processes in the folder are removed first. Without a lock, as for a
+    Only its owner may read a `private` file. Partial outputs of killed processes in the folder,
+    videos, pictures and those with the output's suffix, are removed first. Without a lock, as for a
     process of another host on a share, they are removed after a day.
 
     Raises:
         MediaError: the disk is full, or the folder is not writable.
         OutputExists: `output` appeared meanwhile, and `overwrite` is False.
     """
-    _remove_abandoned(output.parent)
+    _remove_abandoned(output)
     partial, lock = _partial_name(output), None
     # A signal may arrive as soon as the file exists, or while it is removed. It arrives once, so
     # one of the two blocks always removes the file.
     try:
         try:
-            while (lock := _create(partial, output)) is None:
+            while (lock := _create(partial, output, 0o600 if private else 0o666)) is None:
                 partial = _partial_name(output)
             yield partial
             _rename(partial, output, overwrite=overwrite)
@@ -173,7 +181,7 @@ def _partial_name(output: Path) -> Path:
     return output.with_name(f".{label}.{token}.partial{output.suffix}")
 
 
-def _create(partial: Path, output: Path) -> FileIO | None:
+def _create(partial: Path, output: Path, mode: int) -> FileIO | None:
     """Create and lock a file; the lock lasts until the returned file is closed.
 
     Return None if another writer removed the file as abandoned before it was locked.
@@ -182,7 +190,7 @@ def _create(partial: Path, output: Path) -> FileIO | None:
         MediaError: the file cannot be created.
     """
     try:
-        file = FileIO(partial, "x+")
+        file = FileIO(partial, "x+", opener=lambda path, flags: os.open(path, flags, mode))
     except OSError as error:
         raise write_error(output, error) from error
     _lock(file.fileno(), wait=True)
@@ -211,12 +219,13 @@ def _host() -> str:
     return hashlib.sha256(os.fsencode(platform.node())).hexdigest()[:8]
 
 
-def _remove_abandoned(folder: Path) -> None:
+def _remove_abandoned(output: Path) -> None:
     """Remove partial outputs whose writer is dead; a lock always ends with its process."""
+    suffixes = {*VIDEO_CONTAINERS, *IMAGE_SUFFIXES, output.suffix.lower()}
     with suppress(OSError):  # a folder that cannot be listed may still be writable
-        for path in list(folder.iterdir()):
+        for path in list(output.parent.iterdir()):
             match = _PARTIAL.fullmatch(path.name)
-            if match and match[2].lower() in (*VIDEO_CONTAINERS, *IMAGE_SUFFIXES):
+            if match and match[2].lower() in suffixes:
                 _remove_if_abandoned(path, is_own_host=match[1] == _host())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
@@ -15,10 +14,11 @@ from engine.analysis.film_analysis import (
     read_analysis,
     write_analysis,
 )
-from engine.errors import MediaError, OutputExists, ParameterError
+from engine.errors import MediaError, ParameterError
 from engine.faces.analyser import ALGORITHM, FaceAnalyser
 from engine.faces.hands import HandFinder
 from engine.media.decode import read_frames
+from engine.media.output_file import check_output
 from engine.media.probe import probe
 from engine.options import AnalysisOptions, Trim
 from engine.pipeline.threads import prefetch
@@ -66,7 +66,7 @@ def analyse_film(
     info = probe(target)
     if info.kind != "video":
         raise MediaError(f"{target} is a picture; `faceswap-engine faces` lists its faces.")
-    _check(output, target, overwrite=overwrite)
+    check_output(output, overwrite=overwrite, inputs=[target], suffixes=None)
     key = make_key()
     total = info.frame_count
 
@@ -78,7 +78,7 @@ def analyse_film(
 
     with closing(prefetch(read_frames(target), QUEUE_DEPTH)) as frames:
         shots = hands.add_hands(analyser.analyse(frames), _all)
-        return write_analysis(output, key, counted(shots), info.size)
+        return write_analysis(output, key, counted(shots), info.size, overwrite=overwrite)
 
 
 def open_analysis(path: Path, wanted: AnalysisKey) -> FilmAnalysis:
@@ -113,15 +113,3 @@ def frame_at(target: Path, analysis: FilmAnalysis, pts: int) -> Frame:
 
 def _all(faces: tuple[Face, ...]) -> tuple[Face, ...]:
     return faces
-
-
-def _check(output: Path, target: Path, *, overwrite: bool) -> None:
-    if os.path.lexists(output):
-        if not overwrite:
-            raise OutputExists(f"{output} exists; choose another name, or overwrite it.")
-        if output.is_dir() or (output.exists() and output.samefile(target)):
-            raise MediaError(f"The output {output} is a directory or the film; name another file.")
-    elif not output.parent.is_dir():
-        raise MediaError(
-            f"The folder of the output, {output.parent}, does not exist; make it first."
-        )

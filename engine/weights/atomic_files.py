@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -19,6 +20,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _PAUSE: Final = 0.1  # seconds between two attempts, on systems that cannot wait for a lock
 
 
@@ -82,12 +84,17 @@ def atomic_replacement(target: Path, kind: type[EngineError] = WeightsError) -> 
 def temporary_file(target: Path, kind: type[EngineError] = WeightsError) -> Iterator[Path]:
     """Yield an empty file in the target's folder, and remove it at the end if it was not moved.
 
+    Other errors of the block, as of a file that it reads or of a callback, go on as they are.
+
     Raises:
         WeightsError: Or another `kind`: the folder or the file cannot be written.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        file = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    except OSError as error:
+        raise _unwritable(target, error, kind) from error
+    file = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
         # A signal may arrive as soon as the file is there, or while it is removed.
         try:
             try:
@@ -100,7 +107,9 @@ def temporary_file(target: Path, kind: type[EngineError] = WeightsError) -> Iter
     except EngineError:
         raise
     except OSError as error:
-        raise _unwritable(target, error, kind) from error
+        if error.errno in _FULL or str(error.filename) == str(file):
+            raise _unwritable(target, error, kind) from error
+        raise
 
 
 def is_writable(folder: Path) -> bool:

@@ -209,6 +209,7 @@ def test_a_member_too_few_or_too_large_is_told_without_memory(
     rewritten(path, member, None)
     with pytest.raises(MediaError, match="or is damaged"):
         list(read_analysis(path).frames())
+    path.unlink()
     written(path)
     monkeypatch.setattr(film_analysis, "_LIMIT", 2**20)
     monkeypatch.setattr(film_analysis, "_CHUNK_LIMIT", 2**20)
