@@ -22,7 +22,15 @@ from engine.media.probe import is_image
 from engine.networks.chosen import ChosenNetworks
 from engine.networks.pool import HAND_NETWORKS, NetworkPool
 from engine.options import AUTO, AnalysisOptions, Compute, Device
-from engine.parameters import FILES, SwapKeywords, SwapParameters, documented, panel, parse
+from engine.parameters import (
+    ANALYSING,
+    FILES,
+    SwapKeywords,
+    SwapParameters,
+    documented,
+    panel,
+    parse,
+)
 from engine.pipeline.analyse import analyse_film, make_key, open_analysis
 from engine.pipeline.int8_calibration import Calibrated, calibrate_network
 from engine.pipeline.pictures import (
@@ -177,7 +185,8 @@ class Engine(Closeable):
         tools = self._tools(request, parsed, own)
         if analysis is not None:
             known = self._known_analysis(path_of("analysis", analysis), request)
-            tools = replace(tools, analysis=known)
+            note = f"faces, tracks and hands of the target were read from {analysis}."
+            tools = replace(tools, analysis=known, notes=(*tools.notes, note))
         return run_swap(request, tools, observe)
 
     @documented
@@ -308,6 +317,7 @@ class Engine(Closeable):
             WeightsError: A network is missing or corrupt.
             RuntimeUnavailable: The device cannot be used.
         """
+        _require_analysing(parameters, (*ANALYSING, "overwrite"))
         parsed, _ = self._parse(parameters)
         options = parsed.options().analysis
         networks = self._networks.on(parsed.compute())
@@ -332,6 +342,7 @@ class Engine(Closeable):
             ParameterError: It is of another film, or was made by other networks or parameters.
             MediaError: A file cannot be read.
         """
+        _require_analysing(parameters, ANALYSING)
         parsed, _ = self._parse(parameters)
         key = self._analysis_key(
             path_of("target", target), {"embedding"}, parsed.options().analysis
@@ -536,6 +547,7 @@ def swap(
     target: Location,
     output: Location,
     *,
+    analysis: Location | None = None,
     observe: Observe | None = None,
     **parameters: Unpack[SwapKeywords],
 ) -> SwapReport:
@@ -545,6 +557,7 @@ def swap(
             source_image: Picture or clip of the person to put in.
             target: Video or picture to change.
             output: File to write; its suffix chooses the format.
+            analysis: File that `Engine.analyse` made of the target.
             observe: Called with the progress; an exception it raises ends the swap.
             {parameters}
 
@@ -552,7 +565,9 @@ def swap(
         The report: what was swapped and how, with notes and warnings.
     """
     with Engine() as engine:
-        return engine.swap(source_image, target, output, observe=observe, **parameters)
+        return engine.swap(
+            source_image, target, output, analysis=analysis, observe=observe, **parameters
+        )
 
 
 @documented
@@ -583,6 +598,19 @@ def _pictures(
         stages.enter_context(closing(swapped))  # first, as its threads read the others
         for frame in swapped:
             yield frame.to_rgb()
+
+
+def _require_analysing(parameters: Mapping[str, object], allowed: Sequence[str]) -> None:
+    """Refuse parameters that have no effect on an analysis.
+
+    Raises:
+        ParameterError: One is among them.
+    """
+    others = sorted(set(parameters) - set(allowed))
+    if others:
+        raise ParameterError(
+            f"{', '.join(others)} cannot be chosen for an analysis; allowed: {', '.join(allowed)}."
+        )
 
 
 def _require_network(compute: Compute, chosen: ChosenNetworks) -> None:

@@ -526,6 +526,13 @@ class SwapCall(SwapParameters):
         )
 
 
+# Parameters that say how the faces of a film are found.
+ANALYSING: Final = (
+    *("device", "vram", "detector", "embedder"),
+    *("landmarker", "detect_rotated", "detect_every"),
+)
+
+
 class SwapKeywords(TypedDict, total=False):
     """Keywords of `engine.swap`, `Engine.swap` and their like: the fields of `SwapParameters`.
 

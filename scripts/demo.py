@@ -23,7 +23,7 @@ from engine.values import Bytes, Frame, Rect
 
 ROOT = Path(__file__).resolve().parents[1]
 PEOPLE = ROOT / "examples" / "people"
-SHOWN = (0.09, 0.31, 0.56)  # instants of the film that are shown, as shares of its length
+SHOWN = (0.09, 0.31, 0.86)  # instants of the film that are shown, as shares of its length
 SIDE = 360  # pixels of a picture of the sheet
 _GAP, _TEXT = 8, 20
 _PAPER: Ink = (24, 24, 27)

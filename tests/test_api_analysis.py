@@ -10,6 +10,7 @@ from typing import Any, Never
 import numpy as np
 import pytest
 
+import engine
 from engine.analysis.film_analysis import FilmAnalysis, read_analysis
 from engine.api import Engine
 from engine.errors import MediaError, OutputExists, ParameterError
@@ -176,3 +177,20 @@ def test_a_stop_leaves_no_file(warm: Engine, film: Path, tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         warm.analyse(film, tmp_path / "one.faces", observe=stop)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_parameters_without_effect_on_an_analysis_are_refused(
+    warm: Engine, film: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ParameterError, match=r"crf, start cannot be chosen for an analysis; allow"):
+        warm.analyse(film, tmp_path / "one.faces", start=1, crf=20)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_says_that_an_analysis_was_used(
+    film: Path, analysis: FilmAnalysis, tmp_path: Path
+) -> None:
+    report = engine.swap(
+        asset(STRANGER), film, tmp_path / "out.mkv", analysis=analysis.path, **QUICK
+    )
+    assert f"faces, tracks and hands of the target were read from {analysis.path}." in report.notes

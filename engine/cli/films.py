@@ -14,6 +14,7 @@ import typer
 from engine.cli.commands import EPILOG, AsJson, Debug, app, check_sheet, report_errors
 from engine.cli.options import keywords, with_parameters
 from engine.cli.signals import raising_ended
+from engine.parameters import ANALYSING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,14 +23,11 @@ if TYPE_CHECKING:
     from engine.analysis.people import Person
     from engine.values import Bytes, Frame
 
-# Parameters that say how the faces of a film are found.
-_ANALYSING = ("device", "detector", "embedder", "landmarker", "detect_rotated", "detect_every")
-
 Film = Annotated[str, typer.Argument(help="Video to analyse.", show_default=False)]
 
 
 @app.command(epilog=EPILOG)
-@with_parameters((*_ANALYSING, "overwrite"))
+@with_parameters((*ANALYSING, "overwrite"))
 def analyse(
     context: typer.Context,
     film: Film,
@@ -74,7 +72,7 @@ def analyse(
 
 
 @app.command(epilog=EPILOG)
-@with_parameters((*_ANALYSING, "overwrite"))
+@with_parameters((*ANALYSING, "overwrite"))
 def people(
     context: typer.Context,
     film: Film,
