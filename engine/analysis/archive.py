@@ -120,8 +120,9 @@ class ArchiveWriter:
         if sum(array.nbytes for array in columns.values()) > limit // 2:
             raise MediaError(f"{self.output} cannot hold as many faces; analyse a shorter film.")
         buffer = io.BytesIO()
-        split = {key: _split(array) for key, array in columns.items()}
-        np.savez_compressed(buffer, allow_pickle=False, **split)
+        # Any: the type of the parameter allow_pickle, which numpy 2.0 would take for a column.
+        split: dict[str, Any] = {key: _split(array) for key, array in columns.items()}
+        np.savez_compressed(buffer, **split)
         self.write(name, buffer.getvalue())
 
 
