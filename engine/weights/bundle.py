@@ -16,9 +16,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from engine.closeable import Closeable
 from engine.errors import MediaError, WeightsCorrupt
 from engine.weights.atomic_files import atomic_replacement, unreadable
 from engine.weights.manifest import Weight, parse_weights
@@ -61,7 +61,7 @@ def is_zip(path: Path) -> bool:
         return zipfile.is_zipfile(file)
 
 
-class Archive:
+class Archive(Closeable):
     """A zip that is open for reading.
 
     A context manager. Every damage raises `WeightsCorrupt`, whatever zipfile raises.
@@ -92,15 +92,8 @@ class Archive:
                 "unpack it and import the folder."
             )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the zip."""
         self._zip.close()
 
     @property
