@@ -317,7 +317,7 @@ class _Version(BaseModel):
 
 
 class _Header(_Version):
-    """What the file tells of the film as a whole."""
+    """Header of the file: facts of the film as a whole."""
 
     key: AnalysisKey
     time_base: tuple[_Count, _Count]

@@ -19,9 +19,9 @@ from engine.values import Attributes, DistanceScale
 
 # Mean distance of two groups' tracks up to which they are one person. A reference matches up to
 # 0.6 by default; groups are merged without anybody looking, so they need to be nearer. By SFace,
-# single pictures of 275 strangers make 20 wrong pairs of 37,675 at 0.4 and 61 at 0.5; 220 pictures
-# of ten people in every expression make 15 groups at 0.4 and 10 at 0.5, with 1 and 22 pictures in
-# a wrong one.
+# single pictures of 275 strangers are merged 20 times at 0.4 and 61 times at 0.5; 220 pictures of
+# ten people in every expression make 15 groups at 0.4 and 10 at 0.5, with 1 and 22 pictures in a
+# wrong one.
 LIMIT: Final = 0.4
 _CLEAR = 24.0  # weight of a track's best face from which its embedding may join it to others
 _NEVER = np.inf

@@ -29,7 +29,7 @@ _COLOURED = (0.01, 0.03)  # mean difference of RGB and luma, from a grey picture
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TargetLight:
-    """What a target says of its light; fields have the side `COARSE`.
+    """Light read off a target; fields have the side `COARSE`.
 
     `light` is added to the logarithm of a flattened texture, RGB. `foreign` is 1 where something
     else than skin is in front, such as hair, and on the whole of a beard. `colour` is 0 for a

@@ -147,7 +147,7 @@ def far_darker(own: NDArray[np.float32], good: Mask) -> Mask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """What one portrait shows: a flattened texture (side, side, 3), and two masks of it.
+    """Flattened texture of one portrait, (side, side, 3), with two masks of it.
 
     `seen` tells how well each part is seen, `odd` how surely it is not this face's skin, 0..1.
     `hair` is the face's beard (COARSE, COARSE).
@@ -160,7 +160,7 @@ class View:
 
     @property
     def good(self) -> Mask:
-        """How surely each part shows this face's skin, 0..1."""
+        """Confidence that each part shows this face's skin, 0..1."""
         return self.seen * (1 - self.odd)
 
     def filled(self, other: View) -> View:
