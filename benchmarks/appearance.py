@@ -20,7 +20,7 @@ from engine.pixels.raster import fill_polygons, inside_distance
 from engine.pixels.tone import blur, enlarge
 from engine.swappers.mesh.beards import find_beard
 from engine.swappers.mesh.layout import COARSE, layout, unwrap
-from engine.swappers.mesh.masks import features
+from engine.swappers.mesh.masks import feature_mask
 from engine.values import Bytes, Mask, Mesh, Points
 
 _SIDE = 256
@@ -217,7 +217,7 @@ def _sharpness(before: Bytes, after: Bytes, points: Points) -> float | None:
         return None
     local = points[:, :2] - np.array((left, top), np.float32)
     oval = fill_polygons([local[list(OVAL)]], side)
-    marked = np.clip(blur(features(local, side), side * 0.012) * 2, 0, 1)
+    marked = np.clip(blur(feature_mask(local, side), side * 0.012) * 2, 0, 1)
     skin = oval * (1 - marked) * (inside_distance(oval) > side * _BORDER)
     place = np.s_[top : top + side, left : left + side]
     was, now = (

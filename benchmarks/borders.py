@@ -18,7 +18,7 @@ from engine.geometry.mesh_topology import OVAL
 from engine.pixels.align import warp_crop
 from engine.pixels.raster import fill_polygons, inside_distance, sample_map
 from engine.pixels.tone import blur
-from engine.swappers.mesh.masks import features
+from engine.swappers.mesh.masks import feature_mask
 from engine.values import Bytes, Mask, Points
 
 _WIDE = 192  # pixels of the face's width in the crop
@@ -84,7 +84,7 @@ def _steps(
     before: NDArray[np.float32], after: NDArray[np.float32], points: Points
 ) -> tuple[float | None, float | None]:
     oval = fill_polygons([points[list(OVAL)]], _SIDE)
-    bare = np.clip(blur(features(points, _SIDE), _SIDE * 0.01) * 2, 0, 1) < 0.1
+    bare = np.clip(blur(feature_mask(points, _SIDE), _SIDE * 0.01) * 2, 0, 1) < 0.1
     depth, away = inside_distance(oval), inside_distance(1 - oval)
     inner = _within(depth, _INNER) & bare
     changed = np.abs(after - before).max(axis=2) > 1
@@ -126,7 +126,7 @@ def _seam(before: NDArray[np.float32], after: NDArray[np.float32], points: Point
     depths = np.arange(_ACROSS[0] - _STEP, _BESIDE[1] + _STEP, _STEP)
     places = ring[:, None] + normals[:, None] * (depths * _WIDE)[None, :, None]
     xs, ys = (np.ascontiguousarray(places[..., k], np.float32) for k in (0, 1))
-    marked = sample_map(np.ascontiguousarray(features(points, _SIDE)), xs, ys) > 0.1
+    marked = sample_map(np.ascontiguousarray(feature_mask(points, _SIDE)), xs, ys) > 0.1
     was, now = (_edges(picture, xs, ys) for picture in (before, after))
     aside = range(-_ASIDE, _ASIDE + 1)
     own = np.stack([np.roll(was, shift, axis=1) for shift in aside]).max(axis=0)

@@ -1,9 +1,9 @@
-"""Beards: a face as a whole has one or has none, and where it has one, all of it is found.
+"""Find beards: decide for the whole face, then mark all of the beard.
 
-A beard goes on beyond the face's mesh, under the chin and beside the jaw. Told and swapped pixel by
-pixel, a part of it would stay. The decision is linear in traits of the lower face, taken against
-cheeks and nose of the same face: darkness, hue and texture. Its weights were learnt from some 600
-faces by `scripts/fit_beards.py`.
+A decision per pixel would leave parts of a beard, as it continues beyond the mesh, under the chin
+and beside the jaw. The decision is a logistic regression on traits of the lower face: darkness, hue
+and texture, relative to cheeks and nose of the same face. `scripts/fit_beards.py` fits its weights
+to some 600 faces.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engine.swappers.mesh.layout import COARSE, layout, layout_points
 from engine.swappers.mesh.light import FLOOR
 from engine.values import Mask
 
-# Rings of the mesh: the upper lip's beard, the chin's, and the whole of a full beard.
+# Rings of mesh vertices around a moustache, a chin beard and a full beard.
 _MOUSTACHE = (98, 2, 327, 426, 436, 287, 291, 270, 269, 267, 0, 37, 39, 40, 61, 57, 216, 206)
 _CHIN = (
     *(212, 57, 61, 91, 181, 84, 17, 314, 405, 321, 291, 287, 432),
@@ -33,21 +33,22 @@ _FULL = (
 )
 _REACH = (5.0, 4.0)  # cells that hair may go beyond the ring of a moustache, a chin's beard
 _DECIDED = (0.0, 1.0)  # log odds, from no beard to one
-_HAIR = (0.55, 0.95)  # of the mean likeness to hair within the rings, from skin to hair
-_MOST = 2.5  # log units of a trait that count
-_CELL = 4  # cells of the coarse grid that the decision takes together
+_HAIR = (0.55, 0.95)  # relative to the mean likeness to hair within the ring, from skin to hair
+_MOST = 2.5  # log units at which a trait is clipped
+_CELL = 4  # side of the cells over which the decision averages
 _ROWS, _COLUMNS = slice(12, 22), slice(2, 12)  # of those, the left half of the lower face
-_CHEEKS = (0.62, 0.55)  # height in the layout, above which no beard grows
-_LOWER = (0.5, 0.58)  # height in the layout, below which a beard grows
+# Heights in the layout: of cheeks and nose, where no beard grows, and of the lower face.
+_CHEEKS = (0.62, 0.55)
+_LOWER = (0.5, 0.58)
 _FEW = 30  # cells
 
 
 def find_beard(own: NDArray[np.float32], shown: Mask) -> Mask:
-    """Return where a face's beard is, 0..1 (COARSE, COARSE); in between, it may have none.
+    """Return the mask of a face's beard, (COARSE, COARSE): 0 no beard, 1 surely one.
 
     Args:
         own: a face in the layout, RGB 0..1 (COARSE, COARSE, 3).
-        shown: how surely each part shows the face and nothing before it, 0..1.
+        shown: visibility of each part, 0 where something covers it, 0..1.
     """
     traits = beard_traits(own, shown)
     model = _model()
@@ -56,14 +57,17 @@ def find_beard(own: NDArray[np.float32], shown: Mask) -> Mask:
     hair: Mask = np.zeros_like(shown)
     if not sure.any():
         return hair
-    likeness = _likeness(traits, model.hair)
+    likeness = _hair_likeness(traits, model.hair)
     for zone, share in zip(_zones(), sure, strict=True):
-        hair = np.maximum(hair, share * _whole(likeness, zone))
+        hair = np.maximum(hair, share * _fill_beard(likeness, zone))
     return hair
 
 
 def beard_traits(own: NDArray[np.float32], shown: Mask) -> NDArray[np.float32]:
-    """Return what tells hair from skin, log units against the face's cheeks (COARSE, COARSE, 8)."""
+    """Return traits that differ between hair and skin, (COARSE, COARSE, 8).
+
+    They are log units relative to the face's cheeks.
+    """
     plan = layout(COARSE)
     logs = np.log(own + np.float32(FLOOR))
     sure = _cheeks() * shown > 0.5
@@ -79,9 +83,9 @@ def beard_traits(own: NDArray[np.float32], shown: Mask) -> NDArray[np.float32]:
 
 
 def decision_traits(traits: NDArray[np.float32], shown: Mask) -> NDArray[np.float32]:
-    """Return the traits that a face's beard is decided by, (k,): those of both halves together.
+    """Return the traits by which a face's beard is decided, (k,), averaged over both halves.
 
-    What is hidden on one side is taken from the other, and what is hidden on both does not count.
+    A part hidden on one side is taken from the other; a part hidden on both is 0.
     """
     weights = shown[..., None] + np.float32(0.02)
     values, known = _cells(traits * weights), _cells(weights)
@@ -91,12 +95,12 @@ def decision_traits(traits: NDArray[np.float32], shown: Mask) -> NDArray[np.floa
 
 
 def hair_traits(traits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the traits that each part is told from skin by, (COARSE, COARSE, 8)."""
+    """Return the traits by which hair is distinguished from skin, (COARSE, COARSE, 8)."""
     return np.asarray(blur(traits, 2.0), np.float32)
 
 
 def beard_rings() -> tuple[Mask, Mask, Mask]:
-    """Return where the beard of an upper lip, of a chin, and a full beard are at the least."""
+    """Return masks of the least extent of a moustache, a chin beard and a full beard."""
     points = layout_points(COARSE)
     moustache, chin, full = (
         fill_polygons([points[list(ring)]], COARSE) for ring in (_MOUSTACHE, _CHIN, _FULL)
@@ -111,14 +115,14 @@ def _cells(fields: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(cells, np.float32)
 
 
-def _likeness(traits: NDArray[np.float32], weights: NDArray[np.float32]) -> Mask:
-    """Return how much each part is like hair, 0..1."""
+def _hair_likeness(traits: NDArray[np.float32], weights: NDArray[np.float32]) -> Mask:
+    """Return the probability that each part is hair, 0..1."""
     odds = blur(np.asarray(hair_traits(traits) @ weights[:-1], np.float32), 1.0) + weights[-1]
     return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
 
 
-def _whole(likeness: Mask, zone: tuple[Mask, Mask]) -> Mask:
-    """Return all of a beard that is known to be there, with the strands beside its ring."""
+def _fill_beard(likeness: Mask, zone: tuple[Mask, Mask]) -> Mask:
+    """Return the mask of a whole beard: its ring, and strands of hair beside it."""
     ring, reach = zone
     usual = float((likeness * ring).sum() / ring.sum())
     strands = smoothstep(_HAIR[0] * usual, _HAIR[1] * usual, likeness) * reach
@@ -128,7 +132,7 @@ def _whole(likeness: Mask, zone: tuple[Mask, Mask]) -> Mask:
 
 @cache
 def _cheeks() -> Mask:
-    """Return where no beard grows: cheeks and nose."""
+    """Return the mask of cheeks and nose, where no beard grows."""
     plan = layout(COARSE)
     rows = np.linspace(0, 1, COARSE, dtype=np.float32)[:, None]
     return np.asarray(smoothstep(*_CHEEKS, rows) * plan.skin * (1 - plan.forehead), np.float32)
@@ -136,7 +140,7 @@ def _cheeks() -> Mask:
 
 @cache
 def _zones() -> tuple[tuple[Mask, Mask], ...]:
-    """Return the ring of each kind of beard, and how far hair beside it belongs to it."""
+    """Return two masks for each kind of beard: its ring, and the reach of strands beside it."""
     moustache, chin, full = beard_rings()
     rows = np.linspace(0, 1, COARSE, dtype=np.float32)[:, None]
     lower = smoothstep(*_LOWER, rows) * np.ones_like(full)
@@ -150,7 +154,12 @@ def _zones() -> tuple[tuple[Mask, Mask], ...]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Model:
-    """Weights, the last of them the bias: of the decision (k + 1, 3), of hair by its parts (9,)."""
+    """Weights of the regressions, the bias last.
+
+    Attributes:
+        decision: of the three kinds of beard, (k + 1, 3).
+        hair: of the likeness to hair, (9,).
+    """
 
     decision: NDArray[np.float32]
     hair: NDArray[np.float32]

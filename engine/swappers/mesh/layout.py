@@ -1,7 +1,7 @@
-"""Canonical layout: the frontal face as a texture, in which all faces are aligned.
+"""Canonical layout: the texture space (UV layout) of all faces.
 
-It is `geometry.mesh_topology.frontal_points`, so one half of it is the other's mirror image,
-whatever the pose of a face.
+Texture coordinates are the frontal points of the mesh (`geometry.mesh_topology.frontal_points`).
+The layout is symmetric: its left half is the mirror image of its right half.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from engine.pixels.raster import (
 )
 from engine.pixels.tone import blur, shrink, smoothstep
 from engine.swappers.mesh.light import light_basis
-from engine.swappers.mesh.masks import beardless, features
+from engine.swappers.mesh.masks import beardless_mask, feature_mask
 from engine.values import Mask, Points
 
 COARSE = 96  # side of the grid on which light is computed
 _SMALL = 160  # side that a crop is shrunk to before its face is unwrapped
-_SEEN = (0.15, 0.4)  # density of texels, from hidden to visible
-_MIDDLE = (0.06, 0.12)  # half a strip around the middle line, of the side
+_VISIBLE = (0.15, 0.4)  # `texel_density`, from hidden to visible
+_MIDDLE = (0.06, 0.12)  # half the width of a strip along the middle line, of the side
 # Width of the fade along the oval, of the side: broad on the forehead, which carries little
 # identity and differs most in shine and hairline.
 _SEAM, _BROAD_SEAM = 0.016, 0.045
@@ -54,15 +54,15 @@ class Layout:
     basis: NDArray[np.float32]  # `light_basis`
     skin: Mask
     centre: Mask  # cheeks, nose and chin, where skin is sure to show
-    hairline: Mask  # where hair may hang in
+    hairline: Mask  # where hair may cover the face
     forehead: Mask  # above the brows
     rim: Mask  # along the oval
-    browless: Mask
-    lipless: Mask
-    closed: Mask  # 0 between the lips, where an open mouth shows its inside
-    seam: Mask  # the fade along the oval
-    aside: Mask  # 0 on the middle line, where the halves meet
-    beardless: Mask  # less on jaw and lip, where beards are
+    browless: Mask  # 0 on the brows
+    lipless: Mask  # 0 on the mouth
+    outside_mouth: Mask  # 0 between the lips, which an open mouth parts
+    seam: Mask  # opacity: fades out along the oval
+    off_middle: Mask  # 0 on the middle line, where the halves meet
+    beardless: Mask  # lower on jaw and lips, where beards grow
 
 
 @cache
@@ -80,7 +80,7 @@ def layout(side: int) -> Layout:
     order = np.argsort(-frontal[mesh.triangles, 2].mean(axis=1))
     ids = draw_triangles(points, mesh.triangles, order, side)
     normals = interpolate(ids, points, mesh.triangles, vertex_normals(frontal, mesh))
-    marked = np.clip(blur(features(points, side), side * 0.012) * 2, 0, 1)
+    marked = np.clip(blur(feature_mask(points, side), side * 0.012) * 2, 0, 1)
     oval = fill_polygons([points[list(OVAL)]], side)
     brows = fill_polygons((convex_hull(points[list(r)]) for r in (LEFT_BROW, RIGHT_BROW)), side)
     browless = 1 - np.clip(blur(brows, side * 0.02) * 5, 0, 1)
@@ -105,79 +105,84 @@ def layout(side: int) -> Layout:
         rim=rim,
         browless=browless,
         lipless=1 - np.clip(blur(mouth, side * 0.01) * 2, 0, 1),
-        closed=1 - np.clip(blur(lips, side * 0.003) * 1.5, 0, 1),
+        outside_mouth=1 - np.clip(blur(lips, side * 0.003) * 1.5, 0, 1),
         seam=seam,
-        aside=smoothstep(*_MIDDLE, np.abs(xs - 0.5)),
-        beardless=beardless(points, side, 1.0),
+        off_middle=smoothstep(*_MIDDLE, np.abs(xs - 0.5)),
+        beardless=beardless_mask(points, side, 1.0),
     )
 
 
 def unwrap(
     pixels: NDArray[np.float32], points: Points, side: int
 ) -> tuple[NDArray[np.float32], Mask]:
-    """Return a face in the layout, RGB (side, side, 3), and the visibility of each part, 0..1.
+    """Unwrap a face into the layout.
 
     Args:
         pixels: RGB 0..1 (h, w, 3).
         points: the face's mesh in these pixels, (468, 3).
         side: the layout's side.
+
+    Returns:
+        RGB (side, side, 3), and the visibility of each texel, 0..1 (side, side).
     """
-    where = _spread(np.concatenate([points[:, :2], texel_density(points)], axis=1), side)
+    where = _interpolate_vertices(
+        np.concatenate([points[:, :2], texel_density(points)], axis=1), side
+    )
     xs, ys = where[..., 0], where[..., 1]
     height, width = pixels.shape[:2]
     inside = (xs >= 0) & (xs <= width - 1) & (ys >= 0) & (ys <= height - 1)
-    seen = smoothstep(*_SEEN, where[..., 2]) * inside
+    seen = smoothstep(*_VISIBLE, where[..., 2]) * inside
     return sample_map(pixels, xs, ys), smoothstep(0.5, 1.0, blur(seen, side * 0.008))
 
 
 def unwrap_crop(pixels: NDArray[np.float32], points: Points) -> tuple[NDArray[np.float32], Mask]:
-    """Return a square crop's face on the coarse grid, as `unwrap` does, without aliasing."""
+    """Unwrap the face of a square crop at the side `COARSE`, without aliasing; see `unwrap`."""
     scale = np.float32(_SMALL / pixels.shape[0])
     placed = (points + np.float32(0.5)) * scale - np.float32(0.5)
     return unwrap(shrink(pixels, _SMALL).reshape(_SMALL, _SMALL, -1), placed, COARSE)
 
 
-def _spread(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Return vertex `values` (468, k) spread linearly over the layout, (side, side, k)."""
-    corners, shares = _corners(side)
-    spread = shares[..., :1] * values[corners[..., 0]]
+def _interpolate_vertices(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Interpolate vertex `values` (468, k) linearly over the layout: (side, side, k)."""
+    vertices, coordinates = _barycentric(side)
+    field = coordinates[..., :1] * values[vertices[..., 0]]
     for corner in (1, 2):
-        spread += shares[..., corner, None] * values[corners[..., corner]]
-    return spread
+        field += coordinates[..., corner, None] * values[vertices[..., corner]]
+    return field
 
 
 @cache
-def _corners(side: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return the three vertices around each pixel of the layout and their shares.
+def _barycentric(side: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Return the triangle at each pixel of the layout: its vertices and barycentric coordinates.
 
-    Both are (side, side, 3); shares are 0 where there is no face.
+    Both are (side, side, 3); the coordinates are 0 outside the face.
     """
     plan = layout(side)
     triangles = face_mesh().triangles
-    # The shares are linear over each triangle: 1 at one corner and 0 at the others.
+    # A barycentric coordinate is linear over a triangle: 1 at one corner and 0 at the others.
     flat = triangles.reshape(-1)
-    shares = interpolate(
+    coordinates = interpolate(
         plan.ids,
         plan.points[flat],
         np.arange(flat.size).reshape(-1, 3),
         np.tile(np.eye(3, dtype=np.float32), (len(triangles), 1)),
     )
-    total = np.maximum(shares.sum(axis=2, keepdims=True), np.float32(1e-6))
-    return triangles[plan.ids], np.asarray(shares / total, np.float32)
+    total = np.maximum(coordinates.sum(axis=2, keepdims=True), np.float32(1e-6))
+    return triangles[plan.ids], np.asarray(coordinates / total, np.float32)
 
 
 def texel_density(points: Points) -> NDArray[np.float32]:
-    """Return the relative area of each vertex's surroundings in the picture, (468, 1).
+    """Return the relative area of the triangles around each vertex, (468, 1).
 
     It is their area in the picture over that in the layout: about 1 where the surface faces the
-    camera, 0 where it is edge-on, and negative where it faces away.
+    camera, 0 where it is seen edge-on, and negative where it faces away.
     """
-    density = _areas(points) / _usual_areas()
+    density = _vertex_areas(points) / _layout_areas()
     usual = max(float(np.percentile(density, 80)), 1e-6)
     return np.asarray(density / usual, np.float32)[:, None]
 
 
-def _areas(points: Points) -> NDArray[np.float64]:
+def _vertex_areas(points: Points) -> NDArray[np.float64]:
     """Return the signed area of the triangles around each vertex, (468,)."""
     triangles = face_mesh().triangles
     areas = np.repeat(signed_areas(points[triangles, :2]), 3)
@@ -186,6 +191,6 @@ def _areas(points: Points) -> NDArray[np.float64]:
 
 
 @cache
-def _usual_areas() -> NDArray[np.float64]:
-    areas = _areas(frontal_points(face_mesh()))
+def _layout_areas() -> NDArray[np.float64]:
+    areas = _vertex_areas(frontal_points(face_mesh()))
     return np.where(np.abs(areas) < 1e-9, 1e-9, areas)

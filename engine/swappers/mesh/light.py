@@ -83,60 +83,62 @@ def skin_light(
         sigma: scale of the blur, in grid pixels.
     """
     fitted, trust = fit_light(logs, basis, weights)
-    return fitted + spread(logs - fitted, weights * trust, sigma), trust
+    return fitted + faded_blur(logs - fitted, weights * trust, sigma), trust
 
 
-def spread(rest: Field, weights: Mask, sigma: float) -> Field:
-    """Return the weighted blur of `rest` (h, w, 3), 0 where there is hardly any weight nearby."""
-    blurred, seen = weighted_blur(rest, weights + np.float32(1e-6), sigma)
+def faded_blur(field: Field, weights: Mask, sigma: float) -> Field:
+    """Return the weighted blur of `field` (h, w, 3), faded to 0 where nearby weights are small."""
+    blurred, seen = weighted_blur(field, weights + np.float32(1e-6), sigma)
     return np.asarray(blurred * np.clip(seen * 8, 0, 1)[..., None], np.float32)
 
 
-def one_sided(detail: Field, weights: Mask, least: float) -> Field:
-    """Return the part of a source's `detail` that is on one half of the face only.
+def one_sided_detail(detail: Field, weights: Mask, least: float) -> Field:
+    """Return the part of a source's `detail` that only one half of the face has.
 
-    A face is nearly symmetric, and light from one side is not: detail of both halves is the face's
-    own. Differences of up to `least` log units are kept in the face.
+    A face is nearly symmetric, and light from one side is not. Detail that both halves have is
+    therefore the face's own, and so are differences of up to `least` log units.
 
     Args:
         detail: log RGB (h, w, 3) in the canonical layout, where halves are mirror images.
         weights: how surely each pixel shows skin, 0..1.
-        least: log units of luma.
+        least: difference in log luma that is still the face's own.
     """
     twin = detail[:, ::-1]
     size = np.minimum(np.abs(detail), np.abs(twin))
     shared = np.sign(detail) * size * (detail * twin > 0)
     alone = np.asarray(detail - shared, np.float32)
-    return _beyond(_on_both(alone, weights, 0.012), least)
+    return _soft_threshold(_blur_both_halves(alone, weights, 0.012), least)
 
 
-def odd_light(detail: Field, weights: Mask, least: float) -> Field:
+def antisymmetric_light(detail: Field, weights: Mask, least: float) -> Field:
     """Return the antisymmetric part of a target's `detail`: shadows and light from one side.
 
-    Arguments are those of `one_sided`. Differences finer than a shadow are left out, as they are
-    the target's own features.
+    Differences finer than a shadow are left out, as they are the target's own features. Arguments
+    are those of `one_sided_detail`.
     """
-    return _beyond(_on_both(np.float32(0.5) * (detail - detail[:, ::-1]), weights, 0.03), least)
+    return _soft_threshold(
+        _blur_both_halves(np.float32(0.5) * (detail - detail[:, ::-1]), weights, 0.03), least
+    )
 
 
-def _on_both(field: Field, weights: Mask, scale: float) -> Field:
-    """Return `field` blurred by `scale` of its side, where both halves show skin."""
+def _blur_both_halves(field: Field, weights: Mask, scale: float) -> Field:
+    """Blur `field` by `scale` of its side, where both halves show skin."""
     both = np.minimum(weights, weights[:, ::-1])
-    return spread(field, both, scale * field.shape[0])
+    return faded_blur(field, both, scale * field.shape[0])
 
 
-def _beyond(field: Field, least: float) -> Field:
-    """Return `field` with its luma's magnitude reduced by `least`, to 0 at the lowest."""
+def _soft_threshold(field: Field, least: float) -> Field:
+    """Reduce the magnitude of the luma of `field` by `least`, down to 0 (soft thresholding)."""
     size = np.abs(luma(field))[..., None] + np.float32(1e-6)
     return np.asarray(field * np.maximum(size - least, 0) / size, np.float32)
 
 
-def calmed(detail: Field, skin: Mask) -> Field:
-    """Compress log detail that is too strong for a face's own.
+def compress_detail(detail: Field, skin: Mask) -> Field:
+    """Compress log detail that is stronger than that of skin.
 
-    Glare, hard shadows and coloured light exceed the detail of skin. In another light, or on other
-    skin, they would be white, black and coloured blotches. Brows, lids and nostrils keep their
-    light and shade, and more of their colour.
+    This reduces glare, hard shadows and coloured light, which would become white, black and
+    coloured blotches in another light. Brows, lids and nostrils keep their luma, and more of their
+    colour than skin does.
 
     Args:
         detail: log RGB (h, w, 3).
@@ -146,13 +148,13 @@ def calmed(detail: Field, skin: Mask) -> Field:
     tone = luma(detail)[..., None]
     colour = detail - tone
     size = np.linalg.norm(colour, axis=-1, keepdims=True).astype(np.float32) + np.float32(1e-6)
-    even = np.where(tone > 0, _drawn_in(tone, _GLARE), -_drawn_in(-tone, _SHADOW))
+    toned = np.where(tone > 0, _compress(tone, _GLARE), -_compress(-tone, _SHADOW))
     knee = np.float32(_FEATURE_COLOUR) + plain * np.float32(_COLOUR - _FEATURE_COLOUR)
-    drawn = colour * _drawn_in(size, knee) / size
-    return np.asarray(tone + plain * (even - tone) + drawn, np.float32)
+    tinted = colour * _compress(size, knee) / size
+    return np.asarray(tone + plain * (toned - tone) + tinted, np.float32)
 
 
-def _drawn_in(values: Field, knee: float | Field) -> Field:
+def _compress(values: Field, knee: float | Field) -> Field:
     """Compress `values` above `knee` to at most 1.6 times it; leave lower ones unchanged."""
     rest = 0.6 * knee
     return np.where(values < knee, values, knee + rest * np.tanh((values - knee) / rest))

@@ -1,4 +1,4 @@
-"""Masks on coarse grids: facial features, and parts that stay the target's."""
+"""Masks on coarse grids: facial features, skin without beard, and parts that stay the target's."""
 
 from __future__ import annotations
 
@@ -32,11 +32,9 @@ _BEARD = (
     *(397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172),
 )
 _DARK = (0.55, 0.95)  # log units below lit skin, from which a pixel is not skin
-_EDGE = (
-    0.52,
-    0.97,
-)  # values of a blurred opening: its edge moves inwards, as lashes are the source's
-_CLOSING = (0.45, 0.8)  # of the source's own opening, between which a lid counts as closed
+# Values of a blurred opening: its edge moves inwards, as the lashes are the source's.
+_EDGE = (0.52, 0.97)
+_CLOSING = (0.45, 0.8)  # openness relative to the source's, from closed to open
 _EYES = (
     (LEFT_ORBIT, LEFT_EYE_GAP, LEFT_EYE_CORNERS),
     (RIGHT_ORBIT, RIGHT_EYE_GAP, RIGHT_EYE_CORNERS),
@@ -49,29 +47,34 @@ def eye_openings(points: Points) -> tuple[float, float]:
     return left, right
 
 
-def features(points: Points, grid: int, scale: float = 1.0) -> Mask:
+def feature_mask(points: Points, grid: int, scale: float = 1.0) -> Mask:
     """Return a mask (grid, grid) of brows, lids, lips and nostrils; `scale` maps points to it."""
     return fill_polygons((convex_hull(points[list(ring)]) for ring in _FEATURES), grid, scale)
 
 
-def beardless(points: Points, grid: int, scale: float) -> Mask:
-    """Return a mask (grid, grid) that is lower on jaw and lips, where beards are."""
+def beardless_mask(points: Points, grid: int, scale: float) -> Mask:
+    """Return a mask (grid, grid): 1 outside the beard area of jaw and lips, lower inside it."""
     beard = fill_polygons([points[list(_BEARD)]], grid, scale)
     return np.asarray(1 - 0.7 * blur(beard, grid / 32), np.float32)
 
 
-def foreign(rest: Field, skin: Mask) -> Mask:
-    """Return a mask of hair, beards and objects: parts much darker than lit skin."""
+def dark_parts(rest: Field, skin: Mask) -> Mask:
+    """Return a mask of parts much darker than lit skin: hair, beards, objects.
+
+    Args:
+        rest: log RGB relative to the light, (h, w, 3).
+        skin: where the layout has skin, 0..1 (h, w).
+    """
     dark = smoothstep(*_DARK, -luma(rest)) * skin
     return np.asarray(np.clip(1.3 * blur(dark, rest.shape[0] / 36), 0, 1), np.float32)
 
 
-def kept(
+def target_parts_mask(
     points: Points, own: Points, source_eyes: tuple[float, float], grid: int, scale: float
 ) -> Mask:
-    """Return the mask (grid, grid) of eyeballs, inside of the mouth, and lids of a closing eye.
+    """Return a mask (grid, grid) of the parts that stay the target's.
 
-    These parts stay the target's.
+    These are the eyeballs, the inside of the mouth, and the lids of a closing eye.
 
     Args:
         points: the mesh as it is drawn.

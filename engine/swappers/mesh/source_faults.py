@@ -1,6 +1,6 @@
 """Find the faults of a portrait as the source of a swap.
 
-The limits were set by eye on 267 pictures of synthetic people: above them, swaps that draw the
+The limits were set by eye on 267 pictures of synthetic people: beyond them, swaps that draw the
 portrait's own pixels were smears.
 """
 
@@ -27,7 +27,7 @@ from engine.pixels.tone import Field, blur, luma, shrink
 from engine.swappers.mesh.layout import COARSE, layout, unwrap
 from engine.swappers.mesh.light import FLOOR, skin_light
 from engine.swappers.mesh.masks import eye_openings
-from engine.swappers.mesh.texture import LIGHT_SIGMA, covered
+from engine.swappers.mesh.texture import LIGHT_SIGMA, occlusion_mask
 from engine.values import Mask, Portrait
 
 _TURNED = (35.0, 48.0)  # degrees: from a warning to a face half hidden
@@ -114,7 +114,9 @@ def _by_cover(portrait: Portrait) -> Iterator[Fault]:
     points = portrait.face.mesh.points
     _, seen = unwrap(portrait.pixels, points, COARSE)
     # A part outside the picture is not covered; `_by_shape` reports it.
-    hidden = _mean(shrink(covered(portrait.bare, points), COARSE), layout(COARSE).skin * seen)
+    hidden = _mean(
+        shrink(occlusion_mask(portrait.bare, points), COARSE), layout(COARSE).skin * seen
+    )
     if hidden > _COVERED[0]:
         yield Fault(
             f"shows a face with something before {hidden:.0%} of its skin",
@@ -156,7 +158,7 @@ def _by_light(portrait: Portrait) -> Iterator[Fault]:
 
 
 def _colour(logs: Field, skin: Mask) -> float:
-    """Return how coloured skin is, in log units: its mean colour and the spread around that."""
+    """Return the norm of the skin's mean colour plus its standard deviation, in log units."""
     colour = logs - luma(logs)[..., None]
     mean = np.array([_mean(colour[..., channel], skin) for channel in range(3)])
     variance = _mean(((colour - mean) ** 2).sum(axis=-1, dtype=np.float32), skin)

@@ -1,4 +1,4 @@
-"""A face as a texture in the canonical layout, made once per source."""
+"""Make the texture of a source in the canonical layout, without light; done once per source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from engine.pixels.raster import close_gaps
 from engine.pixels.tone import blur, enlarge, luma, shrink, smoothstep, weighted_blur
 from engine.swappers.mesh.beards import find_beard
 from engine.swappers.mesh.layout import COARSE, layout, unwrap
-from engine.swappers.mesh.light import FLOOR, calmed, fit_light, one_sided, skin_light
+from engine.swappers.mesh.light import (
+    FLOOR,
+    compress_detail,
+    fit_light,
+    one_sided_detail,
+    skin_light,
+)
 from engine.swappers.mesh.masks import eye_openings
 from engine.values import BareFace, Mask, Points, Portrait
 
@@ -22,7 +28,7 @@ SIDE = 768
 LEVELS = 3
 LIGHT_SIGMA = 0.09 * COARSE
 _ONE_SIDED = 0.1  # log units by which halves of a face differ in even light
-# A part in deep shadow: log luma by which its other side is brighter, averaged over skin nearby.
+# Deep shadow: log luma by which the other side is brighter, averaged over nearby skin.
 _DARKER = (1.1, 1.7)
 _LEVEL_SIGMA, _NEAR = 0.05 * COARSE, 0.1
 # Shares of the forehead covered by hair or a hat, between which the whole forehead is left out, and
@@ -35,31 +41,35 @@ _OCCLUDER_EDGE, _FILL, _NARROW = 0.006, 0.02, 0.035
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeshSource:
-    """A prepared portrait: textures fine to coarse, each (side, side, 4) RGB and opacity.
+    """Source that is prepared for `MeshWarp`.
 
-    RGB has no light and no tone: plain skin is 1, and a log light added to its logarithm gives
-    pixels + `light.FLOOR`. `detail` is its logarithm at the side `COARSE`.
-    `shape` is the face's own shape, turned to the front (`geometry.shape.to_frontal`);
-    `eyes` are the left and the right eye's openness; `hair` is the beard (COARSE, COARSE).
+    Attributes:
+        textures: levels from fine to coarse, each (side, side, 4): RGB and opacity. RGB has no
+            light and no skin tone: plain skin is 1, and a log light added to the logarithm gives
+            the logarithm of pixels + `light.FLOOR`.
+        shape: the face's own shape, turned to the front (`geometry.shape.to_frontal`).
+        eyes: openness of the left and of the right eye.
+        detail: logarithm of the RGB at the side `COARSE`.
+        beard: mask of the beard, (COARSE, COARSE).
     """
 
     textures: tuple[NDArray[np.float32], ...]
     shape: Points
     eyes: tuple[float, float]
     detail: NDArray[np.float32]
-    hair: Mask
+    beard: Mask
 
-    def level(self, size: int) -> NDArray[np.float32]:
-        """Return the texture that is nearest to one texel a pixel in a crop of `size`."""
+    def level_for(self, size: int) -> NDArray[np.float32]:
+        """Return the level whose texels are closest to one pixel in a crop of `size`."""
         return min(self.textures, key=lambda texture: abs(np.log(texture.shape[0] / size / 1.1)))
 
 
-def strange(texture: NDArray[np.float32]) -> Mask:
+def find_non_skin(texture: NDArray[np.float32]) -> Mask:
     """Return a mask (side, side) of hair, background and rim light, 0..1.
 
-    They differ from lit skin on cheeks, nose and chin in brightness, hue or roughness. Only the
-    border along the oval is searched, and the forehead for hair: brows, eyes, lips and a beard
-    within the face belong to it.
+    These differ from the lit skin of cheeks, nose and chin in brightness, hue or roughness. Only
+    the border along the oval and the forehead are searched, as brows, eyes, lips and a beard
+    belong to the face.
     """
     side = texture.shape[0]
     plan = layout(COARSE)
@@ -75,10 +85,10 @@ def strange(texture: NDArray[np.float32]) -> Mask:
     rough = shrink(fine, COARSE) / (luma(coarse) + FLOOR)
     sure = calm > 0.5
     hair = np.maximum(
-        _beyond(np.abs(tone), sure, 3.0, 0.12),
-        np.maximum(_beyond(hue, sure, 3.0, 0.08), _beyond(rough, sure, 6.0, 0.04)),
+        _outlier_mask(np.abs(tone), sure, 3.0, 0.12),
+        np.maximum(_outlier_mask(hue, sure, 3.0, 0.08), _outlier_mask(rough, sure, 6.0, 0.04)),
     )
-    glare = np.maximum(_beyond(tone, sure, 1.5, 0.06), _beyond(hue, sure, 2.0, 0.03))
+    glare = np.maximum(_outlier_mask(tone, sure, 1.5, 0.06), _outlier_mask(hue, sure, 2.0, 0.03))
     found = np.maximum(hair * plan.hairline, glare * plan.rim)
     spread = np.clip(blur(blur(found, 0.8), 1.2) * 1.6, 0, 1)
     covered = float((spread * plan.forehead).sum() / plan.forehead.sum())
@@ -87,35 +97,35 @@ def strange(texture: NDArray[np.float32]) -> Mask:
     return np.clip(enlarge(fringe * browless, side), 0, 1)
 
 
-def _beyond(values: Mask, sure: NDArray[np.bool_], times: float, least: float) -> Mask:
-    """Return a mask: 1 where `values` exceed `times` their median on skin plus `least`, else 0."""
+def _outlier_mask(values: Mask, sure: NDArray[np.bool_], times: float, least: float) -> Mask:
+    """Return a mask of `values` above `times` their median on sure skin, plus `least`."""
     bound = float(np.median(np.abs(values[sure]))) * times + least
     return smoothstep(bound, 1.75 * bound, values)
 
 
-def flattened(own: NDArray[np.float32], good: Mask, hair: Mask) -> NDArray[np.float32]:
-    """Return a texture without its light and tone: log detail around 0, (side, side, 3).
+def flatten_light(own: NDArray[np.float32], confidence: Mask, beard: Mask) -> NDArray[np.float32]:
+    """Remove light and skin tone from a texture: log detail around 0, (side, side, 3).
 
     Args:
         own: a face in the layout, RGB (side, side, 3).
-        good: how surely each part shows this face's skin, 0..1.
-        hair: its beard (COARSE, COARSE), of which no light is read.
+        confidence: that a texel shows this face's skin, 0..1 (side, side).
+        beard: mask (COARSE, COARSE) of pixels that the light is not fitted to.
     """
     side = own.shape[0]
     plan = layout(COARSE)
     logs = np.log(shrink(own, COARSE) + FLOOR)
-    own_face = shrink(good, COARSE)
-    weights = plan.skin * own_face * plan.beardless * (1 - hair)
+    own_face = shrink(confidence, COARSE)
+    weights = plan.skin * own_face * plan.beardless * (1 - beard)
     light, trust = skin_light(logs, plan.basis, weights, LIGHT_SIGMA)
-    light += one_sided(logs - light, weights * trust, _ONE_SIDED)
+    light += one_sided_detail(logs - light, weights * trust, _ONE_SIDED)
     detail = logs - light
-    calm = calmed(detail, plan.skin * plan.browless)
+    calm = compress_detail(detail, plan.skin * plan.browless)
     light += (own_face * plan.lipless)[..., None] * (detail - calm)
     return np.asarray(np.log(own + FLOOR) - enlarge(light, side), np.float32)
 
 
-def covered(bare: BareFace, points: Points) -> Mask:
-    """Return a mask (side, side) of what covers a face, 0..1.
+def occlusion_mask(bare: BareFace, points: Points) -> Mask:
+    """Return a mask (SIDE, SIDE) of the parts that something covers, 0..1.
 
     Args:
         bare: the bare part of the portrait's face.
@@ -128,78 +138,87 @@ def covered(bare: BareFace, points: Points) -> Mask:
     return smoothstep(0.08, 0.4, hidden)
 
 
-def far_darker(own: NDArray[np.float32], good: Mask) -> Mask:
-    """Return a mask of deep shadow on one side of a face only, 0..1.
+def deep_shadow_mask(own: NDArray[np.float32], confidence: Mask) -> Mask:
+    """Return a mask (side, side) of parts that are in deep shadow on one side only, 0..1.
 
-    Skin is not visible in it: with the shadow removed, it would be noise and blotches.
+    Skin is not visible there: without the shadow, it would be noise and blotches.
 
     Args:
         own: a face in the layout, RGB (side, side, 3).
-        good: how surely each part shows this face's skin, 0..1.
+        confidence: that a texel shows this face's skin, 0..1 (side, side).
     """
-    skin = layout(COARSE).skin * shrink(good, COARSE)
+    skin = layout(COARSE).skin * shrink(confidence, COARSE)
     level, near = weighted_blur(np.log(shrink(own, COARSE) + FLOOR), skin, _LEVEL_SIGMA)
     tone = luma(level)
     both = np.minimum(near, near[:, ::-1]) > _NEAR
-    dark = smoothstep(*_DARKER, tone[:, ::-1] - tone) * both * layout(COARSE).aside
+    dark = smoothstep(*_DARKER, tone[:, ::-1] - tone) * both * layout(COARSE).off_middle
     return enlarge(blur(dark, _LEVEL_SIGMA / 3), own.shape[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
-    """Flattened texture of one portrait, (side, side, 3), with two masks of it.
+class PortraitTexture:
+    """Texture of one portrait, or of several merged ones, with masks; all have one side.
 
-    `seen` tells how well each part is seen, `odd` how surely it is not this face's skin, 0..1.
-    `hair` is the face's beard (COARSE, COARSE).
+    Attributes:
+        detail: log RGB without light and tone, (side, side, 3).
+        visibility: 0 where the face is turned away or in deep shadow, 1 where it is visible.
+        not_skin: 1 on hair, background and occluders.
+        beard: mask of the beard, (COARSE, COARSE).
     """
 
     detail: NDArray[np.float32]
-    seen: Mask
-    odd: Mask
-    hair: Mask
+    visibility: Mask
+    not_skin: Mask
+    beard: Mask
 
     @property
-    def good(self) -> Mask:
-        """Confidence that each part shows this face's skin, 0..1."""
-        return self.seen * (1 - self.odd)
+    def confidence(self) -> Mask:
+        """Confidence that each texel shows this face's skin, 0..1."""
+        return self.visibility * (1 - self.not_skin)
 
-    def filled(self, other: View) -> View:
-        """Return this view with its hidden parts taken from another one."""
-        need = smoothstep(0.1, 0.5, other.good - self.good)
-        return View(
+    def filled_from(self, other: PortraitTexture) -> PortraitTexture:
+        """Return this texture with its hidden parts taken from another one."""
+        need = smoothstep(0.1, 0.5, other.confidence - self.confidence)
+        return PortraitTexture(
             self.detail + need[..., None] * (other.detail - self.detail),
-            self.seen + need * (other.seen - self.seen),
-            self.odd + need * (other.odd - self.odd),
-            self.hair,
+            self.visibility + need * (other.visibility - self.visibility),
+            self.not_skin + need * (other.not_skin - self.not_skin),
+            self.beard,
         )
 
-    def mirrored(self) -> View:
-        """Return the view of the mirror image."""
-        return View(self.detail[:, ::-1], self.seen[:, ::-1], self.odd[:, ::-1], self.hair[:, ::-1])
+    def mirrored(self) -> PortraitTexture:
+        """Return the texture of the mirror image."""
+        return PortraitTexture(
+            self.detail[:, ::-1],
+            self.visibility[:, ::-1],
+            self.not_skin[:, ::-1],
+            self.beard[:, ::-1],
+        )
 
 
-def view_of(portrait: Portrait) -> View:
-    """Return the view of a portrait."""
+def portrait_texture(portrait: Portrait) -> PortraitTexture:
+    """Return the texture of a portrait."""
     points = portrait.face.mesh.points
-    own, seen = unwrap(portrait.pixels, points, SIDE)
-    odd = strange(own)
+    own, visibility = unwrap(portrait.pixels, points, SIDE)
+    not_skin = find_non_skin(own)
     if portrait.bare is not None:
-        odd = np.maximum(odd, covered(portrait.bare, points))
-    good = seen * (1 - odd)
-    hair = find_beard(shrink(own, COARSE), shrink(good, COARSE))
-    detail = flattened(own, good, hair)
-    return View(detail, seen * (1 - far_darker(own, good)), odd, hair)
+        not_skin = np.maximum(not_skin, occlusion_mask(portrait.bare, points))
+    confidence = visibility * (1 - not_skin)
+    beard = find_beard(shrink(own, COARSE), shrink(confidence, COARSE))
+    detail = flatten_light(own, confidence, beard)
+    visibility = visibility * (1 - deep_shadow_mask(own, confidence))
+    return PortraitTexture(detail, visibility, not_skin, beard)
 
 
-def mended(view: View) -> tuple[NDArray[np.float32], Mask]:
-    """Return a view's texture with hidden parts filled from its other side, and its opacity.
+def fill_hidden(texture: PortraitTexture) -> tuple[NDArray[np.float32], Mask]:
+    """Fill hidden parts from the other half of the face; return log detail and opacity.
 
-    Parts hidden on both sides are filled from their surroundings. They become transparent unless
-    they are narrow, like the frame of a pair of glasses.
+    Parts that both halves hide are filled from their surroundings (inpainted). They become
+    transparent unless they are narrow, like the frame of a pair of glasses.
     """
-    other = view.mirrored()
-    detail = view.filled(other).detail
-    lost = (1 - view.good) * (1 - other.good)
+    other = texture.mirrored()
+    detail = texture.filled_from(other).detail
+    lost = (1 - texture.confidence) * (1 - other.confidence)
     around, near = weighted_blur(detail, 1 - lost, SIDE * _FILL)
     plain = around * np.clip(4 * near, 0, 1)[..., None]
     filled = detail + lost[..., None] * (plain - detail)
@@ -207,22 +226,23 @@ def mended(view: View) -> tuple[NDArray[np.float32], Mask]:
 
 
 def prepare_texture(portraits: Sequence[Portrait]) -> MeshSource:
-    """Return the texture of one or more portraits of a person at every level.
+    """Return the prepared source of one or more portraits of a person.
 
-    The portrait that is turned least gives shape and texture. Its hidden parts come from the next
-    portrait that shows them, else from the other half of the face. Hair becomes transparent.
+    Shape and texture come from the least turned portrait. Its hidden parts come from the next
+    portrait in which they are visible, else from the other half of the face. Hair becomes
+    transparent.
     """
     first, *others = sorted(portraits, key=lambda portrait: face_angle(portrait.face))
-    view = view_of(first)
+    texture = portrait_texture(first)
     for portrait in others:
-        view = view.filled(view_of(portrait))
+        texture = texture.filled_from(portrait_texture(portrait))
     points = first.face.mesh.points
-    detail, opacity = mended(view)
-    opacity = opacity * layout(SIDE).seam * layout(SIDE).closed
+    detail, opacity = fill_hidden(texture)
+    opacity = opacity * layout(SIDE).seam * layout(SIDE).outside_mouth
     full = np.concatenate([np.exp(detail), opacity[..., None]], axis=2).astype(np.float32)
     textures = [full]
     for _ in range(LEVELS - 1):
         textures.append(shrink(textures[-1], textures[-1].shape[0] // 2))
     shape, _ = to_frontal(points)
     coarse = np.log(shrink(full[..., :3], COARSE))
-    return MeshSource(tuple(textures), shape, eye_openings(points), coarse, view.hair)
+    return MeshSource(tuple(textures), shape, eye_openings(points), coarse, texture.beard)

@@ -20,12 +20,12 @@ from engine.pixels.raster import displace, draw_triangles, interpolate, sample_m
 from engine.pixels.tone import Field, blur, enlarge, luma, smoothstep, weighted_blur
 from engine.swappers.mesh.layout import COARSE, layout, layout_points
 from engine.swappers.mesh.light import FLOOR
-from engine.swappers.mesh.masks import kept
-from engine.swappers.mesh.relight import target_light
+from engine.swappers.mesh.masks import target_parts_mask
+from engine.swappers.mesh.relight import estimate_light
 from engine.swappers.mesh.texture import MeshSource, prepare_texture
 from engine.values import Aligned, Mask, Patch, Pixels, Points, Portrait
 
-_SHOULDER = 0.04  # luma by which the brightest pixel may exceed the target's highlights
+_HEADROOM = 0.04  # luma by which the brightest pixel may exceed the target's highlights
 _GRID = 96  # smallest side of the grid on which the mesh is drawn
 _MARGIN = 0.03  # of the crop's side, left around the mesh
 _TRUST_RAMP = (0.04, 0.2)  # trust between which the swap fades in
@@ -89,69 +89,71 @@ def _swap_window(target: Aligned, source: MeshSource, crop_size: int) -> tuple[P
     size = target.pixels.shape[0]
     grid = max(_GRID, size // 4)
     points = transfer_shape(target.mesh, source.shape)
-    render = _render(points, target, source.level(crop_size), grid)
-    lit = target_light(target, source.detail, source.hair)
-    light, other, skin = _on_grid(render, lit.light, lit.foreign, layout(COARSE).skin)
-    pixels = _relit(render.flesh, light, lit.colour)
-    _shoulder(pixels, lit.brightest)
+    render = _render(points, target, source.level_for(crop_size), grid)
+    lit = estimate_light(target, source.detail, source.beard)
+    light, other, skin = _sample_layout(render, lit.light, lit.not_skin, layout(COARSE).skin)
+    pixels = _relight(render.colours, light, lit.colour)
+    _compress_highlights(pixels, lit.highlights)
     scale = max(affine.scale_of(target.to_crop), 1.0)
-    where = enlarge(skin[..., 0] * (1 - other[..., 0]) * render.cover, size)
+    where = enlarge(skin[..., 0] * (1 - other[..., 0]) * render.facing, size)
     if target.bare is not None:
         where *= target.bare
     pixels = match_detail(pixels, target.pixels, where, scale)
-    shown = render.cover * (1 - kept(points, target.mesh, source.eyes, grid, grid / size))
+    shown = render.facing * (
+        1 - target_parts_mask(points, target.mesh, source.eyes, grid, grid / size)
+    )
     mask = render.opacity * enlarge(shown * (1 - other[..., 0]), size)
     pixels -= render.base
     pixels *= mask[..., None]
     pixels += render.base
-    return np.clip(pixels, 0, 1, out=pixels), np.clip(enlarge(render.whole, size), 0, 1)
+    return np.clip(pixels, 0, 1, out=pixels), np.clip(enlarge(render.face, size), 0, 1)
 
 
-def _on_grid(render: _Render, *fields: Field | Mask) -> list[Field]:
-    """Map fields of the layout, all of one side, to the grid on which the mesh is drawn."""
+def _sample_layout(render: _Render, *fields: Field | Mask) -> list[Field]:
+    """Sample fields of the layout, all of one side, on the grid on which the mesh is drawn."""
     depths = [1 if field.ndim == 2 else field.shape[2] for field in fields]
     packed = np.concatenate([np.atleast_3d(field) for field in fields], axis=2)
-    at = render.places * packed.shape[0] - np.float32(0.5)
+    at = render.layout_xy * packed.shape[0] - np.float32(0.5)
     spread = sample_map(packed, np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1]))
     return np.split(spread, np.cumsum(depths)[:-1], axis=2)
 
 
-def _relit(flesh: Pixels, light: Field, colour: float) -> Pixels:
-    """Return flattened skin in a light.
+def _relight(colours: Pixels, light: Field, colour: float) -> Pixels:
+    """Return a texture without light in a new light.
 
     Args:
-        flesh: RGB without light or tone (h, w, 3).
+        colours: RGB of the texture (h, w, 3).
         light: log RGB on a coarse grid.
-        colour: 0 takes the skin's own colours out, 1 keeps them.
+        colour: 0 makes the texture grey, 1 keeps its colours.
     """
     if colour < 1:
-        grey = luma(flesh)[..., None]
-        flesh = grey + np.float32(colour) * (flesh - grey)
-    lit: Pixels = flesh * enlarge(np.exp(light), flesh.shape[0])
+        grey = luma(colours)[..., None]
+        colours = grey + np.float32(colour) * (colours - grey)
+    lit: Pixels = colours * enlarge(np.exp(light), colours.shape[0])
     lit -= FLOOR
     return lit
 
 
-def _shoulder(pixels: Pixels, brightest: float) -> None:
+def _compress_highlights(pixels: Pixels, highlights: float) -> None:
     """Compress, in place, pixels brighter than the target's highlights: the source's glare."""
     tone = luma(pixels)
-    over = np.nonzero(tone > brightest)
-    excess = tone[over] - np.float32(brightest)
-    least = np.float32(_SHOULDER) * np.tanh(excess / np.float32(_SHOULDER))
-    pixels[over] *= ((brightest + least) / tone[over])[:, None]
+    over = np.nonzero(tone > highlights)
+    excess = tone[over] - np.float32(highlights)
+    least = np.float32(_HEADROOM) * np.tanh(excess / np.float32(_HEADROOM))
+    pixels[over] *= ((highlights + least) / tone[over])[:, None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Render:
-    """Source drawn on the reshaped target mesh; `cover`, `whole`, `normals` are on the grid."""
+    """Source drawn on the reshaped target mesh; `normals`, `facing` and `face` are on the grid."""
 
-    flesh: Pixels
+    colours: Pixels  # RGB of the texture, without light
     opacity: Mask
-    places: NDArray[np.float32]  # where the layout has each point, (grid, grid, 2), 0..1
-    base: Pixels  # the target's own pixels, moved with the mesh
+    layout_xy: NDArray[np.float32]  # coordinates in the layout, (grid, grid, 2), 0..1
+    base: Pixels  # the target's own pixels, warped with the mesh
     normals: NDArray[np.float32]
-    cover: Mask  # 1 where the surface faces the camera
-    whole: Mask  # 1 on the face, fading out at its contour
+    facing: Mask  # 1 where the surface faces the camera
+    face: Mask  # 1 on the face, fading out at its contour
 
 
 def _render(points: Points, target: Aligned, texture: NDArray[np.float32], grid: int) -> _Render:
@@ -171,13 +173,13 @@ def _render(points: Points, target: Aligned, texture: NDArray[np.float32], grid:
     where = enlarge(inner[..., :4], size)
     warped = sample_map(texture, where[..., 0], where[..., 1])
     normals = near[..., 4:]
-    whole = smoothstep(0.55, 1.0, blur(covered, grid / 128))
+    face = smoothstep(0.55, 1.0, blur(covered, grid / 128))
     return _Render(
-        flesh=np.ascontiguousarray(warped[..., :3]),
+        colours=np.ascontiguousarray(warped[..., :3]),
         opacity=np.ascontiguousarray(warped[..., 3]),
-        places=(inner[..., :2] + np.float32(0.5)) / np.float32(texture.shape[0]),
+        layout_xy=(inner[..., :2] + np.float32(0.5)) / np.float32(texture.shape[0]),
         base=displace(target.pixels, where[..., 2:]),
         normals=np.ascontiguousarray(normals),
-        cover=smoothstep(*_FACING, normals[..., 2]) * whole,
-        whole=whole,
+        facing=smoothstep(*_FACING, normals[..., 2]) * face,
+        face=face,
     )

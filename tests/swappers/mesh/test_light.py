@@ -12,15 +12,15 @@ from engine.pixels.tone import Field, luma
 from engine.swappers.mesh.layout import COARSE, layout
 from engine.swappers.mesh.light import (
     FLOOR,
-    calmed,
+    antisymmetric_light,
+    compress_detail,
     light_basis,
-    odd_light,
-    one_sided,
+    one_sided_detail,
     skin_light,
 )
-from engine.swappers.mesh.relight import _brightest, target_light
-from engine.swappers.mesh.texture import flattened
-from engine.swappers.mesh.warp import MeshWarp, _relit, _shoulder
+from engine.swappers.mesh.relight import _highlight_luma, estimate_light
+from engine.swappers.mesh.texture import flatten_light
+from engine.swappers.mesh.warp import MeshWarp, _compress_highlights, _relight
 from tests.swappers.stage import Stage, aligned
 
 SIDE = 64
@@ -78,25 +78,25 @@ def shadow(depth: float = -0.6) -> Field:
 
 
 def test_the_shadow_of_one_half_is_light_and_the_folds_of_both_are_the_face_s() -> None:
-    taken = one_sided(shadow(), WHOLE, 0.1)
+    taken = one_sided_detail(shadow(), WHOLE, 0.1)
     assert taken[20:28, 12:20].mean() == pytest.approx(-0.5, abs=0.03)
     assert np.abs(taken[20:28, -20:-12]).max() < 0.01
     assert np.abs(taken[40:44]).max() < 0.01
 
 
 def test_small_differences_of_the_halves_are_the_face_s_own() -> None:
-    assert not one_sided(shadow(-0.09), WHOLE, 0.1).any()
+    assert not one_sided_detail(shadow(-0.09), WHOLE, 0.1).any()
 
 
 def test_a_half_that_is_not_seen_tells_nothing_of_light() -> None:
     weights = WHOLE.copy()
     weights[:, SIDE // 2 :] = 0
-    assert np.abs(one_sided(shadow(), weights, 0.1)).max() < 1e-3
-    assert np.abs(odd_light(shadow(), weights, 0.1)).max() < 1e-3
+    assert np.abs(one_sided_detail(shadow(), weights, 0.1)).max() < 1e-3
+    assert np.abs(antisymmetric_light(shadow(), weights, 0.1)).max() < 1e-3
 
 
 def test_a_target_s_shadow_darkens_its_half_and_lightens_the_other() -> None:
-    light = odd_light(shadow(), WHOLE, 0.08)
+    light = antisymmetric_light(shadow(), WHOLE, 0.08)
     np.testing.assert_allclose(light, -light[:, ::-1], atol=1e-6)
     assert light[22:26, 14:18].mean() == pytest.approx(-0.22, abs=0.03)
 
@@ -105,7 +105,7 @@ def test_skin_s_own_detail_stays_and_glare_and_coloured_light_are_drawn_in() -> 
     detail = even()
     detail[0], detail[1], detail[2] = 0.2, 1.5, -2.0
     detail[3] = (0.8, 0.0, -0.4)
-    calm = calmed(detail, WHOLE)
+    calm = compress_detail(detail, WHOLE)
     np.testing.assert_allclose(calm[0], 0.2, atol=1e-5)
     assert 0.22 < calm[1].max() < 0.36
     assert -1.05 < calm[2].min() < -0.65
@@ -117,7 +117,7 @@ def test_brows_and_lids_keep_their_light_and_shade_and_more_of_their_colour() ->
     detail = even()
     detail[0], detail[1] = 0.9, -2.0
     detail[2:] = (0.8, 0.0, -0.4)
-    features, skin = calmed(detail, 0 * WHOLE), calmed(detail, WHOLE)
+    features, skin = compress_detail(detail, 0 * WHOLE), compress_detail(detail, WHOLE)
     np.testing.assert_allclose(features[:2], detail[:2], atol=1e-5)
     np.testing.assert_allclose(luma(features), luma(detail), atol=1e-4)
     assert np.ptp(skin[2], axis=-1).max() < np.ptp(features[2], axis=-1).min() < 0.4
@@ -130,7 +130,7 @@ def test_coloured_light_leaves_brows_and_skin_but_not_the_lips() -> None:
         plain = np.full((COARSE, COARSE, 3), 0.5, np.float32)
         blue = np.where(place[..., None], plain * np.exp(tint), plain).astype(np.float32)
         good = np.ones((COARSE, COARSE), np.float32)
-        change = (flattened(blue, good, 0 * good) - flattened(plain, good, 0 * good))[place]
+        change = (flatten_light(blue, good, 0 * good) - flatten_light(plain, good, 0 * good))[place]
         hue = np.linalg.norm(change - luma(change)[..., None], axis=-1)
         whole = np.linalg.norm(tint - luma(tint), axis=-1)
         assert np.median(hue) / whole == pytest.approx(left, abs=0.15)
@@ -138,21 +138,21 @@ def test_coloured_light_leaves_brows_and_skin_but_not_the_lips() -> None:
 
 @pytest.mark.parametrize("log", [-1.5, 0.0, 0.8])
 def test_plain_skin_becomes_the_light_itself(log: float) -> None:
-    relit = _relit(np.ones((128, 128, 3), np.float32), even(log), 1.0)
+    relit = _relight(np.ones((128, 128, 3), np.float32), even(log), 1.0)
     np.testing.assert_allclose(relit, np.exp(log) - FLOOR, rtol=1e-4)
 
 
 def test_a_black_and_white_target_stays_black_and_white() -> None:
     flesh = np.random.default_rng(0).uniform(0.6, 1.4, (SIDE, SIDE, 3)).astype(np.float32)
-    assert np.ptp(_relit(flesh, even(-1.0), 0.0), axis=-1).max() < 1e-5
-    assert np.ptp(_relit(flesh, even(-1.0), 1.0), axis=-1).max() > 0.1
+    assert np.ptp(_relight(flesh, even(-1.0), 0.0), axis=-1).max() < 1e-5
+    assert np.ptp(_relight(flesh, even(-1.0), 1.0), axis=-1).max() > 0.1
 
 
 def test_the_source_s_colours_bring_no_colour_into_a_black_and_white_target(stage: Stage) -> None:
     crop = aligned(MeshWarp(), stage.shot("P006"))
     grey = np.repeat(luma(crop.pixels)[..., None], 3, axis=2)
     yellow = np.full((COARSE, COARSE, 3), (0.3, 0.2, -0.5), np.float32)
-    lit = target_light(replace(crop, pixels=grey), yellow, np.zeros_like(yellow[..., 0]))
+    lit = estimate_light(replace(crop, pixels=grey), yellow, np.zeros_like(yellow[..., 0]))
     assert lit.colour == 0
     assert np.ptp(lit.light, axis=-1).max() < 1e-4
 
@@ -161,11 +161,11 @@ def test_glare_of_the_source_stays_near_the_target_s_highlights() -> None:
     pixels = np.full((2, 2, 3), 0.5, np.float32)
     pixels[0, 0], pixels[0, 1] = 1.2, (0.9, 0.7, 0.6)
     before = pixels.copy()
-    _shoulder(pixels, 0.6)
+    _compress_highlights(pixels, 0.6)
     assert 0.6 < luma(pixels)[0].max() < 0.65
     assert np.array_equal(pixels[1], before[1])
     np.testing.assert_allclose(pixels[0, 1] / pixels[0, 1, 0], before[0, 1] / 0.9, rtol=1e-5)
 
 
 def test_a_target_without_skin_bounds_no_glare() -> None:
-    assert _brightest(even(0.3), np.zeros((SIDE, SIDE), np.float32)) == 1.0
+    assert _highlight_luma(even(0.3), np.zeros((SIDE, SIDE), np.float32)) == 1.0

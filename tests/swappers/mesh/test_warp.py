@@ -25,8 +25,8 @@ from engine.geometry.shape import transfer_shape
 from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import blur, luma, smoothstep
 from engine.swappers.mesh.layout import COARSE, layout
-from engine.swappers.mesh.relight import target_light
-from engine.swappers.mesh.texture import far_darker
+from engine.swappers.mesh.relight import estimate_light
+from engine.swappers.mesh.texture import deep_shadow_mask
 from engine.swappers.mesh.warp import MeshWarp
 from engine.values import Aligned, BareFace, Pixels, Points
 from tests.swappers.stage import Shot, Stage, aligned, blended, patch_of
@@ -102,7 +102,7 @@ def test_a_part_in_deep_shadow_is_taken_from_the_other_half(*, from_left: bool) 
     cheeks = {True: (slice(50, 60), slice(20, 30)), False: (slice(50, 60), slice(66, 76))}
     for depth, lost in ((0.02, 1), (0.5, 0), (1.0, 0)):
         lit = depth + (1 - depth) * smoothstep(0.4, 0.6, shade if from_left else 1 - shade)
-        dark = far_darker(skin * lit, good)
+        dark = deep_shadow_mask(skin * lit, good)
         np.testing.assert_allclose(dark[cheeks[from_left]], lost, atol=0.05)
         np.testing.assert_allclose(dark[cheeks[not from_left]], 0, atol=0.01)
         np.testing.assert_allclose(dark[:, 46:50], 0, atol=0.05)
@@ -118,7 +118,7 @@ def test_wrinkles_are_no_deeper_than_a_target_s_own(
     crop = aligned(swapper, stage.shot("P007"))
     none = np.zeros((COARSE, COARSE), np.float32)
     details = (np.zeros_like(wrinkled), wrinkled)
-    smooth, deep = (target_light(crop, one, none).light for one in details)
+    smooth, deep = (estimate_light(crop, one, none).light for one in details)
     shown = luma(deep - smooth + wrinkled)
     where = plan.centre * plan.skin * plan.browless > 0.95
     shares = (shown - blur(shown, 5.0))[where] / (luma(wrinkled) - blur(luma(wrinkled), 5.0))[where]
