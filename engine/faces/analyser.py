@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Final
 
 from engine.faces.association import pair_boxes
@@ -27,14 +27,14 @@ from engine.faces.regions import (
     regions_agree,
 )
 from engine.faces.search import detector_views, find_faces
-from engine.faces.tracker import Sighting, is_cut, smooth_landmarks, track_faces
+from engine.faces.shots import split_shots
+from engine.faces.tracker import Sighting, smooth_landmarks, track_faces
 from engine.options import AnalysisOptions
-from engine.pixels.planes import thumbnail
-from engine.values import Analysed, Bytes, Detection, Face, Frame, Mesh
+from engine.values import Analysed, Detection, Face, Frame, Mesh
 
 # Version of the algorithm, which is kept with the faces of a film. Raise it whenever the same
 # networks and options find other faces, hands, tracks, landmarks or identities than before.
-ALGORITHM: Final = 1
+ALGORITHM: Final = 2
 _MIN_MESH_SCORE = 0.5  # from which a region contains a face
 _MIN_SURE_DETECTION = (
     0.84  # detection score that outweighs a poor mesh: keeps profiles, but no backs of heads
@@ -44,7 +44,6 @@ _LOOK_AHEAD = 10  # frames from which a track's identity is gathered in advance
 _REGION_TOLERANCE = (
     0.25  # of a region's side: how far a followed face may be from the expected region
 )
-_SIGNATURE_SIZE = (32, 18)
 
 
 class FaceAnalyser:
@@ -87,20 +86,29 @@ class FaceAnalyser:
     def analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
         """Yield each frame of a video with its faces, best score first, in the order of the frames.
 
-        Reads `detect_every` and some fifteen frames ahead, whatever the video's length.
+        Reads `detect_every` and some fifteen frames ahead, whatever the video's length. The faces
+        of a shot depend on no other shot, except for the numbers of their tracks.
         """
+        tracks = 0  # of the shots before
+        for shot in split_shots(frames):
+            known, cut = tracks, True
+            for sighting in self._analyse_shot(shot):
+                faces = tuple(_continue_numbering(face, known) for face in sighting.faces)
+                tracks = max(
+                    [tracks, *(1 + face.track for face in faces if face.track is not None)]
+                )
+                yield Analysed(
+                    sighting.frame, tuple(sorted(faces, key=lambda face: -face.score)), cut=cut
+                )
+                cut = False
+
+    def _analyse_shot(self, frames: Iterator[Frame]) -> Iterator[Sighting]:
         sightings = smooth_landmarks(
-            track_faces(self._all_with_landmarks(self._sightings(iter(frames))), _MAX_GAP)
+            track_faces(self._all_with_landmarks(self._sightings(frames)), _MAX_GAP)
         )
-        if not self._reader.idle:
-            every = self._options.detect_every
-            sightings = identify(sightings, self._reader, every, _LOOK_AHEAD)
-        before: Bytes | None = None
-        for sighting in sightings:
-            best_first = sorted(sighting.faces, key=lambda face: -face.score)
-            cut = before is None or is_cut(before, sighting.signature)
-            before = sighting.signature
-            yield Analysed(sighting.frame, tuple(best_first), cut=cut)
+        if self._reader.idle:
+            return sightings
+        return identify(sightings, self._reader, self._options.detect_every, _LOOK_AHEAD)
 
     def _all_with_landmarks(self, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
         for sighting in sightings:
@@ -115,25 +123,23 @@ class FaceAnalyser:
         )
 
     def _sightings(self, frames: Iterator[Frame]) -> Iterator[Sighting]:
-        """Detect on every `detect_every`-th frame, and follow the meshes on those in between."""
+        """Detect on every `detect_every`-th frame of a shot, and follow the meshes in between."""
         first = next(frames, None)
         if first is None:
             return
-        before = self._detect_sighting(first, _signature(first), ())
+        before = self._detect_sighting(first, ())
         yield before
         while chunk := list(islice(frames, max(self._options.detect_every, 1))):
-            signatures = [_signature(frame) for frame in chunk]
-            whole = not any(is_cut(*two) for two in pairwise([before.signature, *signatures]))
-            after = self._detect_sighting(chunk[-1], signatures[-1], before.faces if whole else ())
-            ends = _pair_all(before.faces, after.faces) if whole else None
-            for index, (frame, signature) in enumerate(zip(chunk[:-1], signatures, strict=False)):
-                share = (index + 1) / len(chunk)
-                faces = None if ends is None else self._follow(frame, ends, share)
+            after = self._detect_sighting(chunk[-1], before.faces)
+            ends = _pair_all(before.faces, after.faces)
+            for index, frame in enumerate(chunk[:-1]):
+                faces = (
+                    None if ends is None else self._follow(frame, ends, (index + 1) / len(chunk))
+                )
                 if faces is None:
-                    known = () if is_cut(before.signature, signature) else before.faces
-                    before = self._detect_sighting(frame, signature, known)
+                    before = self._detect_sighting(frame, before.faces)
                 else:
-                    before = Sighting(frame, faces, signature, detected=False)
+                    before = Sighting(frame, faces, detected=False)
                 yield before
             yield after
             before = after
@@ -156,7 +162,7 @@ class FaceAnalyser:
             for mesh, (a, b) in zip(meshes, ends, strict=True)
         )
 
-    def _detect_sighting(self, frame: Frame, signature: Bytes, known: Sequence[Face]) -> Sighting:
+    def _detect_sighting(self, frame: Frame, known: Sequence[Face]) -> Sighting:
         """Detect in a frame of a video, given the faces of an earlier frame of the same shot.
 
         A face known from there is located in one step, and may have a lower score.
@@ -171,7 +177,7 @@ class FaceAnalyser:
                 face = self._locate_new(frame, detection)
             if earlier is not None or _is_face(face):
                 faces.append(face)
-        return Sighting(frame, tuple(faces), signature, detected=True)
+        return Sighting(frame, tuple(faces), detected=True)
 
     def _locate_known(self, frame: Frame, detection: Detection, known: Face) -> Face | None:
         """Locate a face near its region in an earlier frame; None if it is not there."""
@@ -199,6 +205,11 @@ class FaceAnalyser:
         (rough,) = locate_in(frame, [region_around_detection(detection)], self._landmarker)
         (mesh,) = locate_in(frame, [region_around_mesh(rough)], self._landmarker)
         return Face(detection, mesh if mesh.score >= rough.score else rough)
+
+
+def _continue_numbering(face: Face, known: int) -> Face:
+    """Return a face with the number of its track counted from `known`."""
+    return face if not known or face.track is None else replace(face, track=face.track + known)
 
 
 def _carry_detection(before: Face, after: Face, mesh: Mesh, share: float) -> Detection:
@@ -230,7 +241,3 @@ def _pair_all(before: Sequence[Face], after: Sequence[Face]) -> list[tuple[Face,
     if not len(pairs) == len(before) == len(after):
         return None
     return [(before[i], after[j]) for i, j in pairs]
-
-
-def _signature(frame: Frame) -> Bytes:
-    return thumbnail(frame, _SIGNATURE_SIZE)

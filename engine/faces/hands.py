@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.faces.protocols import HandDetector, HandLandmarker
 from engine.faces.regions import Region, pointing_angle, region_around_mesh, up_vector
+from engine.faces.shots import split_at
 from engine.geometry import affine as maps
 from engine.geometry.boxes import box_of
 from engine.pixels.align import byte_crop
@@ -83,12 +84,15 @@ class HandFinder:
 
         Hands are detected on every `every`-th frame, and followed forwards and backwards from
         there, so that no hand appears late. After frames without hands, the detector runs half as
-        often. Reads at most twice `every` frames ahead.
+        often. Reads at most twice `every` frames ahead. The hands of a shot depend on no other.
         """
-        shots = iter(stream)
+        for shot in split_at(stream, lambda analysed: analysed.cut):
+            yield from self._add_to_shot(shot, choose)
+
+    def _add_to_shot(self, frames: Iterator[Analysed], choose: Choose) -> Iterator[Analysed]:
         known: tuple[Hand, ...] = ()
         step = self._every
-        while chunk := list(islice(shots, step)):
+        while chunk := list(islice(frames, step)):
             faces = [choose(shot.faces) for shot in chunk]
             hands: list[tuple[Hand, ...]] = []
             for shot, shown in zip(chunk, faces, strict=True):

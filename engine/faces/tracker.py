@@ -1,4 +1,4 @@
-"""Track faces through frames: number the tracks, fill gaps, and remove jitter.
+"""Track faces through a shot: number the tracks, fill gaps, and remove jitter.
 
 Each function is a generator over `Sighting`s in time order that reads a small fixed number of
 frames ahead.
@@ -14,9 +14,8 @@ import numpy as np
 
 from engine.faces.association import pair_boxes
 from engine.faces.motion import corners_of, interpolate_face
-from engine.values import Box, Bytes, Detection, Face, Frame, Landmarks, Mesh, Points
+from engine.values import Box, Detection, Face, Frame, Landmarks, Mesh, Points
 
-_MIN_CUT_DIFFERENCE = 0.07  # mean absolute difference of two signatures, above that of motion, 0..1
 _SMOOTHING_REACH = 2  # frames to either side
 _MAX_JITTER = 0.012  # of a face's size: smaller deviations from straight motion are jitter
 
@@ -25,20 +24,13 @@ _MAX_JITTER = 0.012  # of a face's size: smaller deviations from straight motion
 class Sighting:
     """Faces of a frame.
 
-    `signature` is a tiny picture of the frame, for finding cuts. `detected` tells whether the
-    detector ran on it; if not, the faces were followed by the landmark network.
+    `detected` tells whether the detector ran on it; if not, the faces were followed by the landmark
+    network.
     """
 
     frame: Frame
     faces: tuple[Face, ...]
-    signature: Bytes
     detected: bool
-
-
-def is_cut(before: Bytes, after: Bytes) -> bool:
-    """Tell whether two successive frames with these signatures belong to different shots."""
-    difference = np.abs(before.astype(np.int16) - after.astype(np.int16))
-    return float(difference.mean()) / 255 > _MIN_CUT_DIFFERENCE
 
 
 @dataclass(slots=True)
@@ -49,17 +41,15 @@ class _Track:
 
 
 def track_faces(stream: Iterable[Sighting], hold: int) -> Iterator[Sighting]:
-    """Yield the sightings with a `track` number on each face, in the order of appearance.
+    """Yield a shot's sightings with a `track` number on each face, in the order of appearance.
 
-    A face that is missing for up to `hold` frames within a track is interpolated. Tracks end at a
-    cut, and when a face is missing for longer.
+    A face that is missing for up to `hold` frames within a track is interpolated. A track ends when
+    its face is missing for longer.
     """
     pending: deque[Sighting] = deque()
     tracks: list[_Track] = []
     count = 0
     for now, sighting in enumerate(stream):
-        if pending and is_cut(pending[-1].signature, sighting.signature):
-            tracks = []
         tracks = [track for track in tracks if now - track.when <= hold + 1]
         faces = list(sighting.faces)
         known = {

@@ -152,6 +152,25 @@ def test_a_cut_to_another_person_in_the_same_place_starts_a_track(
     assert first @ last < 0.5
 
 
+def test_the_faces_of_a_shot_do_not_depend_on_other_shots(
+    detector: YuNet, mesh: FaceMeshNetwork, embedder: SFace
+) -> None:
+    analyser = FaceAnalyser(detector, mesh, embedder, None, AnalysisOptions())
+    first, second = moving(picture("P004"), 7), moving(picture("P008"), 13)
+    film = list(analyser.analyse(first + second))
+    alone = [*analyser.analyse(first), *analyser.analyse(second)]
+    assert [shot.cut for shot in film] == [shot.cut for shot in alone]
+    assert [n for n, shot in enumerate(film) if shot.cut] == [0, 7]
+    assert [[face.track for face in shot.faces] for shot in film] == [[0]] * 7 + [[1]] * 13
+    for one, other in zip(film, alone, strict=True):
+        for face, same in zip(one.faces, other.faces, strict=True):
+            np.testing.assert_array_equal(face.mesh.points, same.mesh.points)
+            np.testing.assert_array_equal(face.detection.points, same.detection.points)
+            assert face.embedding is not None
+            assert same.embedding is not None
+            np.testing.assert_array_equal(face.embedding, same.embedding)
+
+
 def test_an_empty_stream_gives_nothing(analyser: FaceAnalyser) -> None:
     assert list(analyser.analyse([])) == []
 

@@ -47,8 +47,7 @@ def test_a_face_between_two_sightings_has_landmarks_between() -> None:
 
 def test_jitter_of_landmarks_is_removed_and_motion_kept() -> None:
     def steadied(offsets: list[float]) -> list[float]:
-        signature = np.zeros((18, 32, 3), np.uint8)
-        shots = [Sighting(BLACK, (marked(o),), signature, detected=True) for o in offsets]
+        shots = [Sighting(BLACK, (marked(o),), detected=True) for o in offsets]
         return [first(shot.faces[0]) for shot in smooth_landmarks(shots)]
 
     np.testing.assert_allclose(steadied([0, 5, 10, 15, 20]), [0, 5, 10, 15, 20], atol=1e-4)

@@ -49,9 +49,7 @@ def face(portrait_face: Face) -> Face:
 
 def clip(face: Face, count: int, every: int = 5) -> list[Sighting]:
     image = np.full((1024, 1024, 3), 90, np.uint8)
-    return [
-        Sighting(frame_of(image, n), (face,), GREY, detected=n % every == 0) for n in range(count)
-    ]
+    return [Sighting(frame_of(image, n), (face,), detected=n % every == 0) for n in range(count)]
 
 
 def test_a_track_is_read_ever_more_rarely(face: Face) -> None:

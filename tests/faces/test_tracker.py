@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.faces.tracker import Sighting, is_cut, smooth_landmarks, track_faces
-from engine.values import Box, Bytes, Detection, Face, Frame, Mesh
+from engine.faces.tracker import Sighting, smooth_landmarks, track_faces
+from engine.values import Box, Detection, Face, Frame, Mesh
 from tests.faces.pictures import frame_of
 
-GREY: Bytes = np.full((18, 32, 3), 90, np.uint8)
-WHITE: Bytes = np.full((18, 32, 3), 200, np.uint8)
-FRAME: Frame = frame_of(GREY)
+FRAME: Frame = frame_of(np.full((18, 32, 3), 90, np.uint8))
 SHAPE = np.random.default_rng(5).uniform(0, 100, (468, 3)).astype(np.float32)
 
 
@@ -21,8 +19,8 @@ def face(x: float, y: float = 0.0, shape: NDArray[np.float32] | None = None) -> 
     return Face(Detection(Box(x, y, x + 100, y + 100), 0.9, five), mesh)
 
 
-def seen(*faces: Face, signature: Bytes = GREY) -> Sighting:
-    return Sighting(FRAME, faces, signature, detected=True)
+def seen(*faces: Face) -> Sighting:
+    return Sighting(FRAME, faces, detected=True)
 
 
 def tracks(stream: Iterable[Sighting], hold: int = 2) -> list[list[int | None]]:
@@ -58,14 +56,6 @@ def test_a_long_gap_ends_the_track() -> None:
 
 def test_nothing_is_invented_after_the_last_sighting() -> None:
     assert tracks([seen(face(0)), seen(), seen()]) == [[0], [], []]
-
-
-def test_a_cut_ends_all_tracks() -> None:
-    stream = [seen(face(0)), seen(face(0), signature=WHITE), seen(face(0), signature=WHITE)]
-    assert tracks(stream) == [[0], [1], [1]]
-    assert tracks([seen(face(0)), seen(), seen(face(0), signature=WHITE)]) == [[0], [], [1]]
-    assert is_cut(GREY, WHITE)
-    assert not is_cut(GREY, GREY + np.uint8(8))
 
 
 def test_following_looks_ahead_only_as_far_as_it_holds() -> None:
