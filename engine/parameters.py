@@ -1,8 +1,9 @@
 """The public parameters: one model is the source of all that is said about them.
 
 `SwapParameters` holds the name, type, bounds, default, help text and panel of each parameter. The
-command's options (`engine.cli.options`), the keywords of Python (`SwapKeywords`), the JSON schema,
-the server's OpenAPI document and docs/parameters.md come from it or are held to it by a test.
+command's options (`engine.cli.parameter_options`), the keywords of Python (`SwapKeywords`), the
+JSON schema, the server's OpenAPI document and docs/parameters.md come from it or are held to it by
+a test.
 `SwapCall` adds what a job or request names besides: its files and the form of the result.
 """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.cli.commands import EPILOG, AsJson, Debug, app, check_sheet, report_errors
-from engine.cli.options import keywords, with_parameters
+from engine.cli.parameter_options import keywords, with_parameters
 from engine.cli.signals import raising_ended
 from engine.parameters import ANALYSING
 

@@ -13,7 +13,7 @@ import typer
 from engine.bounds import JobBounds, Limits
 from engine.cli.commands import Debug, app, report_errors
 from engine.cli.jobs import Home
-from engine.cli.options import shortest
+from engine.cli.parameter_options import shortest
 from engine.cli.signals import raising_ended
 from engine.errors import ParameterError, RuntimeUnavailable
 from engine.runtime.distributions import install

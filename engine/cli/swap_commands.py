@@ -12,7 +12,7 @@ import typer
 
 from engine.cli import streams
 from engine.cli.commands import EPILOG, AsJson, Debug, app, check_sheet, report_errors
-from engine.cli.options import keywords, with_parameters
+from engine.cli.parameter_options import keywords, with_parameters
 from engine.cli.signals import raising_ended
 from engine.options import SelectionRule
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from typer.testing import CliRunner
 from write_schema import page, schema
 
-from engine.cli.options import keywords, with_parameters
+from engine.cli.parameter_options import keywords, with_parameters
 from engine.errors import ParameterError
 from engine.options import PIXEL_BOOSTS
 from engine.parameters import Allowed, SwapCall, SwapParameters, allowed, help_text, parse
