@@ -55,11 +55,21 @@ def filter_faces(faces: Iterable[Face], rule: SelectionRule) -> tuple[Face, ...]
 
 
 def find_reference_face(
-    faces: Iterable[Face], rule: SelectionRule, *, where: str = "the reference frame"
+    faces: Iterable[Face],
+    rule: SelectionRule,
+    *,
+    where: str = "the reference frame",
+    elsewhere: str = "choose another picture",
+    rotated: str = "",
 ) -> Face:
     """Return the face at the rule's position among the sorted, filtered faces.
 
-    `where` names the picture in errors.
+    Args:
+        faces: Faces of one picture.
+        rule: Order, filters and position.
+        where: Name of the picture, for errors.
+        elsewhere: Advice on other pictures, for errors.
+        rotated: End of the advice when no face was found.
 
     Raises:
         NoFaceFound: No face is left, or the position is past the last; the message lists the faces.
@@ -69,17 +79,13 @@ def find_reference_face(
     if rule.reference_position < len(candidates):
         return candidates[rule.reference_position]
     if not found:
-        raise NoFaceFound(
-            f"No face was found in {where}; choose a frame that shows the person with "
-            "reference_frame_number, or a picture that does with reference_image."
-        )
+        raise NoFaceFound(f"No face was found in {where}; {elsewhere}{rotated}.")
     if not candidates:
         raise NoFaceFound(
             f"Of {_count_faces(found)} in {where} none passes the filters "
             f"({_describe_filters(rule)}): "
             f"{'; '.join(map(describe, found))}. "
-            "Loosen the filters, or choose another frame with reference_frame_number or another "
-            "picture with reference_image."
+            f"Loosen the filters, or {elsewhere}."
         )
     listing = "; ".join(f"{index}: {describe(face)}" for index, face in enumerate(candidates))
     raise NoFaceFound(

@@ -248,7 +248,7 @@ def test_the_reference_frame_is_counted_from_one(
         TIMES[:6],
         paint=lambda index, _: picture(TWO if index >= 2 else (), index),
     )
-    with pytest.raises(NoFaceFound, match="frame 1"):
+    with pytest.raises(NoFaceFound, match=r"frame 1 .* choose a frame .*reference_frame_number"):
         warm.swap(SOURCE, target, output, **QUICK)
     report = warm.swap(SOURCE, target, output, reference_frame_number=3, **QUICK)
     assert report.frames_with_swap == 4
@@ -359,7 +359,7 @@ def test_a_source_that_hides_its_face_is_refused_with_the_remedy(
     warm: Engine, still: Path, half: Path, output: Path
 ) -> None:
     result = output.with_suffix(".png")
-    with pytest.raises(SourceUnfit, match=r"half.png has \d+% of the face outside .*any_source"):
+    with pytest.raises(SourceUnfit, match=r"half.png has \d+% of the face outside .*detect_rotated .*any_source"):
         warm.swap(half, still, result, pixel_boost="128x128")
     assert not result.exists()
 
@@ -607,8 +607,34 @@ def test_a_picture_without_a_face_is_named(
 ) -> None:
     wall = write_png(tmp_path / "wall.png", picture(()))
     given: dict[str, Any] = {"source_image": SOURCE, field: wall}
-    with pytest.raises(NoFaceFound, match=rf"{field} .*wall\.png"):
+    with pytest.raises(NoFaceFound, match=rf"{field} .*wall\.png; choose a picture") as refused:
         warm.swap(target=still, output=output.with_suffix(".png"), **given)
+    assert "frame" not in str(refused.value)
+
+
+@pytest.mark.parametrize("field", ["source_image", "target", "reference_image"])
+def test_a_face_that_is_not_upright_is_refused_with_the_remedy(
+    warm: Engine, still: Path, tmp_path: Path, output: Path, field: str
+) -> None:
+    lying = write_png(tmp_path / "lying.png", np.rot90(portrait("P005", 384)))
+    given: dict[str, Any] = {"source_image": SOURCE, "target": still, field: lying, **QUICK}
+    result = output.with_suffix(".png")
+    with pytest.raises(NoFaceFound, match=r"lying\.png; choose .*, or set detect_rotated"):
+        warm.swap(output=result, **given)
+    report = warm.swap(output=result, detect_rotated=True, **given)
+    assert report.faces_seen > 0
+
+
+def test_a_target_without_a_face_is_warned_of_with_the_remedy(
+    warm: Engine, tmp_path: Path, output: Path
+) -> None:
+    wall, result = write_png(tmp_path / "wall.png", picture(())), output.with_suffix(".png")
+    quick: dict[str, Any] = {**QUICK, "face_selector_mode": "many", "overwrite": True}
+    for rotated in (False, True):
+        report = warm.swap(SOURCE, wall, result, detect_rotated=rotated, **quick)
+        (warning,) = report.warnings
+        assert "choose another target" in warning
+        assert ("set detect_rotated" in warning) is not rotated
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "x", True])

@@ -150,8 +150,10 @@ def report_errors(debug: bool) -> Generator[None]:
         typer.echo(stopped.words, err=True)
         raise typer.Exit(stopped.code) from None
     except EngineError as error:
+        from engine.cli.option_names import name_options
+
         print_traceback(debug)
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {name_options(str(error))}", err=True)
         raise typer.Exit(error.exit_code) from None
     except (typer.Exit, typer.Abort, typer.TyperException):
         raise

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -20,6 +20,7 @@ from engine.runtime.distributions import install
 
 KEY = "FACESWAP_ENGINE_API_KEY"
 _LIMITS = Limits()
+NumberT = TypeVar("NumberT", int, float)
 ADDRESS, ACCESS, LIMITS = "Address", "Access", "Limits"
 
 
@@ -201,20 +202,20 @@ def serve(
         limits = Limits(
             job=JobBounds(
                 pixels=_whole("--max-pixels", max_pixels, 10**6),
-                seconds=max_duration,
-                crf=min_crf,
+                seconds=_positive("--max-duration", max_duration),
+                crf=_positive("--min-crf", min_crf),
                 output_bytes=_whole("--max-output", max_output, 2**20),
                 store_bytes=_whole("--max-store", max_store, 2**20),
-                job_seconds=max_job_time,
+                job_seconds=_positive("--max-job-time", max_job_time),
             ),
             body_bytes=_whole("--max-body", max_body, 2**20),
             held_bytes=_whole("--max-body", max_body, 4 * 2**20),
-            body_seconds=body_timeout,
-            queue=max_queue,
-            connections=max_connections,
-            client_connections=max_client_connections,
-            wait_seconds=wait_timeout,
-            client_checks=max_client_checks,
+            body_seconds=_positive("--body-timeout", body_timeout),
+            queue=_positive("--max-queue", max_queue),
+            connections=_positive("--max-connections", max_connections),
+            client_connections=_positive("--max-client-connections", max_client_connections),
+            wait_seconds=_positive("--wait-timeout", wait_timeout),
+            client_checks=_positive("--max-client-checks", max_client_checks),
         )
         access = create_access(host, api_key, allowed_host or ())
         roots = MediaRoots.from_folders(media_root or ())
@@ -240,10 +241,19 @@ def serve(
             create_server(app, most, each, server.draining).run([listener])
 
 
+def _positive(option: str, value: NumberT) -> NumberT:
+    """Return the value of an option; raise a ParameterError if it is not finite and above 0."""
+    if not 0 < value < math.inf:
+        raise _out_of_range(option, value)
+    return value
+
+
 def _whole(option: str, value: float, unit: int) -> int:
     """Return a number of units as a whole number; raise a ParameterError if it is not above 0."""
-    if not math.isfinite(value) or round(value * unit) < 1:
-        raise ParameterError(
-            f"{option} is {value}; allowed: a number above 0, and no infinite one."
-        )
+    if round(_positive(option, value) * unit) < 1:
+        raise _out_of_range(option, value)
     return round(value * unit)
+
+
+def _out_of_range(option: str, value: float) -> ParameterError:
+    return ParameterError(f"{option} is {value}; allowed: a number above 0, and no infinite one.")

@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from engine.cli.option_names import name_options
 from engine.doctor.examine import Finding
 from engine.pipeline.int8_calibration import Calibrated
 from engine.pipeline.report import SwapReport
@@ -48,15 +49,18 @@ def report(done: SwapReport) -> None:
 def remarks(done: SwapReport, *, notes: bool = True) -> None:
     """Print the notes, if wanted, and the warnings on stderr."""
     for note in done.notes if notes else ():
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(f"note: {name_options(note)}", err=True)
     for warning in done.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        typer.echo(f"warning: {name_options(warning)}", err=True)
 
 
 def faces(found: Sequence[Face], distances: Sequence[float | None]) -> None:
     """Print a line for each face, numbered from 0, with its distance to a reference if known."""
     if not found:
-        typer.echo("No face was found, or none that passes the filters.")
+        typer.echo(
+            "No face was found, or none that passes the filters; --detect-rotated also detects "
+            "heads that are not upright."
+        )
         return
     rows = [
         (

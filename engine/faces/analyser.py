@@ -72,7 +72,7 @@ class FaceAnalyser:
         self._dense_landmarker = dense_landmarker
         self._landmarker = landmarker
         self._reader = IdentityReader(embedder, attributes)
-        self._options = options
+        self.options = options
 
     def analyse_picture(self, frame: Frame, *, thorough: bool = True) -> tuple[Face, ...]:
         """Return the faces of a single frame, best score first.
@@ -108,7 +108,7 @@ class FaceAnalyser:
         )
         if self._reader.idle:
             return sightings
-        return identify(sightings, self._reader, self._options.detect_every, _LOOK_AHEAD)
+        return identify(sightings, self._reader, self.options.detect_every, _LOOK_AHEAD)
 
     def _all_with_landmarks(self, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
         for sighting in sightings:
@@ -129,7 +129,7 @@ class FaceAnalyser:
             return
         before = self._detect_sighting(first, ())
         yield before
-        while chunk := list(islice(frames, max(self._options.detect_every, 1))):
+        while chunk := list(islice(frames, max(self.options.detect_every, 1))):
             after = self._detect_sighting(chunk[-1], before.faces)
             ends = _pair_all(before.faces, after.faces)
             for index, frame in enumerate(chunk[:-1]):
@@ -191,7 +191,7 @@ class FaceAnalyser:
         return None if lost else Face(detection, mesh)
 
     def _detect(self, frame: Frame, *, thorough: bool) -> list[Detection]:
-        options = self._options
+        options = self.options
         views = detector_views(
             frame.size, options.detector_size, thorough=thorough, rotated=options.detect_rotated
         )

@@ -9,10 +9,17 @@ from pathlib import Path
 from engine.faces.analyser import FaceAnalyser
 from engine.media.decode import read_image
 from engine.options import SelectionRule
-from engine.pipeline.remarks import note_first_picture, note_several_faces
+from engine.pipeline.remarks import note_first_picture, note_several_faces, rotated_remedy
 from engine.pipeline.report import Reference
 from engine.selection import find_reference_face, require_embedding
 from engine.values import Attributes, Embedding, Face, Frame
+
+_OTHER_FRAME = (
+    "choose a frame that shows the person with reference_frame_number, or a picture that does with "
+    "reference_image"
+)
+_OTHER_TARGET = "choose another target"
+_OTHER_PICTURE = "choose a picture that shows the person"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,11 +36,13 @@ def find_references(
     rule: SelectionRule,
     analyser: FaceAnalyser,
     read: Callable[[int], Frame],
+    *,
+    still: bool,
 ) -> References:
     """Find the reference face in each reference picture, or else in the reference frame.
 
     Order, filters and position of the rule choose among the faces of a picture or frame. `read`
-    returns a frame of the target by its number; `target` names it.
+    returns a frame of the target by its number; `target` names it. `still` is True for a picture.
 
     Raises:
         MediaError: A file cannot be read.
@@ -42,17 +51,31 @@ def find_references(
     """
     if rule.mode != "reference":
         return References()
+    rotated = rotated_remedy(analyser.options)
     if not rule.reference_images:
         number = rule.reference_frame
         frame = read(number)
         where = f"frame {number} of {target}"
-        face = find_reference_face(analyser.analyse_picture(frame), rule, where=where)
+        faces = analyser.analyse_picture(frame)
+        face = find_reference_face(
+            faces,
+            rule,
+            where=where,
+            elsewhere=_OTHER_TARGET if still else _OTHER_FRAME,
+            rotated=rotated,
+        )
         return References((require_embedding(face),), (_entry(where, face),))
     found: list[Face] = []
     notes: list[str] = []
     for path in rule.reference_images:
         faces = analyser.analyse_picture(read_image(path, warn=notes.append))
-        face = find_reference_face(faces, rule, where=f"reference_image {path}")
+        face = find_reference_face(
+            faces,
+            rule,
+            where=f"reference_image {path}",
+            elsewhere=_OTHER_PICTURE,
+            rotated=rotated,
+        )
         found.append(face)
         notes += note_first_picture(path)
         notes += note_several_faces(path, face, faces, "the one taken is")

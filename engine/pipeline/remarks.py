@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engine.media.probe import is_image
-from engine.options import SwapOptions
+from engine.options import AnalysisOptions, SwapOptions
 from engine.pipeline.report import Setup
 from engine.pipeline.source_views import MAX_PERSON_DISTANCE, SourceView
 from engine.pipeline.video import SwapCounter
@@ -14,6 +14,11 @@ from engine.selection import distance
 from engine.values import DistanceScale, Face
 
 _MAX_FADED = 0.1  # share of the chosen faces that may fade without a warning
+
+
+def rotated_remedy(options: AnalysisOptions) -> str:
+    """Return the end of advice about a picture without a face: detect rotated heads, too."""
+    return "" if options.detect_rotated else ", or set detect_rotated if heads are not upright"
 
 
 def note_several_faces(path: Path, face: Face, faces: Sequence[Face], taken: str) -> Iterator[str]:
@@ -68,7 +73,8 @@ def warn_of_result(counter: SwapCounter, options: SwapOptions, setup: Setup) -> 
 def _no_face_chosen(counter: SwapCounter, options: SwapOptions) -> str:
     frames = "the picture" if counter.frames == 1 else f"any of the {counter.frames} frames"
     if not counter.faces_seen:
-        return f"No face was swapped: none was found in {frames}."
+        remedy = rotated_remedy(options.analysis)
+        return f"No face was swapped: none was found in {frames}; choose another target{remedy}."
     if counter.nearest_rejected is not None:
         return (
             f"No face was swapped: the nearest in {frames} is at a distance of "

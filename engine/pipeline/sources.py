@@ -13,7 +13,12 @@ from engine.faces.source_crop import cut_portrait
 from engine.media.decode import read_image
 from engine.media.probe import is_image, probe
 from engine.media.sampling import spread_frames
-from engine.pipeline.remarks import note_several_faces, warn_of_faults, warn_of_other_people
+from engine.pipeline.remarks import (
+    note_several_faces,
+    rotated_remedy,
+    warn_of_faults,
+    warn_of_other_people,
+)
 from engine.pipeline.source_views import (
     ClipPicture,
     RatedView,
@@ -84,15 +89,15 @@ def read_sources(request: Request, tools: Tools, report: Callable[[], None]) -> 
     # A view that hides a part of the face adds nothing to one that shows all of it.
     fit = tuple(view for view in read.views if not view.hides)
     if not fit and not request.options.any_source:
-        _refuse_source(read.views[0])
+        _refuse_source(read.views[0], rotated_remedy(request.options.analysis))
     return replace(read, views=fit or read.views)
 
 
-def _refuse_source(view: SourceView) -> Never:
+def _refuse_source(view: SourceView, rotated: str) -> Never:
     fault = view.faults[0]
     raise SourceUnfit(
-        f"{view.where} {fault.words}; {fault.remedy}, or go on with this one by any_source "
-        "(`--any-source`)."
+        f"{view.where} {fault.words}; {fault.remedy}{rotated}, or go on with this one "
+        "by any_source."
     )
 
 
@@ -165,7 +170,7 @@ class SourceReader:
         if not pictures:
             raise NoFaceFound(
                 f"No face was found in {field} {path}, in {count} spread over it; choose a "
-                "clip that shows one clearly."
+                f"clip that shows one clearly{rotated_remedy(self.analyser.options)}."
             )
         person, others = find_person(pictures, known, self.scale, f"{field} {path}")
         rated = [self._rate_view(field, path, picture, face) for picture, face in person]
@@ -213,7 +218,8 @@ def largest_face(
     faces = analyser.analyse_picture(frame)
     if not faces:
         raise NoFaceFound(
-            f"No face was found in {field} {path}; choose a picture that shows one clearly."
+            f"No face was found in {field} {path}; choose a picture that shows one "
+            f"clearly{rotated_remedy(analyser.options)}."
         )
     face = max(faces, key=lambda face: visible_area(face, frame))
     return face, tuple(note_several_faces(path, face, faces, "the largest clear one is taken,"))

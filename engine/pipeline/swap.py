@@ -60,6 +60,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         request.options.selection,
         tools.reference_analyser,
         partial(read_frame, request.target),
+        still=info.kind == "image",
     )
     run = _Run.of(request, tools, sources, references, check)
     used = tuple(SourcePicture(view.field, view.path, view.seconds) for view in sources.views)
@@ -138,7 +139,11 @@ def swap_in_memory(
 
     sources = read_sources(request, tools, lambda: None)
     references = find_references(
-        request.target, request.options.selection, tools.reference_analyser, read
+        request.target,
+        request.options.selection,
+        tools.reference_analyser,
+        read,
+        still=still,
     )
     classifier = tools.classifier
     check = None if classifier is None else ContentCheck(classifier, str(request.target))

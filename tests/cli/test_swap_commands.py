@@ -63,6 +63,21 @@ def test_a_source_of_several_people_is_noted(
     assert "2 faces" in said
 
 
+def test_warnings_and_notes_name_options(
+    still: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = str(tmp_path / "out.png")
+    arguments = ["--reference-face-distance", "0", "--reference-image", SOURCE]
+    unused = ["--enhance-blend", "0.5"]
+    assert main(["swap", SOURCE, still, "-o", output, *arguments, *unused]) == 0
+    said = capsys.readouterr().err.splitlines()
+    notes = [line for line in said if line.startswith("note: ")]
+    warnings = [line for line in said if line.startswith("warning: ")]
+    assert any("--enhance-blend" in note for note in notes)
+    assert any("--reference-face-distance is 0" in warning for warning in warnings)
+    assert not any("_" in line.replace(str(tmp_path), "") for line in said)
+
+
 @pytest.mark.parametrize("quiet", ["-q", "--quiet"])
 def test_a_quiet_swap_prints_nothing_but_what_was_asked_for(
     quiet: str, still: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -85,12 +100,21 @@ def test_a_quiet_swap_prints_nothing_but_what_was_asked_for(
         (["{source}", "{still}", "-o", "{still}", "--overwrite"], 3, "also an input"),
         (["{source}", "{still}", "-o", "{source}"], 3, ""),
         (["{source}", "{still}", "-o", "{folder}/none/o.png"], 3, "does not exist"),
-        (["{wall}", "{still}", "-o", "{folder}/o.png"], 4, "No face was found in source_image"),
-        (["{source}", "{wall}", "-o", "{folder}/o.png"], 4, "No face was found in frame 1"),
+        (["{wall}", "{still}", "-o", "{folder}/o.png"], 4, "No face was found in SOURCE {wall}; "),
+        (
+            ["{source}", "{wall}", "-o", "{folder}/o.png"],
+            4,
+            "choose another target, or set --detect-rotated",
+        ),
+        (
+            ["{source}", "{still}", "-o", "{folder}/o.png", "--reference-image", "{wall}"],
+            4,
+            "No face was found in --reference-image {wall}; choose a picture",
+        ),
         (
             ["{source}", "{still}", "-o", "{folder}/o.png", "--reference-face-position", "2"],
             4,
-            "offers 2 faces",
+            "error: --reference-face-position is 2, but frame 1 of {still} offers 2 faces",
         ),
         (
             ["{source}", "{still}", "-o", "{folder}/o.png", "--face-selector-race", "asian"],
@@ -110,10 +134,10 @@ def test_a_failure_is_one_sentence_a_code_and_no_output(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path.parent / "no imported weights"))
-    filled = [
-        argument.format(source=SOURCE, still=still, wall=wall, folder=tmp_path)
-        for argument in arguments
-    ]
+    *filled, words = (
+        text.format(source=SOURCE, still=still, wall=wall, folder=tmp_path)
+        for text in (*arguments, words)
+    )
     assert main(["swap", *filled]) == code
     said = capsys.readouterr()
     assert said.err.startswith("error: ")
