@@ -359,7 +359,9 @@ def test_a_source_that_hides_its_face_is_refused_with_the_remedy(
     warm: Engine, still: Path, half: Path, output: Path
 ) -> None:
     result = output.with_suffix(".png")
-    with pytest.raises(SourceUnfit, match=r"half.png has \d+% of the face outside .*detect_rotated .*any_source"):
+    with pytest.raises(
+        SourceUnfit, match=r"half.png has \d+% of the face outside .*detect_rotated .*any_source"
+    ):
         warm.swap(half, still, result, pixel_boost="128x128")
     assert not result.exists()
 
