@@ -135,6 +135,7 @@ class Engine(Closeable):
         output: Location,
         *,
         analysis: Location | None = None,
+        trace: Location | None = None,
         observe: Observe | None = None,
         **parameters: Unpack[SwapKeywords],
     ) -> SwapReport:
@@ -149,6 +150,8 @@ class Engine(Closeable):
             target: Video or picture to change.
             output: File to write; its suffix chooses the format.
             analysis: File that `analyse` made of the target, whose faces are not detected again.
+            trace: File to write a line of JSON to for each frame, with what was decided about each
+                face and why.
             observe: Called in this thread at the beginning of each stage, at each frame of a
                 source clip, and after each frame of a video. An exception it raises ends the swap.
             {parameters}
@@ -159,7 +162,7 @@ class Engine(Closeable):
         Raises:
             ParameterError: A parameter is unknown, of the wrong type or out of range.
             MediaError: A file cannot be read or written.
-            OutputExists: The output exists and `overwrite` is False.
+            OutputExists: The output or the trace exists and `overwrite` is False.
             NoFaceFound: The source or the reference shows no face.
             SourceUnfit: The source hides a part of its face that the swapper needs, or a source
                 clip shows several people and none of them most of the time.
@@ -179,6 +182,7 @@ class Engine(Closeable):
             output=path_of("output", output),
             options=options,
             parameters=parsed.model_dump(mode="json"),
+            trace=None if trace is None else path_of("trace", trace),
         )
         if observe is not None:
             observe(Progress(0, None, "loading networks"))
@@ -548,6 +552,7 @@ def swap(
     output: Location,
     *,
     analysis: Location | None = None,
+    trace: Location | None = None,
     observe: Observe | None = None,
     **parameters: Unpack[SwapKeywords],
 ) -> SwapReport:
@@ -558,6 +563,7 @@ def swap(
             target: Video or picture to change.
             output: File to write; its suffix chooses the format.
             analysis: File that `Engine.analyse` made of the target.
+            trace: File to write a line of JSON to for each frame.
             observe: Called with the progress; an exception it raises ends the swap.
             {parameters}
 
@@ -566,7 +572,13 @@ def swap(
     """
     with Engine() as engine:
         return engine.swap(
-            source_image, target, output, analysis=analysis, observe=observe, **parameters
+            source_image,
+            target,
+            output,
+            analysis=analysis,
+            trace=trace,
+            observe=observe,
+            **parameters,
         )
 
 

@@ -18,6 +18,10 @@ from engine.options import SelectionRule, SelectorOrder
 from engine.values import Attributes, DistanceScale, Embedding, Face
 
 Need: TypeAlias = Literal["embedding", "age", "gender", "race"]
+# Why a face of a frame is swapped or not.
+Decision: TypeAlias = Literal[
+    "chosen", "too far", "filtered: gender", "filtered: race", "filtered: age", "not first"
+]
 AttributeT = TypeVar("AttributeT")
 
 _REFERENCE_SCALE = DistanceScale()
@@ -51,7 +55,7 @@ def filter_faces(faces: Iterable[Face], rule: SelectionRule) -> tuple[Face, ...]
     Raises:
         ValueError: A face lacks an attribute that a filter needs; see `needs`.
     """
-    return tuple(face for face in faces if _passes_filters(face, rule))
+    return tuple(face for face in faces if _failed_filter(face, rule) is None)
 
 
 def find_reference_face(
@@ -156,6 +160,13 @@ def choose_faces(
     return candidates if rule.mode == "many" else candidates[:1]
 
 
+def rejection(face: Face, rule: SelectionRule) -> Decision:
+    """Return why `choose_faces` left out a face."""
+    if rule.mode == "reference":
+        return "too far"
+    return _failed_filter(face, rule) or "not first"
+
+
 def needs(rule: SelectionRule) -> frozenset[Need]:
     """Return what the analyser must read for a rule, including its reference frame."""
     return frame_needs(rule) | _filter_needs(rule)
@@ -183,15 +194,18 @@ def describe(face: Face) -> str:
     return ", ".join(words)
 
 
-def _passes_filters(face: Face, rule: SelectionRule) -> bool:
+def _failed_filter(face: Face, rule: SelectionRule) -> Decision | None:
+    """Return the first filter that a face does not pass; None if it passes all."""
     read = face.attributes or Attributes()
     if rule.gender is not None and _require_attribute(read.gender, "gender") != rule.gender:
-        return False
+        return "filtered: gender"
     if rule.race is not None and _require_attribute(read.race, "race") != rule.race:
-        return False
-    return (
-        not rule.wants_age or rule.age_start <= _require_attribute(read.age, "age") <= rule.age_end
-    )
+        return "filtered: race"
+    if rule.wants_age and not (
+        rule.age_start <= _require_attribute(read.age, "age") <= rule.age_end
+    ):
+        return "filtered: age"
+    return None
 
 
 def _require_attribute(value: AttributeT | None, name: str) -> AttributeT:

@@ -301,6 +301,7 @@ class Planned(BriefRepr):
     """Frame with its faces, those chosen to be swapped, and the hands near faces.
 
     `sizes` are the sides of the chosen faces' crops in pixels; empty until they are assigned.
+    `cut` tells that a new shot begins with the frame.
     """
 
     frame: Frame
@@ -308,6 +309,7 @@ class Planned(BriefRepr):
     chosen: tuple[Face, ...]
     hands: tuple[Hand, ...] = ()
     sizes: tuple[int, ...] = ()
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -10,11 +10,15 @@ import re
 import tomllib
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from engine.parameters import SwapCall, SwapParameters, table
+from engine.pipeline.records import FrameRecord
 
 DOCS = Path(__file__).parents[1] / "docs"
 SCHEMA = DOCS / "parameters.schema.json"
 TABLE = DOCS / "parameters.md"
+TRACE_SCHEMA = DOCS / "trace.schema.json"
 ROOMS = DOCS / "rooms.toml"
 ARCHITECTURE = DOCS / "architecture.md"
 
@@ -37,6 +41,16 @@ def schema(model: type[SwapCall] = SwapCall) -> str:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **model.model_json_schema(),
         "title": "A call of ai-face-swap",
+    }
+    return json.dumps(described, indent=2) + "\n"
+
+
+def trace_schema() -> str:
+    """Return the JSON schema of a line of a trace."""
+    described = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **TypeAdapter(FrameRecord).json_schema(mode="serialization"),
+        "title": "A line of a trace",
     }
     return json.dumps(described, indent=2) + "\n"
 
@@ -66,3 +80,4 @@ if __name__ == "__main__":
     ARCHITECTURE.write_text(architecture(ARCHITECTURE.read_text("utf-8")), encoding="utf-8")
     SCHEMA.write_text(schema(), encoding="utf-8")
     TABLE.write_text(page(), encoding="utf-8")
+    TRACE_SCHEMA.write_text(trace_schema(), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,14 @@ def analysis(warm: Engine, film: Path) -> FilmAnalysis:
     return warm.analyse(film, film.with_name("two people.faces"))
 
 
+def decisions(trace: Path) -> list[tuple[object, ...]]:
+    """Return what a trace tells but for coordinates, which an analysis rounds."""
+    return [
+        (line["pts"], line["cut"], *((face["track"], face["reason"]) for face in line["faces"]))
+        for line in map(json.loads, trace.read_text("utf-8").splitlines())
+    ]
+
+
 def test_it_holds_every_face_of_every_frame(analysis: FilmAnalysis) -> None:
     frames = list(read_analysis(analysis.path).frames())
     assert [analysis.seconds(frame.pts) for frame in frames] == [time / 1000 for time in TIMES]
@@ -73,15 +82,19 @@ def test_a_swap_finds_no_face_again_and_makes_the_same_pictures(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     direct, replayed = tmp_path / "direct.mkv", tmp_path / "replayed.mkv"
-    warm.swap(asset(STRANGER), film, direct, **QUICK)
+    traces = tmp_path / "direct.jsonl", tmp_path / "replayed.jsonl"
+    warm.swap(asset(STRANGER), film, direct, trace=traces[0], **QUICK)
 
     def refuse(*_: object) -> Never:
         raise AssertionError("The film is analysed again.")
 
     monkeypatch.setattr(FaceAnalyser, "analyse", refuse)
     monkeypatch.setattr(HandFinder, "add_hands", refuse)
-    report = warm.swap(asset(STRANGER), film, replayed, analysis=analysis.path, **QUICK)
+    report = warm.swap(
+        asset(STRANGER), film, replayed, analysis=analysis.path, trace=traces[1], **QUICK
+    )
     assert report.faces_swapped == 2 * len(TIMES)
+    assert decisions(traces[0]) == decisions(traces[1])
     for one, other in zip(read_frames(direct), read_frames(replayed), strict=True):
         assert one.pts == other.pts
         apart = region(one, Rect(0, 0, *one.size)) - region(other, Rect(0, 0, *one.size))

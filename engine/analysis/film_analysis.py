@@ -166,7 +166,7 @@ class FilmAnalysis:
                 raise MediaError(
                     f"{self.path} has no frame at pts {frame.pts}; analyse the film again."
                 )
-            yield Analysed(frame, here.faces, here.hands)
+            yield Analysed(frame, here.faces, here.hands, here.cut)
 
 
 def write_analysis(

@@ -171,7 +171,7 @@ def _facts(analysis: FilmAnalysis, person: Person) -> dict[str, Any]:
 
 
 def _row(analysis: FilmAnalysis, person: Person) -> tuple[str, ...]:
-    from engine.cli.people_sheet import clock
+    from engine.cli.tables import clock
 
     facts = _facts(analysis, person)
     return (

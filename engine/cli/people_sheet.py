@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.analysis.film_analysis import FilmAnalysis
 from engine.analysis.people import Person
+from engine.cli.tables import clock
 from engine.pixels.draw import Ink, write
 from engine.values import Attributes, Bytes
 
@@ -65,11 +66,3 @@ def _lines(analysis: FilmAnalysis, person: Person) -> Iterator[str]:
     words = ", ".join(word for word in known if word is not None)
     if words:
         yield words
-
-
-def clock(seconds: float) -> str:
-    """Return a time as HH:MM:SS.mmm."""
-    thousandths = round(seconds * 1000)
-    minutes, rest = divmod(thousandths, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"

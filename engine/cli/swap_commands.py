@@ -38,6 +38,14 @@ def swap(
             show_default=False,
         ),
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write: a line of JSON for each frame, what was decided and why.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Annotated[
         bool,
         typer.Option(
@@ -63,6 +71,7 @@ def swap(
                 target,
                 output,
                 analysis=analysis,
+                trace=trace,
                 observe=None if quiet else observe,
                 **parameters,
             )
@@ -72,6 +81,7 @@ def swap(
         elif not quiet:
             with streams.dispensable():
                 tables.report(report)
+                tables.spans(report)
 
 
 @app.command(epilog=EPILOG)

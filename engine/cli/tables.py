@@ -46,6 +46,25 @@ def report(done: SwapReport) -> None:
     )
 
 
+def spans(done: SwapReport) -> None:
+    """Print the parts of a video that want a look, a line each."""
+    for span in done.spans:
+        typer.echo(
+            f"look at {clock(span.start)} to {clock(span.end)} (frames {span.first} to "
+            f"{span.last}), track {span.track}: {span.reason}"
+        )
+    if done.more_spans:
+        typer.echo(f"and {done.more_spans} more")
+
+
+def clock(seconds: float) -> str:
+    """Return a time as HH:MM:SS.mmm."""
+    thousandths = round(seconds * 1000)
+    minutes, rest = divmod(thousandths, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"
+
+
 def remarks(done: SwapReport, *, notes: bool = True) -> None:
     """Print the notes, if wanted, and the warnings on stderr."""
     for note in done.notes if notes else ():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from engine.geometry.boxes import box_of
@@ -16,6 +18,33 @@ _TURNED = (57.0, 62.0)
 # Distance of the mesh's centre from the box's, of the mesh's size: 0.05 at most in 99 of 100
 # pictures.
 _ASIDE = (0.11, 0.15)
+
+
+@dataclass(frozen=True, slots=True)
+class MeshFit:
+    """How well a mesh fits its face.
+
+    Attributes:
+        turned: the angle between the face's direction and the camera, in degrees.
+        facing: 1 for a face that is turned so little that its mesh fits, 0 in profile.
+        shape: 1 for a mesh that lies where the face was detected, 0 for one beside it.
+        score: score of the mesh, 0..1.
+    """
+
+    turned: float
+    facing: float
+    shape: float
+    score: float
+
+    @property
+    def trust(self) -> float:
+        """How well the face can be drawn by its mesh, 0..1."""
+        return self.score * (self.facing * self.shape)
+
+    @property
+    def turn_limits(self) -> bool:
+        """Whether the turn of the face lowers the trust more than anything else does."""
+        return self.facing < min(self.shape, self.score)
 
 
 def turned_away(face: Face) -> float:
@@ -38,10 +67,15 @@ def mesh_trust(face: Face, size: tuple[int, int]) -> float:
         size: the picture's width and height. Mesh and box are not compared if the picture's border
             cuts the face, as a box ends there and a mesh does not.
     """
-    fits = 1 - float(smoothstep(*_TURNED, turned_away(face)))
-    if not _is_cut(face, size):
-        fits *= 1 - float(smoothstep(*_ASIDE, _aside(face)))
-    return face.mesh.score * fits
+    return mesh_fit(face, size).trust
+
+
+def mesh_fit(face: Face, size: tuple[int, int]) -> MeshFit:
+    """Return how well a mesh fits its face; the arguments are those of `mesh_trust`."""
+    turned = turned_away(face)
+    facing = 1 - float(smoothstep(*_TURNED, turned))
+    shape = 1.0 if _is_cut(face, size) else 1 - float(smoothstep(*_ASIDE, _aside(face)))
+    return MeshFit(turned, facing, shape, face.mesh.score)
 
 
 def _is_cut(face: Face, size: tuple[int, int]) -> bool:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from engine.media.probe import is_image
 from engine.options import AnalysisOptions, SwapOptions
+from engine.pipeline.recorder import Recorder
 from engine.pipeline.report import Setup
 from engine.pipeline.source_views import MAX_PERSON_DISTANCE, SourceView
-from engine.pipeline.video import SwapCounter
 from engine.selection import distance
 from engine.values import DistanceScale, Face
 
@@ -62,34 +62,34 @@ def warn_of_faults(views: Sequence[SourceView]) -> Iterator[str]:
             yield from (f"{view.where} {fault.words}; {fault.remedy}." for fault in view.faults)
 
 
-def warn_of_result(counter: SwapCounter, options: SwapOptions, setup: Setup) -> Iterator[str]:
+def warn_of_result(record: Recorder, options: SwapOptions, setup: Setup) -> Iterator[str]:
     """Warn if no face was chosen, or if many of the chosen faces are unchanged in the output."""
-    if not counter.faces_chosen:
-        yield _no_face_chosen(counter, options)
-    elif counter.faces_faded > _MAX_FADED * counter.faces_chosen:
-        yield _faces_faded(counter, setup)
+    if not record.faces_chosen:
+        yield _no_face_chosen(record, options)
+    elif record.faces_faded > _MAX_FADED * record.faces_chosen:
+        yield _faces_faded(record, setup)
 
 
-def _no_face_chosen(counter: SwapCounter, options: SwapOptions) -> str:
-    frames = "the picture" if counter.frames == 1 else f"any of the {counter.frames} frames"
-    if not counter.faces_seen:
+def _no_face_chosen(record: Recorder, options: SwapOptions) -> str:
+    frames = "the picture" if record.frames == 1 else f"any of the {record.frames} frames"
+    if not record.faces_seen:
         remedy = rotated_remedy(options.analysis)
         return f"No face was swapped: none was found in {frames}; choose another target{remedy}."
-    if counter.nearest_rejected is not None:
+    if record.nearest_rejected is not None:
         return (
             f"No face was swapped: the nearest in {frames} is at a distance of "
-            f"{counter.nearest_rejected:.2f} to the reference, and reference_face_distance is "
+            f"{record.nearest_rejected:.2f} to the reference, and reference_face_distance is "
             f"{options.selection.reference_distance:g}."
         )
     return f"No face was swapped: none in {frames} passes the filters."
 
 
-def _faces_faded(counter: SwapCounter, setup: Setup) -> str:
-    lead = "" if counter.faces_swapped else "No face was swapped: "
+def _faces_faded(record: Recorder, setup: Setup) -> str:
+    lead = "" if record.faces_swapped else "No face was swapped: "
     limiting = [name for field, name in setup.networks.items() if field != "enhance"]
     also = f", or {' and '.join(limiting)} leaves nothing of the swap" if limiting else ""
     return (
-        f"{lead}{counter.faces_faded} of {counter.faces_chosen} chosen faces stay as they were, as "
+        f"{lead}{record.faces_faded} of {record.faces_chosen} chosen faces stay as they were, as "
         f"they are turned too far from the camera for the swapper {setup.swapper.name}, their mesh "
         f"does not fit, or hands cover them{also}."
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.options import SelectorMode
+from engine.pipeline.spans import Span
 from engine.values import Attributes, Box, Choice
 
 
@@ -123,6 +124,8 @@ class SwapReport:
         content: result of the content check.
         notes: sentences that explain the engine's choices.
         warnings: sentences that ask the user to look at the output.
+        spans: parts of a video that want a look, the worst first.
+        more_spans: number of such parts that are not in `spans`.
         parameters: public parameters of the request, with the pixel boost that was used.
     """
 
@@ -141,6 +144,8 @@ class SwapReport:
     content: Content
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    spans: tuple[Span, ...]
+    more_spans: int
     parameters: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from engine.compose.occlusion import limit_to_visible, nearer_faces
 from engine.compose.paste import is_visible, paste
 from engine.enhance.enhancer import Enhancer
 from engine.faces.landmarks import alignment_points
-from engine.faces.mesh_fit import mesh_trust
+from engine.faces.mesh_fit import MeshFit, mesh_fit, mesh_trust
 from engine.geometry import affine
 from engine.geometry.templates import in_pixels
 from engine.pixels.align import frame_crop, warp_crop
@@ -30,6 +30,7 @@ from engine.values import (
     BareFace,
     Face,
     Frame,
+    Mask,
     Patch,
     Planned,
     Portrait,
@@ -45,7 +46,7 @@ Choose: TypeAlias = Callable[[tuple[Face, ...]], tuple[Face, ...]]
 def plan_frames(stream: Iterable[Analysed], choose: Choose) -> Iterator[Planned]:
     """Yield the frames with their chosen faces."""
     for shot in stream:
-        yield Planned(shot.frame, shot.faces, choose(shot.faces), shot.hands)
+        yield Planned(shot.frame, shot.faces, choose(shot.faces), shot.hands, cut=shot.cut)
 
 
 def crop_map(face: Face, template: Template, size: int) -> Affine:
@@ -96,15 +97,46 @@ def add_bare_face(portrait: Portrait, occluder: BareFaceFinder, template: Templa
     return replace(portrait, bare=BareFace(mask, to_crop))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SwappedFrame:
-    """Finished frame, and the number of its chosen faces on which the swap is visible.
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Shares of a swapper's mask, 0..1, that are left out because something covers the face.
 
-    It is invisible if the swapper faded out, or if something covers the face.
+    `occluder` is what the occluder found, `face` a nearer face, `hand` a hand.
     """
 
+    occluder: float = 0.0
+    face: float = 0.0
+    hand: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SwappedFace:
+    """How far the swap shows on one chosen face.
+
+    Attributes:
+        fit: how well its mesh fits.
+        strength: highest value of the swapper's own mask; below 1 where the swapper fades out.
+        covered: what covers it.
+        visible: False if the output shows the face unchanged.
+    """
+
+    fit: MeshFit
+    strength: float
+    covered: Coverage
+    visible: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SwappedFrame:
+    """Finished frame, and how far the swap shows on each of its chosen faces."""
+
     frame: Frame
-    faces: int
+    faces: tuple[SwappedFace, ...]
+
+    @property
+    def visible(self) -> int:
+        """Number of faces on which the swap is visible."""
+        return sum(face.visible for face in self.faces)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,9 +169,9 @@ class FaceSwap(Generic[SourceT]):
         pasted = (_paste_patches(shot, islice(patches, len(shot.chosen))) for shot in shots)
         # Without an enhancer, a frame's patches are not kept until the next frame has its own.
         works = pasted if self.enhancer is None else _enhance_frames([*pasted], self.enhancer)
-        return [SwappedFrame(work.frame, len(work.seen)) for work in works]
+        return [SwappedFrame(work.frame, work.faces) for work in works]
 
-    def _patches(self, shots: Sequence[Planned]) -> Iterator[Patch]:
+    def _patches(self, shots: Sequence[Planned]) -> Iterator[_LimitedPatch]:
         """Yield a patch for each chosen face of each frame, in that order."""
         chosen = [
             (shot.frame, face, size)
@@ -149,7 +181,7 @@ class FaceSwap(Generic[SourceT]):
         for part in portions([size for _, _, size in chosen]):
             yield from self._swap_faces(chosen[part])
 
-    def _swap_faces(self, chosen: Sequence[tuple[Frame, Face, int]]) -> list[Patch]:
+    def _swap_faces(self, chosen: Sequence[tuple[Frame, Face, int]]) -> list[_LimitedPatch]:
         template = self.swapper.template
         targets = add_bare_masks(
             [align(frame, face, template, size) for frame, face, size in chosen], self.occluder
@@ -157,25 +189,67 @@ class FaceSwap(Generic[SourceT]):
         patches = self.swapper.swap(targets, [self.source] * len(targets))
         if self.match_colour:
             patches = [match_colours(*pair) for pair in zip(targets, patches, strict=True)]
-        return limit_patches(targets, patches, self.limiters)
+        limited = limit_patches(targets, patches, self.limiters)
+        return [
+            _LimitedPatch(patch, given.mask, target.bare)
+            for patch, given, target in zip(limited, patches, targets, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _LimitedPatch:
+    """Limited patch, its mask as the swapper gave it, and the mask of the bare face."""
+
+    patch: Patch
+    given: Mask
+    bare: Mask | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _PastedFrame:
-    """Frame with pasted patches, and the faces on which a patch is visible, with the patch."""
+    """Frame with pasted patches.
+
+    `faces` tells of each chosen face how far its patch shows; `seen` holds those on which it is
+    visible, with the patch.
+    """
 
     frame: Frame
+    faces: tuple[SwappedFace, ...]
     seen: tuple[tuple[Face, Patch], ...]
 
 
-def _paste_patches(shot: Planned, patches: Iterable[Patch]) -> _PastedFrame:
+def _paste_patches(shot: Planned, patches: Iterable[_LimitedPatch]) -> _PastedFrame:
     """Paste the patches of a frame, except on hands and nearer faces."""
-    placed = [
-        (face, limit_to_visible(patch, shot.hands, nearer_faces(face, shot.faces)))
-        for face, patch in zip(shot.chosen, patches, strict=True)
-    ]
+    placed = [_place(shot, face, patch) for face, patch in zip(shot.chosen, patches, strict=True)]
     frame = paste(shot.frame, [patch for _, patch in placed])
-    return _PastedFrame(frame, tuple((face, patch) for face, patch in placed if is_visible(patch)))
+    seen = tuple(
+        (face, patch)
+        for face, (shown, patch) in zip(shot.chosen, placed, strict=True)
+        if shown.visible
+    )
+    return _PastedFrame(frame, tuple(shown for shown, _ in placed), seen)
+
+
+def _place(shot: Planned, face: Face, limited: _LimitedPatch) -> tuple[SwappedFace, Patch]:
+    """Return a patch without hands and nearer faces, and how far it shows."""
+    patch, given, bare = limited.patch, limited.given, limited.bare
+    behind = limit_to_visible(patch, (), nearer_faces(face, shot.faces))
+    shown = limit_to_visible(behind, shot.hands)
+    covered = Coverage(
+        _share_left_out(given, given if bare is None else np.minimum(given, bare), given),
+        _share_left_out(patch.mask, behind.mask, given),
+        _share_left_out(behind.mask, shown.mask, given),
+    )
+    fit = mesh_fit(face, shot.frame.size)
+    return SwappedFace(fit, float(given.max()), covered, is_visible(shown)), shown
+
+
+def _share_left_out(before: Mask, after: Mask, whole: Mask) -> float:
+    """Return the share of the mask `whole` that is in `before` and not in `after`."""
+    if after is before:
+        return 0.0
+    total = float(whole.sum())
+    return float(before.sum() - after.sum()) / total if total > 0 else 0.0
 
 
 def _enhance_frames(works: Sequence[_PastedFrame], enhancer: Enhancer) -> list[_PastedFrame]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 from engine.errors import MediaError, ParameterError
@@ -19,6 +20,8 @@ from engine.media.sampling import sampled_frames
 from engine.media.still import write_image
 from engine.options import Trim
 from engine.pipeline.crop_sizes import CropSizes
+from engine.pipeline.recorder import Recorder
+from engine.pipeline.records import Write, trace_file, write_nothing
 from engine.pipeline.references import References, find_references
 from engine.pipeline.remarks import warn_of_result
 from engine.pipeline.report import Content, Selection, SourcePicture, StageSeconds, SwapReport
@@ -27,7 +30,7 @@ from engine.pipeline.stages import FaceSwap, plan_frames
 from engine.pipeline.threads import Stopwatch
 from engine.pipeline.tools import Request, Tools
 from engine.pipeline.unused_options import unused_option_notes
-from engine.pipeline.video import Observe, Progress, Stage, SwapCounter, swapped_frames
+from engine.pipeline.video import Observe, Progress, Stage, swapped_frames
 from engine.selection import choose_faces, nearest_distance
 from engine.trust.content import LIMIT, MAX_PREVIEWED, SAMPLE_SECONDS, ContentCheck
 from engine.trust.provenance import provenance_tags
@@ -62,14 +65,16 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         partial(read_frame, request.target),
         still=info.kind == "image",
     )
-    run = _Run.of(request, tools, sources, references, check)
     used = tuple(SourcePicture(view.field, view.path, view.seconds) for view in sources.views)
-    sources = replace(sources, views=())  # Free their pictures while the frames are swapped.
-    if info.kind == "image":
-        warnings = run.swap_picture(report_stage)
-    else:
-        warnings = run.swap_video(info, observe)
-    counter, swapper = run.counter, tools.chosen.swapper
+    with trace_file(request.trace, overwrite=request.options.overwrite) as write:
+        run = _Run.of(request, tools, sources, references, check, write=write)
+        sources = replace(sources, views=())  # Free their pictures while the frames are swapped.
+        if info.kind == "image":
+            warnings = run.swap_picture(report_stage)
+        else:
+            warnings = run.swap_video(info, observe)
+    recorder, swapper = run.recorder, tools.chosen.swapper
+    spans, more_spans = recorder.spans.found()
     notes = (
         *tools.notes,
         *sources.notes,
@@ -84,23 +89,25 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     return SwapReport(
         output=request.output,
         kind=info.kind,
-        frames=counter.frames,
-        faces_seen=counter.faces_seen,
-        faces_swapped=counter.faces_swapped,
-        faces_faded=counter.faces_faded,
-        frames_with_swap=counter.frames_with_swap,
+        frames=recorder.frames,
+        faces_seen=recorder.faces_seen,
+        faces_swapped=recorder.faces_swapped,
+        faces_faded=recorder.faces_faded,
+        frames_with_swap=recorder.frames_with_swap,
         seconds=time.perf_counter() - began,
         stage_seconds=StageSeconds(**run.watch.seconds),
         setup=tools.setup,
         sources=used,
-        selection=_selection_report(request, references, counter),
+        selection=_selection_report(request, references, recorder),
         content=_content_report(sources.score, check),
         notes=tuple(dict.fromkeys(notes)),
         warnings=(
             *sources.warnings,
             *warnings,
-            *warn_of_result(counter, request.options, tools.setup),
+            *warn_of_result(recorder, request.options, tools.setup),
         ),
+        spans=spans,
+        more_spans=more_spans,
         parameters=_effective_parameters(request, tools.chosen.sides),
     )
 
@@ -161,7 +168,7 @@ class _Run:
     choose: Callable[[tuple[Face, ...]], tuple[Face, ...]]
     swap: FaceSwap[Any]
     check: ContentCheck | None
-    counter: SwapCounter
+    recorder: Recorder
     watch: Stopwatch
     provenance: Mapping[str, str]
 
@@ -173,6 +180,8 @@ class _Run:
         sources: SourceViews,
         references: References,
         check: ContentCheck | None,
+        *,
+        write: Write = write_nothing,
     ) -> _Run:
         """Prepare the source, and set up the stages for its request."""
         chosen, options = tools.chosen, request.options
@@ -193,8 +202,11 @@ class _Run:
                 chosen.enhancer,
             ),
             check=check,
-            counter=SwapCounter(
-                partial(nearest_distance, references=known, scale=tools.scale) if known else None
+            recorder=Recorder(
+                options.selection,
+                partial(nearest_distance, references=known, scale=tools.scale) if known else None,
+                origin=_origin(request),
+                write=write,
             ),
             watch=Stopwatch(),
             provenance=provenance_tags(", ".join(names), content_checked=check is not None),
@@ -212,7 +224,7 @@ class _Run:
 
         def report_end(frames: Iterable[Frame]) -> Iterator[Frame]:
             yield from frames
-            _report_stage(observe, "writing", self.counter.frames, total)
+            _report_stage(observe, "writing", self.recorder.frames, total)
 
         report_frame(0)
         frames = self.swap_frames(read_frames(request.target, options.trim, warn=warnings.append))
@@ -256,7 +268,7 @@ class _Run:
             self._analyse,
             self._plan,
             self.swap,
-            counter=self.counter,
+            recorder=self.recorder,
             watch=self.watch,
             workers=self.tools.threads.workers,
             at_once=self.tools.chosen.at_once,
@@ -269,9 +281,9 @@ class _Run:
                 self.check.check_frame(frame)
             faces = self.tools.frame_analyser.analyse_picture(frame)
             hands = self.tools.hands.find(frame, self.choose(faces))
-        planned = list(map(self.counter.count, self._plan([Analysed(frame, faces, hands)])))
+        planned = list(map(self.recorder.plan, self._plan([Analysed(frame, faces, hands)])))
         with self.watch.stage("swap"):
-            (result,) = map(self.counter.count_swapped, self.swap(planned))
+            (result,) = map(self.recorder.finish, self.swap(planned))
         return result
 
     def _analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
@@ -285,6 +297,11 @@ class _Run:
         chosen = self.tools.chosen
         sizes = CropSizes(chosen.sides, chosen.swapper.template)
         return sizes.assign(plan_frames(stream, self.choose))
+
+
+def _origin(request: Request) -> int | None:
+    """Return the pts of the target's first frame; None if the swap begins with it."""
+    return None if request.options.trim.start is None else read_frame(request.target, 1).pts
 
 
 def expected_frames(info: VideoInfo, trim: Trim) -> int | None:
@@ -307,16 +324,15 @@ def _report_stage(
 def _check_output(request: Request, info: VideoInfo) -> None:
     """Raise a MediaError if the output cannot be written, or its name does not fit the target."""
     options = request.options
-    check_output(
-        request.output,
-        overwrite=options.overwrite,
-        inputs=(
-            request.source,
-            *options.extra_sources,
-            request.target,
-            *options.selection.reference_images,
-        ),
+    inputs = (
+        request.source,
+        *options.extra_sources,
+        request.target,
+        *options.selection.reference_images,
     )
+    check_output(request.output, overwrite=options.overwrite, inputs=inputs)
+    if request.trace is not None:
+        _check_trace(request.trace, request.output, inputs, overwrite=options.overwrite)
     named_as_picture = request.output.suffix.lower() in IMAGE_SUFFIXES
     if named_as_picture and info.kind == "video":
         raise MediaError(
@@ -328,6 +344,13 @@ def _check_output(request: Request, info: VideoInfo) -> None:
             f"The target {request.target} is a picture, but the output {request.output} is not "
             f"named as one; choose a name that ends in one of {', '.join(IMAGE_SUFFIXES)}."
         )
+
+
+def _check_trace(trace: Path, output: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
+    """Raise a MediaError if the trace cannot be written."""
+    if trace.resolve() == output.resolve():
+        raise MediaError(f"The trace {trace} is also the output; choose another name.")
+    check_output(trace, overwrite=overwrite, inputs=inputs, suffixes=None)
 
 
 def _preview_content(
@@ -355,15 +378,15 @@ def _preview_content(
     return check
 
 
-def _selection_report(request: Request, references: References, counter: SwapCounter) -> Selection:
+def _selection_report(request: Request, references: References, recorder: Recorder) -> Selection:
     rule = request.options.selection
     return Selection(
         mode=rule.mode,
         references=references.entries,
         distance_limit=rule.reference_distance if references.embeddings else None,
-        smallest_accepted=counter.smallest_accepted,
-        mean_accepted=counter.mean_accepted,
-        nearest_rejected=counter.nearest_rejected,
+        smallest_accepted=recorder.smallest_accepted,
+        mean_accepted=recorder.mean_accepted,
+        nearest_rejected=recorder.nearest_rejected,
     )
 
 

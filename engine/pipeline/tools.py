@@ -23,7 +23,8 @@ from engine.values import DistanceScale, Portrait
 class Request:
     """Files and options of one swap.
 
-    `parameters` are the public parameters as the user gave them; the report repeats them.
+    `parameters` are the public parameters as the user gave them; the report repeats them. `trace`
+    is a file to write the record of each frame to.
     """
 
     source: Path
@@ -31,6 +32,7 @@ class Request:
     output: Path
     options: SwapOptions
     parameters: Mapping[str, Any]
+    trace: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Path of a video's frames through the stages, with progress, threads and counters."""
+"""Path of a video's frames through the stages, with progress and threads."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Literal, TypeAlias
 
+from engine.pipeline.recorder import Recorder
 from engine.pipeline.stages import SwappedFrame
 from engine.pipeline.threads import Stopwatch, ordered_map, prefetch
-from engine.values import Analysed, Face, Frame, Planned
+from engine.values import Analysed, Frame, Planned
 
 Analyse: TypeAlias = Callable[[Iterable[Frame]], Iterator[Analysed]]
 Plan: TypeAlias = Callable[[Iterable[Analysed]], Iterator[Planned]]
@@ -62,72 +63,13 @@ class Threads:
         return cls(network=max(1, min(cores, 8)), workers=max(1, min(cores // 2, 8)))
 
 
-class SwapCounter:
-    """Counts frames, faces and distances of one run.
-
-    `distance` returns a face's distance to the nearest reference; None without references. A chosen
-    face counts as swapped if the swap is visible in the frame, else as faded.
-    """
-
-    def __init__(self, distance: Callable[[Face], float] | None = None) -> None:
-        self.frames = 0
-        self.faces_seen = 0
-        self.faces_chosen = 0
-        self.faces_swapped = 0
-        self.frames_with_swap = 0
-        self.smallest_accepted: float | None = None
-        self.nearest_rejected: float | None = None
-        self._accepted_sum = 0.0
-        self._distance = distance
-
-    @property
-    def faces_faded(self) -> int:
-        """Number of chosen faces that the output shows unchanged."""
-        return self.faces_chosen - self.faces_swapped
-
-    @property
-    def mean_accepted(self) -> float | None:
-        """Mean distance of the chosen faces; None if no distance was measured."""
-        if self.smallest_accepted is None:
-            return None
-        return self._accepted_sum / self.faces_chosen
-
-    def count(self, planned: Planned) -> Planned:
-        """Count a frame with its faces and chosen faces, and return it."""
-        self.frames += 1
-        self.faces_seen += len(planned.faces)
-        self.faces_chosen += len(planned.chosen)
-        if self._distance is not None:
-            chosen = {id(face) for face in planned.chosen}
-            for face in planned.faces:
-                self._measure(self._distance(face), accepted=id(face) in chosen)
-        return planned
-
-    def count_swapped(self, swapped: SwappedFrame) -> Frame:
-        """Count the swapped faces of a frame, and return the frame."""
-        self.faces_swapped += swapped.faces
-        self.frames_with_swap += bool(swapped.faces)
-        return swapped.frame
-
-    def _measure(self, distance: float, *, accepted: bool) -> None:
-        if accepted:
-            self._accepted_sum += distance
-            self.smallest_accepted = _minimum(self.smallest_accepted, distance)
-        else:
-            self.nearest_rejected = _minimum(self.nearest_rejected, distance)
-
-
-def _minimum(known: float | None, new: float) -> float:
-    return new if known is None else min(known, new)
-
-
 def swapped_frames(
     frames: Iterable[Frame],
     analyse: Analyse,
     plan: Plan,
     swap: Swap,
     *,
-    counter: SwapCounter,
+    recorder: Recorder,
     watch: Stopwatch,
     workers: int,
     at_once: int = 1,
@@ -146,7 +88,7 @@ def swapped_frames(
                 prefetch(watch.timed("analyse", analyse(watch.timed(None, decoded))), QUEUE_DEPTH)
             )
         )
-        planned = map(counter.count, plan(analysed))
+        planned = map(recorder.plan, plan(analysed))
         swapped = stages.enter_context(
             closing(
                 ordered_map(
@@ -157,7 +99,7 @@ def swapped_frames(
                 )
             )
         )
-        yield from map(counter.count_swapped, chain.from_iterable(swapped))
+        yield from map(recorder.finish, chain.from_iterable(swapped))
 
 
 def _batched(stream: Iterable[Planned], size: int) -> Iterator[list[Planned]]:

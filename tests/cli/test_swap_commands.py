@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from engine.cli.commands import main
 from engine.media.decode import read_image
+from engine.pipeline.records import FrameRecord
 from tests.footage import STRANGER, TWO, WOMAN, asset, picture, write_clip, write_png
 
 SOURCE = str(asset(STRANGER))
@@ -262,3 +264,77 @@ sys.exit(main())
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith(words)
     assert list(output.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_clip(tmp_path_factory.mktemp("clip") / "clip.mkv", range(0, 240, 40)))
+
+
+QUICK = ("--swapper", "mesh", "--pixel-boost", "128", "--video-codec", "ffv1")
+
+
+def test_a_trace_tells_each_decision(
+    clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, trace = tmp_path / "out.mkv", tmp_path / "out.jsonl"
+    line = ["swap", SOURCE, clip, "-o", str(out), "--trace", str(trace), "--json", *QUICK]
+    assert main([*line, "--start", "0.08", "--reference-face-distance", "0.4"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["spans"], report["more_spans"]) == ([], 0)
+    lines = trace.read_text("utf-8").splitlines()
+    read = TypeAdapter(FrameRecord)
+    records = [read.validate_json(line, strict=True) for line in lines]
+    assert [one.frame for one in records] == [1, 2, 3, 4]
+    assert [one.seconds for one in records] == [0.08, 0.12, 0.16, 0.2]
+    for record in records:
+        first, second = sorted(record.faces, key=lambda face: face.box)
+        assert (first.reason, second.reason) == ("chosen", "too far")
+        assert first.distance is not None
+        assert second.distance is not None
+        assert first.distance < 0.4 < second.distance
+        assert first.swap is not None
+        assert first.swap.side == 128
+    assert "embedding" not in trace.read_text("utf-8")
+    assert main(line) == 3
+    assert f"{out} exists" in capsys.readouterr().err
+    out.unlink()
+    assert main(line) == 3
+    assert f"{trace} exists" in capsys.readouterr().err
+    assert main([*line, "--overwrite"]) == 0
+    assert len(trace.read_text("utf-8").splitlines()) == 6
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "nowhere/../out.mkv"])
+def test_a_trace_is_no_other_file_of_the_swap(
+    name: str, clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.mkv"
+    line = ["swap", SOURCE, clip, "-o", str(out), "--overwrite", "--trace"]
+    (tmp_path / "nowhere").mkdir()
+    assert main([*line, str(tmp_path / name)]) == 3
+    assert "is also the output" in capsys.readouterr().err
+    assert main([*line, SOURCE]) == 3
+    assert "is also an input" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_what_wants_a_look_is_printed(
+    clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["swap", SOURCE, clip, "-o", str(tmp_path / "out.mkv"), *QUICK]
+    assert main([*line, "--face-selector-mode", "many", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    trace = tmp_path / "trace.jsonl"
+    assert main([*line, "--overwrite", "--trace", str(trace)]) == 0
+    faces = json.loads(trace.read_text("utf-8").splitlines()[0])["faces"]
+    farthest = max(faces, key=lambda face: face["distance"])
+    unsure = str(farthest["distance"] - 0.01)
+    capsys.readouterr()
+    assert main([*line, "--overwrite", "--reference-face-distance", unsure]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1] == (
+        "look at 00:00:00.000 to 00:00:00.200 (frames 1 to 6), "
+        f"track {farthest['track']}: near the threshold"
+    )
+    assert len(shown) == 2

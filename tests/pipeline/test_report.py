@@ -24,6 +24,8 @@ REPORT = SwapReport(
     content=Content(checked=False, limit=0.8, sample_seconds=1.0),
     notes=("a note",),
     warnings=(),
+    spans=(),
+    more_spans=0,
     parameters={"crf": 18},
 )
 

@@ -14,11 +14,19 @@ import pytest
 
 from engine.geometry import affine
 from engine.geometry.templates import ARCFACE_112_V2, in_pixels
+from engine.options import SelectionRule
 from engine.pipeline import stages
 from engine.pipeline.crop_sizes import CropSizes
-from engine.pipeline.stages import FaceSwap, SwappedFrame, add_bare_face, align, plan_frames
+from engine.pipeline.recorder import Recorder
+from engine.pipeline.stages import (
+    FaceSwap,
+    SwappedFrame,
+    add_bare_face,
+    align,
+    plan_frames,
+)
 from engine.pipeline.threads import Stopwatch
-from engine.pipeline.video import QUEUE_DEPTH, SwapCounter, Threads, swapped_frames
+from engine.pipeline.video import QUEUE_DEPTH, Threads, swapped_frames
 from engine.values import (
     Aligned,
     Analysed,
@@ -162,6 +170,8 @@ def test_what_is_before_a_face_stays_and_is_told_to_the_swapper() -> None:
         x, y = int(faces[0].box.left), int(faces[0].box.top + 20)
         assert changed[y, x + 12]
         assert changed[y, x + 28] == (occluder is None)
+        (shown,) = result.faces
+        assert shown.covered.occluder == pytest.approx(0 if occluder is None else 0.5, abs=0.02)
         (mask,) = swapper.masks
         assert (mask is None) == (occluder is None)
 
@@ -183,7 +193,7 @@ def test_every_chosen_face_is_swapped_and_no_other() -> None:
     frame, (left, right) = frame_of(0), two_faces()
     for chosen in [(left,), (right,), (left, right)]:
         (result,) = swap([planned(frame, (left, right), chosen)])
-        assert result.faces == len(chosen)
+        assert result.visible == len(chosen)
         changed = result.frame.planes[0] != frame.planes[0]
         for face in (left, right):
             x, y = int(face.box.left + 20), int(face.box.top + 20)
@@ -222,7 +232,7 @@ def test_many_large_faces_go_through_in_portions_and_each_comes_out_in_its_place
     assert (crowd.swapped, crowd.enhanced) == ([4, 4, 1], [9])
     for shot, result in zip(shots, together, strict=True):
         (alone,) = swap([shot])
-        assert result.faces == alone.faces == len(shot.chosen)
+        assert result.visible == alone.visible == len(shot.chosen)
         for plane, expected in zip(result.frame.planes, alone.frame.planes, strict=True):
             np.testing.assert_array_equal(plane, expected)
     crowd.enhanced.clear()
@@ -278,7 +288,9 @@ def test_a_face_on_which_the_swapper_fades_out_is_not_swapped() -> None:
     left, right = two_faces()
     swap = FaceSwap(FadingSwapper(), "someone")
     shots = [planned(frame_of(0), (left, right), chosen) for chosen in [(left, right), (left,)]]
-    assert [result.faces for result in swap(shots)] == [1, 0]
+    both, one = swap(shots)
+    assert (both.visible, one.visible) == (1, 0)
+    assert [face.strength for face in both.faces] == [pytest.approx(0.05), 1]
 
 
 def test_a_face_that_a_hand_covers_is_not_swapped() -> None:
@@ -288,7 +300,11 @@ def test_a_face_that_a_hand_covers_is_not_swapped() -> None:
     hand = Hand(np.stack(around, axis=1).astype(np.float32), 1.0)
     frame, faces = frame_of(0), (left, right)
     (swapped,) = FaceSwap(IdentitySwapper(), "someone")([planned(frame, faces, faces, (hand,))])
-    assert swapped.faces == 0
+    assert swapped.visible == 0
+    for face in swapped.faces:
+        assert (face.covered.occluder, face.covered.face) == (0, 0)
+        assert face.covered.hand == pytest.approx(1)
+        assert face.strength == 1
     assert all(map(np.array_equal, swapped.frame.planes, frame.planes))
 
 
@@ -296,7 +312,7 @@ class Run:
     """`swapped_frames` over made-up frames, with what there is to watch."""
 
     def __init__(self) -> None:
-        self.tally = SwapCounter()
+        self.tally = Recorder(SelectionRule(mode="many"))
         self.watch = Stopwatch()
         self.drawn = 0
         self.is_closed = False
@@ -316,7 +332,7 @@ class Run:
             analyse,
             plan,
             swap or FaceSwap(IdentitySwapper(template=FIVE), "someone"),
-            counter=self.tally,
+            recorder=self.tally,
             watch=self.watch,
             workers=2,
             at_once=at_once,
@@ -387,7 +403,7 @@ def test_a_failing_swapper_ends_every_stage(run: Run) -> None:
     def fail(shots: Sequence[Planned]) -> list[SwappedFrame]:
         if any(shot.frame.index == 7 for shot in shots):
             raise RuntimeError("at frame 7")
-        return [SwappedFrame(shot.frame, 0) for shot in shots]
+        return FaceSwap(IdentitySwapper(), "someone")(shots)
 
     with pytest.raises(RuntimeError, match="at frame 7"):
         list(run(1000, swap=fail))
@@ -401,23 +417,6 @@ def test_a_failing_choice_ends_every_stage(run: Run) -> None:
     with pytest.raises(RuntimeError, match="no choice"):
         list(run(1000, choose=fail))
     assert run.is_closed
-
-
-def test_distances_are_told_apart_by_what_was_chosen() -> None:
-    near, far = two_faces()
-    distances = {id(near): [0.2, 0.4], id(far): [0.9, 0.7]}
-    tally = SwapCounter(lambda face: distances[id(face)].pop(0))
-    for _ in range(2):
-        tally.count(Planned(frame_of(0), (near, far), (near,)))
-    assert tally.smallest_accepted == pytest.approx(0.2)
-    assert tally.mean_accepted == pytest.approx(0.3)
-    assert tally.nearest_rejected == pytest.approx(0.7)
-
-
-def test_without_a_reference_no_distance_is_measured() -> None:
-    tally = SwapCounter()
-    tally.count(Planned(frame_of(0), two_faces(), two_faces()))
-    assert tally.smallest_accepted is tally.mean_accepted is tally.nearest_rejected is None
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4, 16, 128])
@@ -448,6 +447,9 @@ def test_a_face_behind_a_larger_one_is_not_pasted_over_it(size: float, swapped: 
     (result,) = FaceSwap(TintedSwapper(), (1.0, 1.0, 1.0))(
         [planned(frame, (other, chosen), (chosen,))]
     )
-    assert result.faces == swapped
+    assert result.visible == swapped
+    (shown,) = result.faces
+    assert (shown.covered.occluder, shown.covered.hand) == (0, 0)
+    assert shown.covered.face == pytest.approx(1 - swapped, abs=0.2)
     changed = result.frame.planes[0] != frame.planes[0]
     assert changed[40:60, 80:100].any() == bool(swapped)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import fields
 
 import write_schema
 from write_schema import SCHEMA, TABLE, page, schema
 
 from engine.parameters import HOSTED, SwapCall
+from engine.pipeline.records import FrameRecord
 
 
 def test_the_published_schema_is_that_of_the_model() -> None:
@@ -15,6 +17,14 @@ def test_the_published_schema_is_that_of_the_model() -> None:
 
 def test_the_published_table_is_that_of_the_model() -> None:
     assert TABLE.read_text(encoding="utf-8") == page(), "run scripts/write_schema.py"
+
+
+def test_the_published_schema_of_a_trace_is_that_of_its_records() -> None:
+    published = write_schema.TRACE_SCHEMA.read_text(encoding="utf-8")
+    assert published == write_schema.trace_schema(), "run scripts/write_schema.py"
+    assert json.loads(published)["properties"].keys() == {
+        field.name for field in fields(FrameRecord)
+    }
 
 
 def test_it_tells_hosted_parameters_from_our_own() -> None:

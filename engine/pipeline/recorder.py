@@ -1,0 +1,144 @@
+"""Record what a run decides, frame by frame: counts, spans that want a look, and the trace."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from engine.options import SelectionRule
+from engine.pipeline.records import (
+    VERSION,
+    FaceRecord,
+    FrameRecord,
+    SwapRecord,
+    Write,
+    seconds_of,
+    write_nothing,
+)
+from engine.pipeline.spans import SpanFinder
+from engine.pipeline.stages import SwappedFrame
+from engine.selection import rejection
+from engine.values import Face, Frame, Planned
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """Record of a frame whose faces are not swapped yet.
+
+    `chosen` are the places of the chosen faces among all, `sides` the sides of their crops.
+    """
+
+    record: FrameRecord
+    chosen: tuple[int, ...]
+    sides: tuple[int, ...]
+
+
+class Recorder:
+    """Records the frames of one run, in their order.
+
+    A chosen face counts as swapped if the swap is visible in the frame, else as faded. What is
+    kept does not grow with the length of the run.
+
+    Args:
+        rule: the rule by which faces are chosen.
+        distance: returns a face's distance to the nearest reference; None without references.
+        origin: pts of the target's first frame; None takes that of the first recorded one.
+        write: called with the record of each finished frame.
+    """
+
+    def __init__(
+        self,
+        rule: SelectionRule,
+        distance: Callable[[Face], float] | None = None,
+        *,
+        origin: int | None = None,
+        write: Write = write_nothing,
+    ) -> None:
+        self.frames = 0
+        self.faces_seen = 0
+        self.faces_chosen = 0
+        self.faces_swapped = 0
+        self.frames_with_swap = 0
+        self.smallest_accepted: float | None = None
+        self.nearest_rejected: float | None = None
+        self.spans = SpanFinder(None if distance is None else rule.reference_distance)
+        self._accepted_sum = 0.0
+        self._rule = rule
+        self._distance = distance
+        self._origin = origin
+        self._write = write
+        self._planned = 0
+        self._pending: deque[_Pending] = deque()
+
+    @property
+    def faces_faded(self) -> int:
+        """Number of chosen faces that the output shows unchanged."""
+        return self.faces_chosen - self.faces_swapped
+
+    @property
+    def mean_accepted(self) -> float | None:
+        """Mean distance of the chosen faces; None if no distance was measured."""
+        if self.smallest_accepted is None:
+            return None
+        return self._accepted_sum / self.faces_chosen
+
+    def plan(self, planned: Planned) -> Planned:
+        """Take in a frame with its faces and chosen faces, and return it."""
+        frame = planned.frame
+        self._origin = frame.pts if self._origin is None else self._origin
+        self._planned += 1
+        place = {id(face): index for index, face in enumerate(planned.faces)}
+        chosen = tuple(place[id(face)] for face in planned.chosen)
+        record = FrameRecord(
+            version=VERSION,
+            frame=self._planned,
+            pts=frame.pts,
+            seconds=seconds_of(frame, self._origin),
+            cut=planned.cut,
+            hands=len(planned.hands),
+            faces=tuple(
+                self._face(face, chosen=index in chosen) for index, face in enumerate(planned.faces)
+            ),
+        )
+        self._pending.append(_Pending(record, chosen, planned.sizes))
+        return planned
+
+    def finish(self, swapped: SwappedFrame) -> Frame:
+        """Take in the finished frame of the first plan that has none yet, and return it."""
+        pending = self._pending.popleft()
+        faces = list(pending.record.faces)
+        for index, face, side in zip(pending.chosen, swapped.faces, pending.sides, strict=True):
+            faces[index] = replace(faces[index], swap=SwapRecord.of(face, side))
+        record = replace(pending.record, faces=tuple(faces))
+        self._count(record)
+        self.spans.add(record)
+        self._write(record)
+        return swapped.frame
+
+    def _face(self, face: Face, *, chosen: bool) -> FaceRecord:
+        reason = "chosen" if chosen else rejection(face, self._rule)
+        return FaceRecord.of(face, reason, None if self._distance is None else self._distance(face))
+
+    def _count(self, record: FrameRecord) -> None:
+        swaps = [face.swap for face in record.faces if face.swap is not None]
+        visible = sum(swap.visible for swap in swaps)
+        self.frames += 1
+        self.faces_seen += len(record.faces)
+        self.faces_chosen += len(swaps)
+        self.faces_swapped += visible
+        self.frames_with_swap += bool(visible)
+        for face in record.faces:
+            if face.distance is not None:
+                self._count_distance(face.distance, accepted=face.chosen)
+
+    def _count_distance(self, distance: float, *, accepted: bool) -> None:
+        if accepted:
+            self._accepted_sum += distance
+            self.smallest_accepted = _minimum(self.smallest_accepted, distance)
+        else:
+            self.nearest_rejected = _minimum(self.nearest_rejected, distance)
+
+
+def _minimum(known: float | None, new: float) -> float:
+    return new if known is None else min(known, new)
