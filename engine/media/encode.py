@@ -6,7 +6,7 @@ import itertools
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import av
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
@@ -25,14 +24,21 @@ from engine.media.decode import exact_seconds
 from engine.media.encoder_choice import Encoding, Original, choose_encoding
 from engine.media.encoder_trials import quiet_svt_av1
 from engine.media.encoders import encoders_for
-from engine.media.frame_conversion import colour_tags, convert_frame
 from engine.media.os_errors import append_error, is_disk_error, write_error
 from engine.media.output_check import check_video, pad_mpegts
 from engine.media.output_file import WrittenInfo, check_output, partial_output
+from engine.media.packet_file import EncodedPacket
 from engine.media.probe import Source, describe, main_video, open_media
 from engine.media.provenance_tags import add_provenance
 from engine.media.pyav import as_fraction, codec_of, open_output, printable
-from engine.media.scheduling import ordinary_scheduling
+from engine.media.segment_encoder import EncoderSettings, SegmentEncoder, to_mux
+from engine.media.segments import (
+    Segments,
+    UnkeptSegments,
+    join_segments,
+    segment_length,
+    split_frames,
+)
 from engine.media.tags import is_metadata, location_warnings, select_chapters, select_tags
 from engine.media.timecode import advance_time_code
 from engine.media.transcoding import Conversion, add_conversion
@@ -55,6 +61,8 @@ def write_video(
     overwrite: bool = False,
     observe: Observe | None = None,
     provenance: Mapping[str, str] | None = None,
+    segments: Segments | None = None,
+    first: Frame | None = None,
 ) -> WrittenInfo:
     """Encode frames as the video stream of `output` and copy all other streams of `like`.
 
@@ -74,6 +82,9 @@ def write_video(
         observe: called with the number of written frames after each; an exception from it stops
             the work.
         provenance: further metadata for the container.
+        segments: keeps finished segments, and yields those that were finished earlier, after
+            which `frames` go on; None keeps none.
+        first: first frame of the video; None takes that of `frames`.
 
     Raises:
         MediaError: `output` cannot be written, or its container cannot hold the codec.
@@ -81,12 +92,15 @@ def write_video(
         ParameterError: unknown codec or preset, or quality out of range.
     """
     check_output(output, overwrite=overwrite, inputs=(like,))
-    remaining = iter(frames)
-    first = next(remaining, None)
     if first is None:
-        raise MediaError(f"There is no frame to write to {output}; give at least one.")
+        remaining = iter(frames)
+        first = next(remaining, None)
+        if first is None:
+            raise MediaError(f"There is no frame to write to {output}; give at least one.")
+        frames = itertools.chain((first,), remaining)
     container = container_of(output)
     source = describe(like)
+    segments = segments or UnkeptSegments(segment_length(source.info.frame_rate))
     window = _window(source, first, trim, container)
     try:
         with (
@@ -97,7 +111,10 @@ def write_video(
                 video = main_video(target, like)
                 original = Original(source.info.codec, video.codec_context.profile)
                 encoding = choose_encoding(first, container, original, options)
-                stream, warnings = _add_video(muxer, output, first, source, encoding, window=window)
+                settings, warnings = _encoder_settings(
+                    container, first, source, encoding, begin=_begin(first, window)
+                )
+                stream = _add_video(muxer, output, source, settings)
                 stream.disposition = video.disposition
                 copies = add_copies(
                     target,
@@ -120,14 +137,17 @@ def write_video(
                 warnings += tags.warnings()
                 if tags.mode == "keep":
                     warnings += location_warnings(target, copies.copies)
-                _write_header(muxer, output, partial, stream)
                 written = _WrittenFrames(observe)
-                frames = itertools.chain((first,), remaining)
-                packets = _encode_frames(stream, encoding, frames, window, written)
+                encoder = SegmentEncoder(stream, settings, window.shift, written.count_frame)
+                encoder.open()
+                with _explain_write_errors(output, partial):
+                    muxer.start_encoding()
+                packets = join_segments(_all_segments(frames, encoder, segments, written))
                 if container.length_by_dts:
-                    packets = _extend_last_packet(packets, written)
+                    packets = _extend_last_packet(packets)
+                video_packets = (to_mux(packet, stream) for packet in packets)
                 others = copied_packets(target, copies, window)
-                sounds = _mux(muxer, output, partial, _interleave(packets, others))
+                sounds = _mux(muxer, output, partial, _interleave(video_packets, others))
             if container.needs_padding:
                 with _explain_write_errors(output, partial):
                     pad_mpegts(partial)
@@ -218,21 +238,31 @@ def _converter(
 
 @dataclass
 class _WrittenFrames:
-    """Count of the encoded frames and the time that they cover; reports each to an observer."""
+    """Count of the encoded frames, which reports each to an observer."""
 
     observe: Observe | None
     count: int = 0
-    begin: Fraction = Fraction(0)  # seconds
-    end: Fraction = Fraction(0)
 
-    def add(self, time: Fraction, duration: Fraction) -> None:
-        """Count a frame that is shown at `time` seconds for `duration` seconds."""
-        if not self.count:
-            self.begin = time
-        self.end = max(self.end, time + duration)
+    def count_frame(self) -> None:
         self.count += 1
         if self.observe is not None:
             self.observe(self.count)
+
+    def counted(self, packets: Iterable[EncodedPacket]) -> Iterator[EncodedPacket]:
+        """Yield packets, and count a frame for each."""
+        for packet in packets:
+            yield packet
+            self.count_frame()
+
+
+def _all_segments(
+    frames: Iterable[Frame], encoder: SegmentEncoder, segments: Segments, written: _WrittenFrames
+) -> Iterator[Iterator[EncodedPacket]]:
+    """Yield the packets of each segment: first of those that are finished, then of new ones."""
+    for finished in segments.finished():
+        yield written.counted(encoder.continue_after(finished))
+    for part in split_frames(frames, segments.length):
+        yield segments.keep(encoder.encode(part))
 
 
 @contextmanager
@@ -273,82 +303,55 @@ def _explain_write_errors(output: Path, partial: Path) -> Iterator[None]:
         ) from error
 
 
-def _write_header(muxer: OutputContainer, output: Path, partial: Path, stream: VideoStream) -> None:
-    """Open the encoder and write the container's header."""
-    encoder = stream.codec_context.codec.name  # PyAV 19 forgets it if opening fails
-    try:
-        with ordinary_scheduling():
-            stream.codec_context.open()
-    except (OSError, av.FFmpegError) as error:
-        raise _encoder_error(stream, encoder, error) from error
-    with _explain_write_errors(output, partial):
-        muxer.start_encoding()
+def _begin(first: Frame, window: Window) -> Fraction:
+    """Return the time of the first frame in seconds of the output."""
+    return first.pts * first.time_base - window.shift
 
 
-def _encode(stream: VideoStream, picture: VideoFrame | None) -> list[Packet[VideoStream]]:
-    try:
-        return stream.encode(picture)
-    except av.FFmpegError as error:
-        raise _encoder_error(stream, stream.codec_context.codec.name, error) from error
-
-
-def _encoder_error(
-    stream: VideoStream, encoder: str, error: OSError | av.FFmpegError
-) -> MediaError:
-    context = stream.codec_context
-    return MediaError(
-        f"The encoder {encoder} cannot encode pictures of "
-        f"{context.width}x{context.height} as {context.pix_fmt} here ({error.strerror}); choose "
-        "another video_codec, such as h264, or see with `faceswap-engine doctor` which work."
+def _encoder_settings(
+    container: Container, first: Frame, source: Source, encoding: Encoding, *, begin: Fraction
+) -> tuple[EncoderSettings, list[str]]:
+    """Return all that the encoder is told before the first frame, and warnings."""
+    options, hdr_warnings = _with_hdr(encoding, source)
+    rate = source.info.frame_rate.limit_denominator(100_000) or _UNKNOWN_RATE
+    time_base, time_warnings = _time_base(container, first, rate)
+    is_tagged = container.hevc_tag is not None and encoding.encoder.name == "libx265"
+    settings = EncoderSettings(
+        encoding=encoding,
+        options=options,
+        rate=min(rate, 1 / time_base),
+        time_base=time_base,
+        first=first,
+        sample_aspect_ratio=source.sample_aspect_ratio or None,
+        codec_tag=container.hevc_tag if is_tagged else None,
+        # Reordered frames are decoded before zero, and the muxer would move all streams for it.
+        reorders=container.stores_negative_times or begin >= 1,
     )
+    warnings = [*encoding.warnings, *hdr_warnings, *_source_warnings(source), *time_warnings]
+    if source.display_matrix and not _stores_orientation(container, source):
+        warnings.append(f"{container.name} cannot store how the target is rotated or mirrored.")
+    return settings, warnings
 
 
 def _add_video(
-    muxer: OutputContainer,
-    output: Path,
-    first: Frame,
-    source: Source,
-    encoding: Encoding,
-    *,
-    window: Window,
-) -> tuple[VideoStream, list[str]]:
-    """Add the video stream with all settings that come before the first frame; return warnings."""
-    container, encoder = container_of(output), encoding.encoder
-    encoder_options, hdr_warnings = _with_hdr(encoding, source)
-    rate = source.info.frame_rate.limit_denominator(100_000) or _UNKNOWN_RATE
-    time_base, time_warnings = _time_base(container, first, rate)
+    muxer: OutputContainer, output: Path, source: Source, settings: EncoderSettings
+) -> VideoStream:
+    """Add the video stream with its settings."""
+    encoder = settings.encoding.encoder
     quiet_svt_av1()
     try:
-        stream = muxer.add_stream(
-            encoder.name, rate=min(rate, 1 / time_base), options=encoder_options
-        )
+        stream = muxer.add_stream(encoder.name, rate=settings.rate, options=dict(settings.options))
     except ValueError as error:
         raise MediaError(
             f"{output} cannot hold {encoder.name}; {output.suffix} can hold "
             f"{', '.join(encoders_for(muxer.supported_codecs))}."
         ) from error
     assert isinstance(stream, VideoStream)
-    context = stream.codec_context
-    context.width, context.height = encoding.size
-    context.pix_fmt = encoding.pixel_format
-    context.thread_count = 0
-    context.time_base = stream.time_base = time_base
-    if source.sample_aspect_ratio:
-        context.sample_aspect_ratio = source.sample_aspect_ratio
-    context.color_primaries, context.color_trc = first.colour.primaries, first.colour.transfer
-    context.colorspace, context.color_range = colour_tags(first, encoding.pixel_format)
-    if container.hevc_tag is not None and encoder.name == "libx265":
-        context.codec_tag = container.hevc_tag
-    begin = first.pts * first.time_base - window.shift
-    if not container.stores_negative_times and begin < 1:
-        # Reordered frames are decoded before zero, and the muxer would move all streams for it.
-        context.max_b_frames = 0
+    settings.apply(stream.codec_context)
+    stream.time_base = settings.time_base
     if source.display_matrix:
         stream.set_display_matrix(source.display_matrix)
-    warnings = [*encoding.warnings, *hdr_warnings, *_source_warnings(source), *time_warnings]
-    if source.display_matrix and not _stores_orientation(container, source):
-        warnings.append(f"{container.name} cannot store how the target is rotated or mirrored.")
-    return stream, warnings
+    return stream
 
 
 def _with_hdr(encoding: Encoding, source: Source) -> tuple[dict[str, str], list[str]]:
@@ -432,43 +435,7 @@ def _window(source: Source, first: Frame, trim: Trim, container: Container) -> W
     )
 
 
-def _encode_frames(
-    stream: VideoStream,
-    encoding: Encoding,
-    frames: Iterable[Frame],
-    window: Window,
-    written: _WrittenFrames,
-) -> Iterator[Packet[VideoStream]]:
-    """Yield the packets of the encoded frames, each with the duration of its frame."""
-    base = as_fraction(stream.codec_context.time_base)
-    size: tuple[int, int] | None = None
-    durations: dict[int, int] = {}
-    earliest = 0
-    for frame in frames:
-        size = size or frame.coded_size
-        if frame.coded_size != size:
-            raise MediaError(
-                f"Frame {frame.index + 1} is {frame.coded_size[0]}x{frame.coded_size[1]} and the "
-                f"first was {size[0]}x{size[1]}; cut the video where its size changes."
-            )
-        picture = convert_frame(frame, encoding.pixel_format, encoding.size)
-        ratio = frame.time_base / base
-        picture.pts = max(earliest, round((frame.pts - window.shift / frame.time_base) * ratio))
-        earliest = picture.pts + 1  # rounding must not give two frames one pts
-        picture.time_base = base
-        durations[picture.pts] = round(frame.duration * ratio)
-        for packet in _encode(stream, picture):
-            packet.duration = durations.pop(packet.pts or 0, 0)
-            yield packet
-        written.add(picture.pts * base, frame.duration * frame.time_base)
-    for packet in _encode(stream, None):
-        packet.duration = durations.pop(packet.pts or 0, 0)
-        yield packet
-
-
-def _extend_last_packet(
-    packets: Iterator[Packet[VideoStream]], written: _WrittenFrames
-) -> Iterator[Packet[VideoStream]]:
+def _extend_last_packet(packets: Iterator[EncodedPacket]) -> Iterator[EncodedPacket]:
     """Yield the packets, the last one long enough for all frames to be shown.
 
     MP4 and MOV measure the length of a track between decoding times. If frames are reordered and
@@ -478,15 +445,13 @@ def _extend_last_packet(
     last = next(packets, None)
     if last is None:
         return
-    first = last.dts or 0
+    first, begin, end = last.dts, last.pts, last.pts + last.duration
     for packet in packets:
         yield last
         last = packet
-    base = as_fraction(last.time_base)
-    begin, end = written.begin / base, written.end / base
-    last.dts = max(last.dts or 0, round((last.pts or 0) - (begin - first)))
-    last.duration = max(last.duration or 0, round(end - begin - (last.dts - first)))
-    yield last
+        end = max(end, packet.pts + packet.duration)
+    dts = max(last.dts, last.pts - (begin - first))
+    yield replace(last, dts=dts, duration=max(last.duration, end - begin - (dts - first)))
 
 
 def _mux(

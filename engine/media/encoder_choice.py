@@ -10,7 +10,13 @@ from av.codec.codec import Codec, find_best_pix_fmt_of_list
 from engine.errors import MediaError, ParameterError
 from engine.media.containers import Container
 from engine.media.encoder_trials import encoder_problem
-from engine.media.encoders import Encoder, encoder_named, encoder_options, requested_encoder
+from engine.media.encoders import (
+    Encoder,
+    encoder_named,
+    encoder_options,
+    reproducible_options,
+    requested_encoder,
+)
 from engine.media.formats import depth_suffix
 from engine.media.formats import pixel_format as described
 from engine.options import EncodeOptions
@@ -145,7 +151,11 @@ def _encoding(
         )
     return Encoding(
         encoder=encoder,
-        options={**chosen, **_profile(encoder, name, original)},
+        options={
+            **chosen,
+            **_profile(encoder, name, original),
+            **reproducible_options(encoder, size[0]),
+        },
         pixel_format=name,
         size=size,
         warnings=tuple(warnings),

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import FrameType
@@ -23,6 +24,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -37,7 +39,9 @@ from engine.media.decode import read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.output_check import check_video
 from engine.media.output_file import check_output, partial_output
+from engine.media.packet_file import EncodedPacket
 from engine.media.probe import probe
+from engine.media.segment_encoder import to_mux
 from engine.media.still import write_image
 from engine.media.untrusted import check_header
 from engine.options import EncodeOptions
@@ -396,15 +400,10 @@ def test_a_disk_that_fills_later_is_said_of_a_video(tmp_path: Path) -> None:
 def test_what_a_muxer_refuses_is_not_laid_at_the_disks_door(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = encode_module._encode
+    def backwards(packet: EncodedPacket, stream: VideoStream) -> Packet[VideoStream]:
+        return to_mux(replace(packet, dts=-packet.dts), stream)
 
-    def backwards(stream: object, picture: object) -> object:
-        packets = encode(stream, picture)  # type: ignore[arg-type]
-        for packet in packets:
-            packet.dts = -(packet.dts or 0)
-        return packets
-
-    monkeypatch.setattr(encode_module, "_encode", backwards)
+    monkeypatch.setattr("engine.media.encode.to_mux", backwards)
     with pytest.raises(MediaError, match=r"refuses one of the streams \(.*another container"):
         write_video(read_frames(clip), tmp_path / "output.mp4", like=clip)
     assert names(tmp_path) == [clip.name]
