@@ -57,7 +57,7 @@ def analyse(
         with raising_ended(), progress.shown(sys.stderr) as observe, Engine() as engine:
             made = engine.analyse(film, output, observe=observe, **parameters)
             people = engine.people(made)
-        facts = {
+        facts: dict[str, Any] = {
             "file": str(made.path),
             "frames": made.frame_count,
             "faces": sum(track.frames for track in made.tracks),
@@ -68,7 +68,11 @@ def analyse(
         if as_json:
             tables.as_json(facts)
         else:
-            tables.table(("what", "value"), [(name, str(value)) for name, value in facts.items()])
+            typer.echo(
+                f"{made.path}: {_count(facts['people'], 'person', 'people')} in "
+                f"{_count(facts['tracks'], 'track')}, {_count(facts['faces'], 'face')} in "
+                f"{_count(facts['frames'], 'frame')}, {facts['bytes'] / 1e3:.0f} KB."
+            )
 
 
 @app.command(epilog=EPILOG)
@@ -133,14 +137,15 @@ def people(
 def _write_sheet(
     film: Path, analysis: FilmAnalysis, people: Sequence[Person], sheet: Path, *, overwrite: bool
 ) -> None:
-    from engine.cli.people_sheet import PEOPLE, PICTURES, SIDE, PersonRow, people_sheet
+    from engine.cli.people_sheet import PEOPLE, SIDE, PersonRow, best_pictures, people_sheet
     from engine.media.still import write_image
     from engine.pipeline.analyse import frame_at
     from engine.pixels.align import face_picture
     from engine.pixels.planes import as_frame
 
     shown = people[:PEOPLE]
-    wanted = {face for person in shown for face in person.best[:PICTURES]}
+    best = [best_pictures(analysis, person) for person in shown]
+    wanted = {face for faces in best for face in faces}
     pictures: dict[BestFace, Bytes] = {}
     frame: Frame | None = None
     for face in sorted(wanted, key=lambda face: face.pts):
@@ -148,11 +153,16 @@ def _write_sheet(
             frame = frame_at(film, analysis, face.pts)
         pictures[face] = face_picture(frame, face.box, SIDE)
     rows = [
-        PersonRow(person, tuple(pictures[face] for face in person.best[:PICTURES]))
-        for person in shown
+        PersonRow(person, tuple(pictures[face] for face in faces))
+        for person, faces in zip(shown, best, strict=True)
     ]
     drawn = people_sheet(analysis, rows, len(people) - len(shown))
     write_image(as_frame(drawn), sheet, overwrite=overwrite)
+    typer.echo(f"wrote {sheet}", err=True)
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _facts(analysis: FilmAnalysis, person: Person) -> dict[str, Any]:

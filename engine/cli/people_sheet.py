@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.analysis.film_analysis import FilmAnalysis
+from engine.analysis.film_analysis import BestFace, FilmAnalysis
 from engine.analysis.people import Person
 from engine.cli.tables import clock
 from engine.pixels.draw import Ink, write
@@ -16,6 +16,7 @@ from engine.values import Attributes, Bytes
 PICTURES = 5  # of a person, at most
 PEOPLE = 60  # on a sheet, at most: encoders refuse pictures beyond some thousand pixels
 SIDE = 160  # pixels of a picture
+_APART = 2.0  # seconds between two pictures of a person, which look the same otherwise
 _GAP = 10
 _WORDS_WIDTH = 340
 _LINE, _TEXT = 24, 16
@@ -29,6 +30,16 @@ class PersonRow:
 
     person: Person
     pictures: tuple[Bytes, ...]
+
+
+def best_pictures(analysis: FilmAnalysis, person: Person) -> tuple[BestFace, ...]:
+    """Return the faces by which a person is shown, the best first: some seconds apart."""
+    chosen: list[BestFace] = []
+    for face in person.best:
+        seconds = analysis.seconds(face.pts)
+        if all(abs(seconds - analysis.seconds(one.pts)) >= _APART for one in chosen):
+            chosen.append(face)
+    return tuple(chosen[:PICTURES])
 
 
 def people_sheet(analysis: FilmAnalysis, rows: Sequence[PersonRow], more: int = 0) -> Bytes:

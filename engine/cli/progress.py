@@ -34,6 +34,7 @@ class Meter:
         self._seen: deque[tuple[float, int]] = deque()
         self.stage = ""
         self.words = ""
+        self.counted = ""  # the last line with a count
 
     def observe(self, progress: Progress) -> None:
         """Take in the progress."""
@@ -47,6 +48,8 @@ class Meter:
         while self._seen and now - self._seen[0][0] > _WINDOW and len(self._seen) > 2:
             self._seen.popleft()
         self.words = self._words(progress)
+        if progress.done:
+            self.counted = self.line()
 
     def line(self) -> str:
         """Return stage, count and rate in words; empty before the first progress."""
@@ -107,20 +110,31 @@ def _bar(stream: TextIO, unit: str) -> Generator[Observe]:
 
 @contextmanager
 def plain(stream: TextIO, unit: str = "frames", every: float = _EVERY) -> Generator[Observe]:
-    """Yield an observer; its state is written as a line every few seconds, also if it is stuck."""
+    """Yield an observer; its state is written as a line every few seconds, also if it is stuck.
+
+    If any line was written, the last count is written at the end.
+    """
     meter = Meter(unit)
     ended = threading.Event()
+    counted: str | None = None  # the count at the last line; None if no line was written
 
-    def write() -> None:
+    def write(line: str) -> None:
+        stream.write(f"{line}\n")
+        stream.flush()
+
+    def write_regularly() -> None:
+        nonlocal counted
         while not ended.wait(every):
             if line := meter.line():
-                stream.write(f"{line}\n")
-                stream.flush()
+                counted = meter.counted
+                write(line)
 
-    writer = threading.Thread(target=write, name="progress", daemon=True)
+    writer = threading.Thread(target=write_regularly, name="progress", daemon=True)
     writer.start()
     try:
         yield meter.observe
     finally:
         ended.set()
         writer.join()
+        if counted is not None and meter.counted != counted:
+            write(meter.counted)

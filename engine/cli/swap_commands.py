@@ -148,6 +148,7 @@ def faces(
             if sheet is not None:
                 picture = contact_sheet(found.frame, found.faces, found.distances)
                 write_image(as_frame(picture), sheet, overwrite=overwrite)
+                typer.echo(f"wrote {sheet}", err=True)
         if as_json:
             tables.as_json(tables.face_list(found.faces, found.distances))
         else:

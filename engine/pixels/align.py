@@ -21,6 +21,7 @@ Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 _Enlarge: TypeAlias = Callable[[NDArray[Any], Affine, int], NDArray[Any]]
 
 _MARGIN = 1.6  # side of a face's picture over the longer side of its box
+_OUTSIDE = 64  # grey of a face's picture where there is no frame
 # Pixels around the crop that interpolation reads.
 _REACH = 4.5
 # Largest distance of two bilinear samples in pixels of the image; their tents still overlap.
@@ -64,15 +65,21 @@ def byte_crop(frame: Frame, to_crop: Affine, size: int) -> Bytes:
 def face_picture(frame: Frame, box: Box, size: int) -> Bytes:
     """Return an upright square picture around a box: (size, size, 3) RGB, uint8.
 
-    Its side is 1.6 times the longer side of the box. What lies outside the frame is filled as
-    in `byte_crop`.
+    Its side is 1.6 times the longer side of the box. What lies outside the frame is grey.
     """
     side = max(box.width, box.height, 1.0) * _MARGIN
     # The crop's first pixel edge, at -0.5 in the crop, is half a side left of the box's middle.
     left = (box.left + box.right) / 2 - side / 2
     top = (box.top + box.bottom) / 2 - side / 2
     to_crop = maps.compose(maps.shift(-left - 0.5, -top - 0.5), maps.rescale(size / side))
-    return byte_crop(frame, to_crop, size)
+    picture = byte_crop(frame, to_crop, size)
+    width, height = frame.size
+    edges = np.array([(-0.5, -0.5), (width - 0.5, height - 0.5)], np.float32)
+    (first_x, first_y), (end_x, end_y) = np.ceil(maps.apply(to_crop, edges)).astype(int)
+    outside = np.ones((size, size), bool)
+    outside[max(first_y, 0) : max(end_y, 0), max(first_x, 0) : max(end_x, 0)] = False
+    picture[outside] = _OUTSIDE
+    return picture
 
 
 def crop_rect(frame: Frame, rect: Rect, most: int) -> tuple[Pixels, Affine]:

@@ -9,8 +9,9 @@ import pytest
 from engine.cli.contact_sheet import contact_sheet
 from engine.media.decode import read_image
 from engine.media.still import write_image
+from engine.pixels.align import face_picture
 from engine.pixels.planes import as_frame
-from engine.values import Bytes, Colour, Frame, Orientation, PixelFormat
+from engine.values import Box, Bytes, Colour, Frame, Orientation, PixelFormat
 from tests.people import face
 
 INK = (40, 90, 200)
@@ -67,6 +68,20 @@ def test_frames_of_any_shape_fit(size: tuple[int, int]) -> None:
 def test_faces_over_the_border_are_drawn() -> None:
     faces = [face(-30, -30, 60), face(300, 160, 90), face(500, 500, 10), face(10, 10, 0)]
     assert contact_sheet(frame(), faces).any()
+
+
+def test_what_is_outside_the_frame_is_grey() -> None:
+    # The blue square would reach down if the border were repeated.
+    for picture, rows in (
+        (face_picture(frame(320, 90), Box(100, 40, 150, 90), 80), slice(66, 80)),
+        (face_picture(frame(), Box(100, 500, 150, 550), 80), slice(0, 80)),
+        (face_picture(frame(), Box(100, -500, 150, -450), 80), slice(0, 80)),
+    ):
+        assert (picture[rows] == 64).all()
+    inside = face_picture(frame(320, 90), Box(100, 40, 150, 90), 80)[:64]
+    assert not (inside == 64).all(axis=2).any()
+    corner = face_picture(frame(), Box(-10, -10, 40, 40), 80)
+    assert ((corner == 64).all(axis=2)).sum() == 80 * 80 - 56 * 56
 
 
 def test_attributes_and_distances_are_written() -> None:

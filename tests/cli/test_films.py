@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from engine.analysis.film_analysis import FilmAnalysis
+from engine.analysis.film_analysis import AnalysisKey, BestFace, FilmAnalysis, Track
+from engine.analysis.people import Person
 from engine.cli import people_sheet
 from engine.cli.commands import main
 from engine.media import still
 from engine.media.decode import read_image
 from engine.pipeline import analyse
-from engine.values import Frame
+from engine.values import Box, Frame
 from tests.footage import STRANGER, asset, write_clip
 
 TIMES = (0, 40, 80, 120, 160, 200)
@@ -47,6 +49,10 @@ def test_an_analysis_is_told_in_numbers(
     }
     assert main(["analyse", str(film), "-o", str(path)]) == 3
     assert "exists" in capsys.readouterr().err
+    assert main(["analyse", str(film), "-o", str(path), "--overwrite"]) == 0
+    told = capsys.readouterr().out
+    size = path.stat().st_size / 1000
+    assert told == f"{path}: 2 people in 2 tracks, 12 faces in 6 frames, {size:.0f} KB.\n"
 
 
 def test_the_people_of_a_film_are_listed_and_drawn(
@@ -55,7 +61,9 @@ def test_the_people_of_a_film_are_listed_and_drawn(
     sheet = tmp_path / "people.png"
     line = ["people", str(film), "--analysis", str(analysis), "--json", "--sheet", str(sheet)]
     assert main(line) == 0
-    people = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    people = json.loads(said.out)
+    assert said.err == f"wrote {sheet}\n"
     assert [(one["frames"], one["share"], one["first"]) for one in people] == [(6, 1.0, 0.0)] * 2
     assert {one["gender"] for one in people} == {"female", "male"}
     width, height = read_image(sheet).size
@@ -87,6 +95,30 @@ def test_a_sheet_shows_few_people_reads_in_order_and_comes_after_the_list(
     monkeypatch.setattr(still, "write_image", None)
     assert main([*line, "--overwrite"]) != 0
     assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def test_pictures_of_a_person_are_not_of_one_moment() -> None:
+    film = FilmAnalysis(
+        Path("film.faces"),
+        AnalysisKey("", 1, {}, {}),
+        Fraction(1, 25),
+        (640, 360),
+        0,
+        1000,
+        (),
+        frozenset(),
+    )
+
+    def track(number: int, *best: tuple[int, float]) -> Track:
+        faces = [BestFace(pts, pts, Box(0, 0, 100, 100), weight) for pts, weight in best]
+        return Track(number, best[0][0], best[-1][0], 99, tuple(faces))
+
+    tracks = (track(0, (100, 90), (112, 89), (149, 88)), track(1, (150, 70), (400, 60), (30, 50)))
+    chosen = people_sheet.best_pictures(film, Person(0, tracks))
+    assert [face.pts for face in chosen] == [100, 150, 400, 30]
+    many = tuple(track(number, (number * 60, 9.0 + number)) for number in range(9))
+    chosen = people_sheet.best_pictures(film, Person(0, many))
+    assert [face.pts for face in chosen] == [480, 420, 360, 300, 240]
 
 
 def test_people_are_found_without_an_analysis(

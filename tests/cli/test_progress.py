@@ -97,6 +97,28 @@ def test_plain_lines_come_every_few_seconds_also_while_nothing_moves() -> None:
     assert len(lines) == lines.count("loading networks") + lines.count("swapping: 3 of 12 frames")
 
 
+def test_the_last_plain_line_tells_the_end() -> None:
+    stream = io.StringIO()
+    with plain(stream, every=0.05) as observe:
+        observe(Progress(3, 12))
+        time.sleep(0.3)
+        observe(Progress(12, 12))
+        observe(Progress(12, 12, "writing"))
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "swapping: 3 of 12 frames"
+    assert lines[-1].startswith("swapping: 12 of 12 frames")
+
+
+def test_of_a_picture_no_count_is_told() -> None:
+    stream = io.StringIO()
+    with plain(stream, every=0.05) as observe:
+        observe(Progress(0, None, "loading networks"))
+        time.sleep(0.3)
+        observe(Progress(0, None, "swapping"))
+        observe(Progress(0, None, "writing"))
+    assert stream.getvalue().splitlines()[-1] in ("loading networks", "writing")
+
+
 @pytest.mark.parametrize("total", [3, None])
 def test_a_terminal_gets_a_bar_and_the_stage(total: int | None) -> None:
     stream = Terminal()

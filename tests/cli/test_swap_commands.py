@@ -170,7 +170,9 @@ def test_faces_are_listed_and_drawn(
     order = ["--face-selector-order", "left-right"]
     arguments = ["faces", still, *order, "--reference", reference, "--sheet", str(sheet)]
     assert main([*arguments, "--json"]) == 0
-    woman, man = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    woman, man = json.loads(said.out)
+    assert said.err == f"wrote {sheet}\n"
     assert (woman["index"], man["index"]) == (0, 1)
     assert woman["box"][0] < man["box"][0]
     assert woman["distance"] < 0.5 < man["distance"]
