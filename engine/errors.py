@@ -5,7 +5,7 @@ EngineError (1)               base of all errors that this engine raises
 ├── MediaError (3)            OSError: a media file cannot be read or written
 │   └── OutputExists (3)      FileExistsError: the output exists and overwrite is False
 ├── NoFaceFound (4)           LookupError: no face was found where one is needed
-│   └── SourceUnfit (4)       the source's face is partly hidden, or a clip shows several people
+│   └── SourceUnfit (4)       the source's face is hidden or blurred, or a clip shows several people
 ├── WeightsError (5)          a weight file cannot be used
 │   ├── WeightsMissing (5)    FileNotFoundError: the file does not exist
 │   └── WeightsCorrupt (5)    ValueError: the file's sha256 is not the manifest's

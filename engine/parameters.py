@@ -335,8 +335,8 @@ class SwapParameters(BaseModel):
     any_source: bool = _parameter(
         SWAP,
         _SWAP.any_source,
-        "Accept a source whose face is partly hidden: turned away, cut off, behind dark glasses "
-        "or in coloured light.",
+        "Accept a source whose face is partly hidden: turned away, cut off, behind dark glasses, "
+        "in coloured light or blurred beyond recognition.",
     )
     keep_mouth: bool = _parameter(
         BLENDING, _LIMITS.keep_mouth, "Keep the target's own mouth, with its lips."

@@ -109,6 +109,26 @@ def test_a_poor_picture_is_told_and_hides_nothing(
     assert not any(hiding(poor))
 
 
+@pytest.mark.parametrize("who", ["P001", "P003", "P005", "P007", "P008"])
+@pytest.mark.parametrize("spoil", ["blur", "blur and noise", "enlarge"])
+def test_a_blur_that_leaves_no_features_hides_the_face(stage: Stage, who: str, spoil: str) -> None:
+    portrait = stage.shot(who).portrait
+    width = float(np.ptp(portrait.face.mesh.points[:, 0]))
+    pixels, (height, across) = portrait.pixels, portrait.pixels.shape[:2]
+    if spoil == "enlarge":
+        small = cv2.resize(pixels, None, fx=8 / width, fy=8 / width, interpolation=cv2.INTER_AREA)
+        smeared = cv2.resize(small, (across, height), interpolation=cv2.INTER_CUBIC)
+    else:
+        smeared = cv2.GaussianBlur(pixels, (0, 0), width / 22)
+    if spoil == "blur and noise":
+        smeared = smeared + np.random.default_rng(0).normal(scale=0.03, size=pixels.shape)
+    poor = replace(portrait, pixels=np.clip(smeared, 0, 1).astype(np.float32))
+    assert "shows a face blurred beyond recognition" in words(poor)
+    assert hiding(poor)[0]
+    soft = cv2.GaussianBlur(pixels, (0, 0), width / 45).astype(np.float32)
+    assert not any(hiding(replace(portrait, pixels=soft)))
+
+
 def test_a_face_in_red_light_hides_itself(stage: Stage) -> None:
     portrait = stage.shot("P001").portrait
     red = portrait.pixels * np.array((1, 0.03, 0.03), np.float32)
