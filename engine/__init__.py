@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from engine.parameters import SwapKeywords, SwapParameters
     from engine.pipeline.int8_calibration import Calibrated
     from engine.pipeline.pictures import PILImage
+    from engine.pipeline.prepared_source import PreparedSource
     from engine.pipeline.report import SwapReport
     from engine.pipeline.video import Observe, Progress
     from engine.swappers.swapper import Swapper
@@ -97,6 +98,7 @@ __all__ = [
     "Patch",
     "Person",
     "Portrait",
+    "PreparedSource",
     "Progress",
     "QueueFull",
     "Response",
@@ -163,6 +165,7 @@ _HOMES: Final = {
     ),
     "engine.pipeline.int8_calibration": ("Calibrated",),
     "engine.pipeline.pictures": ("PILImage",),
+    "engine.pipeline.prepared_source": ("PreparedSource",),
     "engine.pipeline.report": ("SwapReport",),
     "engine.pipeline.video": (
         "Observe",

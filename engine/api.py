@@ -8,10 +8,13 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, 
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from numbers import Real
 from pathlib import Path
 from typing import Any, Unpack
+
+import numpy as np
 
 from engine.analysis.film_analysis import AnalysisKey, FilmAnalysis
 from engine.analysis.people import Person, find_people
@@ -20,11 +23,12 @@ from engine.errors import ParameterError
 from engine.media.decode import read_frame, read_image
 from engine.media.probe import is_image
 from engine.networks.chosen import ChosenNetworks
-from engine.networks.pool import HAND_NETWORKS, NetworkPool
+from engine.networks.pool import HAND_NETWORKS, DeviceNetworks, NetworkPool
 from engine.options import AUTO, AnalysisOptions, Compute, Device
 from engine.parameters import (
     ANALYSING,
     FILES,
+    PREPARING,
     SwapKeywords,
     SwapParameters,
     documented,
@@ -37,14 +41,21 @@ from engine.pipeline.pictures import (
     Location,
     Picture,
     PILImage,
+    is_in_memory,
     path_of,
     picture_file,
     picture_frame,
     video_frames,
 )
+from engine.pipeline.prepared_source import (
+    OwnSwapper,
+    PreparedSource,
+    SourceCache,
+    SourceSettings,
+)
 from engine.pipeline.report import Setup, SwapReport
-from engine.pipeline.sources import largest_face
-from engine.pipeline.swap import run_swap, swap_in_memory
+from engine.pipeline.sources import largest_face, prepare_source
+from engine.pipeline.swap import report_stage, run_swap, swap_in_memory
 from engine.pipeline.tools import Request, Tools
 from engine.pipeline.video import Observe, Progress, Threads
 from engine.pixels.align import face_picture
@@ -60,6 +71,7 @@ from engine.selection import (
 )
 from engine.swappers.neural.source_encoding import EMBEDDER
 from engine.swappers.swapper import Swapper
+from engine.trust.content import CLASSIFIER
 from engine.values import BriefRepr, Bytes, DistanceScale, Face, Frame
 from engine.weights.weight_store import WeightStore
 
@@ -122,19 +134,64 @@ class Engine(Closeable):
         self._swapper = swapper
         self._threads = Threads.of(threads or cores())
         self._networks = NetworkPool(weights or WeightStore(), self._threads.network)
+        self._sources = SourceCache()
 
     def close(self) -> None:
-        """Unload the networks; a later call loads them again."""
+        """Unload the networks and forget the sources; a later call loads them again."""
         self._networks.clear()
+        self._sources.clear()
+
+    @documented
+    def prepare(
+        self,
+        source_image: Picture,
+        *,
+        observe: Observe | None = None,
+        **parameters: Unpack[SwapKeywords],
+    ) -> PreparedSource:
+        """Read and check a source once, for any number of swaps, also of other engines.
+
+        An engine also keeps by itself the sources of its last swaps, as long as their files do not
+        change; a prepared one need not be a file, and is kept as long as you keep it.
+
+        Args:
+            source_image: As in `swap_image`.
+            observe: Called in this thread at each picture of a clip; what it raises ends the run.
+            {parameters}
+
+        Returns:
+            The source, which is taken wherever a `source_image` is. Those of the parameters that
+            say how a source is prepared hold for these swaps, too, unless they name them.
+
+        Raises:
+            ParameterError: A parameter is unknown, of the wrong type or out of range.
+            MediaError: A file cannot be read.
+            NoFaceFound: The source shows no face.
+            SourceUnfit: The source hides a part of its face that the swapper needs.
+            WeightsError: A network is missing or corrupt.
+            RuntimeUnavailable: The device cannot be used.
+            ContentBlocked: The content check refused the source.
+        """
+        parsed, own = self._parse(parameters)
+        options = parsed.options()
+        with picture_file("source_image", source_image) as path:
+            named = Path("source_image") if is_in_memory(source_image) else path
+            request = Request(
+                source=path, target=named, output=named, options=options, parameters={}
+            )
+            report = partial(report_stage, observe, "reading the source")
+            made = prepare_source(request, self._tools(request, parsed, own), report)
+        kept = {name: value for name, value in parameters.items() if name in PREPARING}
+        return replace(made.at((named, *made.paths[1:])), parameters=kept)
 
     @documented
     def swap(
         self,
-        source_image: Location,
+        source_image: Location | PreparedSource,
         target: Location,
         output: Location,
         *,
-        analysis: Location | None = None,
+        analysis: Location | FilmAnalysis | None = None,
         trace: Location | None = None,
         observe: Observe | None = None,
         **parameters: Unpack[SwapKeywords],
@@ -146,10 +203,10 @@ class Engine(Closeable):
         a file behind.
 
         Args:
-            source_image: Picture or clip of the person to put in.
+            source_image: Picture or clip of the person to put in, or what `prepare` made of it.
             target: Video or picture to change.
             output: File to write; its suffix chooses the format.
-            analysis: File that `analyse` made of the target, whose faces are not detected again.
+            analysis: What `analyse` made of the target, or its file; faces are not detected again.
             trace: File to write a line of JSON to for each frame, with what was decided about each
                 face and why.
             observe: Called in this thread at the beginning of each stage, at each frame of a
@@ -170,14 +227,16 @@ class Engine(Closeable):
             RuntimeUnavailable: The device cannot be used.
             ContentBlocked: The content check refused the source or the target.
         """
-        parsed, own = self._parse(parameters)
+        parsed, own = self._parse(_with_prepared(source_image, parameters))
         options = parsed.options()
         for picture in options.selection.reference_images:
             path_of("reference_image", picture)
         for picture in options.extra_sources:
             path_of("extra_source_image", picture)
         request = Request(
-            source=path_of("source_image", source_image),
+            source=source_image
+            if isinstance(source_image, PreparedSource)
+            else path_of("source_image", source_image),
             target=path_of("target", target),
             output=path_of("output", output),
             options=options,
@@ -188,14 +247,17 @@ class Engine(Closeable):
             observe(Progress(0, None, "loading networks"))
         tools = self._tools(request, parsed, own)
         if analysis is not None:
-            known = self._known_analysis(path_of("analysis", analysis), request)
-            note = f"faces, tracks and hands of the target were read from {analysis}."
+            known = self._known_analysis(analysis, request)
+            note = f"faces, tracks and hands of the target were read from {known.path}."
             tools = replace(tools, analysis=known, notes=(*tools.notes, note))
         return run_swap(request, tools, observe)
 
     @documented
     def swap_image(
-        self, source_image: Picture, target: Picture, **parameters: Unpack[SwapKeywords]
+        self,
+        source_image: Picture | PreparedSource,
+        target: Picture,
+        **parameters: Unpack[SwapKeywords],
     ) -> Bytes:
         """Put the face of a source onto faces of a picture, and return the swapped picture.
 
@@ -206,6 +268,7 @@ class Engine(Closeable):
         Args:
             source_image: Picture of the person to put in: an RGB array (h, w, 3) of uint8, a PIL
                 image, the bytes of an image file, or a path. A path or bytes may also be a clip.
+                Or what `prepare` made of it.
             target: Picture to change, in one of the same forms. Alpha is left out.
             {parameters}
 
@@ -229,7 +292,7 @@ class Engine(Closeable):
     @documented
     def swap_frames(
         self,
-        source_image: Picture,
+        source_image: Picture | PreparedSource,
         frames: Iterable[Bytes | PILImage],
         *,
         frame_rate: float | Fraction = 25,
@@ -263,11 +326,13 @@ class Engine(Closeable):
             )
         shown = video_frames(frames, frame_rate)
         swapped = self._swap_in_memory(source_image, "frames", shown, parameters, still=False)
-        return _pictures(frames, shown, swapped)
+        pictures = _pictures(frames, shown, swapped)
+        next(pictures)
+        return pictures
 
     def _swap_in_memory(
         self,
-        source: Picture,
+        source: Picture | PreparedSource,
         name: str,
         frames: Iterable[Frame],
         parameters: Mapping[str, object],
@@ -275,7 +340,7 @@ class Engine(Closeable):
         still: bool,
     ) -> Generator[Frame]:
         """Yield swapped frames; `name` is that of their argument."""
-        parsed, own = self._parse(parameters)
+        parsed, own = self._parse(_with_prepared(source, parameters))
         fields = SwapParameters.model_fields
         of_files = [each for each in parameters if panel(fields[each]) == FILES]
         if of_files:
@@ -283,9 +348,11 @@ class Engine(Closeable):
                 f"{', '.join(of_files)} cannot be used on pictures in memory, of which no file is "
                 "written; leave it out."
             )
-        with picture_file("source_image", source) as path:
+        with ExitStack() as files:
+            if not isinstance(source, PreparedSource):
+                source = files.enter_context(picture_file("source_image", source))
             request = Request(
-                source=path,
+                source=source,
                 target=Path(name),
                 output=Path(name),
                 options=parsed.options(),
@@ -457,13 +524,19 @@ class Engine(Closeable):
         finally:
             self._networks.clear()
 
-    def _known_analysis(self, path: Path, request: Request) -> FilmAnalysis:
-        """Return the analysis in a file, if it holds what the request needs."""
+    def _known_analysis(self, analysis: Location | FilmAnalysis, request: Request) -> FilmAnalysis:
+        """Return the analysis, or that in a file, if it holds what the request needs."""
+        known = analysis if isinstance(analysis, FilmAnalysis) else path_of("analysis", analysis)
+        if is_image(request.target):
+            raise ParameterError(
+                f"analysis is of a film, and the target {request.target} is a picture; leave "
+                "analysis out."
+            )
         options, reads = request.options.analysis, set(frame_needs(request.options.selection))
         if request.options.source_weight != 1:  # the targets' identities are weighed, too
             options = replace(options, embedder=EMBEDDER)
             reads.add("embedding")
-        return open_analysis(path, self._analysis_key(request.target, reads, options))
+        return open_analysis(known, self._analysis_key(request.target, reads, options))
 
     def _analysis_key(
         self, target: Path, reads: Collection[Need], options: AnalysisOptions
@@ -491,10 +564,13 @@ class Engine(Closeable):
         compute, options = parsed.compute(), request.options
         networks = self._networks.on(compute)
         rule, analysis = options.selection, options.analysis
+        from_clip = (
+            request.source.from_clip
+            if isinstance(request.source, PreparedSource)
+            else not is_image(request.source)
+        )
         chosen = networks.swapping.choose(
-            parsed.swapper if own is None else own,
-            options,
-            from_clip=not is_image(request.source),
+            parsed.swapper if own is None else own, options, from_clip=from_clip
         )
         _require_network(compute, chosen)
         if chosen.needs_target_embedding:
@@ -533,9 +609,12 @@ class Engine(Closeable):
                 frame_needs(rule), analysis, embedder if chosen.needs_target_embedding else None
             ),
             source_scale=DistanceScale() if chosen.needs_embedding else scale,
+            source_settings=self._source_settings(parsed, own, chosen, networks),
+            source_is_clip=from_clip,
+            sources=self._sources,
             scale=scale,
             hands=networks.hand_finder(analysis),
-            classifier=networks.session("open_nsfw") if options.content_check else None,
+            classifier=networks.session(CLASSIFIER) if options.content_check else None,
             threads=self._threads,
             notes=(
                 *_note_unused_imports(self._networks.store),
@@ -544,14 +623,48 @@ class Engine(Closeable):
             ),
         )
 
+    def _source_settings(
+        self,
+        parsed: SwapParameters,
+        own: Swapper[Any] | None,
+        chosen: ChosenNetworks,
+        networks: DeviceNetworks,
+    ) -> SourceSettings:
+        """Return what a request's prepared source depends on besides its files."""
+        options = parsed.options()
+        wanted: set[Need] = {"embedding"} if chosen.compares_portraits else set()
+        readers = dict(networks.analysis.names(wanted, options.analysis))
+        if chosen.needs_embedding:
+            readers["embedder"] = (EMBEDDER,)
+        draws, name = chosen.swapper.draws_source, chosen.choice.name
+        occluder = chosen.names.get("occluder") if draws else None
+        checked = (CLASSIFIER,) if options.content_check else ()
+        used = (
+            *chain.from_iterable(readers.values()),
+            *networks.swapping.needed(name),
+            *(() if occluder is None else (occluder,)),
+            *checked,
+        )
+        values: dict[str, Any] = {
+            "swapper": name if own is None else OwnSwapper(own),
+            "device": networks.name,
+            **readers,
+            "detect_rotated": options.analysis.detect_rotated,
+            "occluder": occluder,
+            "source_weight": options.source_weight,
+            "any_source": options.any_source or not draws,
+            "content_check": options.content_check,
+        }
+        return SourceSettings(tuple(values.items()), tuple(self._networks.sha256(used).items()))
+
 
 @documented
 def swap(
-    source_image: Location,
+    source_image: Location | PreparedSource,
     target: Location,
     output: Location,
     *,
-    analysis: Location | None = None,
+    analysis: Location | FilmAnalysis | None = None,
     trace: Location | None = None,
     observe: Observe | None = None,
     **parameters: Unpack[SwapKeywords],
@@ -559,10 +672,10 @@ def swap(
     """Swap once, by an engine of its own; see `Engine.swap`, also for the errors.
 
     Args:
-            source_image: Picture or clip of the person to put in.
+            source_image: Picture or clip of the person to put in, or an `Engine.prepare`d one.
             target: Video or picture to change.
             output: File to write; its suffix chooses the format.
-            analysis: File that `Engine.analyse` made of the target.
+            analysis: What `Engine.analyse` made of the target, or its file.
             trace: File to write a line of JSON to for each frame.
             observe: Called with the progress; an exception it raises ends the swap.
             {parameters}
@@ -583,12 +696,14 @@ def swap(
 
 
 @documented
-def swap_image(source_image: Picture, target: Picture, **parameters: Unpack[SwapKeywords]) -> Bytes:
+def swap_image(
+    source_image: Picture | PreparedSource, target: Picture, **parameters: Unpack[SwapKeywords]
+) -> Bytes:
     """Swap one picture in memory, by an engine of its own; see `Engine.swap_image`.
 
     Args:
         source_image: Picture of the person to put in: an RGB array (h, w, 3) of uint8, a PIL
-            image, the bytes of an image file, or a path.
+            image, the bytes of an image file, a path, or what `Engine.prepare` made of it.
         target: Picture to change, in one of the same forms.
         {parameters}
 
@@ -602,14 +717,25 @@ def swap_image(source_image: Picture, target: Picture, **parameters: Unpack[Swap
 def _pictures(
     frames: Iterable[Bytes | PILImage], shown: Generator[Frame], swapped: Generator[Frame]
 ) -> Generator[Bytes]:
-    """Yield the pictures of swapped frames; at the end or by `close`, close what they come from."""
+    """Yield an empty picture, then those of swapped frames; at the end, close what they come from.
+
+    From the first `next` on, `close` does that, too.
+    """
     with ExitStack() as stages:
         if isinstance(frames, Generator):
             stages.enter_context(closing(frames))
         stages.enter_context(closing(shown))
         stages.enter_context(closing(swapped))  # first, as its threads read the others
+        yield np.empty((0, 0, 3), np.uint8)
         for frame in swapped:
             yield frame.to_rgb()
+
+
+def _with_prepared(
+    source: Picture | PreparedSource, parameters: Mapping[str, object]
+) -> Mapping[str, object]:
+    """Return the parameters, with those of a prepared source for what they do not name."""
+    return {**source.parameters, **parameters} if isinstance(source, PreparedSource) else parameters
 
 
 def _require_analysing(parameters: Mapping[str, object], allowed: Sequence[str]) -> None:

@@ -533,6 +533,12 @@ ANALYSING: Final = (
     *("landmarker", "detect_rotated", "detect_every"),
 )
 
+# Parameters that say how a source is prepared.
+PREPARING: Final = (
+    *("extra_source_image", "source_weight", "swapper", "device", "detector", "embedder"),
+    *("landmarker", "detect_rotated", "occluder", "any_source", "content_check"),
+)
+
 
 class SwapKeywords(TypedDict, total=False):
     """Keywords of `engine.swap`, `Engine.swap` and their like: the fields of `SwapParameters`.

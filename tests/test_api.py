@@ -530,7 +530,7 @@ def test_an_observer_that_raises_ends_the_run_and_leaves_no_file(
 
 @pytest.mark.parametrize("is_source", [True, False])
 def test_refused_material_leaves_no_file(
-    monkeypatch: pytest.MonkeyPatch, warm: Engine, clip: Path, output: Path, *, is_source: bool
+    monkeypatch: pytest.MonkeyPatch, clip: Path, output: Path, *, is_source: bool
 ) -> None:
     looks = 0
 
@@ -540,11 +540,16 @@ def test_refused_material_leaves_no_file(
         return 0.95 if is_source or looks > 1 else 0.0
 
     monkeypatch.setattr("engine.trust.content.explicit_score", score)
-    # It is looked at before the work: nothing was prepared for a swap.
-    monkeypatch.setattr("engine.swappers.mesh.warp.MeshWarp.prepare", None)
+    # It is looked at before the work: nothing was swapped, and no refused source was prepared.
+    monkeypatch.setattr("engine.swappers.mesh.warp.MeshWarp.swap", None)
+    if is_source:
+        monkeypatch.setattr("engine.swappers.mesh.warp.MeshWarp.prepare", None)
     named = SOURCE if is_source else clip
-    with pytest.raises(ContentBlocked, match=f"refuses {named}"):
-        warm.swap(SOURCE, clip, output, **QUICK)
+    with (
+        Engine(device="cpu") as one,
+        pytest.raises(ContentBlocked, match=f"refuses {named}"),
+    ):
+        one.swap(SOURCE, clip, output, **QUICK)
     assert list(output.parent.iterdir()) == []
 
 

@@ -207,3 +207,21 @@ def test_the_report_says_that_an_analysis_was_used(
         asset(STRANGER), film, tmp_path / "out.mkv", analysis=analysis.path, **QUICK
     )
     assert f"faces, tracks and hands of the target were read from {analysis.path}." in report.notes
+
+
+def test_an_analysis_that_is_held_serves_as_its_file_does(
+    warm: Engine, film: Path, analysis: FilmAnalysis, tmp_path: Path
+) -> None:
+    one, other = tmp_path / "file.mkv", tmp_path / "held.mkv"
+    read = warm.swap(asset(STRANGER), film, one, analysis=analysis.path, **QUICK)
+    held = warm.swap(asset(STRANGER), film, other, analysis=analysis, **QUICK)
+    assert read.notes == held.notes
+    for frame, again in zip(read_frames(one), read_frames(other), strict=True):
+        assert np.array_equal(frame.to_rgb(), again.to_rgb())
+
+
+def test_a_picture_needs_no_analysis(warm: Engine, analysis: FilmAnalysis, tmp_path: Path) -> None:
+    both: tuple[FilmAnalysis | Path, ...] = (analysis, analysis.path)
+    for given in both:
+        with pytest.raises(ParameterError, match=r"is of a film.*is a picture; leave analysis out"):
+            warm.swap(asset(STRANGER), asset(MAN), tmp_path / "out.png", analysis=given)

@@ -136,6 +136,24 @@ def test_closing_ends_the_threads_and_the_frames(warm: Engine) -> None:
     assert not [one for one in set(threading.enumerate()) - before if one.is_alive()]
 
 
+def test_closing_before_the_first_frame_closes_the_frames(warm: Engine) -> None:
+    closed = list[bool]()
+
+    def film() -> Iterator[Bytes]:
+        try:
+            yield picture(TWO)
+            yield picture(TWO)
+        finally:
+            closed.append(True)
+
+    # In reference mode the first frame is read at once.
+    warm.swap_frames(SOURCE, film()).close()
+    assert closed == [True]
+    unread = film()
+    warm.swap_frames(SOURCE, unread, face_selector_mode="many").close()
+    assert list(unread) == []
+
+
 @pytest.mark.parametrize("layout", ["rows", "channels"])
 def test_a_buffer_may_be_used_again_for_the_next_frame(layout: str) -> None:
     shape = (4, 6, 3) if layout == "rows" else (3, 4, 6)

@@ -19,7 +19,9 @@ from engine.pipeline.video import Observe, Progress, Stage
 _EVERY: Final = 5.0  # seconds between two plain lines
 _WINDOW: Final = 30.0  # seconds over which the rate is measured
 _ENOUGH: Final = 2.0  # seconds of work before a rate is shown
-_COUNTED: Final[frozenset[Stage]] = frozenset({"swapping", "calibrating", "analysing"})
+_COUNTED: Final[frozenset[Stage]] = frozenset(
+    {"reading the source", "swapping", "calibrating", "analysing"}
+)
 
 
 class Meter:
@@ -38,8 +40,11 @@ class Meter:
 
     def observe(self, progress: Progress) -> None:
         """Take in the progress."""
+        if progress.stage != self.stage:
+            self._seen.clear()
         self.stage = progress.stage
-        if progress.stage not in _COUNTED:
+        uncounted = progress.stage == "reading the source" and progress.total is None
+        if progress.stage not in _COUNTED or uncounted:
             self.words = ""
             return
         now = self._clock()

@@ -288,7 +288,9 @@ def engine_performer(engine: Engine) -> Perform:
         guard: JobGuard | None,
     ) -> JobResult:
         def observe(progress: Progress) -> None:
-            report_progress(progress.done, progress.total)
+            # A job counts frames of its output only.
+            reading = progress.stage == "reading the source"
+            report_progress(*((0, None) if reading else (progress.done, progress.total)))
             if guard is not None:
                 guard.check_output(job, output)
 

@@ -81,18 +81,19 @@ def analyse_film(
         return write_analysis(output, key, counted(shots), info.size, overwrite=overwrite)
 
 
-def open_analysis(path: Path, wanted: AnalysisKey) -> FilmAnalysis:
-    """Return an analysis that serves a request.
+def open_analysis(made: Path | FilmAnalysis, wanted: AnalysisKey) -> FilmAnalysis:
+    """Return an analysis, or that in a file, if it serves a request.
 
     Raises:
         MediaError: The file cannot be read.
         ParameterError: It lacks something that the request needs.
     """
-    analysis = read_analysis(path)
+    analysis = made if isinstance(made, FilmAnalysis) else read_analysis(made)
     lack = analysis.key.lack(wanted)
     if lack is not None:
         raise ParameterError(
-            f"analysis is {path}, but {lack}; make it again with `faceswap-engine analyse`."
+            f"analysis is {analysis.path}, but {lack}; make it again with "
+            "`faceswap-engine analyse`."
         )
     return analysis
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 
@@ -88,13 +88,18 @@ def picture_frame(field: str, picture: Picture) -> Frame:
         return read_image(path)
 
 
+def is_in_memory(picture: object) -> TypeGuard[Bytes | PILImage | bytes]:
+    """Return True for a picture that is no file."""
+    return isinstance(picture, np.ndarray | PILImage | bytes)
+
+
 @contextmanager
 def picture_file(field: str, picture: Picture) -> Iterator[Path]:
     """Yield the path of a picture; one in memory lies in a private temporary folder meanwhile.
 
     Errors about a picture in memory name `field` in place of the temporary file.
     """
-    if not isinstance(picture, np.ndarray | PILImage | bytes):
+    if not is_in_memory(picture):
         if not isinstance(picture, str | os.PathLike):
             raise ParameterError(
                 f"{field} is {picture!r:.80}; allowed: a path, the bytes of an image file, an "

@@ -24,11 +24,15 @@ _OTHER_PICTURE = "choose a picture that shows the person"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class References:
-    """Reference faces of a request: embeddings, entries of the report, and notes."""
+    """Reference faces of a request: embeddings, entries of the report, and notes.
+
+    `frame_faces` are all faces of the reference frame; None if it was not looked at.
+    """
 
     embeddings: tuple[Embedding, ...] = ()
     entries: tuple[Reference, ...] = ()
     notes: tuple[str, ...] = ()
+    frame_faces: tuple[Face, ...] | None = None
 
 
 def find_references(
@@ -64,7 +68,7 @@ def find_references(
             elsewhere=_OTHER_TARGET if still else _OTHER_FRAME,
             rotated=rotated,
         )
-        return References((require_embedding(face),), (_entry(where, face),))
+        return References((require_embedding(face),), (_entry(where, face),), frame_faces=faces)
     found: list[Face] = []
     notes: list[str] = []
     for path in rule.reference_images:
@@ -78,7 +82,7 @@ def find_references(
         )
         found.append(face)
         notes += note_first_picture(path)
-        notes += note_several_faces(path, face, faces, "the one taken is")
+        notes += map(str, note_several_faces(path, face, faces, "the one taken is"))
     return References(
         tuple(map(require_embedding, found)),
         tuple(map(_entry, map(str, rule.reference_images), found)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.media.probe import is_image
@@ -16,17 +17,29 @@ from engine.values import DistanceScale, Face
 _MAX_FADED = 0.1  # share of the chosen faces that may fade without a warning
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Sentence about a file: `words` follow its path."""
+
+    path: Path
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.words}"
+
+
 def rotated_remedy(options: AnalysisOptions) -> str:
     """Return the end of advice about a picture without a face: detect rotated heads, too."""
     return "" if options.detect_rotated else ", or set detect_rotated if heads are not upright"
 
 
-def note_several_faces(path: Path, face: Face, faces: Sequence[Face], taken: str) -> Iterator[str]:
+def note_several_faces(path: Path, face: Face, faces: Sequence[Face], taken: str) -> Iterator[Note]:
     """Note that `face` is one of several in a picture; `taken` introduces its place."""
     if len(faces) > 1:
-        yield (
-            f"{path} shows {len(faces)} faces; {taken} {face.box.width:.0f} x "
-            f"{face.box.height:.0f} pixels at {face.box.left:.0f}, {face.box.top:.0f}."
+        yield Note(
+            path,
+            f"shows {len(faces)} faces; {taken} {face.box.width:.0f} x "
+            f"{face.box.height:.0f} pixels at {face.box.left:.0f}, {face.box.top:.0f}.",
         )
 
 

@@ -72,6 +72,11 @@ class SourceView:
         """True if the view hides a part of the face that a swapper which draws it needs."""
         return any(fault.hides for fault in self.faults)
 
+    def without_pixels(self) -> SourceView:
+        """Return the view without the pixels of its portrait, which take most of its memory."""
+        empty = np.empty((0, 0, 3), np.float32)
+        return replace(self, portrait=replace(self.portrait, pixels=empty, bare=None))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipPicture:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Never
+from typing import Never, TypeAlias
 
 from engine.errors import NoFaceFound, SourceUnfit
 from engine.faces.analyser import FaceAnalyser
 from engine.faces.source_crop import cut_portrait
 from engine.media.decode import read_image
+from engine.media.os_errors import explain_read_errors
 from engine.media.probe import is_image, probe
 from engine.media.sampling import spread_frames
-from engine.pipeline.remarks import (
-    note_several_faces,
-    rotated_remedy,
-    warn_of_faults,
-    warn_of_other_people,
+from engine.pipeline.prepared_source import (
+    PreparedSource,
+    SourceFile,
+    SourceKey,
+    SourceSettings,
 )
+from engine.pipeline.remarks import Note, note_several_faces, rotated_remedy
+from engine.pipeline.report import SourcePicture
 from engine.pipeline.source_views import (
     ClipPicture,
     RatedView,
@@ -32,6 +36,9 @@ from engine.pipeline.tools import Request, Tools
 from engine.swappers.mesh.source_faults import portrait_faults
 from engine.trust.content import Classifier, ContentCheck
 from engine.values import DistanceScale, Embedding, Face, Frame, Portrait
+from engine.weights.atomic_files import sha256_of
+
+ReportPicture: TypeAlias = Callable[[int, int | None], None]
 
 _MAX_PICTURES = 24  # pictures of a clip that are analysed
 _MAX_VIEWS = 6  # views of a clip that are used
@@ -40,23 +47,25 @@ _MAX_FACES = 8  # faces of a clip's picture among which the person is looked for
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceViews:
-    """Views of the person read from one or more files, with notes and warnings about them.
+    """Views of the person read from one or more files, with notes and damage of the files.
 
     `score` is the highest score of the content check; None if it is off.
     """
 
     views: tuple[SourceView, ...]
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    damage: tuple[Note, ...] = ()
     score: float | None = None
 
 
-def read_sources(request: Request, tools: Tools, report: Callable[[], None]) -> SourceViews:
-    """Read the source and, if the swapper uses several portraits, the extra sources.
+def prepare_source(request: Request, tools: Tools, report: ReportPicture) -> PreparedSource:
+    """Return the prepared source of a request: the given one, or one that is kept or made now.
 
-    `report` is called at each picture of a clip; an exception that it raises ends the reading.
+    `report` is called at the beginning with (0, None), and while several pictures are read with
+    how many of how many are read; an exception that it raises ends the reading.
 
     Raises:
+        ParameterError: The given one was prepared in another way.
         MediaError: A file cannot be read.
         NoFaceFound: A file shows no face.
         SourceUnfit: All views hide a part of the face that the swapper needs, and `any_source` is
@@ -64,9 +73,39 @@ def read_sources(request: Request, tools: Tools, report: Callable[[], None]) -> 
         ContentBlocked: The content check refused a picture.
     """
     swapper = tools.chosen.swapper
-    files = [("source_image", request.source)]
-    if swapper.averages:
-        files += (("extra_source_image", path) for path in request.options.extra_sources)
+    extra = request.options.extra_sources if swapper.averages else ()
+    report(0, None)
+    if isinstance(request.source, PreparedSource):
+        request.source.require_fit(tools.source_settings, extra)
+        return request.source
+    files = [("source_image", request.source), *(("extra_source_image", path) for path in extra)]
+    paths = [path for _, path in files]
+    key = _key(files, tools.source_settings)
+    kept = tools.sources.get(key)
+    if kept is not None:
+        return kept.at(paths)
+    made = _read_source(files, request, tools, report)
+    # A file that was replaced while it was read is not the one of the key.
+    if _key(files, tools.source_settings) == key:
+        tools.sources.keep(key, made)
+    return made
+
+
+def _key(files: Sequence[tuple[str, Path]], settings: SourceSettings) -> SourceKey:
+    return SourceKey(
+        tuple(SourceFile(name, path.stem, _sha256(path)) for name, path in files), settings
+    )
+
+
+def _sha256(path: Path) -> str:
+    with explain_read_errors(path):
+        return sha256_of(path)
+
+
+def _read_source(
+    files: Sequence[tuple[str, Path]], request: Request, tools: Tools, report: ReportPicture
+) -> PreparedSource:
+    swapper = tools.chosen.swapper
     reader = SourceReader(
         analyser=tools.source_analyser,
         scale=tools.source_scale,
@@ -76,21 +115,26 @@ def read_sources(request: Request, tools: Tools, report: Callable[[], None]) -> 
         report=report,
     )
     read = reader.read(files)
-    read = replace(
-        read,
-        warnings=(
-            *read.warnings,
-            *warn_of_other_people(read.views, tools.source_scale),
-            *warn_of_faults(read.views),
-        ),
+    used = read.views
+    if swapper.draws_source:
+        # A view that hides a part of the face adds nothing to one that shows all of it.
+        used = tuple(view for view in read.views if not view.hides)
+        if not used and not request.options.any_source:
+            _refuse_source(read.views[0], rotated_remedy(request.options.analysis))
+        used = used or read.views
+    return PreparedSource(
+        paths=tuple(path for _, path in files),
+        parameters={},
+        from_clip=tools.source_is_clip,
+        pictures=tuple(SourcePicture(view.field, view.path, view.seconds) for view in used),
+        settings=tools.source_settings,
+        encoded=swapper.prepare([view.portrait for view in used]),
+        views=tuple(view.without_pixels() for view in read.views if view.leads),
+        scale=tools.source_scale,
+        score=read.score,
+        file_notes=read.notes,
+        damage=read.damage,
     )
-    if not swapper.draws_source:
-        return read
-    # A view that hides a part of the face adds nothing to one that shows all of it.
-    fit = tuple(view for view in read.views if not view.hides)
-    if not fit and not request.options.any_source:
-        _refuse_source(read.views[0], rotated_remedy(request.options.analysis))
-    return replace(read, views=fit or read.views)
 
 
 def _refuse_source(view: SourceView, rotated: str) -> Never:
@@ -111,7 +155,8 @@ class SourceReader:
         add_bare_face: returns a portrait with the mask of its bare face.
         classifier: content check; None if it is off.
         several: use several views of a clip.
-        report: called at each picture; an exception that it raises ends the reading.
+        report: called with the pictures that are read and their number; an exception that it
+            raises ends the reading.
     """
 
     analyser: FaceAnalyser
@@ -119,7 +164,7 @@ class SourceReader:
     add_bare_face: Callable[[Portrait], Portrait]
     classifier: Classifier | None
     several: bool
-    report: Callable[[], None]
+    report: ReportPicture
 
     def read(self, files: Sequence[tuple[str, Path]]) -> SourceViews:
         """Return the views of all files in the order of `files`, pairs of parameter and path.
@@ -135,7 +180,9 @@ class SourceReader:
         stills = {place: is_image(path) for place, (_, path) in enumerate(files)}
         by_place: dict[int, SourceViews] = {}
         known: Embedding | None = None
-        for place in sorted(stills, key=lambda place: (not stills[place], place)):
+        for done, place in enumerate(sorted(stills, key=lambda place: (not stills[place], place))):
+            if done:
+                self.report(done, len(files))
             field, path = files[place]
             if stills[place]:
                 by_place[place] = self._read_still(field, path)
@@ -147,25 +194,32 @@ class SourceReader:
         return SourceViews(
             tuple(view for file in read for view in file.views),
             tuple(note for file in read for note in file.notes),
-            tuple(warning for file in read for warning in file.warnings),
+            tuple(damage for file in read for damage in file.damage),
             max((file.score for file in read if file.score is not None), default=None),
         )
 
     def _read_still(self, field: str, path: Path) -> SourceViews:
-        damage: list[str] = []
-        frame = read_image(path, warn=damage.append)
-        score = self._check_content(path, [frame])
+        damage: list[Note] = []
+        frame = read_image(path, warn=partial(_note, damage, path))
+        check = self._content_check(path)
+        if check is not None:
+            check.check_frame(frame)
         face, notes = largest_face(frame, self.analyser, field, path)
         portrait = self.add_bare_face(cut_portrait(path.stem, frame, face))
         view = SourceView(field, path, portrait, portrait_faults(portrait))
-        return SourceViews((view,), notes, tuple(damage), score)
+        return SourceViews((view,), notes, tuple(damage), _highest(check))
 
     def _read_clip(self, field: str, path: Path, known: Embedding | None) -> SourceViews:
-        damage: list[str] = []
-        frames = spread_frames(path, probe(path), _MAX_PICTURES, warn=damage.append)
-        score = self._check_content(path, frames)
+        damage: list[Note] = []
+        frames = spread_frames(path, probe(path), _MAX_PICTURES, warn=partial(_note, damage, path))
+        check = self._content_check(path)
         count = "1 picture" if len(frames) == 1 else f"{len(frames)} pictures"
-        analysed = [self._analyse_picture(frame, frames[0]) for frame in frames]
+        analysed: list[ClipPicture] = []
+        for frame in frames:
+            if check is not None:
+                check.check_frame(frame)
+            analysed.append(self._analyse_picture(frame, frames[0]))
+            self.report(len(analysed), len(frames))
         pictures = [picture for picture in analysed if picture.faces]
         if not pictures:
             raise NoFaceFound(
@@ -173,43 +227,46 @@ class SourceReader:
                 f"clip that shows one clearly{rotated_remedy(self.analyser.options)}."
             )
         person, others = find_person(pictures, known, self.scale, f"{field} {path}")
-        rated = [self._rate_view(field, path, picture, face) for picture, face in person]
+        rated: list[RatedView] = []
+        for picture, face in person:
+            self.report(len(frames), len(frames))
+            rated.append(self._rate_view(field, path, picture, face))
         chosen = choose_views(rate_expressions(rated), _MAX_VIEWS if self.several else 1)
         views = tuple(replace(one.view, leads=one is chosen[0]) for one in chosen)
         at = ", ".join(f"{view.seconds:.2f} s" for view in views)
-        notes = [f"{path} is a video: of {count} that were looked at, taken: {at}."]
+        notes = [Note(path, f"is a video: of {count} that were looked at, taken: {at}.")]
         if others:
-            notes.append(f"{path} shows other people beside the one who is taken.")
-        return SourceViews(views, tuple(notes), tuple(damage), score)
+            notes.append(Note(path, "shows other people beside the one who is taken."))
+        return SourceViews(views, tuple(notes), tuple(damage), _highest(check))
 
-    def _check_content(self, path: Path, frames: Sequence[Frame]) -> float | None:
-        """Return the content check's highest score of some frames; None if it is off."""
-        if self.classifier is None:
-            return None
-        check = ContentCheck(self.classifier, str(path))
-        for frame in frames:
-            self.report()
-            check.check_frame(frame)
-        return check.highest
+    def _content_check(self, path: Path) -> ContentCheck | None:
+        return None if self.classifier is None else ContentCheck(self.classifier, str(path))
 
     def _analyse_picture(self, frame: Frame, first: Frame) -> ClipPicture:
-        self.report()
         seconds = round(float((frame.pts - first.pts) * frame.time_base), 3)
         faces = self.analyser.analyse_picture(frame)
         largest = sorted(faces, key=lambda face: visible_area(face, frame), reverse=True)
         return ClipPicture(frame, seconds, tuple(largest[:_MAX_FACES]))
 
     def _rate_view(self, field: str, path: Path, picture: ClipPicture, face: Face) -> RatedView:
-        self.report()
         name = f"{path.stem} at {picture.seconds:.2f} s"
         portrait = self.add_bare_face(cut_portrait(name, picture.frame, face))
         faults = portrait_faults(portrait)
         return RatedView.of(SourceView(field, path, portrait, faults, picture.seconds))
 
 
+def _highest(check: ContentCheck | None) -> float | None:
+    return None if check is None else check.highest
+
+
+def _note(notes: list[Note], path: Path, sentence: str) -> None:
+    """Add the note of a sentence that begins with the path."""
+    notes.append(Note(path, sentence.removeprefix(f"{path} ")))
+
+
 def largest_face(
     frame: Frame, analyser: FaceAnalyser, field: str, path: Path
-) -> tuple[Face, tuple[str, ...]]:
+) -> tuple[Face, tuple[Note, ...]]:
     """Return the clearest large face of a picture, and a note if there are several faces.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -20,12 +20,13 @@ from engine.media.sampling import sampled_frames
 from engine.media.still import write_image
 from engine.options import Trim
 from engine.pipeline.crop_sizes import CropSizes
+from engine.pipeline.prepared_source import PreparedSource
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.records import Write, trace_file, write_nothing
 from engine.pipeline.references import References, find_references
 from engine.pipeline.remarks import warn_of_result
-from engine.pipeline.report import Content, Selection, SourcePicture, StageSeconds, SwapReport
-from engine.pipeline.sources import SourceViews, read_sources
+from engine.pipeline.report import Content, Selection, StageSeconds, SwapReport
+from engine.pipeline.sources import prepare_source
 from engine.pipeline.stages import FaceSwap, plan_frames
 from engine.pipeline.threads import Stopwatch
 from engine.pipeline.tools import Request, Tools
@@ -50,34 +51,34 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         ContentBlocked: The content check refused the source or the target.
     """
     began = time.perf_counter()
-    report_stage = partial(_report_stage, observe)
+    tell = partial(report_stage, observe)
     info = probe(request.target)
     _check_output(request, info)
-    report_stage("reading the source")
-    sources = read_sources(request, tools, partial(report_stage, "reading the source"))
-    check = _preview_content(request, tools, info, report_stage)
+    source = prepare_source(request, tools, partial(tell, "reading the source"))
+    check = _preview_content(request, tools, info, tell)
     if request.options.selection.mode == "reference":
-        report_stage("finding the reference")
-    references = find_references(
-        request.target,
-        request.options.selection,
-        tools.reference_analyser,
-        partial(read_frame, request.target),
-        still=info.kind == "image",
-    )
-    used = tuple(SourcePicture(view.field, view.path, view.seconds) for view in sources.views)
+        tell("finding the reference")
+    watch = Stopwatch()
+    still = _Still.read(request.target, watch) if info.kind == "image" else None
+    with watch.stage("analyse" if still else None):
+        references = find_references(
+            request.target,
+            request.options.selection,
+            tools.reference_analyser,
+            still.number if still else partial(read_frame, request.target),
+            still=still is not None,
+        )
     with trace_file(request.trace, overwrite=request.options.overwrite) as write:
-        run = _Run.of(request, tools, sources, references, check, write=write)
-        sources = replace(sources, views=())  # Free their pictures while the frames are swapped.
-        if info.kind == "image":
-            warnings = run.swap_picture(report_stage)
+        run = _Run.of(request, tools, source, references, check, watch=watch, write=write)
+        if still:
+            warnings = run.swap_picture(still, references.frame_faces, tell)
         else:
             warnings = run.swap_video(info, observe)
     recorder, swapper = run.recorder, tools.chosen.swapper
     spans, more_spans = recorder.spans.found()
     notes = (
         *tools.notes,
-        *sources.notes,
+        *source.notes,
         *references.notes,
         *unused_option_notes(
             request.options,
@@ -97,12 +98,12 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         seconds=time.perf_counter() - began,
         stage_seconds=StageSeconds(**run.watch.seconds),
         setup=tools.setup,
-        sources=used,
+        sources=source.pictures,
         selection=_selection_report(request, references, recorder),
-        content=_content_report(sources.score, check),
+        content=_content_report(source.score, check),
         notes=tuple(dict.fromkeys(notes)),
         warnings=(
-            *sources.warnings,
+            *source.warnings,
             *warnings,
             *warn_of_result(recorder, request.options, tools.setup),
         ),
@@ -144,7 +145,7 @@ def swap_in_memory(
             )
         return first[-1]
 
-    sources = read_sources(request, tools, lambda: None)
+    source = prepare_source(request, tools, _ignore_picture)
     references = find_references(
         request.target,
         request.options.selection,
@@ -154,9 +155,31 @@ def swap_in_memory(
     )
     classifier = tools.classifier
     check = None if classifier is None else ContentCheck(classifier, str(request.target))
-    run = _Run.of(request, tools, sources, references, check)
+    run = _Run.of(request, tools, source, references, check, watch=Stopwatch())
     whole = chain(first, rest)
-    return (run.swap_still(frame) for frame in whole) if still else run.swap_frames(whole)
+    if not still:
+        return run.swap_frames(whole)
+    analysed = {id(frame): references.frame_faces for frame in first[-1:]}
+    return (run.swap_still(frame, analysed.get(id(frame))) for frame in whole)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Still:
+    """Still target, decoded once, with warnings about its file."""
+
+    frame: Frame
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path, watch: Stopwatch) -> _Still:
+        warnings: list[str] = []
+        with watch.stage("decode"):
+            frame = read_image(path, warn=warnings.append)
+        return cls(frame, tuple(warnings))
+
+    def number(self, _: int) -> Frame:
+        """Return the frame of any number."""
+        return self.frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -177,13 +200,14 @@ class _Run:
         cls,
         request: Request,
         tools: Tools,
-        sources: SourceViews,
+        source: PreparedSource,
         references: References,
         check: ContentCheck | None,
         *,
+        watch: Stopwatch,
         write: Write = write_nothing,
     ) -> _Run:
-        """Prepare the source, and set up the stages for its request."""
+        """Set up the stages for a request."""
         chosen, options = tools.chosen, request.options
         known = references.embeddings
         names = (tools.setup.swapper.name, *tools.setup.networks.values())
@@ -195,7 +219,7 @@ class _Run:
             ),
             swap=FaceSwap(
                 chosen.swapper,
-                chosen.swapper.prepare([view.portrait for view in sources.views]),
+                source.encoded,
                 chosen.occluder,
                 chosen.limiters,
                 options.limits.match_colour,
@@ -208,7 +232,7 @@ class _Run:
                 origin=_origin(request),
                 write=write,
             ),
-            watch=Stopwatch(),
+            watch=watch,
             provenance=provenance_tags(", ".join(names), content_checked=check is not None),
         )
 
@@ -224,7 +248,7 @@ class _Run:
 
         def report_end(frames: Iterable[Frame]) -> Iterator[Frame]:
             yield from frames
-            _report_stage(observe, "writing", self.recorder.frames, total)
+            report_stage(observe, "writing", self.recorder.frames, total)
 
         report_frame(0)
         frames = self.swap_frames(read_frames(request.target, options.trim, warn=warnings.append))
@@ -241,15 +265,17 @@ class _Run:
             )
         return (*warnings, *written.warnings)
 
-    def swap_picture(self, report_stage: Callable[[Stage], None]) -> tuple[str, ...]:
-        """Swap a still picture, and return warnings about its files."""
+    def swap_picture(
+        self,
+        still: _Still,
+        faces: tuple[Face, ...] | None,
+        tell: Callable[[Stage], None],
+    ) -> tuple[str, ...]:
+        """Swap a still picture, whose faces may be known, and return warnings about its files."""
         request = self.request
-        warnings: list[str] = []
-        report_stage("swapping")
-        with self.watch.stage("decode"):
-            frame = read_image(request.target, warn=warnings.append)
-        result = self.swap_still(frame)
-        report_stage("writing")
+        tell("swapping")
+        result = self.swap_still(still.frame, faces)
+        tell("writing")
         with self.watch.stage("encode"):
             written = write_image(
                 result,
@@ -259,7 +285,7 @@ class _Run:
                 provenance=self.provenance,
                 metadata=request.options.encode.metadata,
             )
-        return (*warnings, *written.warnings)
+        return (*still.warnings, *written.warnings)
 
     def swap_frames(self, frames: Iterable[Frame]) -> Generator[Frame]:
         """Yield the swapped frames of a video, in order."""
@@ -274,12 +300,13 @@ class _Run:
             at_once=self.tools.chosen.at_once,
         )
 
-    def swap_still(self, frame: Frame) -> Frame:
-        """Return the swapped frame of a still picture."""
+    def swap_still(self, frame: Frame, faces: tuple[Face, ...] | None) -> Frame:
+        """Return the swapped frame of a still picture; its faces are found if they are unknown."""
         with self.watch.stage("analyse"):
             if self.check is not None:
                 self.check.check_frame(frame)
-            faces = self.tools.frame_analyser.analyse_picture(frame)
+            if faces is None:
+                faces = self.tools.frame_analyser.analyse_picture(frame)
             hands = self.tools.hands.find(frame, self.choose(faces))
         planned = list(map(self.recorder.plan, self._plan([Analysed(frame, faces, hands)])))
         with self.watch.stage("swap"):
@@ -314,9 +341,14 @@ def expected_frames(info: VideoInfo, trim: Trim) -> int | None:
     return max(1, round((end - start) * float(info.frame_rate)))
 
 
-def _report_stage(
+def _ignore_picture(done: int, total: int | None) -> None:
+    """Report no progress of the source."""
+
+
+def report_stage(
     observe: Observe | None, stage: Stage, done: int = 0, total: int | None = None
 ) -> None:
+    """Report a stage to the observer, if there is one."""
     if observe is not None:
         observe(Progress(done, total, stage))
 
@@ -325,8 +357,7 @@ def _check_output(request: Request, info: VideoInfo) -> None:
     """Raise a MediaError if the output cannot be written, or its name does not fit the target."""
     options = request.options
     inputs = (
-        request.source,
-        *options.extra_sources,
+        *request.source_paths,
         request.target,
         *options.selection.reference_images,
     )
@@ -354,7 +385,7 @@ def _check_trace(trace: Path, output: Path, inputs: Sequence[Path], *, overwrite
 
 
 def _preview_content(
-    request: Request, tools: Tools, info: VideoInfo, report_stage: Callable[[Stage], None]
+    request: Request, tools: Tools, info: VideoInfo, tell: Callable[[Stage], None]
 ) -> ContentCheck | None:
     """Return the target's content check, None if it is off; check some frames of a video first.
 
@@ -365,7 +396,7 @@ def _preview_content(
         return None
     check = ContentCheck(tools.classifier, str(request.target))
     if info.kind == "video":
-        report_stage("checking content")
+        tell("checking content")
         check.preview(
             sampled_frames(
                 request.target,

@@ -12,6 +12,7 @@ from engine.faces.analyser import FaceAnalyser
 from engine.faces.hands import HandFinder
 from engine.networks.chosen import ChosenNetworks
 from engine.options import SwapOptions
+from engine.pipeline.prepared_source import PreparedSource, SourceCache, SourceSettings
 from engine.pipeline.report import Setup
 from engine.pipeline.stages import add_bare_face
 from engine.pipeline.video import Threads
@@ -27,12 +28,18 @@ class Request:
     is a file to write the record of each frame to.
     """
 
-    source: Path
+    source: Path | PreparedSource
     target: Path
     output: Path
     options: SwapOptions
     parameters: Mapping[str, Any]
     trace: Path | None = None
+
+    @property
+    def source_paths(self) -> tuple[Path, ...]:
+        """The files of the source."""
+        own = self.source.paths if isinstance(self.source, PreparedSource) else (self.source,)
+        return (*own, *self.options.extra_sources)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,9 @@ class Tools:
         reference_analyser: finds reference faces and reads what names the person.
         frame_analyser: finds faces in the target and reads what their selection needs.
         source_scale: distance scale of the source analyser's embedder.
+        source_settings: what the prepared source depends on besides its files.
+        source_is_clip: True if the source is a clip.
+        sources: prepared sources that are kept.
         scale: distance scale of the embedder of references and target.
         hands: finds hands that may cover faces.
         classifier: content check; None if it is turned off.
@@ -60,6 +70,9 @@ class Tools:
     reference_analyser: FaceAnalyser
     frame_analyser: FaceAnalyser
     source_scale: DistanceScale
+    source_settings: SourceSettings
+    source_is_clip: bool
+    sources: SourceCache
     scale: DistanceScale
     hands: HandFinder
     classifier: Classifier | None

@@ -36,7 +36,10 @@ Stage: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Progress of a run: its stage, and the frames written so far of `total`, None if unknown."""
+    """Progress of a run: its stage, and the frames done so far of `total`, None if unknown.
+
+    In the stage "reading the source", these are the pictures of a clip or the files of a source.
+    """
 
     done: int
     total: int | None

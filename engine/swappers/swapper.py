@@ -28,7 +28,11 @@ class Swapper(Protocol[SourceT]):
     draws_source: bool
 
     def prepare(self, portraits: Sequence[Portrait]) -> SourceT:
-        """Return the prepared source of one or more portraits of a person; called once a swap."""
+        """Return the prepared source of one or more portraits of a person.
+
+        It depends on the portraits alone, as an engine keeps it for later swaps, and is not changed
+        by `swap`.
+        """
         ...
 
     def swap(self, targets: Sequence[Aligned], sources: Sequence[SourceT]) -> list[Patch]:

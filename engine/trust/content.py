@@ -7,7 +7,7 @@ harmful content, and it makes errors in both directions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from engine.errors import ContentBlocked
 from engine.pixels.planes import thumbnail
 from engine.values import Bytes, Frame
+
+CLASSIFIER: Final = "open_nsfw"  # the embedded network
 
 # According to the authors of open_nsfw, a score below 0.2 means safe and above 0.8 explicit, each
 # with high probability. Beaches and sports lie between; if they were refused, users would turn the

@@ -33,8 +33,20 @@ def clock() -> Clock:
 def test_a_stage_that_counts_nothing_is_named(stage: Stage) -> None:
     meter = Meter("frames")
     assert meter.line() == ""
-    meter.observe(Progress(0, 60, stage))
+    meter.observe(Progress(0, None if stage == "reading the source" else 60, stage))
     assert meter.line() == stage
+
+
+def test_the_pictures_of_a_clip_are_counted_and_do_not_count_as_frames(clock: Clock) -> None:
+    meter = Meter("frames", clock)
+    for done in range(25):
+        meter.observe(Progress(done, 24, "reading the source"))
+        clock.now += 1
+    assert meter.line() == "reading the source: 24 of 24 frames, 1.0 frames/s, 0:00:00 left"
+    meter.observe(Progress(1, 60))
+    clock.now += 1
+    meter.observe(Progress(2, 60))
+    assert meter.line() == "swapping: 2 of 60 frames"
 
 
 def test_no_speed_and_no_time_are_told_before_they_are_known(clock: Clock) -> None:
