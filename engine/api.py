@@ -32,6 +32,7 @@ from engine.parameters import (
     SwapKeywords,
     SwapParameters,
     documented,
+    documented_as,
     panel,
     parse,
 )
@@ -658,7 +659,7 @@ class Engine(Closeable):
         return SourceSettings(tuple(values.items()), tuple(self._networks.sha256(used).items()))
 
 
-@documented
+@documented_as(Engine.swap)
 def swap(
     source_image: Location | PreparedSource,
     target: Location,
@@ -669,20 +670,7 @@ def swap(
     observe: Observe | None = None,
     **parameters: Unpack[SwapKeywords],
 ) -> SwapReport:
-    """Swap once, by an engine of its own; see `Engine.swap`, also for the errors.
-
-    Args:
-            source_image: Picture or clip of the person to put in, or an `Engine.prepare`d one.
-            target: Video or picture to change.
-            output: File to write; its suffix chooses the format.
-            analysis: What `Engine.analyse` made of the target, or its file.
-            trace: File to write a line of JSON to for each frame.
-            observe: Called with the progress; an exception it raises ends the swap.
-            {parameters}
-
-    Returns:
-        The report: what was swapped and how, with notes and warnings.
-    """
+    """Swap once, by an engine of its own; see `Engine.swap`."""
     with Engine() as engine:
         return engine.swap(
             source_image,
@@ -695,21 +683,11 @@ def swap(
         )
 
 
-@documented
+@documented_as(Engine.swap_image)
 def swap_image(
     source_image: Picture | PreparedSource, target: Picture, **parameters: Unpack[SwapKeywords]
 ) -> Bytes:
-    """Swap one picture in memory, by an engine of its own; see `Engine.swap_image`.
-
-    Args:
-        source_image: Picture of the person to put in: an RGB array (h, w, 3) of uint8, a PIL
-            image, the bytes of an image file, a path, or what `Engine.prepare` made of it.
-        target: Picture to change, in one of the same forms.
-        {parameters}
-
-    Returns:
-        The swapped picture as displayed: (h, w, 3) RGB, uint8.
-    """
+    """Swap one picture in memory, by an engine of its own; see `Engine.swap_image`."""
     with Engine() as engine:
         return engine.swap_image(source_image, target, **parameters)
 

@@ -9,6 +9,7 @@ a test.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -665,6 +666,18 @@ def documented(function: FunctionT) -> FunctionT:
     )
     function.__doc__ = text.replace("{parameters}", listed)
     return function
+
+
+def documented_as(method: Callable[..., object]) -> Callable[[FunctionT], FunctionT]:
+    """Append the sections of a method's docstring, from "Args:" on, to that of a function."""
+
+    def decorate(function: FunctionT) -> FunctionT:
+        _, heading, sections = inspect.cleandoc(method.__doc__ or "").partition("Args:\n")
+        summary = inspect.cleandoc(function.__doc__ or "")
+        function.__doc__ = f"{summary}\n\n{heading}{sections}"
+        return function
+
+    return decorate
 
 
 def _validate(model: type[ModelT], parameters: Mapping[str, Any], *, strict: bool = True) -> ModelT:

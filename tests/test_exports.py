@@ -70,6 +70,18 @@ def test_the_docstring_of_swap_tells_every_parameter() -> None:
             assert f"{name}: {help_text(name)}" in text
 
 
+@pytest.mark.parametrize("function", [engine.swap, engine.swap_image])
+def test_functions_describe_their_arguments_as_the_methods_do(
+    function: Callable[..., object],
+) -> None:
+    text = inspect.getdoc(function) or ""
+    assert text.count("Args:\n") == text.count("Returns:\n") == text.count("Raises:\n") == 1
+    for name, parameter in inspect.signature(function).parameters.items():
+        named = parameter.kind is not parameter.VAR_KEYWORD
+        assert (f"\n    {name}: " in text) is named
+    assert all(f"\n    {name}: " in text for name in engine.SwapParameters.model_fields)
+
+
 def test_a_refusal_and_a_cancellation_are_no_errors_of_files() -> None:
     assert not issubclass(engine.ContentBlocked, OSError)
     assert not issubclass(engine.Cancelled, OSError)
