@@ -45,7 +45,7 @@ _FOLD = (203, 206, 92, 186, 57, 212, 214, 192, 187, 205, 36)  # at the picture's
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """How a result's skin differs from the target's; CIELAB of sRGB.
+    """Differences of a result's skin from the target's, in CIELAB of sRGB.
 
     `lightness` and `chroma` are the differences of the means in L* and in a*b*. `shading` is the
     contrast of light and shadow over the target's, `highlights` the same of the brightest parts

@@ -37,7 +37,7 @@ _ASIDE = 2  # steps by which an edge of the target may lie aside
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """How a swapped face meets the skin around it, in CIELAB.
+    """Differences of a swapped face from the skin around it, in CIELAB.
 
     `step` and `coloured_step` are what the result adds to the step in L* and a*b* between the
     face's rim and the skin outside it (forehead, temples, neck), over the worse half of the

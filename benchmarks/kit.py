@@ -1,4 +1,4 @@
-"""What the benchmarks share: faces, RGB pictures as frames, the machine, where things are."""
+"""Shared parts of the benchmarks: faces, RGB pictures as frames, the machine, paths."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT)]
 
 
 def machine() -> dict[str, str]:
-    """What the numbers were measured on and with."""
+    """Machine and versions that the numbers were measured with."""
     names = (
         *("faceswap-engine", "av", "numpy", "onnxruntime", "onnxruntime-gpu"),
         *("opencv-python-headless", "openpeople", "dlib-bin"),

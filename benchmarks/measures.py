@@ -1,4 +1,4 @@
-"""What the benchmarks measure on meshes and crops; arrays in, numbers out."""
+"""Measures of the benchmarks on meshes and crops: arrays in, numbers out."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def mouth_opening(mesh: Points) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """What a face does, of its mesh, all in eye distances.
+    """Expression of a face by its mesh, in eye distances.
 
     `mouth` is the height of the gap between the lips, `smile` the distance between the mouth's
     corners, `brows` the height of the brows above the eyes, `lids` the height of the eyes'

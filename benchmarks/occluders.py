@@ -45,7 +45,7 @@ def covered(picture: Bytes, mesh: Points) -> Iterator[Covered]:
 
 
 def change(before: Covered, after: Bytes, mesh: Points) -> float | None:
-    """How far a swap changed what lies before the face: mean distance in CIELAB, 0 = kept.
+    """Change of what covers the face by a swap: mean distance in CIELAB, 0 = kept.
 
     Only pixels within the mesh's oval count. None where there are none.
     """

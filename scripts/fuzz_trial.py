@@ -55,7 +55,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it: "swapped" and "refused" are right, all else is a fault."""
+    """Result of a case: "swapped" and "refused" are right, all else is a fault."""
 
     kind: str
     detail: str = ""
@@ -178,7 +178,7 @@ def frames(path: Path) -> int:
 
 
 def _unreadable(output: Path) -> str:
-    """Why an output cannot be opened by itself, or nothing."""
+    """Return the reason why an output cannot be opened, or an empty text."""
     if not output.is_file():
         return "there is no output"
     if output.suffix in STILLS:

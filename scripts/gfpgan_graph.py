@@ -68,7 +68,7 @@ def read_network(path: Path) -> Any:
 
 
 def draw(network: Any, pictures: Tensor) -> Tensor:
-    """What the network makes of pictures (n, 3, 512, 512), from -1 to 1 as they are."""
+    """Return the network's output for pictures (n, 3, 512, 512); both are from -1 to 1."""
     with torch.no_grad():
         answer: Tensor = network(torch.from_numpy(pictures))[0].numpy()
     return answer

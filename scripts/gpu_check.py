@@ -73,7 +73,7 @@ class Step:
 
 @dataclass(slots=True)
 class Done:
-    """What came of a step: ok, failed, timeout, skipped (its tests were), or no time."""
+    """Result of a step: ok, failed, timeout, skipped (its tests were), or no time."""
 
     name: str
     state: str

@@ -1,4 +1,4 @@
-"""What changes a face's look and is still the face: make-up, beards, paint, shadows, light."""
+"""Draw changes of a face that do not cover it: make-up, beards, paint, shadows, light."""
 
 from __future__ import annotations
 

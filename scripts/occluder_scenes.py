@@ -104,7 +104,7 @@ def people(
 
 
 def frontal(mesh: Floats) -> bool:
-    """Whether the head is not turned so far that half of the mesh is guessed."""
+    """Return True if the head is not turned so far that half of the mesh is guessed."""
     canonical = face_mesh().vertices * np.array((1, -1, -1), np.float32)
     head = rigid_fit(canonical, mesh)[:, :3]
     return float(head[2, 2] / np.linalg.norm(head[:, 0])) > _TURNED
@@ -145,7 +145,7 @@ def _around(points: Floats, scale: float) -> Floats:
 
 
 def weights(scene: Scene, label: str) -> Floats:
-    """How much each pixel counts: 1 on the face, less near its border, 0 where nothing is known.
+    """Return the weight of each pixel: 1 on the face, less near its border, 0 where unknown.
 
     People with a fringe or a hat are bare below the brows only.
     """

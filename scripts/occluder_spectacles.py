@@ -203,7 +203,7 @@ def _colours(scene: Scene) -> Floats:
 
 
 def _reflection(scene: Scene, frame: _Frame) -> Floats:
-    """Where lenses mirror a window, a lamp or the sky: 0..1."""
+    """Return the mask of reflections of a window, a lamp or the sky on lenses, 0..1."""
     rng = scene.rng
     kind = rng.random()
     total = np.zeros_like(scene.seen)

@@ -37,7 +37,7 @@ TURN = np.array([[1.3, -0.4], [0.4, 1.3]], np.float32)
 
 
 def reference() -> dict[str, np.ndarray[Any, Any]]:
-    """What insightface answers, by the name of the network and of the case."""
+    """Return the outputs of insightface by the names of the network and of the case."""
     from insightface.app.common import Face  # noqa: PLC0415 - only where it is installed
     from insightface.model_zoo import model_zoo  # noqa: PLC0415
     from insightface.utils.face_align import norm_crop  # noqa: PLC0415

@@ -288,7 +288,7 @@ def scored(ask: Ask, scene: Scene, known: Floats) -> NDArray[np.float64]:
 
 
 def composites(ask: Ask, pictures: Path, meshes: Path, count: int) -> Iterator[str]:
-    """How well covers drawn on people kept out of training are found, kind by kind."""
+    """Measure how well covers on people kept out of training are found, kind by kind."""
     drawn = occluder_scenes.people(pictures, meshes, ["test", "validation"], ["bare"])
     library = occluder_scenes.Library(drawn, drawn[::4])
     kinds: dict[str, Callable[[Scene], None]] = {
@@ -322,7 +322,7 @@ def _line(kind: str, total: NDArray[np.float64], count: int) -> str:
 
 
 def false_cover(ask: Ask, pictures: Path, meshes: Path) -> Iterator[str]:
-    """How much of bare faces kept out of training is taken for covered, by alignment."""
+    """Measure the share of bare faces out of training that is taken for covered, by alignment."""
     drawn = occluder_scenes.people(pictures, meshes, ["test", "validation"], ["bare"])
     for template in (occluder_scenes.TEMPLATE, *TEMPLATES):
         shares = {

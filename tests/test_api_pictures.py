@@ -23,7 +23,7 @@ SOURCE = asset(STRANGER)
 
 
 class Pillow:
-    """What `PIL.Image.Image` offers, as far as it is used."""
+    """Methods of `PIL.Image.Image` that the engine uses."""
 
     def __init__(self, pixels: Bytes, orientation: int | None = None) -> None:
         self._pixels = pixels

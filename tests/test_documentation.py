@@ -1,4 +1,4 @@
-"""What the documentation site shows; `scripts/docs` builds it."""
+"""Contents of the documentation site that `scripts/docs` builds."""
 
 import inspect
 import re

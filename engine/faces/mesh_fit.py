@@ -22,7 +22,7 @@ _ASIDE = (0.11, 0.15)
 
 @dataclass(frozen=True, slots=True)
 class MeshFit:
-    """How well a mesh fits its face.
+    """Fit of a mesh to its face.
 
     Attributes:
         turned: the angle between the face's direction and the camera, in degrees.
@@ -38,12 +38,12 @@ class MeshFit:
 
     @property
     def trust(self) -> float:
-        """How well the face can be drawn by its mesh, 0..1."""
+        """Trust that the mesh can draw the face, 0..1."""
         return self.score * (self.facing * self.shape)
 
     @property
     def turn_limits(self) -> bool:
-        """Whether the turn of the face lowers the trust more than anything else does."""
+        """True if the turn of the face lowers the trust more than anything else does."""
         return self.facing < min(self.shape, self.score)
 
 

@@ -56,7 +56,7 @@ class OwnSwapper:
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """What the preparation of a source depends on besides its files.
+    """Settings that the preparation of a source depends on, besides its files.
 
     Attributes:
         values: values in effect of the public parameters that matter, by name.

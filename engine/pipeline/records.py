@@ -23,7 +23,7 @@ FadeReason: TypeAlias = Literal["turned away", "poor mesh"]
 
 @dataclass(frozen=True, slots=True)
 class SwapRecord:
-    """How far the swap shows on a chosen face.
+    """Visibility of the swap on a chosen face.
 
     Attributes:
         side: side of the face's crop in pixels.
@@ -65,7 +65,7 @@ class SwapRecord:
 
 @dataclass(frozen=True, slots=True)
 class FaceRecord:
-    """What was decided about a face of a frame.
+    """Decision about a face of a frame.
 
     Attributes:
         track: number of its track; None in a still picture.
@@ -106,7 +106,7 @@ class FaceRecord:
 
 @dataclass(frozen=True, slots=True)
 class FrameRecord:
-    """What was decided about a frame: one line of a trace.
+    """Decisions about a frame: one line of a trace.
 
     Attributes:
         version: version of the line.

@@ -111,7 +111,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class SwappedFace:
-    """How far the swap shows on one chosen face.
+    """Visibility of the swap on one chosen face.
 
     Attributes:
         fit: how well its mesh fits.

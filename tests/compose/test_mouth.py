@@ -46,7 +46,7 @@ def around(size: int, scale: float, angle: float) -> Affine:
 
 
 def inside(points: Points, size: int) -> NDArray[np.bool_]:
-    """Where the pixels of a (size, size) grid lie wholly in the hull of the points."""
+    """Return the pixels of a (size, size) grid that lie wholly in the hull of the points."""
     whole: NDArray[np.bool_] = fill_polygons([convex_hull(points)], size) == 1
     return whole
 

@@ -20,7 +20,7 @@ TINT: Final = np.array([0.4, 0.1, 0.25], np.float32)
 
 @dataclass(frozen=True)
 class Setting:
-    """How a graph takes the fidelity: the type and shape of its input, and whether it is first."""
+    """Fidelity input of a graph: its type, its shape, and True if it is the first input."""
 
     kind: int = TensorProto.DOUBLE
     shape: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""What the analyser makes of what its landmark network says, by one whose answers are written."""
+"""Follow faces with a landmark network whose outputs the test writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOX = Box(110, 100, 210, 200)
 
 @dataclass(frozen=True)
 class Look:
-    """Where in its crop a landmark network sees a face: set off by shares of the crop's side.
+    """Face that a landmark network finds in its crop, shifted by shares of the crop's side.
 
     A face of the scale 1 is as large as the crop is made for.
     """

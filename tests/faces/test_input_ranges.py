@@ -1,4 +1,4 @@
-"""What the readers feed to the embedded networks is what the manifest's rows say of them."""
+"""The embedded networks get inputs as the rows of the manifest describe them."""
 
 from __future__ import annotations
 

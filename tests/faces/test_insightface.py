@@ -44,7 +44,7 @@ def theirs(request: pytest.FixtureRequest) -> Answers:
 
 
 def spec(name: str) -> InputSpec:
-    """How a network wants its input, by its row of the packs."""
+    """Return the input of a network as its row of packs.toml describes it."""
     (network,) = (one for one in WeightStore().installable() if one.name == name)
     return network.input
 

@@ -1,4 +1,4 @@
-"""How large faces are swapped."""
+"""Sizes at which faces are swapped."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ class Crowds:
 
 @dataclass(frozen=True)
 class Taken:
-    """What was taken: the numbers of the pictures of all faces, and of those held out."""
+    """Result of a calibration: numbers of the pictures of all sampled and of held-out faces."""
 
     done: int8_calibration.Calibrated
     pictures: list[int]

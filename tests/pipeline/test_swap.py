@@ -1,4 +1,4 @@
-"""What is worked out about a swap before and after its frames."""
+"""Facts of a swap that are computed before and after its frames."""
 
 from __future__ import annotations
 

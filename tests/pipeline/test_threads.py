@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Boom(Exception):
-    """What a stage of these tests raises."""
+    """Error that a stage of these tests raises."""
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def slow_square(value: int) -> int:
 
 
 def settle(source: Source) -> int:
-    """What is drawn once it no longer changes."""
+    """Return the number of items taken, once it no longer changes."""
     drawn = -1
     while drawn != source.drawn:
         drawn = source.drawn

@@ -1,4 +1,4 @@
-"""What the tests of swappers act with: analysed pictures of the synthetic people, and swaps."""
+"""Analysed pictures of the synthetic people, and swaps, for the tests of swappers."""
 
 from __future__ import annotations
 

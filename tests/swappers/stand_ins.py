@@ -71,7 +71,7 @@ def kind_named(name: str) -> Kind:
 
 
 def ramp(side: int) -> NDArray[np.float32]:
-    """What `tinted` adds along a row of its picture, before `SHADE`."""
+    """Return the values that `tinted` adds along a row of its picture, before `SHADE`."""
     return np.linspace(0, 1, side, dtype=np.float32)
 
 

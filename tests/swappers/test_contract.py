@@ -1,4 +1,4 @@
-"""What holds for every swapper; a new one joins by a line in `SWAPPERS`.
+"""Properties of every swapper; a new one joins by a line in `SWAPPERS`.
 
 Of a pack's swapper there is a stand-in that gives its target back: what is to be seen of a source
 is asked of `LIKENESSES` alone.

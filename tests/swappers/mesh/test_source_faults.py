@@ -1,4 +1,4 @@
-"""What keeps a picture from serving as a source."""
+"""Faults of a picture as a source."""
 
 from __future__ import annotations
 

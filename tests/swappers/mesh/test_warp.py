@@ -1,4 +1,4 @@
-"""What the mesh swapper takes from the source, and what it leaves to the target."""
+"""The mesh swapper takes features from the source, and leaves the rest to the target."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ def test_the_mouth_s_inside_moves_with_the_mouth(swapper: MeshWarp, stage: Stage
 
 
 def test_a_shut_eye_stays_shut(swapper: MeshWarp, stage: Stage) -> None:
-    """Where the target's lids meet, nothing of the source's open eye shows."""
+    """Closed lids of the target hide the source's open eye."""
     shot = stage.shot("P006")
     points = shot.face.mesh.points.copy()
     for ring in (LEFT_EYE, RIGHT_EYE):
@@ -449,7 +449,7 @@ def test_detail_is_as_fine_as_the_target_s(swapper: MeshWarp, stage: Stage, whom
 
 
 def test_the_target_s_features_are_gone(swapper: MeshWarp, stage: Stage) -> None:
-    """What is painted on the target's skin is covered by the source's."""
+    """The source's skin covers paint on the target's skin."""
     shot = stage.shot("P006")
     cheek = (50, 101, 118, 117, 123, 187, 205)
     target = painted(shot, mark=(cheek, (0.75, 0.35, 0.75)))

@@ -68,7 +68,7 @@ def with_embedding(shot: Shot, seed: int = 0, length: int = 512) -> Portrait:
 
 
 def identity_of(store: WeightStore, kind: Kind, portraits: Sequence[Portrait]) -> Tensor:
-    """Who is shown: ArcFace's mean, of unit length but where a converter is to read it."""
+    """Return the embedding of the person shown; its length is 1 unless a converter reads it."""
     if not kind.converter:
         known = [one.face.embedding for one in portraits if one.face.embedding is not None]
         return unit(np.sum(known, axis=0))
@@ -160,7 +160,7 @@ def test_source_and_phases_arrive(
 
 @EACH
 def test_several_portraits_are_averaged(tinted: WeightStore, stage: Stage, kind: Kind) -> None:
-    """Where the network looks at the picture itself, the first one is taken."""
+    """A network that takes the source as a picture gets the first one."""
     swapper = neural(tinted, kind.name)
     portraits = [with_embedding(stage.shot(who), n) for n, who in enumerate(("P001", "P003"))]
     together, first = swapper.prepare(portraits), swapper.prepare(portraits[:1])
