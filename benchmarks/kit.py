@@ -53,7 +53,7 @@ def machine_line() -> str:
 
 
 def record(name: str, document: Mapping[str, object], text: str) -> None:
-    """Writes results/NAME.json and results/NAME.md."""
+    """Write results/NAME.json and results/NAME.md."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
     (RESULTS / f"{name}.md").write_text(text)
@@ -74,14 +74,14 @@ def installed(name: str) -> str | None:
 
 
 def frame_of(picture: Bytes) -> Frame:
-    """An RGB picture as a frame of three planes."""
+    """Return an RGB picture as a frame of three planes."""
     planes = tuple(np.ascontiguousarray(picture[..., channel]) for channel in range(3))
     form = PixelFormat("gbrp", "rgb", 8)
     return Frame(0, 0, Fraction(1, 25), planes, form, Colour(matrix="rgb", full_range=True))
 
 
 def picture_of(frame: Frame) -> Bytes:
-    """The whole frame as RGB."""
+    """Return the whole frame as RGB."""
     return region_bytes(frame, Rect(0, 0, *frame.size))
 
 
@@ -104,11 +104,11 @@ class Kit:
         )
 
     def faces(self, frame: Frame) -> list[Face]:
-        """The faces of a frame by itself, largest first, each with an embedding."""
+        """Return the faces of a frame by itself, largest first, each with an embedding."""
         return sorted(self.analyser.analyse_picture(frame), key=lambda face: -face.box.area)
 
     def face_near(self, frame: Frame, mesh: Mesh) -> Face | None:
-        """The face of a frame that lies where `mesh` does; None where there is none."""
+        """Return the face of a frame that lies where `mesh` does; None if there is none."""
         reach = 0.5 * float(np.ptp(mesh.points[:, 0]))
         near = [
             (away, face)
@@ -118,7 +118,7 @@ class Kit:
         return min(near, key=lambda pair: pair[0])[1] if near else None
 
     def portrait(self, name: str, picture: Bytes) -> Portrait:
-        """The picture's largest face as a source.
+        """Return the picture's largest face as a source.
 
         Raises:
             LookupError: there is none.

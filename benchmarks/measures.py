@@ -64,7 +64,7 @@ class Expression:
 
 
 def expression(mesh: Points) -> Expression:
-    """The expression of a mesh (468, 2 or 3), in the plane, along and across the line of eyes."""
+    """Return the expression of a mesh (468, 2 or 3), along and across the line of the eyes."""
     unit = eye_distance(mesh)
     plane = mesh[:, :2].astype(np.float64)
     eyes = [plane[list(corners)].mean(axis=0) for corners in _EYE_CORNERS]
@@ -100,7 +100,7 @@ def flicker(crops: NDArray[np.float32]) -> float:
 
 
 def jitter(meshes: NDArray[np.float32]) -> float:
-    """The same of meshes (t, 468, 2 or 3), as a share of the distance between the eyes."""
+    """Return the same of meshes (t, 468, 2 or 3), as a share of the distance between the eyes."""
     plane = meshes[..., :2]
     second = np.linalg.norm(plane[2:] - 2 * plane[1:-1] + plane[:-2], axis=-1)
     return float(second.mean()) / float(np.mean([eye_distance(mesh) for mesh in meshes]))

@@ -36,7 +36,7 @@ class Covered:
 
 
 def covered(picture: Bytes, mesh: Points) -> Iterator[Covered]:
-    """A picture with each of the occluders before the face of a mesh (468, 3)."""
+    """Yield a picture with each of the occluders before the face of a mesh (468, 3)."""
     for kind, draw in _KINDS.items():
         mask, colour = draw(picture, mesh)
         amount = mask[..., None]
@@ -66,7 +66,7 @@ _Drawn = tuple[Mask, NDArray[np.float32]]
 
 
 def _bar(colour: tuple[int, int, int]) -> Callable[[Bytes, Points], _Drawn]:
-    """An opaque bar from cheek to chin, across a corner of the mouth."""
+    """Return an opaque bar from cheek to chin, across a corner of the mouth."""
 
     def draw(picture: Bytes, mesh: Points) -> _Drawn:
         unit = eye_distance(mesh)
@@ -79,7 +79,7 @@ def _bar(colour: tuple[int, int, int]) -> Callable[[Bytes, Points], _Drawn]:
 
 
 def _spectacles(picture: Bytes, mesh: Points) -> _Drawn:
-    """A dark frame around each eye, a bridge and two arms; the lenses are clear."""
+    """Return a dark frame around each eye, a bridge and two arms; the lenses are clear."""
     unit = eye_distance(mesh)
     canvas = _canvas(picture)
     width = 0.07 * unit
@@ -122,7 +122,7 @@ def _fingers(picture: Bytes, mesh: Points) -> _Drawn:
 
 
 def _microphone(picture: Bytes, mesh: Points) -> _Drawn:
-    """A dark ball before the chin with a glint, and a handle below it."""
+    """Return a dark ball before the chin with a glint, and a handle below it."""
     unit = eye_distance(mesh)
     mouth, chin = mesh[_MOUTH, :2], mesh[_CHIN, :2]
     centre, radius = mouth + (chin - mouth) * 0.6, 0.38 * unit
@@ -149,7 +149,7 @@ _KINDS: dict[str, Callable[[Bytes, Points], _Drawn]] = {
 
 
 def _skin(picture: Bytes, mesh: Points) -> tuple[float, float, float]:
-    """The colour of the cheeks."""
+    """Return the colour of the cheeks."""
     reach = max(1, round(0.08 * eye_distance(mesh)))
     patches = []
     for cheek in (_LEFT_CHEEK, _RIGHT_CHEEK):

@@ -1,4 +1,4 @@
-"""Does the result look like the source, and move like the target?
+"""Measure whether results look like the source, and move like the target.
 
 Every portrait of the synthetic people goes onto every other person's expressions and selfie, and
 the photographs of a folder of real media, where there is one, onto each other and onto the faces of
@@ -145,7 +145,7 @@ class Bench:
         return Source(name, portrait.face, picture, prepared, second)
 
     def targets(self, name: str, picture: Bytes, *, every: bool = False) -> list[Target]:
-        """The largest face of a picture, or every face."""
+        """Return the largest face of a picture, or every face."""
         frame = frame_of(picture)
         faces = self.kit.faces(frame)
         if not faces:
@@ -225,7 +225,7 @@ FAULTS: dict[str, Callable[[Row], float | None]] = {
 
 
 def occluder_named(name: str) -> Occluder | None:
-    """The embedded occluder, an imported one, or None for "none"."""
+    """Return the embedded occluder, an imported one, or None for "none"."""
     if name == "none":
         return None
     store = WeightStore()
@@ -282,7 +282,7 @@ def clip_pairs(bench: Bench, media: Path, *, quick: bool) -> Iterator[tuple[Sour
 
 
 def everyday_pairs(bench: Bench, table: Path, folder: Path) -> Iterator[tuple[Source, Target]]:
-    """The pairs of a table whose faces are found and whose sources the engine takes."""
+    """Yield the pairs of a table whose faces are found and whose sources the engine takes."""
     import people  # noqa: PLC0415 - found through kit's path
 
     refused = 0
@@ -314,7 +314,7 @@ def givers(bench: Bench, media: Path) -> list[Source]:
 def strangers(
     sources: Sequence[Source], shots: Sequence[Target]
 ) -> Iterator[tuple[Source, Target]]:
-    """All pairs but those of one person: their own face says nothing of likeness gained."""
+    """Yield all pairs but those of one person: their own face says nothing of likeness gained."""
     for source in sources:
         for shot in shots:
             if shot.face is None or cosine(source.face, shot.face) < SAME:
@@ -340,7 +340,7 @@ def measured(
     sheet: Sheet,
     worst: Mapping[str, Sheet],
 ) -> list[Row]:
-    """All rows of a group, in order; every so many go onto `sheet`, the worst onto `worst`."""
+    """Return all rows of a group; every so many go onto `sheet`, the worst onto `worst`."""
     rows: list[Row] = []
     tops = {name: Top(WORST) for name in worst}
     with ThreadPoolExecutor(workers) as pool:
@@ -395,7 +395,7 @@ def occluded(bench: Bench, *, quick: bool, worst: Sheet) -> list[Row]:
 
 
 def shrunk(picture: Bytes, longest: int = 768) -> Bytes:
-    """A picture whose longer side is at most `longest`."""
+    """Return a picture whose longer side is at most `longest`."""
     scale = min(longest / max(picture.shape[:2]), 1.0)
     small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.uint8)
@@ -483,7 +483,7 @@ class Sheet:
 
 
 def closeup(picture: Bytes, face: Face) -> Bytes:
-    """A square around the face."""
+    """Return a square around the face."""
     points = face.mesh.points[:, :2]
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     scale = CELL / (1.7 * float(np.ptp(points, axis=0).max()))
@@ -530,7 +530,7 @@ def steadiness(bench: Bench, source: Source, frames: Sequence[Bytes]) -> dict[st
 
 
 def consecutive(path: Path, count: int) -> list[Bytes]:
-    """The first pictures of a clip."""
+    """Return the first pictures of a clip."""
     with av.open(media_url(path)) as container:
         pictures = (
             frame.to_ndarray(format="rgb24").astype(np.uint8) for frame in container.decode(video=0)
@@ -622,7 +622,7 @@ def summary(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def table(columns: dict[str, dict[str, float]]) -> str:
-    """A Markdown table, a line for each measure."""
+    """Return a Markdown table, a line for each measure."""
     names = list(columns)
     measured_names = dict.fromkeys(key for column in columns.values() for key in column)
     lines = ["| measure | " + " | ".join(names) + " |", "| --- |" + " ---: |" * len(names)]

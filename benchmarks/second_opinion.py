@@ -39,7 +39,7 @@ class Dlib:
         return cls(dlib, dlib.face_recognition_model_v1(str(file)))
 
     def describe(self, picture: Bytes, mesh: Mesh) -> NDArray[np.float64]:
-        """The descriptor (128,) of the face in an RGB picture."""
+        """Return the descriptor (128,) of the face in an RGB picture."""
         points = [self.module.point(*np.rint(mesh.points[n, :2]).astype(int)) for n in CORNERS]
         around = self.module.rectangle(0, 0, picture.shape[1], picture.shape[0])
         shape = self.module.full_object_detection(around, points)

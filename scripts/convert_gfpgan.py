@@ -34,7 +34,7 @@ _SQUARES = 16
 
 
 def target_of(source: Path, folder: Path) -> Path:
-    """The ONNX file for a file of weights, of the name by which the engine knows the network.
+    """Return the ONNX file for a file of weights, named as the engine knows the network.
 
     Raises:
         WeightsMissing: there is no such file.
@@ -59,7 +59,7 @@ def target_of(source: Path, folder: Path) -> Path:
 
 
 def graphs() -> ModuleType:
-    """The module that needs the extra.
+    """Return the module that needs the extra.
 
     Raises:
         RuntimeUnavailable: a package of it is not installed.
@@ -76,7 +76,7 @@ def graphs() -> ModuleType:
 
 
 def convert(source: Path, target: Path) -> float:
-    """Writes the graph to `target`, which is whole and tested or not there; tells its PSNR in dB.
+    """Write the graph to `target`, whole and tested or not at all; return its PSNR in dB.
 
     Raises:
         WeightsError: `source` holds something else, the graph's answers stray from PyTorch's, or
@@ -105,7 +105,7 @@ def probe(side: int) -> Tensor:
 
 
 def parity(session: Session, pictures: Tensor, expected: Tensor) -> float:
-    """The PSNR in dB of a graph's answers to pictures, together and each alone."""
+    """Return the PSNR in dB of a graph's outputs for pictures, in a batch and one by one."""
     alone = [session.run(picture[None])[0] for picture in pictures]
     answers = np.stack([session.run(pictures)[0], np.concatenate(alone)])
     error = float(np.square(answers - expected, dtype=np.float64).mean(axis=(1, 2, 3, 4)).max())
@@ -113,7 +113,7 @@ def parity(session: Session, pictures: Tensor, expected: Tensor) -> float:
 
 
 def main() -> int:
-    """Runs the command; tells its exit code."""
+    """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(description="Convert GFPGAN's weights to ONNX.")
     parser.add_argument("weights", type=Path, help="GFPGANv1.4.pth, or 1.3's or 1.2's")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="default: where the weights are")

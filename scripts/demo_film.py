@@ -60,7 +60,7 @@ BT709 = 1
 
 
 def meshes(pictures: dict[str, Bytes]) -> dict[str, Points]:
-    """The dense landmarks of the face in each picture.
+    """Return the dense landmarks of the face in each picture.
 
     Raises:
         NoFaceFound: a picture shows none.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fit the weights by which `engine/swappers/mesh/beards.py` tells beards.
+"""Fit the weights by which `engine/swappers/mesh/beards.py` finds beards.
 
     python scripts/fit_beards.py PICTURES            # write engine/swappers/mesh/beards.npz
     python scripts/fit_beards.py PICTURES --check    # write nothing; tell persons left out
@@ -117,7 +117,7 @@ def hair(traits: list[NDArray[np.float32]], kinds: list[str]) -> Floats:
 
 
 def report(rows: Floats, kinds: list[str]) -> None:
-    """Print how persons that were left out are told."""
+    """Print the results of the decision on held-out persons."""
     fold = np.random.default_rng(0).permutation(len(kinds)) % FOLDS
     odds = np.zeros((len(kinds), len(HAIRY)))
     for part in range(FOLDS):

@@ -1,4 +1,4 @@
-"""Swaps with thousands of damaged files, and keeps those that break something.
+"""Swap with thousands of damaged files, and keep those that break something.
 
     scripts/fuzz --count 1000                 # cases 0 to 999
     scripts/fuzz --start 5000 --count 1000
@@ -55,7 +55,7 @@ class Limits:
 
 
 def case(number: int, seeds: Mapping[str, bytes]) -> tuple[Case, bytes]:
-    """The case of a number, and its damaged file."""
+    """Return the case of a number, and its damaged file."""
     rng = Random(number)
     seed = rng.choice(sorted(seeds))
     suffix = Path(seed).suffix
@@ -181,7 +181,7 @@ def keep(folder: Path, asked: Case, damaged: bytes, outcome: Outcome) -> Path:
 
 
 def kept(path: Path) -> tuple[Case, bytes]:
-    """A case that was kept, by its folder or a file in it."""
+    """Return a case that was kept, by its folder or a file in it."""
     place = path if path.is_dir() else path.parent
     asked = Case.from_json(json.loads((place / "case.json").read_text(encoding="utf-8"))["case"])
     return asked, (place / f"in{Path(asked.seed).suffix}").read_bytes()

@@ -106,7 +106,7 @@ def elements(data: bytes) -> list[Part]:
 
 
 def _vint(data: bytes, at: int, *, keep: bool) -> tuple[int, int] | None:
-    """The number at a place, with or without its marker, and where it ends."""
+    """Return the number at a place, with or without its marker, and where it ends."""
     if at >= len(data) or not data[at]:
         return None
     length = 9 - data[at].bit_length()
@@ -298,7 +298,7 @@ def _lists(parts: list[Part]) -> Iterator[list[Part]]:
 
 
 def _pick(parts: list[Part], rng: Random) -> tuple[list[Part], int]:
-    """A part by its list and its place, lists of few parts as often as those of many."""
+    """Return a part by its list and its place, lists of few parts as often as those of many."""
     siblings = rng.choice([each for each in _lists(parts) if each])
     return siblings, rng.randrange(len(siblings))
 

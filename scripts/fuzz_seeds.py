@@ -57,7 +57,7 @@ class Clip:
 
 
 def clips() -> dict[str, Clip]:
-    """All clips by the names of their files."""
+    """Return all clips by the names of their files."""
     quick = {"preset": "ultrafast"}
     loud = {"options": quick, "sounds": (_SMALL,)}
     return {
@@ -149,7 +149,7 @@ def _with_alpha() -> Bytes:
 
 
 def _jpeg_turned() -> bytes:
-    """A JPEG whose EXIF data say: turned by 90 degrees."""
+    """Return a JPEG whose EXIF data say: turned by 90 degrees."""
     entry = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
     tiff = b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
     body = b"Exif\0\0" + tiff
@@ -163,7 +163,7 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _png_with(*chunks: bytes) -> bytes:
-    """A PNG with chunks after its header, which is 33 bytes with the signature."""
+    """Return a PNG with chunks after its header, which is 33 bytes with the signature."""
     data = _encoded(".png", picture())
     return data[:33] + b"".join(chunks) + data[33:]
 
@@ -178,7 +178,7 @@ def _png_profiled() -> bytes:
 
 
 def _png_palette() -> bytes:
-    """A picture of 64 colours, one of them transparent."""
+    """Return a picture of 64 colours, one of them transparent."""
     pixels = (picture() >> 6).astype(np.uint8)
     indices = pixels[..., 0] << 4 | pixels[..., 1] << 2 | pixels[..., 2]
     palette = bytes((index >> shift & 3) * 85 for index in range(64) for shift in (4, 2, 0))

@@ -27,7 +27,7 @@ _STATE = "params_ema"
 
 
 def blank() -> Any:
-    """The network of GFPGAN 1.2, 1.3 and 1.4 with weights of chance."""
+    """Return the network of GFPGAN 1.2, 1.3 and 1.4 with weights of chance."""
     return GFPGANv1Clean(
         out_size=SIDE,
         num_style_feat=512,
@@ -43,7 +43,7 @@ def blank() -> Any:
 
 
 def read_network(path: Path) -> Any:
-    """The network with the weights in a file of PyTorch's. Nothing in the file is run.
+    """Return the network with the weights in a file of PyTorch's, without running code in it.
 
     Raises:
         WeightsCorrupt: the file holds something else.
@@ -75,7 +75,7 @@ def draw(network: Any, pictures: Tensor) -> Tensor:
 
 
 def export(network: Any, path: Path) -> None:
-    """Writes the network's graph to one file, of any number of pictures `input` to `output`.
+    """Write the network's graph to one file, of any number of pictures `input` to `output`.
 
     It changes the network, but not what the network answers: see `_modulated`.
     """

@@ -1,4 +1,4 @@
-"""Tests and measures the engine on a card: one command for a machine without a network.
+"""Test and measure the engine on a card: one command for a machine without a network.
 
     scripts/gpu-check WHEELS                  # writes gpu-check-out/gpu-check.json and .md
     scripts/gpu-check WHEELS --device cpu     # rehearses it without a card
@@ -301,7 +301,7 @@ def perform(step: Step, seconds: float, environment: Mapping[str, str]) -> Done:
 def _run(
     command: Sequence[str], seconds: float, environment: Mapping[str, str], folder: Path
 ) -> tuple[str, str]:
-    """The state of a command and the end of what it wrote; all its processes end with it."""
+    """Return the state of a command and the end of what it wrote; all its processes end with it."""
     with tempfile.TemporaryFile() as words:
         try:
             process = subprocess.Popen(

@@ -26,7 +26,7 @@ _SHIFT = 4  # bits of a pixel's fraction that OpenCV's drawing takes
 
 
 def flat(colour: Sequence[float] | Floats) -> Floats:
-    """A picture of one colour, RGB 0..1."""
+    """Return a picture of one colour, RGB 0..1."""
     return np.broadcast_to(np.asarray(colour, np.float32), (SIDE, SIDE, 3))
 
 
@@ -87,13 +87,13 @@ def strands(
 def warped(
     picture: Floats, to_picture: Sequence[Sequence[float]], border: int = cv2.BORDER_CONSTANT
 ) -> Floats:
-    """A picture under an affine map, (SIDE, SIDE)."""
+    """Return a picture under an affine map, (SIDE, SIDE)."""
     to = np.array(to_picture, np.float32)
     return cast("Floats", cv2.warpAffine(picture, to, (SIDE, SIDE), borderMode=border))
 
 
 def moved(mask: Floats, x: float, y: float) -> Floats:
-    """A mask shifted by some pixels; 0 comes in from beyond the border."""
+    """Return a mask shifted by some pixels; 0 comes in from beyond the border."""
     return warped(mask, ((1, 0, x), (0, 1, y)))
 
 
@@ -128,7 +128,7 @@ class Scene:
         self.brightness = float(np.clip(self.skin.mean() * 1.6 + 0.15, 0.2, 1.15))
 
     def colour_at(self, vertices: Sequence[int]) -> Floats:
-        """The median colour at some vertices of the mesh."""
+        """Return the median colour at some vertices of the mesh."""
         at = np.clip(np.round(self.mesh[list(vertices), :2]), 1, SIDE - 2).astype(int)
         spots = [self.image[y - 1 : y + 2, x - 1 : x + 2].reshape(-1, 3) for x, y in at]
         return np.asarray(np.median(np.concatenate(spots), axis=0), np.float32)
@@ -155,7 +155,7 @@ class Scene:
         return cast("Floats", own + ((self.mesh[nearest] - fitted) * close[..., None]).sum(1))
 
     def faces_camera(self, normal: Sequence[float]) -> float:
-        """The cosine between a direction of the head and that to the camera."""
+        """Return the cosine between a direction of the head and that to the camera."""
         turned = self.head[:, :3] @ (np.asarray(normal) * (1, -1, -1))
         return float(-turned[2] / self.scale / np.linalg.norm(normal))
 
@@ -183,6 +183,6 @@ class Scene:
         self.shade(blurred(moved(mask, float(x), float(y)), soft), strength)
 
     def lit(self, colour: Sequence[float] | Floats) -> Floats:
-        """A colour as the light of the scene shows it."""
+        """Return a colour as the light of the scene shows it."""
         gain = self.brightness * self.rng.uniform(0.65, 1.25)
         return cast("Floats", np.clip(np.asarray(colour, np.float32) * gain, 0, 1))

@@ -101,7 +101,7 @@ class _Answer(nn.Module):
 
 
 def answer_of(network: Network) -> nn.Module:
-    """A copy that gives what the graph gives, its normalisations folded."""
+    """Return a copy with the same outputs, its normalisations folded."""
     copy = Network()
     copy.load_state_dict(network.state_dict())
     copy.eval()

@@ -24,7 +24,7 @@ _Y, _X = np.mgrid[:SIDE, :SIDE].astype(np.float32)
 
 
 def _spot(scene: Scene) -> Floats:
-    """A random place on the face, in the crop."""
+    """Return a random place on the face, in the crop."""
     rng = scene.rng
     place = np.array([(rng.uniform(-6.5, 6.5), rng.uniform(-9, 7.5))])
     return scene.on_face(place)[0, :2]
@@ -453,7 +453,7 @@ def _lay(scene: Scene, alpha: Floats, colours: Floats) -> None:
 
 
 def _round_light(scene: Scene, centre: Floats, radius: float) -> Floats:
-    """The brightness of a ball."""
+    """Return the brightness of a ball."""
     dx, dy = (_X - centre[0]) / radius, (_Y - centre[1]) / radius
     depth = np.sqrt(np.clip(1 - dx**2 - dy**2, 0, 1))
     sideways = dx * scene.light[0] + dy * scene.light[1]

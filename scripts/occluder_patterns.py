@@ -30,7 +30,7 @@ HAIRS = (
 
 
 def patch(scene: Scene, *, face: bool = False) -> Floats:
-    """A part of another picture, enlarged or as it is; of its face, or of what is beside it."""
+    """Return a part of another picture, of its face or beside it, enlarged or as it is."""
     rng = scene.rng
     other = scene.others[int(rng.integers(len(scene.others)))]
     height, width = other.shape[:2]
@@ -47,7 +47,7 @@ def patch(scene: Scene, *, face: bool = False) -> Floats:
 
 
 def pattern(scene: Scene) -> Floats:
-    """A picture of a surface: plain, rough, striped, checked, dotted, or cut from a picture."""
+    """Return a surface: plain, rough, striped, checked, dotted, or cut from a picture."""
     rng = scene.rng
     kind = rng.random()
     if kind < 0.2:
@@ -90,7 +90,7 @@ def pattern(scene: Scene) -> Floats:
 
 
 def skin(scene: Scene) -> Floats:
-    """A colour of skin: that of the face, or another one."""
+    """Return a colour of skin: that of the face, or another one."""
     rng = scene.rng
     if rng.random() < 0.6:
         tone = scene.skin * rng.uniform(0.75, 1.2)
@@ -100,7 +100,7 @@ def skin(scene: Scene) -> Floats:
 
 
 def hair_colour(scene: Scene) -> Floats:
-    """A colour of hair: that above the face, or another one."""
+    """Return a colour of hair: that above the face, or another one."""
     rng = scene.rng
     if rng.random() < 0.5:
         x, y = np.round(scene.at([(rng.uniform(-3, 3), 10.2, 2.5)])[0, :2]).astype(int)

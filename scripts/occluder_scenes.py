@@ -91,7 +91,7 @@ class Person:
 def people(
     pictures: Path, meshes: Path, splits: Sequence[str], labels: Sequence[str] = _WHOLE
 ) -> list[Person]:
-    """The people of some splits and labels whose faces were found, without those in profile."""
+    """Return the people of some splits and labels whose faces were found, not in profile."""
     with np.load(meshes) as data:
         found = dict(zip(data["names"].tolist(), data["meshes"], strict=True))
     with PEOPLE.open(encoding="utf-8", newline="") as file:
@@ -113,7 +113,7 @@ def frontal(mesh: Floats) -> bool:
 def crop_of(
     person: Person, side: int, rng: Rng | None = None, template: Template = TEMPLATE
 ) -> tuple[Floats, Floats]:
-    """The crop (side, side, 3) of 0..1 and the mesh in it, as the mesh swapper's; or about so.
+    """Return the crop (side, side, 3) of 0..1 and the mesh in it, about as the mesh swapper's.
 
     With a generator, the crop is moved, turned and scaled: half of them a little, the others as far
     as the alignments of five points in `engine.geometry.templates` lie apart.
@@ -226,7 +226,7 @@ class Library:
         self.others = [(255 * crop_of(person, 2 * INPUT)[0]).astype(np.uint8) for person in cut]
 
     def scene(self, rng: Rng, draw: Callable[[Scene], None] | None = None) -> tuple[Scene, Floats]:
-        """A picture and what each of its pixels counts; with `draw`, that is before the face."""
+        """Return a picture and the weight of each pixel; `draw` draws things before the face."""
         person = self.people[int(rng.integers(len(self.people)))]
         image, mesh = crop_of(person, SIDE, rng)
         if rng.random() < 0.5:
@@ -266,7 +266,7 @@ def packed(scene: Scene, known: Floats) -> NDArray[np.uint8]:
 
 
 def make_shard(library: Library, split: str, number: int, count: int) -> NDArray[np.uint8]:
-    """The pictures of one file."""
+    """Return the pictures of one file."""
     made = np.empty((count, SIDE, SIDE, 5), np.uint8)
     for index in range(count):
         rng = np.random.default_rng((sum(map(ord, split)), number, index))

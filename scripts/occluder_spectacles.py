@@ -61,7 +61,7 @@ class _Frame:
 
 
 def _superellipse(rng: Rng, width: float, height: float, style: str) -> Floats:
-    """An outline around (0, 0), its outer side at positive x, y up; it starts at the top."""
+    """Return an outline around (0, 0), its outer side at positive x, y up; it starts at the top."""
     turn = np.pi / 2 - np.linspace(0, 2 * np.pi, _STEPS, endpoint=False)
     c, s = np.cos(turn), np.sin(turn)
     upper, lower = {
@@ -130,7 +130,7 @@ def _frame(rng: Rng, *, sun: bool) -> _Frame:
 
 
 def _temple(frame: _Frame, side: int, sag: float, back: float) -> Floats:
-    """The arm from a hinge to the ear."""
+    """Return the arm from a hinge to the ear."""
     start = frame.hinges[(side + 1) // 2]
     share = np.linspace(0, 1, 8)[:, None]
     ear = np.array((side * 7.9, 2.3 + sag, back))
@@ -184,7 +184,7 @@ def _solid(scene: Scene, frame: _Frame) -> Floats:
 
 
 def _colours(scene: Scene) -> Floats:
-    """The frame's colours: one, tortoise, or fading downwards."""
+    """Return the frame's colours: one, tortoise, or fading downwards."""
     rng = scene.rng
     base = scene.lit(_FRAMES[rng.integers(len(_FRAMES))])
     if rng.random() < 0.15:

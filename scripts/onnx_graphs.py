@@ -62,7 +62,7 @@ def unpack_constants(model: onnx.ModelProto, *, stay_small: bool) -> None:
 def _blocks(
     node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]
 ) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]]:
-    """The values as (..., blocks, block), their zero points and scales as (..., blocks, 1)."""
+    """Return values (..., blocks, block), with zero points and scales (..., blocks, 1)."""
     values, scales, zeros = (numpy_helper.to_array(constants[name]) for name in node.input)
     axis = next(helper.get_attribute_value(a) for a in node.attribute if a.name == "axis")
     if axis != values.ndim - 1 or values.dtype != np.int8:

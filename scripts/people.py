@@ -42,7 +42,7 @@ class Person:
         return self.folder / "emotions_sheet.jpg"
 
     def expressions(self) -> dict[str, Bytes]:
-        """The sixteen expressions by name, each an RGB picture of its own size."""
+        """Return the sixteen expressions by name, each an RGB picture of its own size."""
         sheet = read(self.sheet)
         return {
             name: sheet[cell.top : cell.bottom, cell.left : cell.right]
@@ -51,13 +51,13 @@ class Person:
 
 
 def people() -> tuple[Person, ...]:
-    """All persons of the package, P001 first."""
+    """Return all persons of the package, P001 first."""
     root = Path(str(files("openpeople") / "data" / "curated"))
     return tuple(Person(folder.name, folder / "assets") for folder in sorted(root.glob("P*")))
 
 
 def person(name: str) -> Person:
-    """The person of that name.
+    """Return the person of that name.
 
     Raises:
         LookupError: there is none.
@@ -69,7 +69,7 @@ def person(name: str) -> Person:
 
 
 def read(path: Path) -> Bytes:
-    """An image file as RGB.
+    """Return an image file as RGB.
 
     Raises:
         OSError: it is not an image.
@@ -81,7 +81,7 @@ def read(path: Path) -> Bytes:
 
 
 def cells(sheet: Bytes) -> list[Rect]:
-    """The insides of a sheet's 4 x 4 cells, row by row, found by their white frames.
+    """Return the insides of a sheet's 4 x 4 cells, row by row, found by their white frames.
 
     Raises:
         ValueError: there are not sixteen frames.

@@ -80,7 +80,7 @@ def reference() -> dict[str, np.ndarray[Any, Any]]:
 
 
 def bgr(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The picture with its colours in the order that insightface takes."""
+    """Return the picture with its channels in the order that insightface takes."""
     return np.ascontiguousarray(picture[..., ::-1])
 
 

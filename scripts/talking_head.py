@@ -85,7 +85,7 @@ def border(width: int, height: int) -> NDArray[np.float64]:
 def film(
     posed: Mapping[str, Pose], script: Sequence[Beat], rate: int, workers: int = 2
 ) -> Generator[Bytes]:
-    """The film's pictures, (720, 1280, 3) RGB, beginning at the first beat's expression."""
+    """Yield the film's pictures, (720, 1280, 3) RGB, beginning at the first beat's expression."""
     base = posed[script[0].expression]
     height, width = base.picture.shape[:2]
     triangles = delaunay(np.mean([pose.points[:, :2] for pose in posed.values()], axis=0))
@@ -116,7 +116,7 @@ def over(below: Bytes, above: Bytes, mask: Mask) -> Bytes:
 
 
 def finish(picture: Bytes, grain: np.random.Generator) -> Bytes:
-    """A little sharper, and with a film's grain."""
+    """Return the picture a little sharper, with film grain."""
     soft = cv2.GaussianBlur(picture, (0, 0), 1.6)
     crisp = cv2.addWeighted(picture, 1.5, soft, -0.5, 0)
     noise = grain.standard_normal((SIZE[1], SIZE[0], 1), np.float32) * 1.2
@@ -141,7 +141,7 @@ def eased(progress: float) -> float:
 
 
 def swayed(points: Points, time: float) -> Points:
-    """The head's points turned in space by a few degrees around the neck; the border stays."""
+    """Turn the head's points by a few degrees around the neck; the border stays."""
     edge = MESH + len(RINGS) * len(OVAL)
     head = points[:edge].astype(np.float64)
     mesh = head[:MESH]
@@ -157,7 +157,7 @@ def swayed(points: Points, time: float) -> Points:
 
 
 def rotation(axis: int, angle: float) -> NDArray[np.float64]:
-    """The rotation (3, 3) about x, y or z (0, 1, 2), in radians."""
+    """Return the rotation (3, 3) about x, y or z (0, 1, 2), in radians."""
     one, two = (axis + 1) % 3, (axis + 2) % 3
     turn = np.eye(3)
     turn[one, one] = turn[two, two] = np.cos(angle)
@@ -209,7 +209,7 @@ class Bend:
         self._x, self._y = x[..., None], y[..., None]
 
     def apply(self, pose: Pose) -> Bytes:
-        """The pose's picture with its points at this moment's."""
+        """Return the pose's picture with its points at this moment's."""
         maps = (self._inverse @ pose.points[self._triangles][..., :2]).astype(np.float32)
         slope_x, slope_y, start = (maps[:, row][self._owner] for row in range(3))
         coarse = slope_x * self._x + slope_y * self._y + start

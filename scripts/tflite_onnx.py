@@ -133,7 +133,7 @@ class Converter:
         return output
 
     def constant(self, name: str, value: Array | np.generic) -> str:
-        """A float constant, kept in the precision that it was stored in."""
+        """Return a float constant, kept in the precision that it was stored in."""
         stored = name + "_f16" if value.dtype == np.float16 else name
         contiguous = np.ascontiguousarray(value)
         self.initializers.append(numpy_helper.from_array(contiguous, stored))
@@ -351,7 +351,7 @@ def hand_landmark_to_onnx(tflite: bytes) -> onnx.ModelProto:
 
 
 def _needed(nodes: list[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
-    """The nodes, in their order, that the `wanted` values depend on."""
+    """Return the nodes, in their order, that the `wanted` values depend on."""
     kept = []
     for node in reversed(nodes):
         if not wanted.isdisjoint(node.output):
@@ -366,7 +366,7 @@ def _model(
     outputs: Shapes,
     nodes: list[onnx.NodeProto],
 ) -> onnx.ModelProto:
-    """A model of `nodes` whose one input is called `images`, with the shapes of its `outputs`."""
+    """Return a model of `nodes` with one input, `images`, and the shapes of its `outputs`."""
     image = converter.inputs[0]
     for node in nodes:
         for index, source in enumerate(node.input):

@@ -115,7 +115,7 @@ class Training:
 
 
 def rate_at(step: int, steps: int) -> float:
-    """The learning rate: a short rise, then half a cosine to nearly 0."""
+    """Return the learning rate: a short rise, then half a cosine to nearly 0."""
     if step < WARM_UP:
         return RATE * (step + 1) / WARM_UP
     run = min(1.0, (step - WARM_UP) / max(1, steps - WARM_UP))
@@ -188,7 +188,7 @@ def cut(batch: NDArray[np.uint8], rng: np.random.Generator) -> tuple[Tensor, Ten
 
 
 def tensors(batch: NDArray[np.uint8]) -> tuple[Tensor, Tensor, Tensor]:
-    """A batch (n, h, w, 5) as the network takes it, and its targets and weights (n, 1, h, w).
+    """Return inputs, targets and weights (n, 1, h, w) of a batch (n, h, w, 5).
 
     Covers weigh twice what the face does, and the border between them more.
     """
@@ -281,7 +281,7 @@ def scores(
 
 
 def scored(ask: Ask, scene: Scene, known: Floats) -> NDArray[np.float64]:
-    """The `scores` of a network's answer to a picture, where it is known, on the face."""
+    """Return the `scores` of a network's answer to a picture, where it is known, on the face."""
     seen = ask(scene.image[None, INNER, INNER])[0]
     on_face = (known > 0.2) & (filled(scene.oval()) > 0.5)
     return scores(seen < 0.5, scene.seen[INNER, INNER] < 0.5, on_face[INNER, INNER])
@@ -343,7 +343,7 @@ def false_cover(ask: Ask, pictures: Path, meshes: Path) -> Iterator[str]:
 
 
 def _covered(ask: Ask, image: Floats, mesh: Floats) -> float:
-    """The share of a face's outline that is taken for covered."""
+    """Return the share of a face's outline that is taken for covered."""
     inside = filled(mesh[list(OVAL), :2])[INNER, INNER] > 0.5
     return float((ask(image[None, INNER, INNER])[0][inside] < 0.5).mean())
 
@@ -361,7 +361,7 @@ def speed(graph: Path, threads: int) -> str:
 
 
 def parity(training: Training, graph: Path) -> float:
-    """The largest difference between the graph's answers and the network's."""
+    """Return the largest difference between the outputs of the graph and of the network."""
     pictures = np.random.default_rng(5).random((3, SIDE, SIDE, 3), np.float32)
     with torch.no_grad():
         own = answer_of(training.average)(torch.from_numpy(graph_input(pictures))).numpy()[..., 0]
@@ -415,7 +415,7 @@ def check() -> None:
 
 
 def _stand_in(folder: Path) -> occluder_scenes.Person:
-    """A person of noise, of the mesh's own shape."""
+    """Return a person of noise, of the mesh's own shape."""
     rng, side = np.random.default_rng(3), 320
     noise = cv2.resize(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8), (side, side))
     cv2.imwrite(str(folder / "noise.png"), noise)

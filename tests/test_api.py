@@ -257,7 +257,7 @@ def test_the_reference_frame_is_counted_from_one(
 
 
 def turned(index: int, size: tuple[int, int]) -> Bytes:
-    """The people lying on their side: a display rotation of 90 degrees puts them upright."""
+    """Return the people lying on their side: a display rotation of 90 degrees puts them upright."""
     return np.ascontiguousarray(np.rot90(picture(TWO, index), -1))
 
 

@@ -64,7 +64,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def timeless(report: SwapReport) -> SwapReport:
-    """The report without its times and its output's name."""
+    """Return the report without its times and its output's name."""
     return replace(report, seconds=0, stage_seconds=StageSeconds(), output=Path("output"))
 
 

@@ -28,7 +28,7 @@ def test_exports_are_sorted_and_there() -> None:
 
 
 def engine_types(annotation: object) -> Iterator[type]:
-    """The engine's own classes within an annotation."""
+    """Yield the engine's own classes within an annotation."""
     if isinstance(annotation, type) and annotation.__module__.startswith("engine."):
         yield annotation
     for part in get_args(annotation):

@@ -52,7 +52,7 @@ def test_a_type_checker_finds_what_is_misspelt_and_nothing_else(tmp_path: Path) 
 
 
 def schema_parts(schema: Any) -> set[str]:
-    """The types and the choices of a JSON schema, wherever they stand in it."""
+    """Return the types and the choices of a JSON schema, wherever they stand in it."""
     if isinstance(schema, list):
         return {part for each in schema for part in schema_parts(each)}
     if not isinstance(schema, dict):

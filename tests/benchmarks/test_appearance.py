@@ -71,7 +71,7 @@ def tinted(picture: Bytes) -> Bytes:
 
 
 def furrowed(picture: Bytes, vertices: tuple[int, ...]) -> Bytes:
-    """The picture with a dark line through these vertices."""
+    """Return the picture with a dark line through these vertices."""
     canvas = np.zeros((SIDE, SIDE), np.float32)
     line = np.rint(mesh().points[list(vertices), :2]).astype(np.int32)
     cv2.polylines(canvas, [line], False, 1, 3)

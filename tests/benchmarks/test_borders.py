@@ -19,13 +19,13 @@ _WIDE = float(np.ptp(POINTS[:, 0]))
 
 
 def whole() -> Mask:
-    """The face's oval, shrunk a little as a swap's is, with a hard edge."""
+    """Return the face's oval, shrunk a little as a swap's is, with a hard edge."""
     oval = fill_polygons([POINTS[list(OVAL)]], SIDE)
     return np.asarray(cv2.erode(oval, np.ones((9, 9), np.uint8)), np.float32)
 
 
 def soft() -> Mask:
-    """The same, which fades in over a quarter of the face's width."""
+    """Return the same, which fades in over a quarter of the face's width."""
     return np.asarray(np.clip(inside_distance(whole()) / (_WIDE / 4), 0, 1), np.float32)
 
 

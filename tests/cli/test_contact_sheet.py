@@ -18,7 +18,7 @@ INK = (40, 90, 200)
 
 
 def frame(width: int = 320, height: int = 180, *, quarter_turns: int = 0) -> Frame:
-    """A grey frame with a blue square at (100, 40) to (150, 90) of its coded picture."""
+    """Return a grey frame with a blue square at (100, 40) to (150, 90) of its coded picture."""
     picture = np.full((height, width, 3), 128, np.uint8)
     picture[40:90, 100:150] = INK
     return Frame(

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is
 
 
 def run(line: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command with its streams as a shell's `line` sets them."""
+    """Return the command with its streams as a shell's `line` sets them."""
     command = [sys.executable, "-m", "engine", *arguments]
     return subprocess.run(
         ["sh", "-c", f'"$@" {line}', "sh", *command],

@@ -11,12 +11,12 @@ from engine.values import Aligned, Mask, Patch, Pixels, Points
 
 
 def frontal_mesh(size: int) -> Points:
-    """The canonical face from the front, in a crop of `size`."""
+    """Return the canonical face from the front, in a crop of `size`."""
     return np.asarray(frontal_points(face_mesh()) * size, np.float32)
 
 
 def plain(size: int, colour: ArrayLike) -> Pixels:
-    """A crop of one colour, RGB 0..1."""
+    """Return a crop of one colour, RGB 0..1."""
     return np.broadcast_to(np.array(colour, np.float32), (size, size, 3)).copy()
 
 

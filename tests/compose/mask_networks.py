@@ -1,4 +1,4 @@
-"""Networks of the signatures of occluders and parsers whose answers are known."""
+"""Networks with the signatures of occluders and parsers whose outputs are known."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MEAN, _STD = np.array([(0.485, 0.456, 0.406), (0.229, 0.224, 0.225)])  # of Ima
 
 
 def save_occluder(path: Path, *, batch: int | str = "N") -> Path:
-    """A face is seen where the picture is blue, in the upper three quarters of it."""
+    """Save an occluder that finds a face in the blue parts of the upper three quarters."""
     upper = np.zeros((1, OCCLUDER, OCCLUDER, 1), np.float32)
     upper[:, : 3 * OCCLUDER // 4] = 1
     nodes = [
@@ -40,7 +40,7 @@ def save_occluder(path: Path, *, batch: int | str = "N") -> Path:
 
 
 def save_blind_occluder(path: Path) -> Path:
-    """Answers with no numbers where the picture is black."""
+    """Save an occluder that returns NaN where the picture is black."""
     nodes = [
         helper.make_node("ReduceMax", ["input"], ["bright"], axes=[3]),
         helper.make_node("Div", ["bright", "bright"], ["output"]),
@@ -50,7 +50,7 @@ def save_blind_occluder(path: Path) -> Path:
 
 
 def save_parser(path: Path, *, batch: int | str = "N") -> Path:
-    """Each class has the better a score the nearer a pixel is to its colour."""
+    """Save a parser whose score of a class is higher the nearer a pixel is to its colour."""
     # -|x - c|² + |x|² for x = input * std + mean.
     weights = 2 * COLOURS * _STD
     biases = 2 * COLOURS @ _MEAN - (COLOURS**2).sum(axis=1)

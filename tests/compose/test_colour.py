@@ -21,7 +21,7 @@ GREYED = 0.3 * np.array((0.2126, 0.7152, 0.0722))
 
 
 def crop(who: str, side: int) -> Pixels:
-    """A synthetic person's face, RGB 0..1."""
+    """Return a synthetic person's face, RGB 0..1."""
     image = picture(who)
     height, width = image.shape[:2]
     half, top = round(0.24 * width), round(0.12 * height)

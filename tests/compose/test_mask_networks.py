@@ -89,7 +89,7 @@ def checked(mask: Mask, target: Pixels) -> Mask:
 
 
 def block(mask: Mask, left: float, top: float, right: float, bottom: float) -> Mask:
-    """A part of a mask, in fractions of its side."""
+    """Return a part of a mask, in fractions of its side."""
     size = len(mask)
     rows = slice(round(top * size), round(bottom * size))
     return mask[rows, round(left * size) : round(right * size)]

@@ -41,7 +41,7 @@ def face(size: int, motion: Affine | None = None, score: float = 1.0) -> Aligned
 
 
 def around(size: int, scale: float, angle: float) -> Affine:
-    """A turn and a zoom around the middle of a crop."""
+    """Return a turn and a zoom around the middle of a crop."""
     return np.asarray(cv2.getRotationMatrix2D((size / 2, size / 2), angle, scale), np.float64)
 
 

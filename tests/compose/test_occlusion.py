@@ -17,7 +17,7 @@ SIZE = 160
 
 
 def patch(to_crop: np.ndarray | None = None) -> Patch:
-    """A patch whose mask covers the upper half of its crop."""
+    """Return a patch whose mask covers the upper half of its crop."""
     mask = np.zeros((SIZE, SIZE), np.float32)
     mask[: SIZE // 2] = 1
     return Patch(

@@ -56,7 +56,7 @@ GFPGAN, CODEFORMER = KINDS[2], KINDS[-1]
 
 
 def batched(kind: Kind) -> Kind:
-    """The same with a free batch axis."""
+    """Return the same with a free batch axis."""
     return replace(kind, batch="N")
 
 
@@ -76,7 +76,7 @@ def tinted(folder: Path, kind: Kind) -> Path:
 
 
 def dimmed(folder: Path, kind: Kind) -> Path:
-    """The picture times the fidelity."""
+    """Return the picture times the fidelity."""
     nodes = [
         _NODE("Cast", ["weight"], ["fidelity"], to=TensorProto.FLOAT),
         _NODE("Mul", ["pixels", "fidelity"], ["shown"]),

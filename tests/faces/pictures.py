@@ -32,7 +32,7 @@ def frame_of(image: Bytes, index: int = 0) -> Frame:
 
 
 def turned(image: Bytes, degrees: float, size: int, zoom: float = 1.0) -> tuple[Bytes, Affine]:
-    """The picture turned clockwise around its middle on a square, and the matrix used."""
+    """Return the picture turned clockwise around its middle on a square, and the matrix used."""
     height, width = image.shape[:2]
     matrix = cv2.getRotationMatrix2D(
         (width / 2, height / 2), -degrees, zoom * size / max(width, height)
@@ -43,7 +43,7 @@ def turned(image: Bytes, degrees: float, size: int, zoom: float = 1.0) -> tuple[
 
 
 def moving(image: Bytes, count: int, noise: float = 2.0) -> list[Frame]:
-    """A clip of 320x320 in which the picture swings."""
+    """Return a clip of 320x320 in which the picture swings."""
     rng = np.random.default_rng(0)
     frames = []
     for index in range(count):

@@ -27,7 +27,7 @@ UNIT = 12.0  # of the hand that a disc passes for
 
 
 def face(left: float = FACE[0], top: float = FACE[1], side: float = FACE[2]) -> Face:
-    """A face whose mesh fills an ellipse within its box."""
+    """Return a face whose mesh fills an ellipse within its box."""
     angles = np.linspace(0, 2 * np.pi, 468, endpoint=False)
     radii = np.sqrt(np.linspace(0, 1, 468))[:, None] * side / 2
     circle = np.stack([np.cos(7 * angles), np.sin(7 * angles)], axis=1) * radii

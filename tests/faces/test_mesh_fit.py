@@ -18,7 +18,7 @@ SIZE = (640, 480)
 
 
 def seen(share: float) -> Face:
-    """A face whose eyes lie `share` of their distance apart."""
+    """Return a face whose eyes lie `share` of their distance apart."""
     points = FRONT.detection.points.copy()
     points[:, 0] = 200 + share * (points[:, 0] - 200)
     return replace(FRONT, detection=replace(FRONT.detection, points=points))

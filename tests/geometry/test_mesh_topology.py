@@ -31,7 +31,7 @@ def ring(name: str) -> list[int]:
 
 
 def area(corners: NDArray[np.float32]) -> float:
-    """The area of a polygon, positive if it turns from x towards y."""
+    """Return the area of a polygon, positive if it turns from x towards y."""
     x, y = corners[:, 0], corners[:, 1]
     return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
 

@@ -22,7 +22,7 @@ NOSE, MOUTH = (4, 1, 5, 195), (13, 14, 61, 291)
 
 
 def posed(points: Points, degrees: float = 0, scale: float = 300) -> Points:
-    """A mesh of the unit square as it lies in a picture, turned about the vertical axis."""
+    """Return a mesh of the unit square as it lies in a picture, turned about the vertical axis."""
     angle = np.radians(degrees)
     turn = np.array(
         [(np.cos(angle), 0, np.sin(angle)), (0, 1, 0), (-np.sin(angle), 0, np.cos(angle))]
@@ -32,7 +32,7 @@ def posed(points: Points, degrees: float = 0, scale: float = 300) -> Points:
 
 
 def person(seed: int) -> Points:
-    """The canonical face with a smooth change of its own."""
+    """Return the canonical face with a smooth change of its own."""
     points = frontal_points(face_mesh())
     rng = np.random.default_rng(seed)
     change = np.zeros_like(points)
@@ -44,7 +44,7 @@ def person(seed: int) -> Points:
 
 
 def doing(points: Points, mode: int, amount: float = 0.15) -> Points:
-    """The mesh with a mode of expression added."""
+    """Return the mesh with a mode of expression added."""
     modes, _ = _expression()
     return np.asarray(points + amount * modes[mode].reshape(-1, 3), np.float32)
 

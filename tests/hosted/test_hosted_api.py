@@ -109,7 +109,7 @@ def in_process(folder: Path) -> Iterator[Api]:
 
 
 def served(folder: Path) -> Iterator[Api]:
-    """The unchanged package `segmind` against `faceswap-engine serve`."""
+    """Yield the unchanged package `segmind` against `faceswap-engine serve`."""
     command = [sys.executable, "-m", "engine", "serve", "--port", "0"]
     places = ["--home", str(folder / "served"), "--media-root", str(folder)]
     with subprocess.Popen([*command, *places], stderr=subprocess.PIPE, text=True, cwd=ROOT) as run:

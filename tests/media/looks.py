@@ -19,13 +19,13 @@ from engine.media.pyav import as_fraction
 
 
 def xmp_packet(path: Path) -> str:
-    """The XMP packet in a file; empty if there is none."""
+    """Return the XMP packet in a file; empty if there is none."""
     found = re.search(rb"<x:xmpmeta.*</x:xmpmeta>", path.read_bytes(), re.DOTALL)
     return found[0].decode() if found else ""
 
 
 def provenance(path: Path) -> str | None:
-    """The words that say that an output is synthetic; None if it does not say so."""
+    """Return the statement that an output is synthetic; None if there is none."""
     with av.open(str(path)) as container:
         comments = [v for k, v in container.metadata.items() if k.lower() == "comment"]
     statement = next((comment for comment in comments if SOURCE_TYPE in comment), None)
@@ -51,7 +51,7 @@ def _bytes(picture: VideoFrame) -> NDArray[np.uint8]:
 
 
 def stamps(path: Path) -> tuple[Fraction, list[int]]:
-    """The video's time base and every pts, in order of display."""
+    """Return the video's time base and every pts, in order of display."""
     with av.open(str(path)) as container:
         return as_fraction(container.streams.video[0].time_base), [
             p.pts or 0 for p in container.decode(video=0)
@@ -64,7 +64,7 @@ def seconds(path: Path) -> list[Fraction]:
 
 
 def profile(path: Path) -> str | None:
-    """The profile of the video's codec, as FFmpeg names it."""
+    """Return the profile of the video's codec, as FFmpeg names it."""
     with av.open(str(path)) as container:
         return container.streams.video[0].codec_context.profile
 

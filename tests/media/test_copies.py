@@ -27,7 +27,7 @@ def pass_through(target: Path, output: Path, trim: Trim | None = None) -> Writte
 
 
 def remuxed(source: Path, target: Path, edit: Any) -> Path:
-    """A file with the packets of another, each as `edit` leaves it."""
+    """Return a file with the packets of another, each as `edit` leaves it."""
     with open_input(source) as one, open_output(target, "matroska") as other:
         copies = {s.index: other.add_stream_from_template(s, opaque=True) for s in one.streams}
         counts = dict.fromkeys(copies, 0)

@@ -262,7 +262,7 @@ def test_avi_is_in_time_again_at_the_key_frame_after_damage(
 
 
 def shaded(number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A picture of one shade below a strip of noise, which no two have alike."""
+    """Return a picture of one shade below a strip of noise, which no two have alike."""
     width, height = size
     picture = np.full((height, width, 3), 4 * number, np.uint8)
     picture[:8] = np.random.default_rng(number).integers(0, 256, (8, width, 3), np.uint8)
@@ -270,7 +270,7 @@ def shaded(number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def shades(clip: Path) -> list[tuple[int, int]]:
-    """The number by its time, and the one painted, of each picture of a clip."""
+    """Return the number by its time, and the one painted, of each picture of a clip."""
     return [
         (
             round(frame.pts * frame.time_base * 25),

@@ -112,7 +112,7 @@ def with_descriptor(path: Path, descriptor: bytes, *, spread: bool = False) -> P
 
 
 def crc(section: bytes) -> bytes:
-    """The checksum of a section (ISO/IEC 13818-1, annex A)."""
+    """Return the checksum of a section (ISO/IEC 13818-1, annex A)."""
     value = 0xFFFFFFFF
     for byte in section:
         value ^= byte << 24

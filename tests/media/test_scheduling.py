@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(not may_be_real_time(), reason="needs the right 
 
 
 def policies() -> set[int]:
-    """The scheduling policies of this process's threads."""
+    """Return the scheduling policies of this process's threads."""
     return {os.sched_getscheduler(int(one.name)) for one in THREADS.iterdir()}
 
 

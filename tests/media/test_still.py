@@ -42,7 +42,7 @@ EXIF = {
 
 
 def rgb_frame(name: str = "gbrp", orientation: Orientation | None = None) -> Frame:
-    """A picture of 43 x 31 in an RGB or grey format; deep ones use all their bits."""
+    """Return a picture of 43 x 31 in an RGB or grey format; deep ones use all their bits."""
     fmt = pixel_format(name)
     rng = np.random.default_rng(5)
     picture = draw(0, (43, 31))

@@ -18,7 +18,7 @@ NTSC = Fraction(30_000, 1001)
 
 
 def codes(path: Path) -> set[str]:
-    """All time codes that a file states."""
+    """Return all time codes that a file states."""
     with open_input(path) as container:
         tags = [container.metadata, *(stream.metadata for stream in container.streams)]
         return {value for of in tags for key, value in of.items() if key.lower() == "timecode"}

@@ -82,7 +82,7 @@ def with_sound(
 
 
 def heard(path: Path) -> tuple[NDArray[np.float32], str, int]:
-    """The first channel of the sound as it is heard from time 0, at 48 kHz; layout and rate."""
+    """Return the first channel of the sound from time 0, at 48 kHz; its layout and rate."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         layout, rate = stream.codec_context.layout.name, stream.codec_context.sample_rate

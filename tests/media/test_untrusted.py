@@ -22,7 +22,7 @@ BOUNDS = MediaBounds(pixels=64_000_000, seconds=5)
 
 
 def png_that_claims(path: Path, width: int, height: int) -> Path:
-    """A PNG file of a hundred bytes whose header promises any size."""
+    """Return a PNG file of a hundred bytes whose header promises any size."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return (
@@ -126,7 +126,7 @@ def test_what_only_names_other_files_is_refused(tmp_path: Path, name: str, text:
 
 
 def live(clip: Path, path: Path) -> Path:
-    """The clip as a stream that was never closed: Matroska without a duration."""
+    """Return the clip as a stream that was never closed: Matroska without a duration."""
 
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:
@@ -148,7 +148,7 @@ def live(clip: Path, path: Path) -> Path:
 
 
 def lying(clip: Path) -> Path:
-    """The MP4 clip, whose boxes say now that it lasts a second."""
+    """Return the MP4 clip, whose boxes say now that it lasts a second."""
     content = bytearray(clip.read_bytes())
     for box in (b"mvhd", b"mdhd"):
         at = content.find(box) + 16

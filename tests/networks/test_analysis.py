@@ -62,7 +62,7 @@ class Sessions:
 
 
 def opened(store: WeightStore, wanted: Sequence[Need] = (), **chosen: str) -> set[str]:
-    """The networks that an analyser of these choices is made of."""
+    """Return the networks that an analyser of these options is made of."""
     sessions = Sessions(store)
     AnalysisNetworks(store, sessions).analyser(wanted, AnalysisOptions(**chosen))  # type: ignore[arg-type]
     return set(sessions.names)

@@ -92,7 +92,7 @@ def at(seconds: float, *faces: Face) -> ClipPicture:
 
 
 def somebody(distance: float, size: float = 40, left: float = 0) -> Face:
-    """A face that looks at the camera, at this distance from the one at 0."""
+    """Return a face that looks at the camera, at this distance from the one at 0."""
     found = people.face(left, 0, size, who=people.at_distance(distance, length=512))
     upright = face_mesh().vertices * np.array((1, -1, -1), np.float32)
     return replace(found, mesh=Mesh(upright, 1.0))
@@ -104,7 +104,7 @@ ANN, BOB = 0.0, 1.4
 def taken(
     shots: Sequence[ClipPicture], known: Embedding | None = None
 ) -> tuple[list[tuple[float, float]], bool]:
-    """The instants and the faces' widths of who is taken; and whether there are others."""
+    """Return times and face widths of the person found, and True if there are others."""
     found, others = find_person(shots, known, DistanceScale(), "source_image clip.mp4")
     return [(shot.seconds, face.box.width) for shot, face in found], others
 

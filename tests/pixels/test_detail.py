@@ -15,7 +15,7 @@ ALL = np.ones((SIZE, SIZE), np.float32)
 
 
 def structure(seed: int = 0) -> Pixels:
-    """A smooth coloured picture around middle grey."""
+    """Return a smooth coloured picture around middle grey."""
     rough = np.random.default_rng(seed).normal(size=(SIZE, SIZE, 3)).astype(np.float32)
     smooth = blur(rough, 8.0)
     scaled: Pixels = 0.5 + 0.1 * smooth / smooth.std()

@@ -30,7 +30,7 @@ def yuv_format(bits: int, shifts: tuple[int, int], *, alpha: bool = False) -> Pi
 def formula(
     rgb: tuple[float, float, float], matrix: Matrix, *, full: bool, bits: int
 ) -> list[float]:
-    """The codes of a colour, straight from the recommendations."""
+    """Return the codes of a colour, straight from the recommendations."""
     red, green, blue = rgb
     kr, kb = WEIGHTS[matrix]
     luma = kr * red + (1 - kr - kb) * green + kb * blue

@@ -21,7 +21,7 @@ SQUARE = np.array([(10, 12), (50, 12), (50, 44), (10, 44)], np.float32)
 
 
 def random_mesh(seed: int, size: int = SIZE) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """A grid of jittered vertices, two triangles to a cell, well inside the picture."""
+    """Return a grid of jittered vertices, two triangles to a cell, well inside the picture."""
     rng = np.random.default_rng(seed)
     across = np.linspace(6, size - 7, 7)
     points = np.stack(np.meshgrid(across, across), axis=-1).reshape(-1, 2)

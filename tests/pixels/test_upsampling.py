@@ -29,7 +29,7 @@ def moved(image: NDArray[np.float32], shift: float) -> NDArray[np.float32]:
 
 
 def wave(frequency: float, shift: float = 0.0) -> NDArray[np.float32]:
-    """A wave across, of that many periods a pixel, seen `shift` pixels further right."""
+    """Return a wave across, of that many periods a pixel, seen `shift` pixels further right."""
     row = np.cos(2 * np.pi * frequency * (np.arange(SIZE) + shift))
     return np.tile(row.astype(np.float32), (SIZE, 1))
 
@@ -81,7 +81,7 @@ def disc(size: int) -> Mask:
 
 
 def turned(density: float, degrees: float, middle: tuple[float, float], size: int) -> Affine:
-    """A crop of that many pixels a pixel, turned, with `middle` in its own."""
+    """Return a crop of that many pixels a pixel, turned, with `middle` in its own."""
     matrix = np.asarray(cv2.getRotationMatrix2D(middle, degrees, density), np.float64)
     return affine.compose(matrix, affine.shift(*((size - 1) / 2 - np.array(middle))))
 

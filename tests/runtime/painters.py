@@ -28,7 +28,7 @@ def save_painter(path: Path, *, outlier: float = 1.0) -> Path:
 
 
 def save_restorer(path: Path) -> Path:
-    """The same with a restorer's signature of 512 x 512 pixels, and without a tint."""
+    """Return the same with a restorer's signature of 512 x 512 pixels, and without a tint."""
     return _save(path, {"input": (1, 3, 512, 512)})
 
 

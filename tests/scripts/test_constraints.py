@@ -22,7 +22,7 @@ def requirements() -> Iterator[Requirement]:
 
 
 def pins(python: str) -> dict[str, Version]:
-    """The versions of `constraints.txt` for a version of Python."""
+    """Return the versions of `constraints.txt` for a version of Python."""
     found = {}
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):

@@ -21,7 +21,7 @@ esac
 
 
 def installed(folder: Path, *, here: str, wanted: str, **variables: str) -> list[str]:
-    """The calls of pip that change something, in order."""
+    """Return the calls of pip that change something, in order."""
     python, notes = folder / "bin" / "python", folder / "notes"
     python.parent.mkdir(exist_ok=True)
     python.write_text(PYTHON)
@@ -73,7 +73,7 @@ def executable(path: Path, *lines: str) -> Path:
 
 
 def tools(home: Path) -> Path:
-    """A folder of the programs that the scripts call, with no Python."""
+    """Return a folder of the programs that the scripts call, with no Python."""
     folder = home / "tools"
     folder.mkdir(exist_ok=True)
     for name in TOOLS:

@@ -13,7 +13,7 @@ STEPS = np.linspace(-1, 1, 16)
 
 
 def planted(index: int) -> NDArray[np.float64]:
-    """A symmetric direction of unit length that moves one vertex and its twin down."""
+    """Return a symmetric direction of unit length that moves one vertex and its twin down."""
     direction = np.zeros((468, 3))
     direction[[index, face_mesh().mirror[index]], 1] = 1
     return direction / np.linalg.norm(direction)

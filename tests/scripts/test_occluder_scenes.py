@@ -52,7 +52,7 @@ MARKS: tuple[Draw, ...] = (
 
 
 def scene(seed: int) -> Scene:
-    """A face of one colour, so that all that is drawn is seen."""
+    """Return a face of one colour, so that all that is drawn is seen."""
     rng = np.random.default_rng(seed)
     other = rng.integers(0, 256, (320, 320, 3), dtype=np.uint8)
     image = np.full((SIDE, SIDE, 3), (0.6, 0.45, 0.35), np.float32)

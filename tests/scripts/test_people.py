@@ -13,7 +13,7 @@ from engine.values import Bytes, Rect
 
 
 def sheet(frames: int, seed: int = 0) -> tuple[Bytes, list[Rect]]:
-    """A grey sheet with framed dark cells in rows of four, and their insides."""
+    """Return a grey sheet with framed dark cells in rows of four, and their insides."""
     noise = np.random.default_rng(seed)
     picture = np.full((900, 1200, 3), 120, np.uint8)
     insides = []

@@ -46,7 +46,7 @@ class Shot:
         return self.face.embedding
 
     def repainted(self, picture: Pixels) -> Shot:
-        """The same face in other colours, RGB 0..1."""
+        """Return the same face in other colours, RGB 0..1."""
         return replace(self, picture=np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8))
 
 
@@ -85,14 +85,14 @@ class Stage:
         return Shot(name, image, max(self.faces(image), key=lambda face: face.box.area))
 
     def source(self, swapper: Swapper[Any], who: str) -> Any:
-        """A person's portrait, prepared."""
+        """Return a person's portrait, prepared."""
         key = (swapper.name, who)
         if key not in self._sources:
             self._sources[key] = swapper.prepare([self.portrait(swapper, who)])
         return self._sources[key]
 
     def portrait(self, swapper: Swapper[Any], who: str) -> Portrait:
-        """A person's portrait with an embedding as long as the swapper wants it."""
+        """Return a person's portrait with an embedding as long as the swapper wants it."""
         found = self.shot(who).portrait
         if isinstance(swapper, NeuralSwapper):
             longer = np.pad(self.shot(who).embedding, (0, 512 - 128))
@@ -100,7 +100,7 @@ class Stage:
         return found
 
     def result(self, swapper: Swapper[Any], who: str, target: Shot, size: int = 256) -> Shot:
-        """A person's portrait swapped onto the target, and analysed anew."""
+        """Return a person's portrait swapped onto the target, and analysed anew."""
         frame = paste(target.frame, [patch_of(swapper, self.source(swapper, who), target, size)])
         image = region_bytes(frame, Rect(0, 0, *frame.size))
         (face,) = self.faces(image)
@@ -114,7 +114,7 @@ def installed(packs: WeightStore, name: str, source_weight: float = 1.0) -> Swap
 
 
 def fitting(swapper: Swapper[Any], size: int) -> int:
-    """The least side of a crop from this one up that the swapper can do."""
+    """Return the least side of a crop from this one up that the swapper can do."""
     if not isinstance(swapper, NeuralSwapper):
         return size
     return next(
@@ -132,6 +132,6 @@ def patch_of(swapper: Swapper[Any], source: Any, target: Shot, size: int = 256) 
 
 
 def blended(target: Aligned, patch: Patch) -> Pixels:
-    """The crop with the patch in it."""
+    """Return the crop with the patch in it."""
     shown: Pixels = target.pixels + patch.mask[..., None] * (patch.pixels - target.pixels)
     return shown

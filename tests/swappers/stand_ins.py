@@ -76,14 +76,14 @@ def ramp(side: int) -> NDArray[np.float32]:
 
 
 def inswapper(folder: Path, make: Callable[[Path], object]) -> WeightStore:
-    """The embedded weights, the inswapper that `make` writes, and its embedder."""
+    """Return the embedded weights, the inswapper that `make` writes, and its embedder."""
     make(folder / "inswapper_128.onnx")
     embedder(folder / "w600k_r50.onnx")
     return _imported(folder)
 
 
 def identities(folder: Path) -> WeightStore:
-    """The embedded weights, and of each kind a swapper that gives its target back."""
+    """Return the embedded weights, and of each kind a swapper that gives its target back."""
     return family(folder, identity)
 
 
@@ -157,7 +157,7 @@ def embedder(path: Path) -> Path:
 
 
 def converter(path: Path, *, batch: int | str = 1) -> Path:
-    """A crossface converter: twice what it is given, and `LEAN`."""
+    """Return a crossface converter: twice what it is given, and `LEAN`."""
     nodes = [
         _NODE("Add", ["input", "input"], ["twice"]),
         _NODE("Add", ["twice", "lean"], ["output"]),

@@ -106,7 +106,7 @@ EXTERNAL = {
 
 
 def encoded(number: int, content: bytes) -> bytes:
-    """A length-delimited field of any length."""
+    """Return a length-delimited field of any length."""
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 
@@ -119,7 +119,7 @@ def varint(value: int) -> bytes:
 
 
 def model_with(place: tuple[int, ...], tensor: bytes) -> bytes:
-    """A model whose tensor lies in a place, with a graph whatever place it is."""
+    """Return a model whose tensor lies in a place, with a graph whatever place it is."""
     content = tensor
     for number in reversed(place):
         content = encoded(number, content)

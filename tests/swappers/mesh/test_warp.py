@@ -53,13 +53,13 @@ def cheeks(pixels: Pixels, mesh: Points) -> NDArray[np.float32]:
 
 
 def inside(points: Points, ring: tuple[int, ...], size: int, margin: int) -> NDArray[np.bool_]:
-    """The pixels within a ring of the mesh, `margin` away from it."""
+    """Return the pixels within a ring of the mesh, `margin` away from it."""
     filled = (fill_polygons([points[list(ring)]], size) > 0.99).astype(np.uint8)
     return cv2.erode(filled, np.ones((2 * margin + 1,) * 2, np.uint8)) > 0
 
 
 def painted(shot: Shot, **rings: tuple[tuple[int, ...], tuple[float, ...]]) -> Shot:
-    """The picture with rings of the mesh filled with plain colours."""
+    """Return the picture with rings of the mesh filled with plain colours."""
     pixels = shot.portrait.pixels.copy()
     for ring, colour in rings.values():
         corners = np.rint(shot.face.mesh.points[list(ring), :2]).astype(np.int32)
@@ -72,7 +72,7 @@ def painted_eyes(shot: Shot, colour: tuple[float, ...]) -> Shot:
 
 
 def swapped(swapper: MeshWarp, stage: Stage, who: str, target: Shot, size: int = 256) -> Pixels:
-    """The target's crop with a person's face on it."""
+    """Return the target's crop with a person's face on it."""
     patch = patch_of(swapper, stage.source(swapper, who), target, size)
     return blended(aligned(swapper, target, size), patch)
 
@@ -126,7 +126,7 @@ def test_wrinkles_are_no_deeper_than_a_target_s_own(
 
 
 def with_glasses(shot: Shot) -> tuple[Shot, BareFace]:
-    """A person behind a magenta frame around each eye, and where it leaves the face bare."""
+    """Return a person behind a magenta frame around each eye, and where it leaves the face bare."""
     pixels = shot.portrait.pixels.copy()
     bare = np.ones(pixels.shape[:2], np.float32)
     points = shot.face.mesh.points
@@ -372,7 +372,7 @@ def test_the_picture_that_looks_at_the_camera_gives_the_shape(
 
 
 def fringed(shot: Shot, down_to: int) -> Shot:
-    """A shot with a green fringe from above the face down to a vertex of the mesh."""
+    """Return a shot with a green fringe from above the face down to a vertex of the mesh."""
     pixels, points = shot.portrait.pixels.copy(), shot.face.mesh.points
     top, end = points[10, 1], points[down_to, 1]
     left, right = points[21, 0], points[251, 0]

@@ -80,7 +80,7 @@ def identity_of(store: WeightStore, kind: Kind, portraits: Sequence[Portrait]) -
 
 
 def code_of(kind: Kind, identity: Tensor) -> Tensor:
-    """The identity as the network is to be told of it."""
+    """Return the identity as the network takes it."""
     if kind.converter:
         converted = 2 * identity + stand_ins.LEAN
         return converted if kind.name.startswith("ghost") else unit(converted)
@@ -88,7 +88,7 @@ def code_of(kind: Kind, identity: Tensor) -> Tensor:
 
 
 def colours_of(store: WeightStore, kind: Kind, portrait: Portrait) -> Tensor:
-    """The mean colours of the portrait's face, as a network that looks at it is to be given it."""
+    """Return the mean colours of the portrait's face, as the network's input has them."""
     source = store.network(kind.name).source
     assert source is not None
     assert source.input is not None
@@ -99,7 +99,7 @@ def colours_of(store: WeightStore, kind: Kind, portrait: Portrait) -> Tensor:
 
 
 def heard(swapper: NeuralSwapper, source: Tensor, target: Tensor | None = None) -> Tensor:
-    """The first three numbers of what a tinted network was told, read from what it showed."""
+    """Return the first three numbers of a tinted network's input, read from its output."""
     side = swapper.side
     grey = np.full((side, side, 3), 0.5, np.float32)
     crop = Aligned(grey, np.eye(2, 3), np.zeros((468, 3), np.float32), 0, target)
