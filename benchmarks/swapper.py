@@ -270,7 +270,7 @@ def around(choices: argparse.Namespace) -> Iterator[dict[str, Any]]:
     frame, face = scene()
     latent = np.zeros(512, np.float32)
     for boost in BOOSTS:
-        swap = FaceSwap(swapper, latent)
+        swap = FaceSwap(swapper, {0: latent})
         planned = [Planned(frame, (face,), (face,), sizes=(boost,))]
         taken = 1000 * seconds(partial(swap, planned), max(choices.repeat, 10))
         row = {"boost": boost, "milliseconds": taken, "goal": GOALS[boost], "face": face.box.width}

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from engine.pipeline.prepared_source import PreparedSource
     from engine.pipeline.report import SwapReport
     from engine.pipeline.video import Observe, Progress
+    from engine.plan.cast import CastKeywords, CorrectionKeywords, RoleKeywords
     from engine.swappers.swapper import Swapper
     from engine.values import (
         Aligned,
@@ -75,7 +76,9 @@ __all__ = [
     "Box",
     "Calibrated",
     "Cancelled",
+    "CastKeywords",
     "ContentBlocked",
+    "CorrectionKeywords",
     "Detection",
     "Engine",
     "EngineError",
@@ -102,6 +105,7 @@ __all__ = [
     "Progress",
     "QueueFull",
     "Response",
+    "RoleKeywords",
     "RuntimeUnavailable",
     "SegmindClient",
     "SegmindError",
@@ -171,6 +175,7 @@ _HOMES: Final = {
         "Observe",
         "Progress",
     ),
+    "engine.plan.cast": ("CastKeywords", "CorrectionKeywords", "RoleKeywords"),
     "engine.swappers.swapper": ("Swapper",),
     "engine.values": (
         "Aligned",

@@ -12,7 +12,8 @@ from functools import partial
 from itertools import chain
 from numbers import Real
 from pathlib import Path
-from typing import Any, Unpack
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 
@@ -29,6 +30,8 @@ from engine.parameters import (
     ANALYSING,
     FILES,
     PREPARING,
+    REFERENCE,
+    SELECTION,
     SwapKeywords,
     SwapParameters,
     documented,
@@ -37,6 +40,7 @@ from engine.parameters import (
     parse,
 )
 from engine.pipeline.analyse import analyse_film, make_key, open_analysis
+from engine.pipeline.casting import needs_analysis
 from engine.pipeline.int8_calibration import Calibrated, calibrate_network
 from engine.pipeline.pictures import (
     Location,
@@ -56,10 +60,11 @@ from engine.pipeline.prepared_source import (
 )
 from engine.pipeline.report import Setup, SwapReport
 from engine.pipeline.sources import largest_face, prepare_source
-from engine.pipeline.swap import report_stage, run_swap, swap_in_memory
-from engine.pipeline.tools import Request, Tools
+from engine.pipeline.swap import check_swap_files, report_stage, run_swap, swap_in_memory
+from engine.pipeline.tools import Request, Source, Tools
 from engine.pipeline.video import Observe, Progress, Threads
 from engine.pixels.align import face_picture
+from engine.plan.cast import Cast, CastKeywords, Role, RoleKeywords, read_cast, validate
 from engine.runtime.session import cores
 from engine.selection import (
     Need,
@@ -75,6 +80,9 @@ from engine.swappers.swapper import Swapper
 from engine.trust.content import CLASSIFIER
 from engine.values import BriefRepr, Bytes, DistanceScale, Face, Frame
 from engine.weights.weight_store import WeightStore
+
+# Roles, roles and corrections, or the path of a TOML file of them.
+CastLike: TypeAlias = Sequence[RoleKeywords] | CastKeywords | Location
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -177,21 +185,23 @@ class Engine(Closeable):
         options = parsed.options()
         with picture_file("source_image", source_image) as path:
             named = Path("source_image") if is_in_memory(source_image) else path
+            source = Source(path, options.extra_sources)
             request = Request(
-                source=path, target=named, output=named, options=options, parameters={}
+                sources={0: source}, target=named, output=named, options=options, parameters={}
             )
             report = partial(report_stage, observe, "reading the source")
-            made = prepare_source(request, self._tools(request, parsed, own), report)
+            made = prepare_source(source, request, self._tools(request, parsed, own), report)
         kept = {name: value for name, value in parameters.items() if name in PREPARING}
         return replace(made.at((named, *made.paths[1:])), parameters=kept)
 
     @documented
     def swap(
         self,
-        source_image: Location | PreparedSource,
+        source_image: Location | PreparedSource | None,
         target: Location,
         output: Location,
         *,
+        cast: CastLike | None = None,
         analysis: Location | FilmAnalysis | None = None,
         trace: Location | None = None,
         observe: Observe | None = None,
@@ -204,9 +214,13 @@ class Engine(Closeable):
         a file behind.
 
         Args:
-            source_image: Picture or clip of the person to put in, or what `prepare` made of it.
+            source_image: Picture or clip of the person to put in, or what `prepare` made of it;
+                None with a cast.
             target: Video or picture to change.
             output: File to write; its suffix chooses the format.
+            cast: Roles of several people, each with its own source: a list of `RoleKeywords`,
+                `CastKeywords`, or the path of a TOML file. A cast that names people by number or
+                holds corrections needs an analysis; without one the target is analysed first.
             analysis: What `analyse` made of the target, or its file; faces are not detected again.
             trace: File to write a line of JSON to for each frame, with what was decided about each
                 face and why.
@@ -229,29 +243,32 @@ class Engine(Closeable):
             ContentBlocked: The content check refused the source or the target.
         """
         parsed, own = self._parse(_with_prepared(source_image, parameters))
-        options = parsed.options()
-        for picture in options.selection.reference_images:
-            path_of("reference_image", picture)
-        for picture in options.extra_sources:
-            path_of("extra_source_image", picture)
+        people = None if cast is None else _cast_of(cast)
         request = Request(
-            source=source_image
-            if isinstance(source_image, PreparedSource)
-            else path_of("source_image", source_image),
+            sources=_sources(source_image, people, parsed),
             target=path_of("target", target),
             output=path_of("output", output),
-            options=options,
+            options=parsed.options(),
             parameters=parsed.model_dump(mode="json"),
             trace=None if trace is None else path_of("trace", trace),
+            cast=people,
         )
         if observe is not None:
             observe(Progress(0, None, "loading networks"))
         tools = self._tools(request, parsed, own)
-        if analysis is not None:
-            known = self._known_analysis(analysis, request)
-            note = f"faces, tracks and hands of the target were read from {known.path}."
-            tools = replace(tools, analysis=known, notes=(*tools.notes, note))
-        return run_swap(request, tools, observe)
+        with ExitStack() as kept:
+            if analysis is not None:
+                known = self._known_analysis(analysis, request)
+                note = f"faces, tracks and hands of the target were read from {known.path}."
+                tools = replace(tools, analysis=known, notes=(*tools.notes, note))
+            elif people is not None and needs_analysis(people):
+                check_swap_files(request)
+                folder = kept.enter_context(TemporaryDirectory(prefix="faceswap-engine-"))
+                known = self._analyse_for(request, Path(folder) / "faces", parsed, observe)
+                tools = replace(tools, analysis=known)
+            if people is not None and tools.analysis is not None:
+                tools = replace(tools, people=self.people(tools.analysis))
+            return run_swap(request, tools, observe)
 
     @documented
     def swap_image(
@@ -353,7 +370,7 @@ class Engine(Closeable):
             if not isinstance(source, PreparedSource):
                 source = files.enter_context(picture_file("source_image", source))
             request = Request(
-                source=source,
+                sources={0: Source(source, parsed.options().extra_sources)},
                 target=Path(name),
                 output=Path(name),
                 options=parsed.options(),
@@ -533,11 +550,31 @@ class Engine(Closeable):
                 f"analysis is of a film, and the target {request.target} is a picture; leave "
                 "analysis out."
             )
+        options, reads = self._analysing(request)
+        return open_analysis(known, self._analysis_key(request.target, reads, options))
+
+    def _analyse_for(
+        self, request: Request, output: Path, parsed: SwapParameters, observe: Observe | None
+    ) -> FilmAnalysis:
+        """Analyse the target of a request that came without an analysis."""
+        networks = self._networks.on(parsed.compute())
+        options, reads = self._analysing(request)
+        return analyse_film(
+            request.target,
+            output,
+            lambda: self._analysis_key(request.target, reads, options),
+            networks.analyser(reads, options),
+            networks.hand_finder(options),
+            observe=observe,
+        )
+
+    def _analysing(self, request: Request) -> tuple[AnalysisOptions, set[Need]]:
+        """Return how the target of a request is analysed, and what is read of its faces."""
         options, reads = request.options.analysis, set(frame_needs(request.options.selection))
         if request.options.source_weight != 1:  # the targets' identities are weighed, too
             options = replace(options, embedder=EMBEDDER)
             reads.add("embedding")
-        return open_analysis(known, self._analysis_key(request.target, reads, options))
+        return options, reads
 
     def _analysis_key(
         self, target: Path, reads: Collection[Need], options: AnalysisOptions
@@ -565,10 +602,9 @@ class Engine(Closeable):
         compute, options = parsed.compute(), request.options
         networks = self._networks.on(compute)
         rule, analysis = options.selection, options.analysis
-        from_clip = (
-            request.source.from_clip
-            if isinstance(request.source, PreparedSource)
-            else not is_image(request.source)
+        from_clip = any(
+            source.is_clip or (source.role is not None and source.extra)
+            for source in request.sources.values()
         )
         chosen = networks.swapping.choose(
             parsed.swapper if own is None else own, options, from_clip=from_clip
@@ -611,7 +647,6 @@ class Engine(Closeable):
             ),
             source_scale=DistanceScale() if chosen.needs_embedding else scale,
             source_settings=self._source_settings(parsed, own, chosen, networks),
-            source_is_clip=from_clip,
             sources=self._sources,
             scale=scale,
             hands=networks.hand_finder(analysis),
@@ -661,10 +696,11 @@ class Engine(Closeable):
 
 @documented_as(Engine.swap)
 def swap(
-    source_image: Location | PreparedSource,
+    source_image: Location | PreparedSource | None,
     target: Location,
     output: Location,
     *,
+    cast: CastLike | None = None,
     analysis: Location | FilmAnalysis | None = None,
     trace: Location | None = None,
     observe: Observe | None = None,
@@ -676,6 +712,7 @@ def swap(
             source_image,
             target,
             output,
+            cast=cast,
             analysis=analysis,
             trace=trace,
             observe=observe,
@@ -710,10 +747,70 @@ def _pictures(
 
 
 def _with_prepared(
-    source: Picture | PreparedSource, parameters: Mapping[str, object]
+    source: Picture | PreparedSource | None, parameters: Mapping[str, object]
 ) -> Mapping[str, object]:
     """Return the parameters, with those of a prepared source for what they do not name."""
     return {**source.parameters, **parameters} if isinstance(source, PreparedSource) else parameters
+
+
+def _cast_of(cast: CastLike) -> Cast:
+    """Return a cast; paths in a file are relative to its folder.
+
+    Raises:
+        ParameterError: It is not as `Cast` says.
+        MediaError: The file cannot be read.
+    """
+    if isinstance(cast, str | os.PathLike):
+        return read_cast(path_of("cast", cast))
+    if isinstance(cast, Mapping):
+        return validate(cast, Cast, "cast")
+    if not isinstance(cast, Sequence) or isinstance(cast, bytes):
+        raise ParameterError(f"cast is {cast!r:.80}; allowed: a list of roles, or a path.")
+    return validate({"role": list(cast)}, Cast, "cast")
+
+
+def _sources(
+    source_image: Location | PreparedSource | None, cast: Cast | None, parsed: SwapParameters
+) -> dict[int, Source]:
+    """Return the source of each role that has one.
+
+    Raises:
+        ParameterError: There is neither a source nor a cast, or both; or a parameter has no effect
+            with a cast; or a location is no path.
+    """
+    for picture in parsed.reference_image:
+        path_of("reference_image", picture)
+    extra = tuple(path_of("extra_source_image", one) for one in parsed.extra_source_image)
+    if cast is None:
+        if source_image is None:
+            raise ParameterError(
+                "source_image is None; allowed: the path of a file, or None with a cast."
+            )
+        if isinstance(source_image, PreparedSource):
+            return {0: Source(source_image, extra)}
+        return {0: Source(path_of("source_image", source_image), extra)}
+    if source_image is not None:
+        raise ParameterError(
+            f"source_image is {source_image!r}, and a cast names the sources; leave one out."
+        )
+    fields = SwapParameters.model_fields
+    choosing = [
+        name
+        for name in parsed.model_fields_set
+        if panel(fields[name]) in (SELECTION, REFERENCE) and name != "reference_face_distance"
+    ]
+    choosing += ["extra_source_image"] if extra else []
+    if choosing:
+        raise ParameterError(
+            f"{', '.join(sorted(choosing))} cannot be used with a cast, whose roles name people "
+            "and sources; leave it out."
+        )
+    return {number: _role_source(role) for number, role in enumerate(cast.role) if role.source}
+
+
+def _role_source(role: Role) -> Source:
+    first, *extra = (path_of(f"source of {role.name}", one) for one in role.source)
+    return Source(first, tuple(extra), role.name)
 
 
 def _require_analysing(parameters: Mapping[str, object], allowed: Sequence[str]) -> None:

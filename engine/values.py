@@ -296,12 +296,37 @@ class Analysed(BriefRepr):
     cut: bool = False
 
 
+CastReason: TypeAlias = Literal[
+    "nearest",
+    "person",
+    "correction",
+    "another face is nearer",
+    "too far",
+    "nobody of the cast",
+    "no embedding",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Role that a cast gives to a face, and why: its index, or None where the face is kept.
+
+    `distance` is that to the role's person, or to the nearest one where the face is kept; None if
+    none was measured.
+    """
+
+    role: int | None
+    reason: CastReason
+    distance: float | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Planned(BriefRepr):
     """Frame with its faces, those chosen to be swapped, and the hands near faces.
 
-    `sizes` are the sides of the chosen faces' crops in pixels; empty until they are assigned.
-    `cut` tells that a new shot begins with the frame.
+    `assignments` are those of `faces` by a cast, and `roles` the roles of the chosen faces; empty,
+    all have the first role. `sizes` are the sides of the chosen faces' crops in pixels; empty until
+    they are assigned. `cut` tells that a new shot begins with the frame.
     """
 
     frame: Frame
@@ -310,6 +335,8 @@ class Planned(BriefRepr):
     hands: tuple[Hand, ...] = ()
     sizes: tuple[int, ...] = ()
     cut: bool = False
+    roles: tuple[int, ...] = ()
+    assignments: tuple[Assignment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

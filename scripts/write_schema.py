@@ -10,13 +10,15 @@ import re
 import tomllib
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from engine.parameters import SwapCall, SwapParameters, table
 from engine.pipeline.records import FrameRecord
+from engine.plan.cast import Cast
 
 DOCS = Path(__file__).parents[1] / "docs"
 SCHEMA = DOCS / "parameters.schema.json"
+CAST_SCHEMA = DOCS / "cast.schema.json"
 TABLE = DOCS / "parameters.md"
 TRACE_SCHEMA = DOCS / "trace.schema.json"
 ROOMS = DOCS / "rooms.toml"
@@ -35,12 +37,12 @@ face within `reference_face_distance` of it is swapped, in every frame.
 """
 
 
-def schema(model: type[SwapCall] = SwapCall) -> str:
-    """Return the JSON schema of a call."""
+def schema(model: type[BaseModel] = SwapCall, title: str = "A call of ai-face-swap") -> str:
+    """Return the JSON schema of a call, or of another model."""
     described = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **model.model_json_schema(),
-        "title": "A call of ai-face-swap",
+        "title": title,
     }
     return json.dumps(described, indent=2) + "\n"
 
@@ -53,6 +55,11 @@ def trace_schema() -> str:
         "title": "A line of a trace",
     }
     return json.dumps(described, indent=2) + "\n"
+
+
+def cast_schema() -> str:
+    """Return the JSON schema of a cast file."""
+    return schema(Cast, "A cast of faceswap-engine")
 
 
 def page(model: type[SwapParameters] = SwapParameters) -> str:
@@ -79,5 +86,6 @@ def architecture(text: str) -> str:
 if __name__ == "__main__":
     ARCHITECTURE.write_text(architecture(ARCHITECTURE.read_text("utf-8")), encoding="utf-8")
     SCHEMA.write_text(schema(), encoding="utf-8")
+    CAST_SCHEMA.write_text(cast_schema(), encoding="utf-8")
     TABLE.write_text(page(), encoding="utf-8")
     TRACE_SCHEMA.write_text(trace_schema(), encoding="utf-8")

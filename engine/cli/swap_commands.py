@@ -14,6 +14,7 @@ from engine.cli import streams
 from engine.cli.commands import EPILOG, AsJson, Debug, app, check_sheet, report_errors
 from engine.cli.parameter_options import keywords, with_parameters
 from engine.cli.signals import raising_ended
+from engine.errors import ParameterError
 from engine.options import SelectionRule
 
 
@@ -22,14 +23,28 @@ from engine.options import SelectionRule
 def swap(
     context: typer.Context,
     source: Annotated[
-        str, typer.Argument(help="Picture or clip of the person to put in.", show_default=False)
+        str,
+        typer.Argument(
+            help="Picture or clip of the person to put in; left out with --cast.",
+            show_default=False,
+        ),
     ],
-    target: Annotated[str, typer.Argument(help="Video or picture to change.", show_default=False)],
+    target: Annotated[
+        str | None, typer.Argument(help="Video or picture to change.", show_default=False)
+    ] = None,
     *,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="File to write.", metavar="FILE", show_default=False),
     ],
+    cast: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file with the roles of several people, each with its own source.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     analysis: Annotated[
         Path | None,
         typer.Option(
@@ -56,9 +71,10 @@ def swap(
     debug: Debug = False,
     **options: Any,
 ) -> None:
-    """Put the face of SOURCE onto a person in TARGET.
+    """Put the face of SOURCE onto a person in TARGET, or with --cast onto several people.
 
-    For example: [bold]faceswap-engine swap face.jpg film.mp4 -o swapped.mp4[/bold]
+    For example: [bold]faceswap-engine swap face.jpg film.mp4 -o swapped.mp4[/bold], or
+    [bold]faceswap-engine swap --cast cast.toml film.mp4 -o swapped.mp4[/bold]
     """
     with report_errors(debug):
         from engine.api import Engine
@@ -66,10 +82,14 @@ def swap(
 
         parameters = keywords(context, options)
         with raising_ended(), Engine() as engine, progress.shown(sys.stderr) as observe:
+            person, film = (None, source) if target is None else (source, target)
+            if person is None and cast is None:
+                raise ParameterError("TARGET is missing; name SOURCE and TARGET, or give --cast.")
             report = engine.swap(
-                source,
-                target,
+                person,
+                film,
                 output,
+                cast=cast,
                 analysis=analysis,
                 trace=trace,
                 observe=None if quiet else observe,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from engine.options import SelectionRule
@@ -16,10 +16,12 @@ from engine.pipeline.records import (
     seconds_of,
     write_nothing,
 )
+from engine.pipeline.report import RoleResult
 from engine.pipeline.spans import SpanFinder
 from engine.pipeline.stages import SwappedFrame
+from engine.plan.cast import Cast
 from engine.selection import rejection
-from engine.values import Face, Frame, Planned
+from engine.values import Assignment, Face, Frame, Planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Recorder:
 
     Args:
         rule: the rule by which faces are chosen.
+        roles: names of a cast's roles, whose assignments go before the rule.
         distance: returns a face's distance to the nearest reference; None without references.
         origin: pts of the target's first frame; None takes that of the first recorded one.
         write: called with the record of each finished frame.
@@ -52,6 +55,7 @@ class Recorder:
         rule: SelectionRule,
         distance: Callable[[Face], float] | None = None,
         *,
+        roles: Sequence[str] = (),
         origin: int | None = None,
         write: Write = write_nothing,
     ) -> None:
@@ -65,6 +69,8 @@ class Recorder:
         self.spans = SpanFinder(None if distance is None else rule.reference_distance)
         self._accepted_sum = 0.0
         self._rule = rule
+        self._role_names = tuple(roles)
+        self._roles: defaultdict[str, _RoleCounter] = defaultdict(_RoleCounter)
         self._distance = distance
         self._origin = origin
         self._write = write
@@ -98,6 +104,13 @@ class Recorder:
             cut=planned.cut,
             hands=len(planned.hands),
             faces=tuple(
+                self._assigned(face, assignment, chosen=index in chosen)
+                for index, (face, assignment) in enumerate(
+                    zip(planned.faces, planned.assignments, strict=True)
+                )
+            )
+            if self._role_names
+            else tuple(
                 self._face(face, chosen=index in chosen) for index, face in enumerate(planned.faces)
             ),
         )
@@ -118,7 +131,12 @@ class Recorder:
 
     def _face(self, face: Face, *, chosen: bool) -> FaceRecord:
         reason = "chosen" if chosen else rejection(face, self._rule)
-        return FaceRecord.of(face, reason, None if self._distance is None else self._distance(face))
+        distance = None if self._distance is None else self._distance(face)
+        return FaceRecord.of(face, reason, distance, chosen=chosen)
+
+    def _assigned(self, face: Face, assignment: Assignment, *, chosen: bool) -> FaceRecord:
+        name = None if assignment.role is None else self._role_names[assignment.role]
+        return FaceRecord.of(face, assignment.reason, assignment.distance, chosen=chosen, role=name)
 
     def _count(self, record: FrameRecord) -> None:
         swaps = [face.swap for face in record.faces if face.swap is not None]
@@ -129,8 +147,21 @@ class Recorder:
         self.faces_swapped += visible
         self.frames_with_swap += bool(visible)
         for face in record.faces:
-            if face.distance is not None:
+            if face.distance is not None and not self._role_names:
                 self._count_distance(face.distance, accepted=face.chosen)
+        for name in {face.role for face in record.faces if face.role is not None}:
+            distances = [face.distance for face in record.faces if face.role == name]
+            self._roles[name].add(record.seconds, distances)
+
+    @property
+    def by_cast(self) -> bool:
+        """True if a cast gives faces their roles."""
+        return bool(self._role_names)
+
+    def roles(self, cast: Cast | None) -> tuple[RoleResult, ...]:
+        """Return the results of a cast's roles."""
+        roles = () if cast is None else cast.role
+        return tuple(self._roles[role.name].result(role.name, keeps=role.keep) for role in roles)
 
     def _count_distance(self, distance: float, *, accepted: bool) -> None:
         if accepted:
@@ -138,6 +169,44 @@ class Recorder:
             self.smallest_accepted = _minimum(self.smallest_accepted, distance)
         else:
             self.nearest_rejected = _minimum(self.nearest_rejected, distance)
+
+
+@dataclass(slots=True)
+class _RoleCounter:
+    """Counts the faces of one role; times are in seconds."""
+
+    faces: int = 0
+    frames: int = 0
+    first: float | None = None
+    last: float | None = None
+    distances: int = 0
+    smallest: float | None = None
+    total: float = 0.0
+
+    def add(self, seconds: float, distances: Sequence[float | None]) -> None:
+        """Count the faces of a frame, one for each distance, None where none was measured."""
+        self.frames += 1
+        self.faces += len(distances)
+        self.first = seconds if self.first is None else self.first
+        self.last = seconds
+        for apart in distances:
+            if apart is not None:
+                self.distances += 1
+                self.smallest = _minimum(self.smallest, apart)
+                self.total += apart
+
+    def result(self, name: str, *, keeps: bool) -> RoleResult:
+        """Return the counts as an entry of the report."""
+        return RoleResult(
+            name,
+            keeps,
+            self.faces,
+            self.frames,
+            self.first,
+            self.last,
+            self.smallest,
+            self.total / self.distances if self.distances else None,
+        )
 
 
 def _minimum(known: float | None, new: float) -> float:

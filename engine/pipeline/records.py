@@ -13,7 +13,7 @@ from engine.media.os_errors import write_error
 from engine.media.output_file import partial_output
 from engine.pipeline.stages import Coverage, SwappedFace
 from engine.selection import Decision
-from engine.values import Face, Frame
+from engine.values import CastReason, Face, Frame
 
 VERSION: Final = 1  # of a line; raise it when the meaning of a field changes or one goes
 _FADED = 0.9  # strength below which a reason is recorded
@@ -74,6 +74,7 @@ class FaceRecord:
         distance: distance to the nearest reference; None if none was measured.
         chosen: whether it is to be swapped.
         reason: why.
+        role: name of the role that a cast gives it; None if it gives none.
         swap: how far the swap shows; None if it was not chosen.
     """
 
@@ -82,11 +83,20 @@ class FaceRecord:
     score: float
     distance: float | None
     chosen: bool
-    reason: Decision
+    reason: Decision | CastReason
     swap: SwapRecord | None = None
+    role: str | None = None
 
     @classmethod
-    def of(cls, face: Face, reason: Decision, distance: float | None) -> FaceRecord:
+    def of(
+        cls,
+        face: Face,
+        reason: Decision | CastReason,
+        distance: float | None,
+        *,
+        chosen: bool,
+        role: str | None = None,
+    ) -> FaceRecord:
         """Record a face before it is swapped."""
         box = face.box
         return cls(
@@ -99,8 +109,9 @@ class FaceRecord:
             ),
             score=round(face.score, 4),
             distance=None if distance is None else round(distance, 4),
-            chosen=reason == "chosen",
+            chosen=chosen,
             reason=reason,
+            role=role,
         )
 
 

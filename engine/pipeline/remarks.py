@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.media.probe import is_image
 from engine.options import AnalysisOptions, SwapOptions
 from engine.pipeline.recorder import Recorder
-from engine.pipeline.report import Setup
+from engine.pipeline.report import RoleResult, Setup
 from engine.pipeline.source_views import MAX_PERSON_DISTANCE, SourceView
 from engine.selection import distance
 from engine.values import DistanceScale, Face
@@ -83,6 +83,16 @@ def warn_of_result(record: Recorder, options: SwapOptions, setup: Setup) -> Iter
         yield _faces_faded(record, setup)
 
 
+def warn_of_roles(roles: Sequence[RoleResult]) -> Iterator[str]:
+    """Warn of each role of a cast that no face got."""
+    for role in roles:
+        if not role.faces:
+            yield (
+                f"No face got the role {role.name}; see that its person is in the target, or "
+                "raise its distance."
+            )
+
+
 def _no_face_chosen(record: Recorder, options: SwapOptions) -> str:
     frames = "the picture" if record.frames == 1 else f"any of the {record.frames} frames"
     if not record.faces_seen:
@@ -94,6 +104,8 @@ def _no_face_chosen(record: Recorder, options: SwapOptions) -> str:
             f"{record.nearest_rejected:.2f} to the reference, and reference_face_distance is "
             f"{options.selection.reference_distance:g}."
         )
+    if record.by_cast:
+        return f"No face was swapped: none in {frames} got a role that has a source."
     return f"No face was swapped: none in {frames} passes the filters."
 
 

@@ -61,6 +61,32 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class RoleResult:
+    """Result of one role of a cast.
+
+    Attributes:
+        name: the role's name.
+        keeps: True if its person stays as is.
+        faces: faces that got the role, summed over the frames.
+        frames: frames with such a face.
+        first: time of the first of these frames, in seconds after the output's first.
+        last: time of the last one.
+        smallest_distance: smallest distance of a face to the role's person; None if none was
+            measured.
+        mean_distance: mean of these distances.
+    """
+
+    name: str
+    keeps: bool
+    faces: int
+    frames: int
+    first: float | None = None
+    last: float | None = None
+    smallest_distance: float | None = None
+    mean_distance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """Result of the content check: highest scores from 0 (safe) to 1, and numbers of pictures.
 
@@ -121,6 +147,7 @@ class SwapReport:
         setup: networks and device.
         sources: pictures from which the source was read.
         selection: reference faces and distances.
+        roles: result of each role of a cast; empty without one.
         content: result of the content check.
         notes: sentences that explain the engine's choices.
         warnings: sentences that ask the user to look at the output.
@@ -147,6 +174,7 @@ class SwapReport:
     spans: tuple[Span, ...]
     more_spans: int
     parameters: Mapping[str, Any]
+    roles: tuple[RoleResult, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values, with the fields of `setup` beside its own."""

@@ -32,7 +32,7 @@ from engine.pipeline.source_views import (
     rate_expressions,
     visible_area,
 )
-from engine.pipeline.tools import Request, Tools
+from engine.pipeline.tools import Request, Source, Tools
 from engine.swappers.mesh.source_faults import portrait_faults
 from engine.trust.content import Classifier, ContentCheck
 from engine.values import DistanceScale, Embedding, Face, Frame, Portrait
@@ -58,8 +58,10 @@ class SourceViews:
     score: float | None = None
 
 
-def prepare_source(request: Request, tools: Tools, report: ReportPicture) -> PreparedSource:
-    """Return the prepared source of a request: the given one, or one that is kept or made now.
+def prepare_source(
+    source: Source, request: Request, tools: Tools, report: ReportPicture
+) -> PreparedSource:
+    """Return the prepared source of a role: the given one, or one that is kept or made now.
 
     `report` is called at the beginning with (0, None), and while several pictures are read with
     how many of how many are read; an exception that it raises ends the reading.
@@ -73,12 +75,13 @@ def prepare_source(request: Request, tools: Tools, report: ReportPicture) -> Pre
         ContentBlocked: The content check refused a picture.
     """
     swapper = tools.chosen.swapper
-    extra = request.options.extra_sources if swapper.averages else ()
+    extra = source.extra if swapper.averages else ()
     report(0, None)
-    if isinstance(request.source, PreparedSource):
-        request.source.require_fit(tools.source_settings, extra)
-        return request.source
-    files = [("source_image", request.source), *(("extra_source_image", path) for path in extra)]
+    if isinstance(source.first, PreparedSource):
+        source.first.require_fit(tools.source_settings, extra)
+        return source.first
+    first, further = source.fields
+    files = [(first, source.first), *((further, path) for path in extra)]
     paths = [path for _, path in files]
     key = _key(files, tools.source_settings)
     kept = tools.sources.get(key)
@@ -125,7 +128,7 @@ def _read_source(
     return PreparedSource(
         paths=tuple(path for _, path in files),
         parameters={},
-        from_clip=tools.source_is_clip,
+        from_clip=not is_image(files[0][1]),
         pictures=tuple(SourcePicture(view.field, view.path, view.seconds) for view in used),
         settings=tools.source_settings,
         encoded=swapper.prepare([view.portrait for view in used]),

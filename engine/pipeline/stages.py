@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Generic, TypeAlias
+from typing import Generic
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from engine.swappers.swapper import SourceT, Swapper
 from engine.values import (
     Affine,
     Aligned,
-    Analysed,
     BareFace,
     Face,
     Frame,
@@ -39,14 +38,6 @@ from engine.values import (
 
 _FIVE = 5
 _PORTRAIT_SIZE = 256  # side of a portrait's crop for the occluder
-
-Choose: TypeAlias = Callable[[tuple[Face, ...]], tuple[Face, ...]]
-
-
-def plan_frames(stream: Iterable[Analysed], choose: Choose) -> Iterator[Planned]:
-    """Yield the frames with their chosen faces."""
-    for shot in stream:
-        yield Planned(shot.frame, shot.faces, choose(shot.faces), shot.hands, cut=shot.cut)
 
 
 def crop_map(face: Face, template: Template, size: int) -> Affine:
@@ -149,7 +140,7 @@ class FaceSwap(Generic[SourceT]):
 
     Attributes:
         swapper: puts the source onto crops.
-        source: the source as prepared by the swapper.
+        sources: the source of each role, as prepared by the swapper.
         occluder: finds what covers a face; that stays, and no light is measured on it.
         limiters: restrict where the swap shows. Hands and nearer faces stay in any case.
         match_colour: match the colours of the swapped faces to the target's.
@@ -157,7 +148,7 @@ class FaceSwap(Generic[SourceT]):
     """
 
     swapper: Swapper[SourceT]
-    source: SourceT
+    sources: Mapping[int, SourceT]
     occluder: BareFaceFinder | None = None
     limiters: tuple[Limiter, ...] = ()
     match_colour: bool = False
@@ -174,19 +165,23 @@ class FaceSwap(Generic[SourceT]):
     def _patches(self, shots: Sequence[Planned]) -> Iterator[_LimitedPatch]:
         """Yield a patch for each chosen face of each frame, in that order."""
         chosen = [
-            (shot.frame, face, size)
+            (shot.frame, face, size, self.sources[role])
             for shot in shots
-            for face, size in zip(shot.chosen, shot.sizes, strict=True)
+            for face, size, role in zip(
+                shot.chosen, shot.sizes, shot.roles or (0,) * len(shot.chosen), strict=True
+            )
         ]
-        for part in portions([size for _, _, size in chosen]):
+        for part in portions([size for _, _, size, _ in chosen]):
             yield from self._swap_faces(chosen[part])
 
-    def _swap_faces(self, chosen: Sequence[tuple[Frame, Face, int]]) -> list[_LimitedPatch]:
+    def _swap_faces(
+        self, chosen: Sequence[tuple[Frame, Face, int, SourceT]]
+    ) -> list[_LimitedPatch]:
         template = self.swapper.template
         targets = add_bare_masks(
-            [align(frame, face, template, size) for frame, face, size in chosen], self.occluder
+            [align(frame, face, template, size) for frame, face, size, _ in chosen], self.occluder
         )
-        patches = self.swapper.swap(targets, [self.source] * len(targets))
+        patches = self.swapper.swap(targets, [source for *_, source in chosen])
         if self.match_colour:
             patches = [match_colours(*pair) for pair in zip(targets, patches, strict=True)]
         limited = limit_patches(targets, patches, self.limiters)

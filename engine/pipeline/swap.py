@@ -19,20 +19,21 @@ from engine.media.probe import probe
 from engine.media.sampling import sampled_frames
 from engine.media.still import write_image
 from engine.options import Trim
+from engine.pipeline.casting import find_cast
 from engine.pipeline.crop_sizes import CropSizes
+from engine.pipeline.planners import CastPlanner, Planner, RulePlanner
 from engine.pipeline.prepared_source import PreparedSource
 from engine.pipeline.recorder import Recorder
 from engine.pipeline.records import Write, trace_file, write_nothing
-from engine.pipeline.references import References, find_references
-from engine.pipeline.remarks import warn_of_result
-from engine.pipeline.report import Content, Selection, StageSeconds, SwapReport
-from engine.pipeline.sources import prepare_source
-from engine.pipeline.stages import FaceSwap, plan_frames
+from engine.pipeline.references import find_references
+from engine.pipeline.remarks import warn_of_result, warn_of_roles
+from engine.pipeline.report import Content, Reference, Selection, StageSeconds, SwapReport
+from engine.pipeline.sources import ReportPicture, prepare_source
+from engine.pipeline.stages import FaceSwap
 from engine.pipeline.threads import Stopwatch
 from engine.pipeline.tools import Request, Tools
 from engine.pipeline.unused_options import unused_option_notes
 from engine.pipeline.video import Observe, Progress, Stage, swapped_frames
-from engine.selection import choose_faces, nearest_distance
 from engine.trust.content import LIMIT, MAX_PREVIEWED, SAMPLE_SECONDS, ContentCheck
 from engine.trust.provenance import provenance_tags
 from engine.values import Analysed, Face, Frame, Planned, VideoInfo
@@ -52,34 +53,29 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     """
     began = time.perf_counter()
     tell = partial(report_stage, observe)
-    info = probe(request.target)
-    _check_output(request, info)
-    source = prepare_source(request, tools, partial(tell, "reading the source"))
+    info = check_swap_files(request)
+    sources = _prepare_sources(request, tools, partial(tell, "reading the source"))
     check = _preview_content(request, tools, info, tell)
     if request.options.selection.mode == "reference":
         tell("finding the reference")
     watch = Stopwatch()
     still = _Still.read(request.target, watch) if info.kind == "image" else None
     with watch.stage("analyse" if still else None):
-        references = find_references(
-            request.target,
-            request.options.selection,
-            tools.reference_analyser,
-            still.number if still else partial(read_frame, request.target),
-            still=still is not None,
-        )
+        read = still.number if still else partial(read_frame, request.target)
+        known = _find_people(request, tools, read, still=still is not None)
     with trace_file(request.trace, overwrite=request.options.overwrite) as write:
-        run = _Run.of(request, tools, source, references, check, watch=watch, write=write)
+        run = _Run.of(request, tools, sources, known.planner, check, watch=watch, write=write)
         if still:
-            warnings = run.swap_picture(still, references.frame_faces, tell)
+            warnings = run.swap_picture(still, known.frame_faces, tell)
         else:
             warnings = run.swap_video(info, observe)
     recorder, swapper = run.recorder, tools.chosen.swapper
     spans, more_spans = recorder.spans.found()
+    roles = recorder.roles(request.cast)
     notes = (
         *tools.notes,
-        *source.notes,
-        *references.notes,
+        *(note for source in sources.values() for note in source.notes),
+        *known.notes,
         *unused_option_notes(
             request.options,
             info.kind,
@@ -98,14 +94,16 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         seconds=time.perf_counter() - began,
         stage_seconds=StageSeconds(**run.watch.seconds),
         setup=tools.setup,
-        sources=source.pictures,
-        selection=_selection_report(request, references, recorder),
-        content=_content_report(source.score, check),
+        sources=tuple(one for source in sources.values() for one in source.pictures),
+        selection=_selection_report(request, known, recorder),
+        roles=roles,
+        content=_content_report([source.score for source in sources.values()], check),
         notes=tuple(dict.fromkeys(notes)),
         warnings=(
-            *source.warnings,
+            *(warning for source in sources.values() for warning in source.warnings),
             *warnings,
             *warn_of_result(recorder, request.options, tools.setup),
+            *warn_of_roles(roles),
         ),
         spans=spans,
         more_spans=more_spans,
@@ -145,22 +143,61 @@ def swap_in_memory(
             )
         return first[-1]
 
-    source = prepare_source(request, tools, _ignore_picture)
-    references = find_references(
-        request.target,
-        request.options.selection,
-        tools.reference_analyser,
-        read,
-        still=still,
-    )
+    sources = _prepare_sources(request, tools, _ignore_picture)
+    known = _find_people(request, tools, read, still=still)
     classifier = tools.classifier
     check = None if classifier is None else ContentCheck(classifier, str(request.target))
-    run = _Run.of(request, tools, source, references, check, watch=Stopwatch())
+    run = _Run.of(request, tools, sources, known.planner, check, watch=Stopwatch())
     whole = chain(first, rest)
     if not still:
         return run.swap_frames(whole)
-    analysed = {id(frame): references.frame_faces for frame in first[-1:]}
+    analysed = {id(frame): known.frame_faces for frame in first[-1:]}
     return (run.swap_still(frame, analysed.get(id(frame))) for frame in whole)
+
+
+def _prepare_sources(
+    request: Request, tools: Tools, report: ReportPicture
+) -> Mapping[int, PreparedSource]:
+    """Prepare the source of each role; raise as `prepare_source` does."""
+    return {
+        role: prepare_source(source, request, tools, report)
+        for role, source in request.sources.items()
+    }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _KnownPeople:
+    """The people of the target who are looked for, with entries and notes for the report.
+
+    `frame_faces` are the faces of a reference frame, where it was analysed as a picture.
+    """
+
+    planner: Planner
+    entries: tuple[Reference, ...]
+    notes: tuple[str, ...]
+    frame_faces: tuple[Face, ...] | None = None
+
+
+def _find_people(
+    request: Request, tools: Tools, read: Callable[[int], Frame], *, still: bool
+) -> _KnownPeople:
+    """Find the people of the target that the request names; raise as `run_swap` does."""
+    rule, cast = request.options.selection, request.cast
+    if cast is None:
+        one = find_references(request.target, rule, tools.reference_analyser, read, still=still)
+        planner = RulePlanner(rule, one.embeddings, tools.scale)
+        return _KnownPeople(planner, one.entries, one.notes, one.frame_faces)
+    found = find_cast(
+        request.target,
+        cast,
+        tools.reference_analyser,
+        tools.scale,
+        rule.reference_distance,
+        analysis=tools.analysis,
+        people=tools.people,
+    )
+    by_cast = CastPlanner(found.casting, frozenset(request.sources))
+    return _KnownPeople(by_cast, found.entries, found.notes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,7 +225,7 @@ class _Run:
 
     request: Request
     tools: Tools
-    choose: Callable[[tuple[Face, ...]], tuple[Face, ...]]
+    planner: Planner
     swap: FaceSwap[Any]
     check: ContentCheck | None
     recorder: Recorder
@@ -200,8 +237,8 @@ class _Run:
         cls,
         request: Request,
         tools: Tools,
-        source: PreparedSource,
-        references: References,
+        sources: Mapping[int, PreparedSource],
+        planner: Planner,
         check: ContentCheck | None,
         *,
         watch: Stopwatch,
@@ -209,17 +246,14 @@ class _Run:
     ) -> _Run:
         """Set up the stages for a request."""
         chosen, options = tools.chosen, request.options
-        known = references.embeddings
         names = (tools.setup.swapper.name, *tools.setup.networks.values())
         return cls(
             request=request,
             tools=tools,
-            choose=partial(
-                choose_faces, rule=options.selection, references=known, scale=tools.scale
-            ),
+            planner=planner,
             swap=FaceSwap(
                 chosen.swapper,
-                source.encoded,
+                {role: source.encoded for role, source in sources.items()},
                 chosen.occluder,
                 chosen.limiters,
                 options.limits.match_colour,
@@ -228,7 +262,8 @@ class _Run:
             check=check,
             recorder=Recorder(
                 options.selection,
-                partial(nearest_distance, references=known, scale=tools.scale) if known else None,
+                planner.distance,
+                roles=() if request.cast is None else request.cast.names,
                 origin=_origin(request),
                 write=write,
             ),
@@ -307,7 +342,7 @@ class _Run:
                 self.check.check_frame(frame)
             if faces is None:
                 faces = self.tools.frame_analyser.analyse_picture(frame)
-            hands = self.tools.hands.find(frame, self.choose(faces))
+            hands = self.tools.hands.find(frame, self.planner.choose(faces))
         planned = list(map(self.recorder.plan, self._plan([Analysed(frame, faces, hands)])))
         with self.watch.stage("swap"):
             (result,) = map(self.recorder.finish, self.swap(planned))
@@ -317,13 +352,15 @@ class _Run:
         checked = frames if self.check is None else self.check.guard(frames)
         if self.tools.analysis is not None:
             return self.tools.analysis.replay(checked)
-        return self.tools.hands.add_hands(self.tools.frame_analyser.analyse(checked), self.choose)
+        return self.tools.hands.add_hands(
+            self.tools.frame_analyser.analyse(checked), self.planner.choose
+        )
 
     def _plan(self, stream: Iterable[Analysed]) -> Iterator[Planned]:
         """Choose the faces of each frame, and the sizes of their crops."""
         chosen = self.tools.chosen
         sizes = CropSizes(chosen.sides, chosen.swapper.template)
-        return sizes.assign(plan_frames(stream, self.choose))
+        return sizes.assign(map(self.planner.plan, stream))
 
 
 def _origin(request: Request) -> int | None:
@@ -353,14 +390,14 @@ def report_stage(
         observe(Progress(done, total, stage))
 
 
-def _check_output(request: Request, info: VideoInfo) -> None:
-    """Raise a MediaError if the output cannot be written, or its name does not fit the target."""
-    options = request.options
-    inputs = (
-        *request.source_paths,
-        request.target,
-        *options.selection.reference_images,
-    )
+def check_swap_files(request: Request) -> VideoInfo:
+    """Return the description of the target, before any work is done.
+
+    Raises:
+        MediaError: The target cannot be read, the output cannot be written, or its name does not
+            fit the target.
+    """
+    info, options, inputs = probe(request.target), request.options, request.inputs
     check_output(request.output, overwrite=options.overwrite, inputs=inputs)
     if request.trace is not None:
         _check_trace(request.trace, request.output, inputs, overwrite=options.overwrite)
@@ -375,6 +412,7 @@ def _check_output(request: Request, info: VideoInfo) -> None:
             f"The target {request.target} is a picture, but the output {request.output} is not "
             f"named as one; choose a name that ends in one of {', '.join(IMAGE_SUFFIXES)}."
         )
+    return info
 
 
 def _check_trace(trace: Path, output: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
@@ -409,26 +447,26 @@ def _preview_content(
     return check
 
 
-def _selection_report(request: Request, references: References, recorder: Recorder) -> Selection:
+def _selection_report(request: Request, known: _KnownPeople, recorder: Recorder) -> Selection:
     rule = request.options.selection
     return Selection(
         mode=rule.mode,
-        references=references.entries,
-        distance_limit=rule.reference_distance if references.embeddings else None,
+        references=known.entries,
+        distance_limit=rule.reference_distance if known.entries else None,
         smallest_accepted=recorder.smallest_accepted,
         mean_accepted=recorder.mean_accepted,
         nearest_rejected=recorder.nearest_rejected,
     )
 
 
-def _content_report(source_score: float | None, target: ContentCheck | None) -> Content:
+def _content_report(source_scores: Sequence[float | None], target: ContentCheck | None) -> Content:
     if target is None:
         return Content(checked=False, limit=LIMIT, sample_seconds=SAMPLE_SECONDS)
     return Content(
         checked=True,
         limit=LIMIT,
         sample_seconds=SAMPLE_SECONDS,
-        source_score=source_score,
+        source_score=max((one for one in source_scores if one is not None), default=None),
         target_score=target.highest,
         target_previewed=target.previewed,
         target_samples=target.checked - target.previewed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from engine.media import still
 from engine.media.decode import read_image
 from engine.pipeline import analyse
 from engine.values import Box, Frame
-from tests.footage import STRANGER, asset, write_clip
+from tests.footage import MAN, STRANGER, WOMAN, asset, write_clip
 
 TIMES = (0, 40, 80, 120, 160, 200)
 
@@ -148,3 +149,31 @@ def test_a_swap_takes_an_analysis(
     line[2] = str(other)
     assert main([*line, "--overwrite"]) == 2
     assert "it is of another film" in capsys.readouterr().err
+
+
+def test_a_swap_takes_a_cast(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cast, out = tmp_path / "cast.toml", tmp_path / "out.mkv"
+    shutil.copy(asset(STRANGER), tmp_path / "new.jpg")
+    roles = [
+        f'[[role]]\nname = "Anna"\nsource = "new.jpg"\nreference = "{asset(WOMAN)}"\n',
+        f'[[role]]\nname = "Ben"\nkeep = true\nreference = "{asset(MAN)}"\n',
+    ]
+    cast.write_text("".join(roles))
+    line = ["swap", str(film), "-o", str(out), "--cast", str(cast)]
+    assert main([*line, "--swapper", "mesh", "--pixel-boost", "128x128", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["faces_swapped"] == 6
+    assert [(one["name"], one["keeps"], one["faces"]) for one in told["roles"]] == [
+        ("Anna", False, 6),
+        ("Ben", True, 6),
+    ]
+    cast.write_text(roles[0].replace("source", "sourc"))
+    assert main([*line, "--overwrite"]) == 2
+    assert f"{cast}, role 1: sourc is no key here; did you mean source?" in capsys.readouterr().err
+
+
+def test_a_target_alone_is_told(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["swap", str(film), "-o", "out.mkv"]) == 2
+    assert "TARGET is missing; name SOURCE and TARGET, or give --cast." in capsys.readouterr().err

@@ -23,7 +23,6 @@ from engine.pipeline.stages import (
     SwappedFrame,
     add_bare_face,
     align,
-    plan_frames,
 )
 from engine.pipeline.threads import Stopwatch
 from engine.pipeline.video import QUEUE_DEPTH, Threads, swapped_frames
@@ -86,14 +85,6 @@ def nobody(faces: tuple[Face, ...]) -> tuple[Face, ...]:
     return faces[:0]
 
 
-def test_assign_keeps_the_frame_and_all_its_faces() -> None:
-    shot = Analysed(frame_of(0), two_faces())
-    (found,) = plan_frames([shot], lambda faces: faces[1:])
-    assert found.frame is shot.frame
-    assert found.faces == shot.faces
-    assert found.chosen == shot.faces[1:]
-
-
 @pytest.mark.parametrize("size", [64, 384])
 def test_align_puts_the_five_points_on_a_five_point_template(size: int) -> None:
     frame, (face, _) = frame_of(0), two_faces()
@@ -127,7 +118,7 @@ def test_align_refuses_a_template_of_other_points() -> None:
 
 
 def test_a_frame_of_which_nothing_was_chosen_is_the_same_object() -> None:
-    swap = FaceSwap(TintedSwapper(), (1.0, 0.0, 0.0))
+    swap = FaceSwap(TintedSwapper(), {0: (1.0, 0.0, 0.0)})
     frame = frame_of(0)
     (result,) = swap([Planned(frame, two_faces(), ())])
     assert result.frame is frame
@@ -165,7 +156,7 @@ def test_what_is_before_a_face_stays_and_is_told_to_the_swapper() -> None:
     shot = planned(frame, faces, faces[:1])
     for occluder in (None, LeftHalf()):
         swapper = Seeing()
-        (result,) = FaceSwap(swapper, (1.0, 1.0, 1.0), occluder)([shot])
+        (result,) = FaceSwap(swapper, {0: (1.0, 1.0, 1.0)}, occluder)([shot])
         changed = result.frame.planes[0] != frame.planes[0]
         x, y = int(faces[0].box.left), int(faces[0].box.top + 20)
         assert changed[y, x + 12]
@@ -189,7 +180,7 @@ def test_an_occluder_is_shown_a_portrait_as_the_swapper_is_shown_a_target() -> N
 
 
 def test_every_chosen_face_is_swapped_and_no_other() -> None:
-    swap = FaceSwap(TintedSwapper(), (1.0, 1.0, 1.0))
+    swap = FaceSwap(TintedSwapper(), {0: (1.0, 1.0, 1.0)})
     frame, (left, right) = frame_of(0), two_faces()
     for chosen in [(left,), (right,), (left, right)]:
         (result,) = swap([planned(frame, (left, right), chosen)])
@@ -221,7 +212,7 @@ class Crowd(TintedSwapper):
 def test_many_large_faces_go_through_in_portions_and_each_comes_out_in_its_place() -> None:
     """They are cut, swapped and pasted a portion at a time, so memory does not grow with them."""
     crowd = Crowd()
-    swap = FaceSwap(crowd, (1.0, 0.0, 0.0), enhancer=crowd)
+    swap = FaceSwap(crowd, {0: (1.0, 0.0, 0.0)}, enhancer=crowd)
     left, right = two_faces()
     shots = [
         Planned(frame_of(n), (left, right), (left, right)[: 1 + n % 2], (), (1024,) * (1 + n % 2))
@@ -262,7 +253,7 @@ def test_crops_and_patches_are_dropped_when_they_were_pasted(
     monkeypatch.setattr(stages, "align", aligned)
     left, right = two_faces()
     shot = Planned(frame_of(0), (left, right), (left, right) * 2, (), (1024,) * 4)
-    FaceSwap(Watched(), (1.0, 0.0, 0.0))([shot] * 4)
+    FaceSwap(Watched(), {0: (1.0, 0.0, 0.0)})([shot] * 4)
     assert (crops.most, crops.now) == (4, 0)
     # Those of the frame before are held until the next frame has its own.
     assert patches.most <= 8
@@ -286,7 +277,7 @@ def is_left(patch: Patch) -> bool:
 
 def test_a_face_on_which_the_swapper_fades_out_is_not_swapped() -> None:
     left, right = two_faces()
-    swap = FaceSwap(FadingSwapper(), "someone")
+    swap = FaceSwap(FadingSwapper(), {0: "someone"})
     shots = [planned(frame_of(0), (left, right), chosen) for chosen in [(left, right), (left,)]]
     both, one = swap(shots)
     assert (both.visible, one.visible) == (1, 0)
@@ -299,7 +290,9 @@ def test_a_face_that_a_hand_covers_is_not_swapped() -> None:
     around = (64 + 400 * np.cos(angles), 48 + 400 * np.sin(angles), 0 * angles)
     hand = Hand(np.stack(around, axis=1).astype(np.float32), 1.0)
     frame, faces = frame_of(0), (left, right)
-    (swapped,) = FaceSwap(IdentitySwapper(), "someone")([planned(frame, faces, faces, (hand,))])
+    (swapped,) = FaceSwap(IdentitySwapper(), {0: "someone"})(
+        [planned(frame, faces, faces, (hand,))]
+    )
     assert swapped.visible == 0
     for face in swapped.faces:
         assert (face.covered.occluder, face.covered.face) == (0, 0)
@@ -325,13 +318,15 @@ class Run:
         at_once: int = 1,
     ) -> Generator[Frame]:
         def plan(stream: Iterable[Analysed]) -> Iterator[Planned]:
-            return CropSizes((64,), FIVE).assign(plan_frames(stream, choose))
+            return CropSizes((64,), FIVE).assign(
+                Planned(shot.frame, shot.faces, choose(shot.faces), shot.hands) for shot in stream
+            )
 
         return swapped_frames(
             self.frames(count),
             analyse,
             plan,
-            swap or FaceSwap(IdentitySwapper(template=FIVE), "someone"),
+            swap or FaceSwap(IdentitySwapper(template=FIVE), {0: "someone"}),
             recorder=self.tally,
             watch=self.watch,
             workers=2,
@@ -364,8 +359,8 @@ def test_all_frames_come_out_in_order_and_are_counted(run: Run) -> None:
 
 @pytest.mark.parametrize("count", [1, 4, 11])
 def test_frames_that_are_swapped_together_come_out_as_each_by_itself(run: Run, count: int) -> None:
-    alone = list(run(count, swap=FaceSwap(FadingSwapper(), "someone")))
-    together = list(run(count, swap=FaceSwap(FadingSwapper(), "someone"), at_once=4))
+    alone = list(run(count, swap=FaceSwap(FadingSwapper(), {0: "someone"})))
+    together = list(run(count, swap=FaceSwap(FadingSwapper(), {0: "someone"}), at_once=4))
     assert [frame.index for frame in together] == list(range(count))
     for one, other in zip(alone, together, strict=True):
         assert all(map(np.array_equal, one.planes, other.planes))
@@ -380,7 +375,7 @@ def test_frames_of_which_nothing_is_chosen_pass_untouched(run: Run) -> None:
 
 
 def test_faded_faces_are_counted_apart(run: Run) -> None:
-    list(run(6, swap=FaceSwap(FadingSwapper(), "someone")))
+    list(run(6, swap=FaceSwap(FadingSwapper(), {0: "someone"})))
     assert (run.tally.faces_chosen, run.tally.faces_swapped, run.tally.faces_faded) == (12, 6, 6)
     assert run.tally.frames_with_swap == 6
 
@@ -403,7 +398,7 @@ def test_a_failing_swapper_ends_every_stage(run: Run) -> None:
     def fail(shots: Sequence[Planned]) -> list[SwappedFrame]:
         if any(shot.frame.index == 7 for shot in shots):
             raise RuntimeError("at frame 7")
-        return FaceSwap(IdentitySwapper(), "someone")(shots)
+        return FaceSwap(IdentitySwapper(), {0: "someone"})(shots)
 
     with pytest.raises(RuntimeError, match="at frame 7"):
         list(run(1000, swap=fail))
@@ -444,7 +439,7 @@ def test_a_face_behind_a_larger_one_is_not_pasted_over_it(size: float, swapped: 
     other = people.face(65, 10, size)
     other = replace(other, mesh=replace(other.mesh, points=points))
     frame = frame_of(0)
-    (result,) = FaceSwap(TintedSwapper(), (1.0, 1.0, 1.0))(
+    (result,) = FaceSwap(TintedSwapper(), {0: (1.0, 1.0, 1.0)})(
         [planned(frame, (other, chosen), (chosen,))]
     )
     assert result.visible == swapped

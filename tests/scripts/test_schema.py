@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import fields
 
 import write_schema
-from write_schema import SCHEMA, TABLE, page, schema
+from write_schema import CAST_SCHEMA, SCHEMA, TABLE, cast_schema, page, schema
 
 from engine.parameters import HOSTED, SwapCall
 from engine.pipeline.records import FrameRecord
@@ -13,6 +13,10 @@ from engine.pipeline.records import FrameRecord
 
 def test_the_published_schema_is_that_of_the_model() -> None:
     assert SCHEMA.read_text(encoding="utf-8") == schema(), "run scripts/write_schema.py"
+
+
+def test_the_published_schema_of_a_cast_is_that_of_the_model() -> None:
+    assert CAST_SCHEMA.read_text(encoding="utf-8") == cast_schema(), "run scripts/write_schema.py"
 
 
 def test_the_published_table_is_that_of_the_model() -> None:

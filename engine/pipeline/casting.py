@@ -1,0 +1,251 @@
+"""Find the people of a cast in the target, and what is decided before its frames are swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from engine.analysis.film_analysis import FilmAnalysis
+from engine.analysis.people import Person
+from engine.errors import NoFaceFound, ParameterError
+from engine.faces.analyser import FaceAnalyser
+from engine.media.decode import read_frame, read_frames, read_image
+from engine.options import SelectionRule, Trim
+from engine.parameters import parse_seconds
+from engine.pipeline.remarks import note_first_picture, note_several_faces, rotated_remedy
+from engine.pipeline.report import Reference
+from engine.plan.cast import Cast, Correction, Moment, Role
+from engine.plan.decide import Casting, KnownPerson, Span, match_roles
+from engine.selection import describe, find_reference_face, require_embedding, sort_faces
+from engine.values import Assignment, Attributes, DistanceScale, Embedding, Face, Frame
+
+_ORDER: Final = SelectionRule().order
+_HALF_STEP: Final = 0.0005  # seconds: times are written in thousandths
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundCast:
+    """A cast whose people are found, with entries and notes for the report."""
+
+    casting: Casting
+    entries: tuple[Reference, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def needs_analysis(cast: Cast) -> bool:
+    """Tell whether a cast names tracks, people or frames that an analysis of the film numbers."""
+    return bool(cast.correction) or any(role.person for role in cast.role)
+
+
+def find_cast(
+    target: Path,
+    cast: Cast,
+    analyser: FaceAnalyser,
+    scale: DistanceScale,
+    limit: float,
+    *,
+    analysis: FilmAnalysis | None = None,
+    people: Sequence[Person] = (),
+) -> FoundCast:
+    """Find the people of the roles, and decide what can be decided before the frames are seen.
+
+    With an analysis each track gets its role as a whole.
+
+    Args:
+        target: the video or picture.
+        cast: the roles and corrections.
+        analyser: finds reference faces, with embeddings.
+        scale: distance scale of its embedder.
+        limit: greatest distance of a match, for roles that name none.
+        analysis: the faces of the target, where it was analysed.
+        people: the people of the analysis.
+
+    Raises:
+        MediaError: A file cannot be read.
+        NoFaceFound: A picture or a frame does not show the person of a role.
+        ParameterError: There is no such frame, track or person.
+    """
+    finder = _Finder(target, analyser)
+    known = tuple(
+        KnownPerson(finder.embeddings(role), limit if role.distance is None else role.distance)
+        for role in cast.role
+    )
+    entries, notes = tuple(finder.entries), tuple(finder.notes)
+    if analysis is None:
+        return FoundCast(Casting(known, scale, {}), entries, notes)
+    film = _Film(analysis, people)
+    tracks = film.decide_tracks(cast, known, scale)
+    spans = tuple(film.span(cast, one) for one in cast.correction if not _is_on_tracks(one))
+    return FoundCast(Casting(known, scale, tracks, spans), entries, notes)
+
+
+def _is_on_tracks(correction: Correction) -> bool:
+    """Tell whether a correction is about whole tracks."""
+    whole = correction.start is None and correction.to is None
+    return whole and bool(correction.track or correction.person)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Finder:
+    """Finds the reference faces of roles."""
+
+    target: Path
+    analyser: FaceAnalyser
+    entries: list[Reference] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def embeddings(self, role: Role) -> tuple[Embedding, ...]:
+        """Return the embeddings of a role's reference faces; none if it is named by number."""
+        if role.frame is not None:
+            return (self._add(*self._face_in_frame(role, role.frame)),)
+        return tuple(self._add(*self._face_in_picture(role, Path(one))) for one in role.reference)
+
+    def _add(self, where: str, face: Face) -> Embedding:
+        read = face.attributes or Attributes()
+        self.entries.append(Reference(where, face.box, face.score, read))
+        return require_embedding(face)
+
+    def _face_in_picture(self, role: Role, path: Path) -> tuple[str, Face]:
+        faces = self.analyser.analyse_picture(read_image(path, warn=self.notes.append))
+        face = find_reference_face(
+            faces,
+            SelectionRule(),
+            where=f"reference {path} of the role {role.name}",
+            rotated=rotated_remedy(self.analyser.options),
+        )
+        self.notes.extend(note_first_picture(path))
+        self.notes.extend(map(str, note_several_faces(path, face, faces, "the one taken is")))
+        return str(path), face
+
+    def _face_in_frame(self, role: Role, moment: Moment) -> tuple[str, Face]:
+        frame = _read(self.target, moment)
+        where = f"frame {moment} of {self.target}"
+        faces = sort_faces(self.analyser.analyse_picture(frame), _ORDER)
+        if role.point is not None:
+            x, y = role.point
+            hit = [
+                f for f in faces if f.box.left <= x < f.box.right and f.box.top <= y < f.box.bottom
+            ]
+            wanted, place = f"point {x:g}, {y:g}", 0
+        else:
+            hit, place = list(faces), role.position or 0
+            wanted = f"position {place}"
+        if place >= len(hit):
+            listing = "; ".join(f"{index}: {describe(face)}" for index, face in enumerate(faces))
+            raise NoFaceFound(
+                f"The role {role.name} is at {wanted} in {where}, and no face is there; found: "
+                f"{listing or 'no face'}."
+            )
+        return where, hit[place]
+
+
+def _read(target: Path, moment: Moment) -> Frame:
+    """Return a frame of the target by its number or time.
+
+    Raises:
+        ParameterError: The target has no such frame.
+    """
+    if isinstance(moment, int):
+        return read_frame(target, moment)
+    start = max(_seconds(moment) - _HALF_STEP, 0.0)
+    with closing(read_frames(target, Trim(start=start))) as frames:
+        frame = next(frames, None)
+    if frame is None:
+        raise ParameterError(f"frame is {moment}, and {target} ends before.")
+    return frame
+
+
+def _seconds(time: str) -> float:
+    seconds = parse_seconds(time)
+    assert isinstance(seconds, float)
+    return seconds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Film:
+    """An analysed film, in the words of a cast."""
+
+    analysis: FilmAnalysis
+    people: Sequence[Person]
+
+    def decide_tracks(
+        self, cast: Cast, known: Sequence[KnownPerson], scale: DistanceScale
+    ) -> Mapping[int, Assignment]:
+        """Decide the role of each track."""
+        standing: dict[int, Assignment] = {}
+        for number, role in enumerate(cast.role):
+            for track in self._tracks((), role.person):
+                if track in standing:
+                    raise ParameterError(
+                        f"The role {role.name} names a person of another role, too; name each "
+                        "person in one role."
+                    )
+                standing[track] = Assignment(number, "person")
+        for one in filter(_is_on_tracks, cast.correction):
+            decision = Assignment(cast.number(one.role), "correction")
+            standing |= dict.fromkeys(self._tracks(one.track, one.person), decision)
+        tracks = self.analysis.tracks
+        together = self.analysis.together
+
+        def seen_together(one: int, other: int) -> bool:
+            first, second = sorted((tracks[one].number, tracks[other].number))
+            return (first, second) in together
+
+        decisions = match_roles(
+            [track.embedding for track in tracks],
+            known,
+            {i: standing[t.number] for i, t in enumerate(tracks) if t.number in standing},
+            seen_together,
+            scale,
+        )
+        return {track.number: one for track, one in zip(tracks, decisions, strict=True)}
+
+    def span(self, cast: Cast, correction: Correction) -> Span:
+        """Return a correction by pts and track numbers."""
+        on_tracks = correction.track or correction.person
+        return Span(
+            cast.number(correction.role),
+            None if correction.start is None else self._pts(correction.start, last=False),
+            None if correction.to is None else self._pts(correction.to, last=True),
+            frozenset(self._tracks(correction.track, correction.person)) if on_tracks else None,
+            None if correction.of is None else cast.number(correction.of),
+        )
+
+    def _tracks(self, tracks: Iterable[int], people: Iterable[int]) -> list[int]:
+        """Return numbers of tracks, and those of people's tracks.
+
+        Raises:
+            ParameterError: There is none of that number.
+        """
+        known = {track.number for track in self.analysis.tracks}
+        for number in tracks:
+            if number not in known:
+                raise ParameterError(
+                    f"track is {number}, and the film has {len(known)} tracks, counted from 0."
+                )
+        for number in people:
+            if number >= len(self.people):
+                raise ParameterError(
+                    f"person is {number}, and the film has {len(self.people)} people, counted "
+                    "from 0; `faceswap-engine people` lists them."
+                )
+        return [*tracks, *(t.number for number in people for t in self.people[number].tracks)]
+
+    def _pts(self, moment: Moment, *, last: bool) -> int:
+        """Return the pts of a frame by its number, or of a time.
+
+        Raises:
+            ParameterError: There is no such frame.
+        """
+        analysis = self.analysis
+        if isinstance(moment, str):
+            seconds = _seconds(moment) + (_HALF_STEP if last else -_HALF_STEP)
+            return analysis.start + round(seconds / analysis.time_base)
+        if moment > analysis.frame_count:
+            raise ParameterError(
+                f"frame {moment} of a correction is none of the film's {analysis.frame_count}."
+            )
+        return next(one.pts for at, one in enumerate(analysis.frames(), 1) if at == moment)
