@@ -844,9 +844,9 @@ def _note_no_effect(compute: Compute, device: Device) -> Iterator[str]:
 
 
 def _note_unused_imports(store: WeightStore) -> Iterator[str]:
-    trouble = store.trouble()
-    if trouble:
-        yield f"no imported network is used: {trouble}"
+    record_error = store.import_record_error()
+    if record_error:
+        yield f"no imported network is used: {record_error}"
 
 
 def _require_arcface(options: AnalysisOptions) -> None:

@@ -149,7 +149,7 @@ def weight_list(store: WeightStore) -> list[dict[str, Any]]:
         }
         for one in here
     ]
-    if store.trouble():
+    if store.import_record_error():
         # Whether others are installed is unknown.
         return rows
     names = {weight.name for weight in here}

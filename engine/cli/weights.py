@@ -37,7 +37,7 @@ def list_weights(*, as_json: AsJson = False, debug: Debug = False) -> None:
             tables.as_json(tables.weight_list(store))
         else:
             tables.weights(store)
-        _exit_on_errors(store.trouble())
+        _exit_on_errors(store.import_record_error())
 
 
 @weights_app.command()
@@ -53,7 +53,7 @@ def verify(*, as_json: AsJson = False, debug: Debug = False) -> None:
             tables.as_json([tables.status_dict(status) for status in statuses])
         else:
             tables.statuses(statuses)
-        _exit_on_errors(store.trouble())
+        _exit_on_errors(store.import_record_error())
         if any(status.state != "ok" for status in statuses):
             raise typer.Exit(WeightsError.exit_code)
 

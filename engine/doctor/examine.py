@@ -233,8 +233,8 @@ def check_weights() -> Iterator[Finding]:
     from engine.weights.weight_store import WeightStore  # noqa: PLC0415 - the same
 
     store = WeightStore()
-    if trouble := store.trouble():
-        yield Finding("Weights", "broken", trouble)
+    if record_error := store.import_record_error():
+        yield Finding("Weights", "broken", record_error)
     for status in store.verify():
         weight = status.weight
         if status.state == "ok":

@@ -36,13 +36,13 @@ class Restorer:
     def __init__(
         self, network: Network, batches: Batches, *, blend: float = 0.8, fidelity: float = 0.5
     ) -> None:
-        if network.role != "restorer" or network.answer is None:
+        if network.role != "restorer" or network.output_range is None:
             raise WeightsError(f"{network.name} cannot restore faces; its role is {network.role}.")
         self.name = network.name
         self.template = template_named(network.input.template)
         self.size = network.input.size
         self._input = network.input
-        self._range = network.answer
+        self._range = network.output_range
         self._batches = batches
         self._mask = np.float32(blend) * box_mask(self.size)
         self._mask.setflags(write=False)

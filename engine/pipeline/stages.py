@@ -269,8 +269,9 @@ def _enhance_faces(works: Sequence[_PastedFrame], enhancer: Enhancer) -> Iterato
         yield from enhancer.enhance([align(*one, template, size) for one in seen[part]])
 
 
-def _limit_to_swap(answer: Patch, swap: Patch) -> Patch:
+def _limit_to_swap(restored: Patch, swap: Patch) -> Patch:
     """Limit a restored patch to where the swap's patch shows."""
     return replace(
-        answer, mask=answer.mask * warp_patch_mask(swap, answer.to_crop, answer.mask.shape[0])
+        restored,
+        mask=restored.mask * warp_patch_mask(swap, restored.to_crop, restored.mask.shape[0]),
     )

@@ -67,11 +67,11 @@ def _network_notes(options: SwapOptions, *, averages: bool) -> Iterator[str]:
         extra = {"extra_source_image": options.extra_sources != ()}
         yield from _unused_note(extra, "the swapper takes one picture of the source")
     if enhance.enhancer is None:
-        answer = {
+        chosen = {
             "enhance_blend": enhance.blend != usual.enhance.blend,
             "enhance_fidelity": enhance.fidelity != usual.enhance.fidelity,
         }
-        yield from _unused_note(answer, "enhance names no restorer")
+        yield from _unused_note(chosen, "enhance names no restorer")
     elif enhance.blend == 0:
         yield from _unused_note({"enhance": True}, "enhance_blend is 0")
     if not limits.regions:

@@ -270,7 +270,7 @@ class Network:
         input: Preparation of the picture or vector that it works on.
         sha256: Checksums of its published files.
         needs: Names of other networks that it cannot be used without.
-        answer: Lowest and highest value of the pixels that it returns; None if it returns none.
+        output_range: Lowest and highest value of its output pixels; None if it returns none.
         source: Source encoding of a swapper; None for other roles.
         calibration: Of an embedder, the knots of `engine.values.DistanceScale`.
     """
@@ -287,7 +287,7 @@ class Network:
     input: _Input
     sha256: tuple[_Sha256, ...] = ()
     needs: tuple[str, ...] = ()
-    answer: tuple[_Number, _Number] | None = None
+    output_range: tuple[_Number, _Number] | None = None
     source: (
         Annotated[
             SourceSpec,
@@ -307,8 +307,8 @@ _EmbeddedRow: TypeAlias = Annotated[Weight, BeforeValidator(_add_pack)]
 _NetworkRow: TypeAlias = Annotated[
     Network,
     _check(
-        "have the fields source and answer, as it is a swapper",
-        lambda row: row.role != "swapper" or (row.source and row.answer),
+        "have the fields source and output_range, as it is a swapper",
+        lambda row: row.role != "swapper" or (row.source and row.output_range),
     ),
 ]
 

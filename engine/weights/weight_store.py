@@ -154,14 +154,14 @@ class WeightStore:
     def weights(self) -> tuple[Weight, ...]:
         """Return all networks: the embedded ones in the manifest's order, then the imported ones.
 
-        The imported ones are left out if their record cannot be read; see `trouble`.
+        The imported ones are left out if their record cannot be read; see `import_record_error`.
         """
         try:
             return self._embedded + self._imported()
         except WeightsError:
             return self._embedded
 
-    def trouble(self) -> str:
+    def import_record_error(self) -> str:
         """Return the error of the record of imported weights with its remedy; "" without one.
 
         The embedded weights can be used all the same.

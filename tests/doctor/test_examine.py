@@ -280,7 +280,11 @@ def test_it_says_what_int8_was_refused_for_and_that_the_record_is_damaged(
     (store.user_folder / RECORD).write_text("")
     assert [finding.subject for finding in examine.check_prepared_networks()] == ["Imports"]
     first, *others = examine.check_weights()
-    assert (first.subject, first.state, first.detail) == ("Weights", "broken", store.trouble())
+    assert (first.subject, first.state, first.detail) == (
+        "Weights",
+        "broken",
+        store.import_record_error(),
+    )
     assert {finding.state for finding in others} == {"ok"}
 
 

@@ -28,7 +28,7 @@ _HALF: Final = (0.5, 0.5, 0.5)
 class Kind:
     """A swapper as FaceFusion's `face_swapper` feeds it, so that the packs' rows are held to it.
 
-    `mean` and `std` are of pixels 0..1; `answer` is what the network's pixels lie between.
+    `mean` and `std` are of pixels 0..1; `output_range` is that of its output.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Kind:
     source: tuple[int, ...] = (512,)
     mean: tuple[float, float, float] = _NONE
     std: tuple[float, float, float] = _ONE
-    answer: tuple[float, float] = (0.0, 1.0)
+    output_range: tuple[float, float] = (0.0, 1.0)
     converter: str = ""
     source_first: bool = False
     masked: bool = False
 
 
-_SIGNED: Final[Mapping[str, Any]] = {"mean": _HALF, "std": _HALF, "answer": (-1.0, 1.0)}
+_SIGNED: Final[Mapping[str, Any]] = {"mean": _HALF, "std": _HALF, "output_range": (-1.0, 1.0)}
 _IMAGENET: Final[Mapping[str, Any]] = {
     "mean": (0.485, 0.456, 0.406),
     "std": (0.229, 0.224, 0.225),
@@ -180,7 +180,7 @@ def _swapper(
     `nodes` make "shown", RGB 0..1, of "pixels", the target's, and of "source".
     """
     kind = kind_named(path.stem)
-    low, high = kind.answer
+    low, high = kind.output_range
     per_channel = {
         name: np.array(value, np.float32).reshape(1, 3, 1, 1)
         for name, value in (("std", kind.std), ("mean", kind.mean))

@@ -123,7 +123,7 @@ stems = ["net"]
 inputs = [{ name = "", shape = [3, 0, 0] }]
 outputs = [{ name = "", shape = [512] }]
 input = { name = "x", layout = "NC", size = 512 }
-answer = [0, 1]
+output_range = [0, 1]
 source = { kind = "latent" }
 """
 
@@ -143,8 +143,12 @@ def test_a_vector_needs_no_facts_about_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("answer = [0, 1]\n", "", "network 1 must have the fields source and answer"),
-        ('source = { kind = "latent" }\n', "", "network 1 must have the fields source and answer"),
+        ("output_range = [0, 1]\n", "", "network 1 must have the fields source and output_range"),
+        (
+            'source = { kind = "latent" }\n',
+            "",
+            "network 1 must have the fields source and output_range",
+        ),
         ('"latent"', '"converted", unit = true', "network 1, source must have a converter"),
         (
             '"latent"',
@@ -158,7 +162,7 @@ def test_a_vector_needs_no_facts_about_pictures(tmp_path: Path) -> None:
         ("size = 512", "size = 0", "network 1, input must have a size above 0"),
         ("size = 512", "size = 512, multiple = 2", "input must not have multiple with .* 'NC'"),
         ("[3, 0, 0]", "[3, -1, 0]", "network 1, inputs 1, shape 2 must be greater than or equal"),
-        ("[0, 1]", "[0]", "network 1, answer must have at least 2 numbers"),
+        ("[0, 1]", "[0]", "network 1, output_range must have at least 2 numbers"),
     ],
 )
 def test_a_wrong_row_of_a_pack_is_named_with_its_value(
@@ -209,7 +213,7 @@ def test_packs_are_complete_in_themselves() -> None:
     assert len(digests) == len(set(digests))
     for network in networks.values():
         assert set(network.needs) <= networks.keys()
-        assert (network.role in ("swapper", "restorer")) == (network.answer is not None)
+        assert (network.role in ("swapper", "restorer")) == (network.output_range is not None)
         if network.source is None:
             continue
         assert network.role == "swapper"
@@ -221,7 +225,7 @@ def test_packs_are_complete_in_themselves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "template", "side", "answer"),
+    ("name", "template", "side", "output_range"),
     [
         ("inswapper_128", "arcface_128", 128, (0, 1)),
         ("hyperswap_1b_256", "arcface_128", 256, (-1, 1)),
@@ -235,10 +239,14 @@ def test_packs_are_complete_in_themselves() -> None:
     ],
 )
 def test_a_row_says_how_a_face_goes_in_and_comes_out(
-    name: str, template: str, side: int, answer: tuple[float, float]
+    name: str, template: str, side: int, output_range: tuple[float, float]
 ) -> None:
     (network,) = (one for one in read_packs(embedded_folder() / PACKS) if one.name == name)
-    assert (network.input.template, network.input.size, network.answer) == (template, side, answer)
+    assert (network.input.template, network.input.size, network.output_range) == (
+        template,
+        side,
+        output_range,
+    )
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])

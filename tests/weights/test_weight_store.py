@@ -135,7 +135,7 @@ def test_what_may_not_be_read_is_told(store: WeightStore, monkeypatch: pytest.Mo
     weight, other = store.weights()
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", refuse)
-        assert re.search(r"imported\.json cannot be read.*permissions", store.trouble())
+        assert re.search(r"imported\.json cannot be read.*permissions", store.import_record_error())
         assert store.weights() == (weight, other)
         assert store.path(weight.name)
         with pytest.raises(WeightsError, match=r"imported\.json cannot be read"):
@@ -378,12 +378,12 @@ def test_a_broken_record_stops_the_imported_networks_alone(
     assert not store.has(names[0])
     assert store.path("yunet").is_file()
     remedy = rf"imported\.json.* is damaged: .*weights import {store.user_folder}`"
-    assert re.search(remedy, store.trouble())
+    assert re.search(remedy, store.import_record_error())
     for ask in (store.path, store.weight, store.missing):
         with pytest.raises(WeightsCorrupt, match=remedy):
             ask(names[0])
     store.import_path(store.user_folder)
-    assert not store.trouble()
+    assert not store.import_record_error()
     assert sorted((weight.name, weight.sha256) for weight in store.weights()) == sorted(before)
 
 
@@ -617,7 +617,7 @@ def test_an_embedded_network_in_a_bundle_takes_no_others_place(
     (full.folder / "yunet_2023mar.onnx").unlink()
     full.import_path(bundle)
     assert {status.state for status in full.verify()} == {"ok"}
-    assert not full.trouble()
+    assert not full.import_record_error()
 
 
 def test_a_bundle_tells_the_size_of_its_files(full: WeightStore, tmp_path: Path) -> None:
@@ -661,9 +661,9 @@ def test_what_was_here_stays_where_an_import_cannot_be_written(
 def test_a_broken_record_is_mended_where_no_network_is(store: WeightStore, content: str) -> None:
     store.user_folder.mkdir()
     (store.user_folder / RECORD).write_text(content)
-    assert "is damaged" in store.trouble()
+    assert "is damaged" in store.import_record_error()
     assert store.import_path(store.user_folder).imported == ()
-    assert not store.trouble()
+    assert not store.import_record_error()
 
 
 def test_a_broken_record_does_not_hide_what_is_replaced(store: WeightStore, tmp_path: Path) -> None:

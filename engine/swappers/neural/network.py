@@ -55,7 +55,7 @@ class NeuralSwapper:
         *,
         source_weight: float = 1.0,
     ) -> None:
-        if network.source is None or network.answer is None:
+        if network.source is None or network.output_range is None:
             raise WeightsError(f"{network.name} cannot swap faces; its role is {network.role}.")
         spec, kind = network.input, network.source.kind
         self.name = network.name
@@ -75,7 +75,7 @@ class NeuralSwapper:
         self._picture_first = batches.session.inputs[0].name == spec.name
         mean, std = np.array([spec.mean, spec.std], np.float32).reshape(2, 3, 1, 1)
         self._scale, self._shift = 255 / std, mean / std
-        self._range = network.answer
+        self._range = network.output_range
 
     def require_size(self, size: int) -> None:
         """Raise a ParameterError unless `size` is a multiple of the network's side."""
@@ -106,11 +106,11 @@ class NeuralSwapper:
         ends = np.cumsum([self._phases(target) for target in targets])[:-1]
         return [
             Patch(
-                to_rgb(join_phases(answer), self._range, self.name),
+                to_rgb(join_phases(output), self._range, self.name),
                 face_mask(target),
                 target.to_crop,
             )
-            for target, answer in zip(targets, np.split(outputs, ends), strict=True)
+            for target, output in zip(targets, np.split(outputs, ends), strict=True)
         ]
 
     def inputs(self, targets: Sequence[Aligned], sources: Sequence[Tensor]) -> tuple[Tensor, ...]:

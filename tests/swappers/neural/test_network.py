@@ -232,7 +232,7 @@ def test_only_embeddings_can_be_weighed(packs: WeightStore, kind: Kind) -> None:
 def test_faces_of_all_sizes_share_batches(
     tinted: WeightStore, tmp_path: Path, kind: Kind, weight: float
 ) -> None:
-    """Each of a call's faces gets its own answer, made with its own source and its own identity."""
+    """Each of a call's faces gets its own output, made with its own source and its own identity."""
     graph = stand_ins.tinted(tmp_path / f"{kind.name}.onnx", batch="N")
     encode = EmapEncoder(stand_ins.EMAP) if kind.name == "inswapper_128" else EMBEDDING_ENCODER
     batched, alone = (
@@ -280,7 +280,7 @@ def test_the_packs_rows_are_these_kinds(packs: WeightStore) -> None:
         assert row.source is not None
         assert row.input.template == kind.template
         assert row.source.converter == kind.converter
-        assert row.answer == kind.answer
+        assert row.output_range == kind.output_range
         np.testing.assert_allclose(row.input.mean, 255 * np.array(kind.mean), atol=1e-3)
         np.testing.assert_allclose(row.input.std, 255 * np.array(kind.std), atol=1e-3)
         shapes = {pattern.name: pattern.shape for pattern in row.inputs}
@@ -358,7 +358,7 @@ def test_a_network_that_is_not_there_is_named(packs: WeightStore) -> None:
 
 @pytest.mark.filterwarnings("ignore:`estimate` is deprecated:FutureWarning")
 def test_insightface_s_own_swapper_agrees(tinted: WeightStore, stage: Stage) -> None:
-    """Alignment, latent and answer are those of the package's `INSwapper` on the same file."""
+    """Alignment, latent and output are those of the package's `INSwapper` on the same file."""
     reason = "insightface is not installed"
     module = pytest.importorskip("insightface.model_zoo.inswapper", reason=reason)
     common = pytest.importorskip("insightface.app.common", reason=reason)
