@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from engine.pipeline.int8_calibration import Calibrated
     from engine.pipeline.pictures import PILImage
     from engine.pipeline.prepared_source import PreparedSource
+    from engine.pipeline.preview import Preview
     from engine.pipeline.report import SwapReport
     from engine.pipeline.video import Observe, Progress
     from engine.plan.cast import CastKeywords, CorrectionKeywords, RoleKeywords
@@ -102,6 +103,7 @@ __all__ = [
     "Person",
     "Portrait",
     "PreparedSource",
+    "Preview",
     "Progress",
     "QueueFull",
     "Response",
@@ -170,6 +172,7 @@ _HOMES: Final = {
     "engine.pipeline.int8_calibration": ("Calibrated",),
     "engine.pipeline.pictures": ("PILImage",),
     "engine.pipeline.prepared_source": ("PreparedSource",),
+    "engine.pipeline.preview": ("Preview",),
     "engine.pipeline.report": ("SwapReport",),
     "engine.pipeline.video": (
         "Observe",

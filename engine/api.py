@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -38,6 +38,7 @@ from engine.parameters import (
     documented_as,
     panel,
     parse,
+    parse_seconds,
 )
 from engine.pipeline.analyse import analyse_film, make_key, open_analysis
 from engine.pipeline.casting import needs_analysis
@@ -58,6 +59,7 @@ from engine.pipeline.prepared_source import (
     SourceCache,
     SourceSettings,
 )
+from engine.pipeline.preview import Preview, check_preview, run_preview
 from engine.pipeline.report import Setup, SwapReport
 from engine.pipeline.sources import largest_face, prepare_source
 from engine.pipeline.swap import check_swap_files, report_stage, run_swap, swap_in_memory
@@ -204,6 +206,7 @@ class Engine(Closeable):
         cast: CastLike | None = None,
         analysis: Location | FilmAnalysis | None = None,
         trace: Location | None = None,
+        review: Location | None = None,
         observe: Observe | None = None,
         **parameters: Unpack[SwapKeywords],
     ) -> SwapReport:
@@ -224,6 +227,7 @@ class Engine(Closeable):
             analysis: What `analyse` made of the target, or its file; faces are not detected again.
             trace: File to write a line of JSON to for each frame, with what was decided about each
                 face and why.
+            review: Picture to write: the frames that want a look most, before and after.
             observe: Called in this thread at the beginning of each stage, at each frame of a
                 source clip, and after each frame of a video. An exception it raises ends the swap.
             {parameters}
@@ -234,7 +238,7 @@ class Engine(Closeable):
         Raises:
             ParameterError: A parameter is unknown, of the wrong type or out of range.
             MediaError: A file cannot be read or written.
-            OutputExists: The output or the trace exists and `overwrite` is False.
+            OutputExists: The output, trace or review exists and `overwrite` is False.
             NoFaceFound: The source or the reference shows no face.
             SourceUnfit: The source hides a part of its face that the swapper needs, or a source
                 clip shows several people and none of them most of the time.
@@ -242,33 +246,132 @@ class Engine(Closeable):
             RuntimeUnavailable: The device cannot be used.
             ContentBlocked: The content check refused the source or the target.
         """
-        parsed, own = self._parse(_with_prepared(source_image, parameters))
+        request, parsed, own = self._swap_request((source_image, target, output), cast, parameters)
+        request = replace(
+            request,
+            trace=None if trace is None else path_of("trace", trace),
+            review=None if review is None else path_of("review", review),
+        )
+        with ExitStack() as kept:
+            tools = self._swap_tools(
+                request,
+                parsed,
+                own,
+                kept,
+                analysis=analysis,
+                check=check_swap_files,
+                observe=observe,
+            )
+            return run_swap(request, tools, observe)
+
+    @documented
+    def preview(
+        self,
+        source_image: Location | PreparedSource | None,
+        target: Location,
+        output: Location,
+        *,
+        frame: int | None = None,
+        time: float | str | None = None,
+        cast: CastLike | None = None,
+        analysis: Location | FilmAnalysis | None = None,
+        observe: Observe | None = None,
+        **parameters: Unpack[SwapKeywords],
+    ) -> Preview:
+        """Swap one frame of a video or picture, and write it before and after, side by side.
+
+        The video is searched, not decoded from its beginning. Nothing is encoded but the picture.
+
+        Args:
+            source_image: Picture or clip of the person to put in, or what `prepare` made of it;
+                None with a cast.
+            target: Video or picture to change.
+            output: Picture to write.
+            frame: Number of the frame as the report of a swap counts; 1 is the first, also where
+                `start` is given.
+            time: Time in the target instead, in seconds or as "HH:MM:SS.mmm". Without both, the
+                first frame is taken.
+            cast: As in `swap`.
+            analysis: What `analyse` made of the target, or its file; faces are not detected again.
+            observe: Called as in `swap`.
+            {parameters}
+
+        Returns:
+            Both frames, and what was decided about the faces.
+
+        Raises:
+            ParameterError: A parameter is unknown, of the wrong type or out of range, or the swap
+                would have no such frame.
+            MediaError: A file cannot be read or written.
+            OutputExists: The output exists and `overwrite` is False.
+            NoFaceFound: The source or the reference shows no face.
+            SourceUnfit: The source hides a part of its face that the swapper needs.
+            WeightsError: A network that the swap needs is missing or corrupt.
+            RuntimeUnavailable: The device cannot be used.
+            ContentBlocked: The content check refused the source or the frame.
+        """
+        seconds = _moment(frame, time)
+        request, parsed, own = self._swap_request((source_image, target, output), cast, parameters)
+        with ExitStack() as kept:
+            tools = self._swap_tools(
+                request, parsed, own, kept, analysis=analysis, check=check_preview, observe=observe
+            )
+            return run_preview(request, tools, number=frame, seconds=seconds, observe=observe)
+
+    def _swap_request(
+        self,
+        files: tuple[Location | PreparedSource | None, Location, Location],
+        cast: CastLike | None,
+        parameters: Mapping[str, object],
+    ) -> tuple[Request, SwapParameters, Swapper[Any] | None]:
+        """Return the request of a swap from file to file, its parameters and the user's swapper.
+
+        `files` are source, target and output.
+        """
+        source, target, output = files
+        parsed, own = self._parse(_with_prepared(source, parameters))
         people = None if cast is None else _cast_of(cast)
         request = Request(
-            sources=_sources(source_image, people, parsed),
+            sources=_sources(source, people, parsed),
             target=path_of("target", target),
             output=path_of("output", output),
             options=parsed.options(),
             parameters=parsed.model_dump(mode="json"),
-            trace=None if trace is None else path_of("trace", trace),
             cast=people,
         )
+        return request, parsed, own
+
+    def _swap_tools(
+        self,
+        request: Request,
+        parsed: SwapParameters,
+        own: Swapper[Any] | None,
+        kept: ExitStack,
+        *,
+        analysis: Location | FilmAnalysis | None,
+        check: Callable[[Request], object],
+        observe: Observe | None,
+    ) -> Tools:
+        """Return the networks of a request with what is known of its target.
+
+        `check` raises an error if the request's files cannot serve; it is called before a film is
+        analysed for a cast. That analysis is in a temporary folder, which `kept` removes.
+        """
         if observe is not None:
             observe(Progress(0, None, "loading networks"))
         tools = self._tools(request, parsed, own)
-        with ExitStack() as kept:
-            if analysis is not None:
-                known = self._known_analysis(analysis, request)
-                note = f"faces, tracks and hands of the target were read from {known.path}."
-                tools = replace(tools, analysis=known, notes=(*tools.notes, note))
-            elif people is not None and needs_analysis(people):
-                check_swap_files(request)
-                folder = kept.enter_context(TemporaryDirectory(prefix="faceswap-engine-"))
-                known = self._analyse_for(request, Path(folder) / "faces", parsed, observe)
-                tools = replace(tools, analysis=known)
-            if people is not None and tools.analysis is not None:
-                tools = replace(tools, people=self.people(tools.analysis))
-            return run_swap(request, tools, observe)
+        if analysis is not None:
+            known = self._known_analysis(analysis, request)
+            note = f"faces, tracks and hands of the target were read from {known.path}."
+            tools = replace(tools, analysis=known, notes=(*tools.notes, note))
+        elif request.cast is not None and needs_analysis(request.cast):
+            check(request)
+            folder = kept.enter_context(TemporaryDirectory(prefix="faceswap-engine-"))
+            known = self._analyse_for(request, Path(folder) / "faces", parsed, observe)
+            tools = replace(tools, analysis=known)
+        if request.cast is not None and tools.analysis is not None:
+            tools = replace(tools, people=self.people(tools.analysis))
+        return tools
 
     @documented
     def swap_image(
@@ -703,6 +806,7 @@ def swap(
     cast: CastLike | None = None,
     analysis: Location | FilmAnalysis | None = None,
     trace: Location | None = None,
+    review: Location | None = None,
     observe: Observe | None = None,
     **parameters: Unpack[SwapKeywords],
 ) -> SwapReport:
@@ -715,6 +819,7 @@ def swap(
             cast=cast,
             analysis=analysis,
             trace=trace,
+            review=review,
             observe=observe,
             **parameters,
         )
@@ -727,6 +832,32 @@ def swap_image(
     """Swap one picture in memory, by an engine of its own; see `Engine.swap_image`."""
     with Engine() as engine:
         return engine.swap_image(source_image, target, **parameters)
+
+
+def _moment(frame: int | None, time: float | str | None) -> float | None:
+    """Return a time in seconds; None if the frame is given by its number, or not at all.
+
+    Raises:
+        ParameterError: Both are given, or one is no such number.
+    """
+    if frame is not None and time is not None:
+        raise ParameterError(f"frame is {frame} and time is {time}; allowed: one of them.")
+    if frame is not None and (not isinstance(frame, int) or isinstance(frame, bool) or frame < 1):
+        raise ParameterError(f"frame is {frame!r}; allowed: a whole number from 1.")
+    if time is None:
+        return None
+    seconds: object = None
+    with suppress(ValueError):
+        seconds = parse_seconds(time)
+    if (
+        not isinstance(seconds, int | float)
+        or isinstance(seconds, bool)
+        or not 0 <= seconds < math.inf
+    ):
+        raise ParameterError(
+            f'time is {time!r}; allowed: seconds from 0, as a number or as "HH:MM:SS.mmm".'
+        )
+    return float(seconds)
 
 
 def _pictures(

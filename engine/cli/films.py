@@ -137,6 +137,7 @@ def people(
 def _write_sheet(
     film: Path, analysis: FilmAnalysis, people: Sequence[Person], sheet: Path, *, overwrite: bool
 ) -> None:
+    from engine.cli import tables
     from engine.cli.people_sheet import PEOPLE, SIDE, PersonRow, best_pictures, people_sheet
     from engine.media.still import write_image
     from engine.pipeline.analyse import frame_at
@@ -158,7 +159,7 @@ def _write_sheet(
     ]
     drawn = people_sheet(analysis, rows, len(people) - len(shown))
     write_image(as_frame(drawn), sheet, overwrite=overwrite)
-    typer.echo(f"wrote {sheet}", err=True)
+    tables.wrote(sheet)
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:
@@ -181,7 +182,7 @@ def _facts(analysis: FilmAnalysis, person: Person) -> dict[str, Any]:
 
 
 def _row(analysis: FilmAnalysis, person: Person) -> tuple[str, ...]:
-    from engine.cli.tables import clock
+    from engine.pipeline.records import clock
 
     facts = _facts(analysis, person)
     return (

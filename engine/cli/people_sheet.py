@@ -5,23 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from engine.analysis.film_analysis import BestFace, FilmAnalysis
 from engine.analysis.people import Person
-from engine.cli.tables import clock
-from engine.pixels.draw import Ink, write
+from engine.pipeline.records import clock
+from engine.pixels.sheet import GAP, LINE, blank, place, write_line
 from engine.values import Attributes, Bytes
 
 PICTURES = 5  # of a person, at most
 PEOPLE = 60  # on a sheet, at most: encoders refuse pictures beyond some thousand pixels
 SIDE = 160  # pixels of a picture
 _APART = 2.0  # seconds between two pictures of a person, which look the same otherwise
-_GAP = 10
 _WORDS_WIDTH = 340
-_LINE, _TEXT = 24, 16
-_PAPER: Ink = (24, 24, 27)
-_WORDS: Ink = (228, 228, 231)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,21 +41,21 @@ def people_sheet(analysis: FilmAnalysis, rows: Sequence[PersonRow], more: int = 
 
     `more` counts people without a row; a line at the end tells it.
     """
-    width = _GAP + PICTURES * (SIDE + _GAP) + _WORDS_WIDTH
-    height = _GAP + max(len(rows), 1) * (SIDE + _GAP)
-    sheet = np.full((height + (_LINE + _GAP if more else 0), width, 3), _PAPER, np.uint8)
+    width = GAP + PICTURES * (SIDE + GAP) + _WORDS_WIDTH
+    height = GAP + max(len(rows), 1) * (SIDE + GAP)
+    sheet = blank(width, height + (LINE + GAP if more else 0))
     if more:
-        write(sheet, f"and {more} more", _GAP, height + _TEXT, _WORDS, size=_TEXT)
+        write_line(sheet, f"and {more} more", GAP, height + GAP)
     if not rows:
-        write(sheet, "No face was found.", _GAP, _GAP + _LINE, _WORDS, size=_TEXT, bold=True)
+        write_line(sheet, "No face was found.", GAP, GAP + LINE, bold=True)
     for number, row in enumerate(rows):
-        top = _GAP + number * (SIDE + _GAP)
+        top = GAP + number * (SIDE + GAP)
         for column, picture in enumerate(row.pictures[:PICTURES]):
-            left = _GAP + column * (SIDE + _GAP)
-            sheet[top : top + SIDE, left : left + SIDE] = picture
-        left = _GAP + PICTURES * (SIDE + _GAP)
+            left = GAP + column * (SIDE + GAP)
+            place(sheet, picture, left, top)
+        left = GAP + PICTURES * (SIDE + GAP)
         for line, words in enumerate(_lines(analysis, row.person), start=1):
-            write(sheet, words, left, top + line * _LINE, _WORDS, size=_TEXT, bold=line == 1)
+            write_line(sheet, words, left, top + line * LINE, bold=line == 1)
     return sheet
 
 

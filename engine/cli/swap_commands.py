@@ -1,4 +1,4 @@
-"""The commands `swap` and `faces`."""
+"""The commands `swap`, `preview` and `faces`."""
 
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help is quick
 
@@ -17,46 +17,58 @@ from engine.cli.signals import raising_ended
 from engine.errors import ParameterError
 from engine.options import SelectionRule
 
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="Picture or clip of the person to put in; left out with --cast.", show_default=False
+    ),
+]
+Target = Annotated[
+    str | None, typer.Argument(help="Video or picture to change.", show_default=False)
+]
+CastFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="TOML file with the roles of several people, each with its own source.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
+AnalysisFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="File that `analyse` made of TARGET: its faces are not found again.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
+
 
 @app.command(epilog=EPILOG)
 @with_parameters()
 def swap(
     context: typer.Context,
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="Picture or clip of the person to put in; left out with --cast.",
-            show_default=False,
-        ),
-    ],
-    target: Annotated[
-        str | None, typer.Argument(help="Video or picture to change.", show_default=False)
-    ] = None,
+    source: Source,
+    target: Target = None,
     *,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="File to write.", metavar="FILE", show_default=False),
     ],
-    cast: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML file with the roles of several people, each with its own source.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
-    analysis: Annotated[
-        Path | None,
-        typer.Option(
-            help="File that `analyse` made of TARGET: its faces are not found again.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
+    cast: CastFile = None,
+    analysis: AnalysisFile = None,
     trace: Annotated[
         Path | None,
         typer.Option(
             help="File to write: a line of JSON for each frame, what was decided and why.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    review: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture to write: the frames that want a look most, before and after.",
             metavar="FILE",
             show_default=False,
         ),
@@ -82,9 +94,7 @@ def swap(
 
         parameters = keywords(context, options)
         with raising_ended(), Engine() as engine, progress.shown(sys.stderr) as observe:
-            person, film = (None, source) if target is None else (source, target)
-            if person is None and cast is None:
-                raise ParameterError("TARGET is missing; name SOURCE and TARGET, or give --cast.")
+            person, film = _source_and_target(source, target, cast)
             report = engine.swap(
                 person,
                 film,
@@ -92,16 +102,92 @@ def swap(
                 cast=cast,
                 analysis=analysis,
                 trace=trace,
+                review=review,
                 observe=None if quiet else observe,
                 **parameters,
             )
         tables.remarks(report, notes=not quiet)
+        if not quiet:
+            tables.wrote(trace, review)
         if as_json:
             tables.as_json(report.to_dict())
         elif not quiet:
             with streams.dispensable():
                 tables.report(report)
                 tables.spans(report)
+
+
+@app.command(epilog=EPILOG)
+@with_parameters()
+def preview(
+    context: typer.Context,
+    source: Source,
+    target: Target = None,
+    *,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="Picture to write.", metavar="FILE", show_default=False
+        ),
+    ],
+    frame: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of the frame in the output of a swap; 1 is the first.",
+            metavar="NUMBER",
+            show_default=False,
+        ),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            help="Time of the frame in TARGET: seconds or HH:MM:SS.mmm.",
+            metavar="TIME",
+            show_default=False,
+        ),
+    ] = None,
+    cast: CastFile = None,
+    analysis: AnalysisFile = None,
+    debug: Debug = False,
+    **options: Any,
+) -> None:
+    """Swap one frame of TARGET, and write it before and after, side by side.
+
+    For example: [bold]faceswap-engine preview face.jpg film.mp4 --frame 120 -o preview.png[/bold]
+    """
+    with report_errors(debug):
+        from engine.api import Engine
+        from engine.cli import progress, tables
+
+        parameters = keywords(context, options)
+        with raising_ended(), Engine() as engine, progress.shown(sys.stderr) as observe:
+            person, film = _source_and_target(source, target, cast)
+            made = engine.preview(
+                person,
+                film,
+                output,
+                frame=frame,
+                time=time,
+                cast=cast,
+                analysis=analysis,
+                observe=observe,
+                **parameters,
+            )
+        for warning in made.warnings:
+            typer.echo(f"warning: {warning}", err=True)
+        with streams.dispensable():
+            tables.preview(made)
+
+
+def _source_and_target(
+    source: str, target: str | None, cast: Path | None
+) -> tuple[str | None, str]:
+    """Return source and target of a command line, on which a cast takes the source's place."""
+    if target is not None:
+        return source, target
+    if cast is None:
+        raise ParameterError("TARGET is missing; name SOURCE and TARGET, or give --cast.")
+    return None, source
 
 
 @app.command(epilog=EPILOG)
@@ -168,7 +254,7 @@ def faces(
             if sheet is not None:
                 picture = contact_sheet(found.frame, found.faces, found.distances)
                 write_image(as_frame(picture), sheet, overwrite=overwrite)
-                typer.echo(f"wrote {sheet}", err=True)
+                tables.wrote(sheet)
         if as_json:
             tables.as_json(tables.face_list(found.faces, found.distances))
         else:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -13,6 +14,8 @@ import typer
 from engine.cli.option_names import name_options
 from engine.doctor.examine import Finding
 from engine.pipeline.int8_calibration import Calibrated
+from engine.pipeline.preview import Preview
+from engine.pipeline.records import clock, describe
 from engine.pipeline.report import SwapReport
 from engine.values import Attributes, Face
 from engine.weights.weight_store import ImportReport, Status, WeightStore
@@ -57,12 +60,18 @@ def spans(done: SwapReport) -> None:
         typer.echo(f"and {done.more_spans} more")
 
 
-def clock(seconds: float) -> str:
-    """Return a time as HH:MM:SS.mmm."""
-    thousandths = round(seconds * 1000)
-    minutes, rest = divmod(thousandths, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"
+def wrote(*files: Path | None) -> None:
+    """Print on stderr the files that were written besides the result."""
+    for file in files:
+        if file is not None:
+            typer.echo(f"wrote {file}", err=True)
+
+
+def preview(made: Preview) -> None:
+    """Print what a preview shows, and what was decided about each face."""
+    typer.echo(f"{made.output}: the frame at {clock(made.seconds)}, before and after.")
+    for face in made.faces:
+        typer.echo(describe(face))
 
 
 def remarks(done: SwapReport, *, notes: bool = True) -> None:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -47,6 +48,9 @@ _WHOLE = Trim()
 # damage at the end of a file.
 _FRAME_PER_PACKET = frozenset({"h264", "hevc", "vp9"})
 _MAX_BUFFERED = 1000  # packets
+_TOLERANCE = Fraction(1, 2000)  # seconds: times are told in milliseconds
+_NEAR = Fraction(1)  # seconds before a time, in which its frame most likely begins
+_MAX_REORDERED = 32  # frames that may be shown before one whose packet comes earlier
 _MAX_THREADS = 64  # of a decoder
 _CHUNK_HEAD = 8  # bytes of the chunk header before a packet in AVI; the index points to it
 
@@ -121,6 +125,85 @@ def read_frame(path: Path, number: int) -> Frame:
         if count >= number:
             return frame_of(picture, stream, count - 1, FrameOrientations(stream).of(picture))
     raise ParameterError(f"The frame number is {number}, but {path} has only {count} frames.")
+
+
+def frame_seconds(path: Path, number: int, start: float | None = None) -> Fraction:
+    """Return the time of a frame by its number among those from `start` on; 1 is the first.
+
+    Times are in seconds after the video's first frame. Where each packet holds a frame, the video
+    is not decoded, but its packets are read up to the frame.
+
+    Raises:
+        MediaError: the file cannot be read.
+        ParameterError: there are fewer frames.
+    """
+    begin = exact_seconds(start) or Fraction(0)
+    times = _packet_seconds(path, begin, number)
+    if times is None:
+        decoded = _decode_from(path, begin, ignore_warning)
+        times = [since for _, _, since in islice(decoded, number)]
+    if len(times) < number:
+        raise ParameterError(f"The frame number is {number}, but {path} has only {len(times)}.")
+    return times[number - 1]
+
+
+def shown_seconds(path: Path, seconds: float) -> Fraction:
+    """Return the time of the frame that a video shows at a time; both after its first frame.
+
+    Raises:
+        MediaError: the file cannot be read.
+        ParameterError: the video ends before.
+    """
+    wanted = (exact_seconds(seconds) or Fraction(0)) + _TOLERANCE
+    end = Fraction(0)
+    for reach in (_NEAR, 10 * _NEAR, wanted):
+        shown: Fraction | None = None
+        start = max(wanted - reach, Fraction(0))
+        for picture, stream, since in _decode_from(path, start, ignore_warning):
+            if since > wanted and shown is not None:
+                return shown
+            shown, end = since, since + picture.duration * as_fraction(stream.time_base)
+            if since > wanted:
+                break  # the frame shown begins before `start`
+        else:
+            if shown is not None and wanted < end + _TOLERANCE:
+                return shown
+    raise ParameterError(f"The time is {seconds:g} s, but {path} ends at {float(end):g} s.")
+
+
+def _packet_seconds(path: Path, begin: Fraction, number: int) -> list[Fraction] | None:
+    """Return the times of at least `number` frames from `begin` on, if there are as many.
+
+    Return None if they can be known by decoding alone.
+    """
+    with open_media(path) as container:
+        stream = main_video(container, path)
+        direct = codec_of(stream) in _FRAME_PER_PACKET
+        if not direct or only_decoding_times(container, stream):
+            return None
+        base, damage = as_fraction(stream.time_base), _Damage()
+        packets = _packets(container, stream, damage)
+        read: list[_VideoPacket] = []
+        first = next(_decode(container, stream, _noting(packets, read), damage), None)
+        if first is None:
+            raise no_picture_error(path)
+        origin = first.pts or 0
+        times: set[int] = set()
+        for packet in chain(read, packets):
+            if packet is None or len(times) == number + _MAX_REORDERED:
+                break
+            if packet.size and packet.pts is None:
+                return None
+            if packet.pts is not None and (packet.pts - origin) * base >= begin:
+                times.add(packet.pts)
+        return [(pts - origin) * base for pts in sorted(times) if pts >= origin]
+
+
+def _noting(packets: Iterator[_VideoPacket], read: list[_VideoPacket]) -> Iterator[_VideoPacket]:
+    """Yield packets, and append them to a list."""
+    for packet in packets:
+        read.append(packet)
+        yield packet
 
 
 def read_image(path: Path, *, warn: Warn = ignore_warning) -> Frame:

@@ -150,6 +150,29 @@ def seconds_of(frame: Frame, origin: int) -> float:
     return round(float((frame.pts - origin) * frame.time_base), 6)
 
 
+def clock(seconds: float) -> str:
+    """Return a time as HH:MM:SS.mmm."""
+    thousandths = round(seconds * 1000)
+    minutes, rest = divmod(thousandths, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"
+
+
+def describe(face: FaceRecord) -> str:
+    """Describe in a line what was decided about a face."""
+    box = face.box
+    words = [
+        f"face at {box[0]:.0f},{box[1]:.0f} to {box[2]:.0f},{box[3]:.0f}: {face.reason}",
+        f"score {face.score:.2f}",
+    ]
+    if face.distance is not None:
+        words.append(f"distance {face.distance:.2f}")
+    if face.swap is not None:
+        words.append(f"crop of {face.swap.side} pixels")
+        words += [] if face.swap.faded is None else [f"faded: {face.swap.faded}"]
+    return ", ".join(words)
+
+
 @contextmanager
 def trace_file(path: Path | None, *, overwrite: bool) -> Iterator[Write]:
     """Yield a function that writes records to a trace, a line each; None writes nothing.

@@ -37,6 +37,7 @@ _HAND = 0.03  # share of a face
 _COVERED = 0.35  # share of a face
 _LOW_SCORE = 0.7
 _BESIDE = 0.75  # of its side: how far a face may move while it is missed
+_GROWN = 1.5  # times by which its size may change meanwhile
 _LEAST = 1.0  # weight of a span that is listed: one bad frame
 
 
@@ -246,5 +247,5 @@ def _is_near(one: _Moment, other: _Moment) -> bool:
             (one.box[1], one.box[3], other.box[1], other.box[3]),
         )
     )
-    side = max(one.box[2] - one.box[0], other.box[2] - other.box[0])
-    return math.hypot(across, down) < _BESIDE * side
+    small, large = sorted(moment.box[2] - moment.box[0] for moment in (one, other))
+    return math.hypot(across, down) < _BESIDE * large and large < _GROWN * small

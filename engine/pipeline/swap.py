@@ -24,19 +24,22 @@ from engine.pipeline.crop_sizes import CropSizes
 from engine.pipeline.planners import CastPlanner, Planner, RulePlanner
 from engine.pipeline.prepared_source import PreparedSource
 from engine.pipeline.recorder import Recorder
-from engine.pipeline.records import Write, trace_file, write_nothing
+from engine.pipeline.records import FrameRecord, Write, seconds_of, trace_file, write_nothing
 from engine.pipeline.references import find_references
 from engine.pipeline.remarks import warn_of_result, warn_of_roles
 from engine.pipeline.report import Content, Reference, Selection, StageSeconds, SwapReport
+from engine.pipeline.review import write_review
 from engine.pipeline.sources import ReportPicture, prepare_source
 from engine.pipeline.stages import FaceSwap
-from engine.pipeline.threads import Stopwatch
+from engine.pipeline.threads import Stopwatch, prefetch
 from engine.pipeline.tools import Request, Tools
 from engine.pipeline.unused_options import unused_option_notes
-from engine.pipeline.video import Observe, Progress, Stage, swapped_frames
+from engine.pipeline.video import QUEUE_DEPTH, Observe, Progress, Stage, swapped_frames
 from engine.trust.content import LIMIT, MAX_PREVIEWED, SAMPLE_SECONDS, ContentCheck
 from engine.trust.provenance import provenance_tags
 from engine.values import Analysed, Face, Frame, Planned, VideoInfo
+
+_CLOSE = 1e-5  # seconds between two times of one frame, at most
 
 
 def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> SwapReport:
@@ -72,6 +75,15 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     recorder, swapper = run.recorder, tools.chosen.swapper
     spans, more_spans = recorder.spans.found()
     roles = recorder.roles(request.cast)
+    if request.review is not None:
+        write_review(
+            request.review,
+            (request.target, request.output),
+            spans,
+            more_spans,
+            overwrite=request.options.overwrite,
+            provenance=run.provenance,
+        )
     notes = (
         *tools.notes,
         *(note for source in sources.values() for note in source.notes),
@@ -198,6 +210,57 @@ def _find_people(
     )
     by_cast = CastPlanner(found.casting, frozenset(request.sources))
     return _KnownPeople(by_cast, found.entries, found.notes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SwappedOne:
+    """One frame of a target before and after a swap, and what belongs to it.
+
+    `record` tells its faces, `provenance` are the tags of a file that shows it, and `warnings` are
+    sentences about the source and the target.
+    """
+
+    before: Frame
+    after: Frame
+    record: FrameRecord
+    provenance: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+def swap_one(
+    request: Request, tools: Tools, at: float | None, observe: Observe | None = None
+) -> SwappedOne:
+    """Swap one frame of a target; the frames of the request's part before it are only analysed.
+
+    `at` is its time in seconds after the target's first frame; None for a still target. Nothing is
+    written.
+
+    Raises:
+        MediaError: A file cannot be read.
+        NoFaceFound: The source or the reference shows no face.
+        SourceUnfit: The source hides a part of its face that the swapper needs.
+        ContentBlocked: The content check refused the source or a frame.
+    """
+    tell = partial(report_stage, observe)
+    sources = _prepare_sources(request, tools, partial(tell, "reading the source"))
+    classifier, watch = tools.classifier, Stopwatch()
+    check = None if classifier is None else ContentCheck(classifier, str(request.target))
+    still = _Still.read(request.target, watch) if at is None else None
+    read = still.number if still else partial(read_frame, request.target)
+    known = _find_people(request, tools, read, still=still is not None)
+    records: list[FrameRecord] = []
+    run = _Run.of(request, tools, sources, known.planner, check, watch=watch, write=records.append)
+    tell("swapping")
+    if still is not None:
+        before, after = still.frame, run.swap_still(still.frame, known.frame_faces)
+    else:
+        before, after = run.swap_at(at or 0.0)
+    (record,) = records
+    warnings = (
+        *(warning for source in sources.values() for warning in source.warnings),
+        *(still.warnings if still else ()),
+    )
+    return SwappedOne(before, after, record, run.provenance, warnings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -348,6 +411,23 @@ class _Run:
             (result,) = map(self.recorder.finish, self.swap(planned))
         return result
 
+    def swap_at(self, at: float) -> tuple[Frame, Frame]:
+        """Return one frame of a video, by its time, before and after."""
+        target = self.request.target
+        origin = read_frame(target, 1).pts
+        frames = prefetch(read_frames(target, self.request.options.trim), QUEUE_DEPTH)
+        with closing(frames):
+            planned = next(
+                one
+                for one in self._plan(self._analyse(frames))
+                if seconds_of(one.frame, origin) >= at - _CLOSE
+            )
+        if self.check is not None:
+            self.check.check_frame(planned.frame)
+        self.recorder.plan(planned)
+        (after,) = map(self.recorder.finish, self.swap([planned]))
+        return planned.frame, after
+
     def _analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
         checked = frames if self.check is None else self.check.guard(frames)
         if self.tools.analysis is not None:
@@ -394,13 +474,13 @@ def check_swap_files(request: Request) -> VideoInfo:
     """Return the description of the target, before any work is done.
 
     Raises:
-        MediaError: The target cannot be read, the output cannot be written, or its name does not
-            fit the target.
+        MediaError: The target cannot be read, the output, trace or review cannot be written, or
+            its name does not fit the target.
+        ParameterError: A review of a picture is requested.
     """
-    info, options, inputs = probe(request.target), request.options, request.inputs
-    check_output(request.output, overwrite=options.overwrite, inputs=inputs)
-    if request.trace is not None:
-        _check_trace(request.trace, request.output, inputs, overwrite=options.overwrite)
+    info = probe(request.target)
+    check_output(request.output, overwrite=request.options.overwrite, inputs=request.inputs)
+    _check_further_outputs(request, info)
     named_as_picture = request.output.suffix.lower() in IMAGE_SUFFIXES
     if named_as_picture and info.kind == "video":
         raise MediaError(
@@ -415,11 +495,28 @@ def check_swap_files(request: Request) -> VideoInfo:
     return info
 
 
-def _check_trace(trace: Path, output: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
-    """Raise a MediaError if the trace cannot be written."""
-    if trace.resolve() == output.resolve():
-        raise MediaError(f"The trace {trace} is also the output; choose another name.")
-    check_output(trace, overwrite=overwrite, inputs=inputs, suffixes=None)
+def _check_further_outputs(request: Request, info: VideoInfo) -> None:
+    """Raise an error if the trace or the review cannot be written."""
+    taken = {request.output.resolve(): "output"}
+    for name, path, suffixes in (
+        ("trace", request.trace, None),
+        ("review", request.review, IMAGE_SUFFIXES),
+    ):
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            raise MediaError(
+                f"The {name} {path} is also the {taken[path.resolve()]}; choose another name."
+            )
+        taken[path.resolve()] = name
+        check_output(
+            path, overwrite=request.options.overwrite, inputs=request.inputs, suffixes=suffixes
+        )
+    if request.review is not None and info.kind == "image":
+        raise ParameterError(
+            f"review is {request.review}, but the target {request.target} is a picture; a preview "
+            "shows it before and after."
+        )
 
 
 def _preview_content(

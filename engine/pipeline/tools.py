@@ -67,6 +67,7 @@ class Request:
         cast: roles of the target's people; None where the selection chooses the faces.
         parameters: public parameters as the user gave them; the report repeats them.
         trace: file to write the record of each frame to.
+        review: picture to draw the spans that want a look on.
     """
 
     sources: Mapping[int, Source]
@@ -75,6 +76,7 @@ class Request:
     options: SwapOptions
     parameters: Mapping[str, Any]
     trace: Path | None = None
+    review: Path | None = None
     cast: Cast | None = None
 
     @property

@@ -68,7 +68,7 @@ def test_the_people_of_a_film_are_listed_and_drawn(
     assert [(one["frames"], one["share"], one["first"]) for one in people] == [(6, 1.0, 0.0)] * 2
     assert {one["gender"] for one in people} == {"female", "male"}
     width, height = read_image(sheet).size
-    assert (width, height) == (1200, 10 + 2 * 170)
+    assert (width, height) == (1212, 12 + 2 * 172)
 
 
 def test_a_sheet_shows_few_people_reads_in_order_and_comes_after_the_list(
@@ -92,7 +92,7 @@ def test_a_sheet_shows_few_people_reads_in_order_and_comes_after_the_list(
     assert main(line) == 0
     assert len(json.loads(capsys.readouterr().out)) == 2
     assert read == sorted(set(read))
-    assert read_image(sheet).size == (1200, 10 + 170 + 34)
+    assert read_image(sheet).size == (1212, 12 + 172 + 36)
     monkeypatch.setattr(still, "write_image", None)
     assert main([*line, "--overwrite"]) != 0
     assert len(json.loads(capsys.readouterr().out)) == 2

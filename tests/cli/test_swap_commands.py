@@ -340,3 +340,43 @@ def test_what_wants_a_look_is_printed(
         f"track {farthest['track']}: near the threshold"
     )
     assert len(shown) == 2
+
+
+def test_what_wants_a_look_is_drawn(
+    clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, review = tmp_path / "out.mkv", tmp_path / "review.png"
+    line = ["swap", SOURCE, clip, "-o", str(out), "--review", str(review), *QUICK]
+    assert main(line) == 0
+    assert f"wrote {review}" in capsys.readouterr().err.splitlines()
+    assert read_image(review).size[0] == 12 + 3 * 412
+    assert b"compositeWithTrainedAlgorithmicMedia" in review.read_bytes()
+    out.unlink()
+    assert main(line) == 3
+    assert f"{review} exists" in capsys.readouterr().err
+    assert not out.exists()
+    line[line.index(str(review))] = str(tmp_path / "review.mkv")
+    assert main(line) == 3
+    assert "must end in one of" in capsys.readouterr().err
+
+
+def test_a_picture_has_no_review(
+    still: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["swap", SOURCE, still, "-o", str(tmp_path / "out.png")]
+    assert main([*line, "--review", str(tmp_path / "review.png")]) == 2
+    assert "a preview shows it before and after" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_preview_says_what_it_shows(
+    clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "preview.png"
+    line = ["preview", SOURCE, clip, "--time", "0:00.1", "-o", str(output), *QUICK]
+    assert main([*line, "--reference-face-distance", "0.4"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"{output}: the frame at 00:00:00.080, before and after."
+    assert sorted(one.split(": ")[1].split(",")[0] for one in said[1:]) == ["chosen", "too far"]
+    assert main(["preview", SOURCE, "-o", str(output)]) == 2
+    assert "TARGET is missing" in capsys.readouterr().err

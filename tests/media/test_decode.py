@@ -14,7 +14,14 @@ import numpy as np
 import pytest
 
 from engine.errors import MediaError, ParameterError
-from engine.media.decode import read_frame, read_frames, read_image
+from engine.media.decode import (
+    _Decoder,
+    frame_seconds,
+    read_frame,
+    read_frames,
+    read_image,
+    shown_seconds,
+)
 from engine.media.encode import write_video
 from engine.media.formats import picture_planes
 from engine.media.probe import is_image, probe
@@ -225,6 +232,64 @@ def test_numbers_count_from_one(tmp_path: Path) -> None:
         read_frame(target, 6)
     with pytest.raises(ParameterError, match="count from 1"):
         read_frame(target, -1)
+
+
+@pytest.mark.parametrize(
+    ("name", "properties"),
+    [
+        ("b-frames.mp4", {}),
+        ("stream.ts", {}),
+        ("late.avi", {}),
+        ("without-packets.mkv", {"codec": "ffv1"}),
+        ("uneven.mp4", {"pts": [0, 100, 300, 310, 900, 1700], "time_base": Fraction(1, 1000)}),
+    ],
+)
+def test_the_time_of_a_frame_is_known_by_its_number(
+    name: str, properties: dict[str, Any], tmp_path: Path
+) -> None:
+    path = make_clip(tmp_path / name, **{"frames": 40, **properties})
+    frames = list(read_frames(path))
+    times = [(frame.pts - frames[0].pts) * frame.time_base for frame in frames]
+    assert [frame_seconds(path, number) for number in range(1, len(times) + 1)] == times
+    assert frame_seconds(path, 2, start=float(times[3]) - 0.001) == times[4]
+    with pytest.raises(ParameterError, match=rf"is 99, but .* has only {len(times)}\."):
+        frame_seconds(path, 99)
+
+
+def test_the_time_of_a_frame_is_known_without_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_clip(tmp_path / "film.mp4", frames=200)
+    decoded = []
+    decode = _Decoder.decode
+
+    def counted(self: _Decoder, *given: Any) -> Any:
+        decoded.append(given)
+        return decode(self, *given)
+
+    monkeypatch.setattr(_Decoder, "decode", counted)
+    assert frame_seconds(path, 150) == Fraction(149, 25)
+    assert len(decoded) < 20
+
+
+def test_the_frame_that_is_shown_at_a_time(tmp_path: Path) -> None:
+    stamps = [0, 40, 80, 120, 15_000, 15_500, 60_000]
+    path = make_clip(tmp_path / "slides.mp4", pts=stamps, time_base=Fraction(1, 1000))
+    for at, shown in (
+        (0, 0),
+        (0.0395, 0.04),
+        (0.039, 0),
+        (0.1, 0.08),
+        (0.12, 0.12),
+        (14.9, 0.12),
+        (15, 15),
+        (15.4, 15),
+        (59.9, 15.5),
+        (60, 60),
+    ):
+        assert shown_seconds(path, at) == Fraction(str(shown)), at
+    with pytest.raises(ParameterError, match=r"time is 99 s, but .*slides.mp4 ends at 60"):
+        shown_seconds(path, 99)
 
 
 def test_parts_that_hold_no_picture_are_refused(tmp_path: Path) -> None:

@@ -113,13 +113,17 @@ def test_a_face_that_is_not_chosen_for_a_moment_is_listed() -> None:
     assert brief(flickering) == [("missed between two sightings", 0, 21, 23)]
 
 
-@pytest.mark.parametrize("why", ["a cut", "too long", "elsewhere", "seen all the time"])
+@pytest.mark.parametrize(
+    "why", ["a cut", "too long", "elsewhere", "of another size", "seen all the time"]
+)
 def test_two_tracks_need_not_be_one_face(why: str) -> None:
     later = replace(FACE, track=1)
     gap: list[tuple[FaceRecord, ...]] = [()] * (40 if why == "too long" else 5)
     after: tuple[FaceRecord, ...] = (later,)
     if why == "elsewhere":
         after = (replace(later, box=(400.0, 100.0, 500.0, 200.0)),)
+    if why == "of another size":
+        after = (replace(later, box=(120.0, 120.0, 180.0, 180.0)),)
     if why == "seen all the time":
         gap, after = [(FACE,)] * 5, (FACE, later)
     records = film(*[(FACE,)] * 20, *gap, *[after] * 20, cuts=(26,) if why == "a cut" else ())
