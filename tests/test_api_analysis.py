@@ -164,18 +164,18 @@ def test_what_appeared_meanwhile_and_an_observers_error_stay(
 ) -> None:
     output = tmp_path / "one.faces"
 
-    def meddle(_: Progress) -> None:
+    def write_output(_: Progress) -> None:
         output.write_text("precious")
 
     with pytest.raises(OutputExists):
-        warm.analyse(film, output, observe=meddle)
+        warm.analyse(film, output, observe=write_output)
     assert output.read_text() == "precious"
 
-    def late(_: Progress) -> None:
+    def time_out(_: Progress) -> None:
         raise TimeoutError("too late")
 
     with pytest.raises(TimeoutError, match="too late"):
-        warm.analyse(film, output, observe=late, overwrite=True)
+        warm.analyse(film, output, observe=time_out, overwrite=True)
     abandoned = partial_name(output)
     abandoned.write_text("a part")
     warm.analyse(film, output, overwrite=True)

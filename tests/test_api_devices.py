@@ -28,7 +28,7 @@ GENDER_AGE = Signature({"data": ("N", 3, 96, 96)}, {"fc1": (1, 3)})
 SWAPPER, CONVERTER, DETECTOR = "ghost_1_256", "crossface_ghost", "yunet"
 
 
-class OnCard(Session):
+class CardSession(Session):
     """A session that runs on the CPU and reports the requested provider."""
 
     def __init__(
@@ -53,7 +53,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(providers, "choose", lambda compute: choose(compute, works))
     for room in (pool, prepare, validation):
-        monkeypatch.setattr(room, "Session", OnCard)
+        monkeypatch.setattr(room, "Session", CardSession)
 
 
 def networks(store: WeightStore, precision: Precision) -> DeviceNetworks:
@@ -61,7 +61,7 @@ def networks(store: WeightStore, precision: Precision) -> DeviceNetworks:
 
 
 def halved(session: Session) -> bool:
-    assert isinstance(session, OnCard)
+    assert isinstance(session, CardSession)
     return session.options["trt_fp16_enable"] == "1"
 
 
@@ -148,7 +148,7 @@ def test_one_engine_gives_each_request_the_graph_of_its_own_settings(
             else:
                 assert graph.note == f"{name} {compute.precision} {where}"
             session = graph.batches.session
-            assert isinstance(session, OnCard)
+            assert isinstance(session, CardSession)
             assert session.path == store.path(name)
             assert session.options == {key: value for one in where for key, value in one.options}
     detectors = {id(shared.on(compute).session(DETECTOR)) for compute in asked}

@@ -55,7 +55,7 @@ def samples(path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.stack(read_image(path).planes).astype(np.float64)
 
 
-def apart(one: Path, other: Path) -> float:
+def largest_difference(one: Path, other: Path) -> float:
     return float(np.abs(samples(one) - samples(other)).max())
 
 
@@ -67,9 +67,9 @@ def test_at_no_weight_at_all_it_does_not_matter_who_the_source_is(
         for who in (STRANGER, MAN):
             results.append(tmp_path / f"{who} {weight}.png")
             warm.swap(asset(who), still, results[-1], source_weight=weight, **QUICK)
-    assert apart(*results[:2]) == 0
-    assert apart(*results[2:]) > 1
-    assert apart(results[0], results[2]) > 1
+    assert largest_difference(*results[:2]) == 0
+    assert largest_difference(*results[2:]) > 1
+    assert largest_difference(results[0], results[2]) > 1
 
 
 def test_several_pictures_of_the_source_are_averaged_in_whatever_order(
@@ -81,8 +81,8 @@ def test_several_pictures_of_the_source_are_averaged_in_whatever_order(
     assert not any("extra_source_image" in note for note in report.notes)
     warm.swap(second, still, other, extra_source_image=[SOURCE], **QUICK)
     warm.swap(SOURCE, still, alone, **QUICK)
-    assert apart(one, other) <= 1
-    assert apart(one, alone) > 1
+    assert largest_difference(one, other) <= 1
+    assert largest_difference(one, alone) > 1
 
 
 def test_a_picture_of_somebody_else_is_warned_of(
@@ -387,7 +387,7 @@ def test_each_face_may_be_swapped_at_what_it_is_worth(
     warm.swap(SOURCE, still, fixed, pixel_boost="256x256", **QUICK)
     report = warm.swap(SOURCE, still, free, pixel_boost="auto", **QUICK)
     assert report.setup.swapper.name == "inswapper_128"
-    assert apart(fixed, free) == 0
+    assert largest_difference(fixed, free) == 0
 
 
 def test_the_faces_of_several_frames_go_together_where_a_network_takes_them(

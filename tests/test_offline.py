@@ -69,7 +69,7 @@ print(len(sys.modules))
 """
 
 
-def named(path: Path) -> set[str]:
+def imported_names(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -85,7 +85,7 @@ def named(path: Path) -> set[str]:
 def test_no_module_names_a_network_module(path: Path) -> None:
     permitted = PERMITTED.get(path.relative_to(PACKAGE).as_posix(), set())
     assert {
-        name for name in named(path) if name in NETWORK or name.split(".")[0] in NETWORK
+        name for name in imported_names(path) if name in NETWORK or name.split(".")[0] in NETWORK
     } <= permitted
 
 
@@ -93,7 +93,7 @@ def test_only_an_input_leads_to_the_downloads() -> None:
     users = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
-        if any(name.startswith("engine.jobs.download") for name in named(path))
+        if any(name.startswith("engine.jobs.download") for name in imported_names(path))
     }
     assert users == {"jobs/inputs.py"}
 
@@ -105,7 +105,7 @@ def test_every_module_imports_with_the_network_forbidden() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def held(*arguments: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
+def run_without_sockets(*arguments: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
     """Run a module as a program that the kernel kills if it creates an internet socket."""
     # Some libraries send no telemetry on machines that run tests; here they behave as for users.
     variables = {name: value for name, value in os.environ.items() if name not in ON_TEST_MACHINES}
@@ -122,7 +122,7 @@ def held(*arguments: str | Path, home: Path) -> subprocess.CompletedProcess[str]
 @pytest.mark.skipif(not without_network.SUPPORTED, reason="the kernel cannot be asked here")
 def test_what_makes_a_socket_is_ended(tmp_path: Path) -> None:
     command = "import socket; print('here', flush=True); socket.socket()"
-    done = held("timeit", "-n1", "-r1", command, home=tmp_path)
+    done = run_without_sockets("timeit", "-n1", "-r1", command, home=tmp_path)
     assert (done.stdout, done.returncode) == ("here\n", -signal.SIGSYS)
 
 
@@ -130,7 +130,7 @@ def test_what_makes_a_socket_is_ended(tmp_path: Path) -> None:
 def test_a_whole_swap_makes_no_socket_and_leaves_nobody_a_report(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "two people.mkv", range(0, 200, 40))
     result = tmp_path / "result.mkv"
-    done = held(
+    done = run_without_sockets(
         *("engine", "swap", asset(STRANGER), clip, "-o", result, "--face-selector-mode", "many"),
         home=tmp_path / "home",
     )

@@ -23,7 +23,7 @@ from tests.people import face
 NOISE = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
 
 
-class Listening(Session):
+class RecordingSession(Session):
     """Keeps what the network was fed."""
 
     def run(self, *inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -53,14 +53,14 @@ def middle(size: int) -> Bytes:
 def test_pictures_are_prepared_as_the_manifest_says(
     store: WeightStore, name: str, ask: Callable[[Any], object], cut: Callable[[int], Bytes]
 ) -> None:
-    session, spec = Listening(store.path(name)), store.weight(name).input
+    session, spec = RecordingSession(store.path(name)), store.weight(name).input
     ask(session)
     np.testing.assert_allclose(session.fed, spec.tensor([cut(spec.size)]), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["age", "gender"])
 def test_chips_are_prepared_as_the_manifest_says(store: WeightStore, name: str) -> None:
-    session, spec = Listening(store.path(name)), store.weight(name).input
+    session, spec = RecordingSession(store.path(name)), store.weight(name).input
     plain = np.full((64, 64, 3), (200, 120, 40), np.uint8)
     someone = face(10, 10, 40)
     someone.mesh.points[:, :2] = np.random.default_rng(0).uniform(20, 44, (468, 2))

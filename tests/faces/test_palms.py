@@ -19,7 +19,7 @@ from tests.hands import hand, thinking
 KNUCKLES = [0, 5, 9, 13, 17, 1, 2]
 
 
-class Planted(Session):
+class PalmSession(Session):
     """Answers as the network would of a palm at some rows."""
 
     def __init__(self, rows: dict[int, tuple[Points, float]]) -> None:
@@ -43,7 +43,7 @@ def palm(x: float, y: float, angle: float = 0) -> Points:
 
 
 def found(planted: dict[int, tuple[Points, float]]) -> list[Region]:
-    (regions,) = BlazePalm(Planted(planted)).detect([np.zeros((192, 192, 3), np.uint8)])
+    (regions,) = BlazePalm(PalmSession(planted)).detect([np.zeros((192, 192, 3), np.uint8)])
     return regions
 
 
@@ -63,7 +63,7 @@ def test_anchors_are_the_centres_of_cells() -> None:
 @pytest.mark.parametrize("row", [0, 700, 1151, 1152, 2015])
 def test_decoding_finds_what_was_encoded(row: int) -> None:
     points = palm(100, 90, 30)
-    session = Planted({row: (points, 1)})
+    session = PalmSession({row: (points, 1)})
     boxes, spots = decode(session.boxes[0, [row]], anchors()[[row]])
     box = box_of(points)
     np.testing.assert_allclose(boxes[0], [box.left, box.top, box.right, box.bottom], atol=1e-4)

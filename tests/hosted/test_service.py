@@ -32,7 +32,7 @@ from engine.media.probe import probe
 from engine.media.untrusted import TooLarge
 from engine.pipeline.video import Progress
 from tests.footage import write_png
-from tests.media.test_untrusted import lying
+from tests.media.test_untrusted import with_false_duration
 from tests.synth import draw, make_clip
 
 LISTS = pytest.mark.parametrize("name", ["reference_image", "extra_source_image"])
@@ -156,7 +156,7 @@ class Writer:
         raise ParameterError("it was written")
 
 
-def outcome(store: JobStore, job: Job, writer: Writer) -> str:
+def error_of_job(store: JobStore, job: Job, writer: Writer) -> str:
     """Perform a job with the writer and return its error."""
     run_worker(
         store, enforce_bounds(engine_performer(cast("Engine", writer)), store), until_idle=True
@@ -173,7 +173,7 @@ def test_an_output_that_grows_too_large_ends_the_job(
     for bounds, frames in ((BOUNDS, 11), (None, 50)):
         writer = Writer(frames=50)
         job = JobSubmitter(store=store, bounds=bounds).submit({**call, "target": target})
-        error = outcome(store, job, writer)
+        error = error_of_job(store, job, writer)
         assert writer.written == frames
         assert error.startswith("The output grew over 1,000 bytes" if bounds else "it was")
 
@@ -181,13 +181,15 @@ def test_an_output_that_grows_too_large_ends_the_job(
 def test_whoever_does_a_job_keeps_to_its_bounds(
     store: JobStore, call: dict[str, object], tmp_path: Path
 ) -> None:
-    clip = lying(make_clip(tmp_path / "clip.mp4", frames=150))
+    clip = with_false_duration(make_clip(tmp_path / "clip.mp4", frames=150))
     writer = Writer(frames=1)
     job = JobSubmitter(store=store, bounds=BOUNDS).submit({**call, "target": clip})
-    assert outcome(store, job, writer).startswith("target lasts too long")
+    assert error_of_job(store, job, writer).startswith("target lasts too long")
     small = replace(BOUNDS, pixels=100)
     job = JobSubmitter(store=store, bounds=small).submit(call)
-    assert outcome(store, job, writer).startswith("source_image contains no picture of at most 100")
+    assert error_of_job(store, job, writer).startswith(
+        "source_image contains no picture of at most 100"
+    )
     assert writer.written == 0
 
 
@@ -198,7 +200,9 @@ def test_whoever_does_a_job_keeps_the_pictures_of_its_lists_to_its_bounds(
     large = str(write_png(tmp_path / "large.png", draw(0, (160, 120))))
     writer = Writer(frames=1)
     job = JobSubmitter(store=store, bounds=BOUNDS).submit({**call, name: [call["target"], large]})
-    assert outcome(store, job, writer).startswith(f"{name}-1 contains no picture of at most 10,000")
+    assert error_of_job(store, job, writer).startswith(
+        f"{name}-1 contains no picture of at most 10,000"
+    )
     assert writer.written == 0
 
 
@@ -210,7 +214,7 @@ def test_a_job_waits_in_vain_for_a_disk_that_is_full(
     other = store.new_folder()
     (other / "input").write_bytes(bytes(2000))
     store.add({"source_image": "x", "target": "x", "output": None, "parameters": {}}, other)
-    assert outcome(store, job, Writer(1)).startswith("The jobs in the store hold 2,000 bytes")
+    assert error_of_job(store, job, Writer(1)).startswith("The jobs in the store hold 2,000 bytes")
 
 
 class Redirected:
@@ -330,7 +334,7 @@ class Copier:
 
 
 @pytest.fixture
-def exchanged(tmp_path: Path) -> Path:
+def media_and_secret(tmp_path: Path) -> Path:
     """Return a folder of media with a secret file beside it."""
     media = tmp_path / "media"
     (media / "folder").mkdir(parents=True)
@@ -341,13 +345,13 @@ def exchanged(tmp_path: Path) -> Path:
     return media
 
 
-def linked(path: Path, to: Path) -> None:
+def replace_by_link(path: Path, to: Path) -> None:
     """Replace a file or folder by a link."""
     path.rename(path.with_name("moved"))
     path.symlink_to(to)
 
 
-def piped(path: Path, _to: Path) -> None:
+def replace_by_pipe(path: Path, _to: Path) -> None:
     """Replace a file by a named pipe."""
     path.unlink()
     os.mkfifo(path)
@@ -357,33 +361,33 @@ def piped(path: Path, _to: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "what", "exchange", "to"),
     [
-        ("still.png", "still.png", linked, "secrets/still.png"),
-        ("still.png", "still.png", linked, "media/folder/still.png"),
-        ("folder/still.png", "folder", linked, "secrets"),
-        ("still.png", "still.png", piped, ""),
+        ("still.png", "still.png", replace_by_link, "secrets/still.png"),
+        ("still.png", "still.png", replace_by_link, "media/folder/still.png"),
+        ("folder/still.png", "folder", replace_by_link, "secrets"),
+        ("still.png", "still.png", replace_by_pipe, ""),
     ],
 )
 def test_a_file_that_is_exchanged_for_a_link_while_it_waits_is_not_read(
     store: JobStore,
-    exchanged: Path,
+    media_and_secret: Path,
     field: str,
     given: str,
     what: str,
     exchange: Callable[[Path, Path], None],
     to: str,
 ) -> None:
-    bounds = replace(BOUNDS, output_bytes=1 << 20, folders=(str(exchanged),))
+    bounds = replace(BOUNDS, output_bytes=1 << 20, folders=(str(media_and_secret),))
     (other,) = {"still.png", "folder/still.png"} - {given}
-    fine = str(exchanged / other)
-    call = {"source_image": fine, "target": fine, field: str(exchanged / given)}
+    fine = str(media_and_secret / other)
+    call = {"source_image": fine, "target": fine, field: str(media_and_secret / given)}
     job = JobSubmitter(store=store, bounds=bounds).submit(call)
-    exchange(exchanged / what, exchanged.parent / to)
+    exchange(media_and_secret / what, media_and_secret.parent / to)
     run_worker(
         store, enforce_bounds(engine_performer(cast("Engine", Copier())), store), until_idle=True
     )
     error = str(store.get(job.id).error)
     assert error.startswith(field)
-    assert f"is {exchanged / given}, which is no longer a file in the folders" in error
+    assert f"is {media_and_secret / given}, which is no longer a file in the folders" in error
     assert list(job.folder.iterdir()) == []
 
 
@@ -405,16 +409,16 @@ def test_a_job_is_done_by_whoever_spells_the_home_in_another_way(tmp_path: Path)
 
 
 def test_a_file_that_is_exchanged_in_the_middle_of_the_work_is_the_one_that_was_checked(
-    store: JobStore, exchanged: Path
+    store: JobStore, media_and_secret: Path
 ) -> None:
-    target = exchanged / "still.png"
-    size, secret = target.stat().st_size, exchanged.parent / "secrets" / "still.png"
+    target = media_and_secret / "still.png"
+    size, secret = target.stat().st_size, media_and_secret.parent / "secrets" / "still.png"
     assert size != secret.stat().st_size
-    bounds = replace(BOUNDS, output_bytes=1 << 20, folders=(str(exchanged),))
+    bounds = replace(BOUNDS, output_bytes=1 << 20, folders=(str(media_and_secret),))
     job = JobSubmitter(store=store, bounds=bounds).submit(
-        {"source_image": str(exchanged / "folder" / "still.png"), "target": str(target)}
+        {"source_image": str(media_and_secret / "folder" / "still.png"), "target": str(target)}
     )
-    engine = Copier(lambda: linked(target, secret))
+    engine = Copier(lambda: replace_by_link(target, secret))
     run_worker(
         store, enforce_bounds(engine_performer(cast("Engine", engine)), store), until_idle=True
     )
@@ -430,21 +434,21 @@ def test_a_file_that_is_exchanged_in_the_middle_of_the_work_is_the_one_that_was_
     ],
 )
 def test_a_file_that_is_rewritten_as_a_playlist_after_its_check_is_not_followed(
-    store: JobStore, exchanged: Path, name: str, playlist: str
+    store: JobStore, media_and_secret: Path, name: str, playlist: str
 ) -> None:
-    clip = make_clip(exchanged / "clip.mp4")
-    target = clip.rename(exchanged / name)
-    secret = make_clip(exchanged.parent / "secrets" / "film.ts", frames=30)
+    clip = make_clip(media_and_secret / "clip.mp4")
+    target = clip.rename(media_and_secret / name)
+    secret = make_clip(media_and_secret.parent / "secrets" / "film.ts", frames=30)
 
     class Reader:
         def swap(self, _source: str, target: Path, *_: Any, **__: Any) -> Any:
-            (exchanged / name).write_text(playlist.format(secret))
+            (media_and_secret / name).write_text(playlist.format(secret))
             target.with_name(secret.name).symlink_to(secret)
             raise ParameterError(f"It shows {probe(target).size}.")
 
-    bounds = replace(BOUNDS, output_bytes=1 << 20, folders=(str(exchanged),))
+    bounds = replace(BOUNDS, output_bytes=1 << 20, folders=(str(media_and_secret),))
     job = JobSubmitter(store=store, bounds=bounds).submit(
-        {"source_image": str(exchanged / "still.png"), "target": str(target)}
+        {"source_image": str(media_and_secret / "still.png"), "target": str(target)}
     )
     run_worker(
         store, enforce_bounds(engine_performer(cast("Engine", Reader())), store), until_idle=True
@@ -453,13 +457,13 @@ def test_a_file_that_is_rewritten_as_a_playlist_after_its_check_is_not_followed(
 
 
 def test_where_files_have_no_names_by_number_a_copy_is_read(
-    exchanged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    media_and_secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exists = Path.exists
     monkeypatch.setattr(Path, "exists", lambda path: "/proc/" not in str(path) and exists(path))
-    still, place = exchanged / "still.png", tmp_path / "target.png"
+    still, place = media_and_secret / "still.png", tmp_path / "target.png"
     content = still.read_bytes()
-    with open_beneath("target", still, [exchanged], place, len(content)) as file:
+    with open_beneath("target", still, [media_and_secret], place, len(content)) as file:
         still.unlink()
         assert not file.is_symlink()
         assert file.read_bytes() == content
@@ -467,18 +471,20 @@ def test_where_files_have_no_names_by_number_a_copy_is_read(
     still.write_bytes(content + b"0")
     with (
         pytest.raises(ParameterError, match=f"target holds more than {len(content):,} bytes"),
-        open_beneath("target", still, [exchanged], place, len(content)),
+        open_beneath("target", still, [media_and_secret], place, len(content)),
     ):
         pass
     assert not place.exists()
 
 
 @pytest.mark.parametrize("way", ["folder/../still.png", "../secrets/still.png", "folder/.."])
-def test_no_file_is_held_by_a_path_that_goes_up(exchanged: Path, tmp_path: Path, way: str) -> None:
+def test_no_file_is_held_by_a_path_that_goes_up(
+    media_and_secret: Path, tmp_path: Path, way: str
+) -> None:
     place = tmp_path / "target.png"
     with (
         pytest.raises(ParameterError, match="no longer a file in the folders"),
-        open_beneath("target", exchanged / way, [exchanged], place, 1 << 20),
+        open_beneath("target", media_and_secret / way, [media_and_secret], place, 1 << 20),
     ):
         pass
 
@@ -498,7 +504,7 @@ def test_a_job_has_so_much_time(store: JobStore, call: dict[str, object]) -> Non
     assert "took longer than 0.2 seconds" in str(store.get(job.id).error)
 
 
-def last_look_at_size(store: JobStore, job: Job, writes: Callable[[Path], object]) -> str:
+def error_after_writing(store: JobStore, job: Job, writes: Callable[[Path], object]) -> str:
     """Perform a job whose engine writes its output and reports no frames; return its error."""
 
     class Quick:
@@ -514,7 +520,7 @@ def last_look_at_size(store: JobStore, job: Job, writes: Callable[[Path], object
 
 def test_a_picture_that_is_too_large_is_not_kept(store: JobStore, call: dict[str, object]) -> None:
     job = JobSubmitter(store=store, bounds=BOUNDS).submit(call)
-    error = last_look_at_size(store, job, lambda output: output.write_bytes(bytes(1001)))
+    error = error_after_writing(store, job, lambda output: output.write_bytes(bytes(1001)))
     assert error.startswith("The output grew over 1,000 bytes")
     assert list(job.folder.iterdir()) == []
 
@@ -529,5 +535,5 @@ def test_what_was_made_goes_with_a_job_that_is_cancelled_at_its_end(
         output.write_bytes(b"made")
         store.cancel(job.id)
 
-    assert last_look_at_size(store, job, write) == "The job was cancelled."
+    assert error_after_writing(store, job, write) == "The job was cancelled."
     assert list(job.folder.iterdir()) == []

@@ -387,7 +387,7 @@ def test_a_retention_that_is_no_time_is_refused(tmp_path: Path, value: Any) -> N
 
 
 @pytest.fixture
-def dated(tmp_path: Path) -> Iterator[tuple[JobStore, Clock, Clock]]:
+def store_and_clocks(tmp_path: Path) -> Iterator[tuple[JobStore, Clock, Clock]]:
     """Open a store with its two clocks."""
     date, steady = Clock(), Clock()
     date.now = 1_700_000_000.0
@@ -397,9 +397,9 @@ def dated(tmp_path: Path) -> Iterator[tuple[JobStore, Clock, Clock]]:
 
 @pytest.mark.parametrize("jump", [60, 86_400, -3_600, -1_700_000_000])
 def test_a_clock_that_is_set_takes_no_job_from_its_worker(
-    dated: tuple[JobStore, Clock, Clock], jump: float
+    store_and_clocks: tuple[JobStore, Clock, Clock], jump: float
 ) -> None:
-    store, date, steady = dated
+    store, date, steady = store_and_clocks
     store.add({})
     job = store.claim("one", 30)
     assert job
@@ -417,9 +417,9 @@ def test_a_clock_that_is_set_takes_no_job_from_its_worker(
 
 @pytest.mark.parametrize(("jump", "passed"), [(86_400, 10), (-86_400, 3_601)])
 def test_a_clock_that_is_set_neither_removes_results_nor_keeps_them(
-    dated: tuple[JobStore, Clock, Clock], jump: float, passed: float
+    store_and_clocks: tuple[JobStore, Clock, Clock], jump: float, passed: float
 ) -> None:
-    store, date, steady = dated
+    store, date, steady = store_and_clocks
     store.add({})
     job = store.claim("one", 30)
     assert job
@@ -462,7 +462,7 @@ def test_who_looked_at_the_clock_before_a_lease_was_renewed_does_not_take_the_jo
     assert store.claim("two", 30) is None
 
 
-class Failing:
+class FailingDatabase:
     """A database whose commits fail `times` times, from a given one on."""
 
     def __init__(self, database: sqlite3.Connection, first: int, times: int = 1) -> None:
@@ -490,7 +490,7 @@ def test_a_record_that_fails_after_the_output_was_placed_is_made_good(
     output, made = tmp_path / "film.mp4", job.partial_path(tmp_path / "film.mp4")
     made.write_bytes(b"result")
     database = store._database
-    store._database = cast("sqlite3.Connection", Failing(database, 0, times))
+    store._database = cast("sqlite3.Connection", FailingDatabase(database, 0, times))
     with pytest.raises(JobError, match="disk I/O error"):
         store.complete(job, output, {"n": 1}, partial=made)
     if times == 1:
@@ -634,7 +634,7 @@ def test_the_store_knows_what_its_jobs_hold(store: JobStore, clock: Clock) -> No
 def test_folders_that_come_and_go_are_counted_as_far_as_they_are(tmp_path: Path) -> None:
     over = threading.Event()
 
-    def churn() -> None:
+    def replace_folders() -> None:
         n = 0
         while not over.is_set():
             n += 1
@@ -644,7 +644,7 @@ def test_folders_that_come_and_go_are_counted_as_far_as_they_are(tmp_path: Path)
             (folder / "below" / "file").write_bytes(bytes(10))
 
     with ThreadPoolExecutor(1) as other:
-        churning = other.submit(churn)
+        churning = other.submit(replace_folders)
         try:
             for _ in range(300):
                 assert 0 <= folder_bytes(tmp_path) <= 500

@@ -175,13 +175,13 @@ def test_who_lost_the_lease_stops_at_the_next_frame_and_writes_nothing(store: Jo
     first = store.claim("first", -1)
     assert first
 
-    def robbed(job: Job, report: ReportProgress) -> JobResult:
+    def lose_lease(job: Job, report: ReportProgress) -> JobResult:
         assert store.claim("second", 30)
         with pytest.raises(LeaseLost):
             report(1, 2)
         return done(job, lambda *_: None)
 
-    perform_job(store, first, robbed, stop=threading.Event())
+    perform_job(store, first, lose_lease, stop=threading.Event())
     job = store.get(first.id)
     assert (job.state, job.worker, job.output) == ("PROCESSING", "second", None)
     assert not (job.folder / "output").exists()

@@ -244,9 +244,9 @@ def test_avi_is_in_time_again_at_the_key_frame_after_damage(
         pts=range(60),
         time_base=Fraction(1, 25),
         options=options,
-        paint=shaded,
+        paint=shaded_picture,
     )
-    assert shades(clip) == [(n, n) for n in range(60)]
+    assert painted_numbers(clip) == [(n, n) for n in range(60)]
     data = bytearray(clip.read_bytes())
     with av.open(str(clip)) as container:
         found = [bytes(packet) for packet in container.demux(video=0) if packet.size]
@@ -255,13 +255,13 @@ def test_avi_is_in_time_again_at_the_key_frame_after_damage(
         place = clip.read_bytes().index(found[number]) + late
         data[place : place + len(found[number])] = bytes(len(found[number]))
     clip.write_bytes(data)
-    read = shades(clip)
+    read = painted_numbers(clip)
     assert len(read) < 60
     after = 30 if lost[0] >= 15 else 15
     assert [pair for pair in read if pair[0] >= after] == [(n, n) for n in range(after, 60)]
 
 
-def shaded(number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+def shaded_picture(number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return a picture of one shade below a strip of noise, which no two have alike."""
     width, height = size
     picture = np.full((height, width, 3), 4 * number, np.uint8)
@@ -269,7 +269,7 @@ def shaded(number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
     return picture
 
 
-def shades(clip: Path) -> list[tuple[int, int]]:
+def painted_numbers(clip: Path) -> list[tuple[int, int]]:
     """Return the number by its time, and the one painted, of each picture of a clip."""
     return [
         (

@@ -81,7 +81,7 @@ def with_sound(
     return path
 
 
-def heard(path: Path) -> tuple[NDArray[np.float32], str, int]:
+def decode_sound(path: Path) -> tuple[NDArray[np.float32], str, int]:
     """Return the first channel of the sound from time 0, at 48 kHz; its layout and rate."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
@@ -112,7 +112,7 @@ def heard(path: Path) -> tuple[NDArray[np.float32], str, int]:
     return np.interp(time, np.arange(end) / rate, whole).astype(np.float32), layout, rate
 
 
-def lag(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[int, float]:
+def measure_delay(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[int, float]:
     """Return the delay of the second sound in samples, and their correlation at that delay."""
     size = 1 << (before.size + after.size - 1).bit_length()
     spectrum = np.fft.rfft(after, size) * np.conj(np.fft.rfft(before, size))
@@ -122,7 +122,7 @@ def lag(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[int, f
     return best if best < size // 2 else best - size, float(likeness[best]) / scale
 
 
-def passed(
+def pass_through(
     target: Path, output: Path, trim: Trim | None = None, audio: str = "transcode"
 ) -> WrittenInfo:
     part = trim or Trim()
@@ -133,7 +133,7 @@ def passed(
     return write_video(read_frames(target, part), output, like=target, options=options, trim=part)
 
 
-def near(*suffixes: str) -> int:
+def delay_tolerance(*suffixes: str) -> int:
     """Return the tolerance for the delay of sound in these containers."""
     return MILLISECOND if {".mkv", ".webm", ".flv"} & {*suffixes} else EXACT
 
@@ -156,19 +156,19 @@ def test_sound_that_cannot_be_held_is_encoded_in_time(
 ) -> None:
     target = with_sound(tmp_path / f"target{before}", codec)
     output = tmp_path / f"output{after}"
-    info = passed(target, output)
+    info = pass_through(target, output)
     with av.open(str(output)) as container:
         assert container.streams.audio[0].codec_context.codec.canonical_name == then
         if {before, after} <= {".mkv", ".mp4", ".webm", ".ts"}:
             assert container.streams.audio[0].language == "fra"
-    sound, layout, _ = heard(output)
-    original, _, _ = heard(target)
-    off, likeness = lag(original, sound)
+    sound, layout, _ = decode_sound(output)
+    original, _, _ = decode_sound(target)
+    off, likeness = measure_delay(original, sound)
     assert len(av.AudioLayout(layout).channels) == 2
-    assert abs(off) <= near(before, after)
+    assert abs(off) <= delay_tolerance(before, after)
     assert likeness > alike
     assert abs(sound.size - original.size) <= 1536
-    copied = passed(target, tmp_path / f"copied{after}", audio="copy")
+    copied = pass_through(target, tmp_path / f"copied{after}", audio="copy")
     told = [warning for warning in info.warnings if "re-encoded" in warning]
     assert bool(told) == any("left out" in warning for warning in copied.warnings)
 
@@ -180,14 +180,14 @@ def test_a_trimmed_part_sounds_as_it_did(
 ) -> None:
     target = with_sound(tmp_path / "target.avi", "pcm_u8")
     output = tmp_path / f"output{after}"
-    passed(target, output, Trim(start, end))
-    original, _, _ = heard(target)
+    pass_through(target, output, Trim(start, end))
+    original, _, _ = decode_sound(target)
     first = next(iter(read_frames(target, Trim(start, end))))
     begin = float(first.pts * first.time_base)
     expected = original[round(begin * RATE) : None if end is None else round(end * RATE)]
-    sound, _, _ = heard(output)
-    off, likeness = lag(expected, sound)
-    assert abs(off) <= near(after)
+    sound, _, _ = decode_sound(output)
+    off, likeness = measure_delay(expected, sound)
+    assert abs(off) <= delay_tolerance(after)
     assert likeness > 0.9
     assert abs(sound.size - expected.size) <= 1536
 
@@ -196,12 +196,12 @@ def test_a_trimmed_part_sounds_as_it_did(
 def test_gaps_and_late_beginnings_stay_silent(tmp_path: Path, after: str) -> None:
     target = with_sound(tmp_path / "target.mkv", "pcm_s24le", begin=0.4, hole=(1.5, 2.0))
     output = tmp_path / f"output{after}"
-    passed(target, output)
-    original, _, _ = heard(target)
-    sound, _, _ = heard(output)
+    pass_through(target, output)
+    original, _, _ = decode_sound(target)
+    sound, _, _ = decode_sound(output)
     for part in (slice(0, RATE * 3 // 2), slice(RATE * 2 + 4000, None)):
-        off, likeness = lag(original[part], sound[part])
-        assert abs(off) <= near(after)
+        off, likeness = measure_delay(original[part], sound[part])
+        assert abs(off) <= delay_tolerance(after)
         assert likeness > 0.9
     assert np.abs(sound[RATE * 3 // 2 + 4000 : RATE * 2 - 4000]).max() < 0.05
 
@@ -213,12 +213,12 @@ def test_a_gap_of_any_length_within_the_film_stays_silent(
     monkeypatch.setattr(transcoding, "_LONGEST_SILENCE", Fraction(1, 10))
     target = with_sound(tmp_path / "target.mkv", codec, begin=0.4, hole=(1.0, 2.0))
     output = tmp_path / f"output{after}"
-    passed(target, output)
-    original, _, _ = heard(target)
-    sound, _, _ = heard(output)
+    pass_through(target, output)
+    original, _, _ = decode_sound(target)
+    sound, _, _ = decode_sound(output)
     for part in (slice(0, RATE), slice(2 * RATE + 4000, None)):
-        off, likeness = lag(original[part], sound[part])
-        assert abs(off) <= near(after)
+        off, likeness = measure_delay(original[part], sound[part])
+        assert abs(off) <= delay_tolerance(after)
         assert likeness > 0.9
 
 
@@ -244,7 +244,7 @@ def test_a_damaged_time_far_behind_the_end_makes_no_silence(tmp_path: Path) -> N
     place = content.index(b"\x44\x89\x88") + 3
     assert abs(struct.unpack(">d", content[place : place + 8])[0] * 1000 - said) < 1000
     target.write_bytes(content[:place] + struct.pack(">d", 3000.0) + content[place + 8 :])
-    passed(target, output)
+    pass_through(target, output)
     with av.open(str(output)) as container:
         last = max(
             (packet.pts or 0) * as_fraction(packet.time_base) for packet in container.demux(audio=0)
@@ -267,12 +267,12 @@ def test_layouts_and_rates_are_kept_where_there_is_one_for_them(
         tmp_path / "target.mkv", "ac3" if rate != 8_000 else "pcm_s16le", rate=rate, layout=layout
     )
     output = tmp_path / f"output{after}"
-    passed(target, output)
-    sound, found, out_rate = heard(output)
-    original, _, _ = heard(target)
-    off, likeness = lag(original, sound)
+    pass_through(target, output)
+    sound, found, out_rate = decode_sound(output)
+    original, _, _ = decode_sound(target)
+    off, likeness = measure_delay(original, sound)
     assert (found, out_rate >= rate or out_rate == 48_000) == (then, True)
-    assert abs(off) <= near(".mkv")
+    assert abs(off) <= delay_tolerance(".mkv")
     assert likeness > 0.9
 
 
@@ -296,7 +296,7 @@ def test_text_is_written_in_the_containers_own_way(
     ]
     target = make_clip(tmp_path / f"target{before}", lines=lines)
     output = tmp_path / f"output{after}"
-    info = passed(target, output)
+    info = pass_through(target, output)
     assert kinds(output) == ["video", "subtitle"]
     assert any(f"re-encoded as {codec}" in warning for warning in info.warnings)
     shown = []
@@ -326,7 +326,7 @@ def test_a_sample_that_is_no_number_does_not_end_the_run(tmp_path: Path, after: 
     wave[0, 30_000] = np.inf
     add_wave(target, wave, "pcm_f32le", "flt")
     output = tmp_path / f"output{after}"
-    info = passed(target, output)
+    info = pass_through(target, output)
     assert kinds(output) == ["video", "audio"]
     assert sum("damaged or overlong parts" in warning for warning in info.warnings) == 1
 
@@ -337,17 +337,17 @@ def test_a_sample_that_is_far_too_loud_is_cut(tmp_path: Path) -> None:
     wave[0, 20_000] = 1e30
     add_wave(target, wave, "pcm_f32le", "flt")
     output = tmp_path / "output.flv"
-    info = passed(target, output)
+    info = pass_through(target, output)
     assert not any("damaged" in warning for warning in info.warnings)
-    sound, _, _ = heard(output)
+    sound, _, _ = decode_sound(output)
     assert np.abs(sound[24_000:40_000]).max() > 0.1
 
 
 def test_the_end_of_sound_is_not_lost_in_its_decoder(tmp_path: Path) -> None:
     target = with_sound(tmp_path / "target.wmv", "wmav2", rate=44_100)
     output = tmp_path / "output.webm"
-    passed(target, output)
-    sound, _, _ = heard(output)
+    pass_through(target, output)
+    sound, _, _ = decode_sound(output)
     with av.open(str(target)) as container:
         frames = list(container.decode(audio=0))
     begin = float((frames[0].pts or 0) * as_fraction(frames[0].time_base))
@@ -362,11 +362,11 @@ def test_sound_that_begins_late_does_so_in_avi(
 ) -> None:
     target = with_sound(tmp_path / "target.mkv", codec, begin=1.0)
     output = tmp_path / "output.avi"
-    info = passed(target, output, Trim(start))
+    info = pass_through(target, output, Trim(start))
     assert sum("re-encoded as pcm_s16le" in warning for warning in info.warnings) == 1
-    original, _, _ = heard(target)
-    sound, _, _ = heard(output)
-    off, likeness = lag(original[round((start or 0) * RATE) :], sound)
+    original, _, _ = decode_sound(target)
+    sound, _, _ = decode_sound(output)
+    off, likeness = measure_delay(original[round((start or 0) * RATE) :], sound)
     assert abs(off) <= MILLISECOND
     assert likeness > 0.98
 
@@ -374,10 +374,10 @@ def test_sound_that_begins_late_does_so_in_avi(
 def test_a_gap_in_converted_sound_is_silent_in_avi(tmp_path: Path) -> None:
     target = with_sound(tmp_path / "target.mkv", "libopus", hole=(1.0, 2.0))
     output = tmp_path / "output.avi"
-    passed(target, output)
-    original, _, _ = heard(target)
-    sound, _, _ = heard(output)
-    off, likeness = lag(original[2 * RATE :], sound[2 * RATE :])
+    pass_through(target, output)
+    original, _, _ = decode_sound(target)
+    sound, _, _ = decode_sound(output)
+    off, likeness = measure_delay(original[2 * RATE :], sound[2 * RATE :])
     assert abs(off) <= MILLISECOND
     assert likeness > 0.98
 
@@ -385,9 +385,9 @@ def test_a_gap_in_converted_sound_is_silent_in_avi(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["aac", "flac", "pcm_s16le"])
 def test_a_gap_in_copied_sound_is_told_in_avi(tmp_path: Path, codec: str) -> None:
     target = with_sound(tmp_path / "target.mkv", codec, hole=(0.5, 2.5))
-    info = passed(target, tmp_path / "output.avi")
+    info = pass_through(target, tmp_path / "output.avi")
     assert sum("has gaps, which avi cannot store" in warning for warning in info.warnings) == 1
-    again = passed(target, tmp_path / "output.mov")
+    again = pass_through(target, tmp_path / "output.mov")
     assert not any("gaps" in warning for warning in again.warnings)
 
 
@@ -409,10 +409,10 @@ def test_sound_stays_with_a_picture_that_begins_late_in_avi(tmp_path: Path) -> N
                     packet.stream = copy
                     made.mux(packet)
     output = tmp_path / "output.avi"
-    passed(target, output)
-    original, _, _ = heard(target)
-    sound, _, _ = heard(output)
-    off, likeness = lag(original[round(0.48 * RATE) :], sound)
+    pass_through(target, output)
+    original, _, _ = decode_sound(target)
+    sound, _, _ = decode_sound(output)
+    off, likeness = measure_delay(original[round(0.48 * RATE) :], sound)
     assert abs(off) <= RATE // 40
     assert likeness > 0.98
 
@@ -420,14 +420,14 @@ def test_sound_stays_with_a_picture_that_begins_late_in_avi(tmp_path: Path) -> N
 def test_a_subtitle_too_long_for_the_output_is_left_out_and_told(tmp_path: Path) -> None:
     lines = [Line(0.1, 0.2, "one"), Line(0.2, 0.3, "x" * 70_000), Line(0.3, 0.4, "three")]
     target = make_clip(tmp_path / "target.mkv", lines=lines)
-    info = passed(target, tmp_path / "output.mp4")
+    info = pass_through(target, tmp_path / "output.mp4")
     assert any("1 damaged or overlong parts" in warning for warning in info.warnings)
 
 
 def test_sound_in_a_format_that_arrays_cannot_hold_is_left_out_by_name(tmp_path: Path) -> None:
     target = tmp_path / "target.nut"
     add_wave(target, song(RATE, 1, 1.0), "pcm_s64le", "s64")
-    info = passed(target, tmp_path / "output.flv")
+    info = pass_through(target, tmp_path / "output.flv")
     assert any("pcm_s64le" in warning and "left out" in warning for warning in info.warnings)
 
 

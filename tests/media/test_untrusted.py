@@ -125,7 +125,7 @@ def test_what_only_names_other_files_is_refused(tmp_path: Path, name: str, text:
         check_header(playlist, "target", BOUNDS)
 
 
-def live(clip: Path, path: Path) -> Path:
+def unclosed_stream(clip: Path, path: Path) -> Path:
     """Return the clip as a stream that was never closed: Matroska without a duration."""
 
     class Pipe(io.BytesIO):
@@ -147,7 +147,7 @@ def live(clip: Path, path: Path) -> Path:
     return path
 
 
-def lying(clip: Path) -> Path:
+def with_false_duration(clip: Path) -> Path:
     """Return the MP4 clip, whose boxes say now that it lasts a second."""
     content = bytearray(clip.read_bytes())
     for box in (b"mvhd", b"mdhd"):
@@ -161,7 +161,7 @@ def lying(clip: Path) -> Path:
 
 def test_a_clip_that_does_not_say_its_length_is_measured(tmp_path: Path) -> None:
     raw = make_clip(tmp_path / "raw.h264", frames=150)
-    stream = live(make_clip(tmp_path / "clip.mp4", frames=150), tmp_path / "live.mkv")
+    stream = unclosed_stream(make_clip(tmp_path / "clip.mp4", frames=150), tmp_path / "live.mkv")
     for clip in (raw, stream):
         check_header(clip, "target", MediaBounds(pixels=10_000, seconds=7))
         check_pictures(clip, "target", MediaBounds(pixels=10_000, seconds=7))
@@ -170,7 +170,7 @@ def test_a_clip_that_does_not_say_its_length_is_measured(tmp_path: Path) -> None
 
 
 def test_a_clip_that_lies_about_its_length_is_found_out(tmp_path: Path) -> None:
-    clip = lying(make_clip(tmp_path / "clip.mp4", frames=150))
+    clip = with_false_duration(make_clip(tmp_path / "clip.mp4", frames=150))
     check_header(clip, "target", BOUNDS)
     with pytest.raises(TooLarge, match="target lasts too long; allowed: at most 5 s"):
         check_pictures(clip, "target", BOUNDS)

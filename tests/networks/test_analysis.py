@@ -61,7 +61,7 @@ class Sessions:
         return Session(self._store.path(name))
 
 
-def opened(store: WeightStore, wanted: Sequence[Need] = (), **chosen: str) -> set[str]:
+def opened_networks(store: WeightStore, wanted: Sequence[Need] = (), **chosen: str) -> set[str]:
     """Return the networks that an analyser of these options is made of."""
     sessions = Sessions(store)
     AnalysisNetworks(store, sessions).analyser(wanted, AnalysisOptions(**chosen))  # type: ignore[arg-type]
@@ -72,28 +72,30 @@ MESHES = {"face_mesh_478", "face_mesh"}
 
 
 def test_the_embedded_networks_are_taken_where_nothing_else_is_there(store: WeightStore) -> None:
-    assert opened(store) == {"yunet", *MESHES}
-    assert opened(store, ["embedding", "age"]) == {"yunet", *MESHES, "sface", "age"}
+    assert opened_networks(store) == {"yunet", *MESHES}
+    assert opened_networks(store, ["embedding", "age"]) == {"yunet", *MESHES, "sface", "age"}
     assert AnalysisNetworks(store, Sessions(store)).readable == {"age", "gender"}
 
 
 def test_imported_networks_are_taken_before_the_embedded_ones(full: WeightStore) -> None:
-    assert opened(full, ["embedding"]) == {"det_10g", *MESHES, "w600k_r50"}
-    assert opened(full, ["age"]) == {"det_10g", *MESHES, "genderage"}
-    assert opened(full, ["gender", "race"]) == {"det_10g", *MESHES, "fairface"}
+    assert opened_networks(full, ["embedding"]) == {"det_10g", *MESHES, "w600k_r50"}
+    assert opened_networks(full, ["age"]) == {"det_10g", *MESHES, "genderage"}
+    assert opened_networks(full, ["gender", "race"]) == {"det_10g", *MESHES, "fairface"}
     assert AnalysisNetworks(full, Sessions(full)).readable == {"age", "gender", "race"}
 
 
 def test_each_can_be_chosen_by_name(full: WeightStore) -> None:
-    chosen = opened(full, ["embedding"], detector="yunet", embedder="sface", landmarker="face_mesh")
+    chosen = opened_networks(
+        full, ["embedding"], detector="yunet", embedder="sface", landmarker="face_mesh"
+    )
     assert chosen == {"yunet", "sface", "face_mesh"}
-    assert opened(full, landmarker="2d106det") == {"det_10g", *MESHES, "2d106det"}
+    assert opened_networks(full, landmarker="2d106det") == {"det_10g", *MESHES, "2d106det"}
 
 
 @pytest.mark.parametrize("field", ["detector", "embedder", "landmarker"])
 def test_an_unknown_name_is_refused_with_those_there_are(store: WeightStore, field: str) -> None:
     with pytest.raises(ParameterError, match=rf"{field} is 'best'; allowed: auto, \w+"):
-        opened(store, ["embedding"], **{field: "best"})
+        opened_networks(store, ["embedding"], **{field: "best"})
 
 
 @pytest.mark.parametrize(
@@ -104,12 +106,12 @@ def test_a_known_name_that_is_not_installed_says_how_to_get_it(
     store: WeightStore, field: str, name: str
 ) -> None:
     with pytest.raises(WeightsMissing, match=f"{name} .*weights import"):
-        opened(store, ["embedding"], **{field: name})
+        opened_networks(store, ["embedding"], **{field: name})
 
 
 def test_race_without_its_network_says_how_to_get_it(store: WeightStore) -> None:
     with pytest.raises(WeightsMissing, match=r"fairface .*weights import"):
-        opened(store, ["race"])
+        opened_networks(store, ["race"])
 
 
 def test_each_attribute_is_told_by_the_network_that_knows_it_best(full: WeightStore) -> None:

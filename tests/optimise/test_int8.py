@@ -40,12 +40,12 @@ def store(tmp_path: Path) -> WeightStore:
     return store
 
 
-def left(folder: Path) -> list[str]:
+def calibration_files(folder: Path) -> list[str]:
     """Return the names of a calibration's files in a folder."""
     return [file.name for file in folder.iterdir() if "int8" in file.name]
 
 
-def givers(path: Path) -> dict[str, list[str]]:
+def operators_before(path: Path) -> dict[str, list[str]]:
     """Return the operators before each convolution and product, by its output's name."""
     graph = onnx.load(str(path)).graph
     made_by = {output: node for node in graph.node for output in node.output}
@@ -85,7 +85,7 @@ def test_what_lies_between_convolutions_is_of_whole_numbers(
     prepare.calibrate(store, NAME, samples(8), held_out)
     whole = ["DequantizeLinear", "DequantizeLinear"]
     # The two in the middle cut what is below zero themselves.
-    assert givers(prepare.prepare(store, NAME, precision="int8").path) == {
+    assert operators_before(prepare.prepare(store, NAME, precision="int8").path) == {
         "style": [],
         "c0": [],
         "r1": whole,
@@ -113,7 +113,7 @@ def test_what_strays_on_other_samples_is_refused_and_leaves_nothing(
     # What was refused is told from then on, and asked for no more.
     with pytest.raises(WeightsError, match=rf"was calibrated and .* output is .* dB.*{COMMAND}"):
         int8.calibrated_graph(NAME, folder)
-    assert left(folder) == ["int8-refused.json"]
+    assert calibration_files(folder) == ["int8-refused.json"]
     if light < 1:
         # It is the held-out ones that tell: on its own it does well.
         int8.calibrate(NAME, source, folder, learnt, samples(2, seed=2, light=light))
@@ -167,7 +167,7 @@ def test_an_earlier_graph_survives_what_is_interrupted_anywhere(
     assert prepare.prepare(store, NAME, precision="int8") == before
     prepare.calibrate(store, NAME, samples(8, seed=9), held_out)
     after = prepare.prepare(store, NAME, precision="int8")
-    assert sorted(left(after.path.parent)) == sorted([after.path.name, "int8.json"])
+    assert sorted(calibration_files(after.path.parent)) == sorted([after.path.name, "int8.json"])
     assert after != before
 
 
@@ -271,7 +271,7 @@ def test_what_samples_raise_is_raised_and_what_the_quantiser_raises_is_told(
     other = [(np.ones((1, 3, 64, 64), np.float32), samples(1)[0][1])]
     with pytest.raises(WeightsError, match=r"the quantiser fails: .*dimensions"):
         int8.calibrate(NAME, source, tmp_path / "made", other, held_out)
-    assert left(tmp_path / "made") == ["int8-refused.json"]
+    assert calibration_files(tmp_path / "made") == ["int8-refused.json"]
 
 
 def test_a_graph_of_half_precision_is_refused(tmp_path: Path, held_out: list[Sample]) -> None:
@@ -295,4 +295,4 @@ def test_the_quantiser_is_kept_from_talking(
     prepare.calibrate(store, NAME, samples(8), held_out)
     assert logging.getLogger().handlers == handlers
     assert capfd.readouterr() == ("", "")
-    assert not [name for name in left(store.user_folder) if name.startswith(".")]
+    assert not [name for name in calibration_files(store.user_folder) if name.startswith(".")]

@@ -30,7 +30,7 @@ SHADE = Fault("shows a face in the dark", "choose a brighter picture")
 AWAY = Fault("shows a face turned away", "choose another", hides=True)
 
 
-def sight(
+def rated_view(
     yaw: float, quality: float, pitch: float = 0.0, faults: tuple[Fault, ...] = ()
 ) -> RatedView:
     """A view of a head that is turned by so many degrees."""
@@ -46,16 +46,16 @@ def sight(
 
 
 def test_the_best_of_those_that_look_at_the_camera_comes_first() -> None:
-    blurred, sharp, turned = sight(0, 0.2), sight(6, 0.8), sight(30, 1.0)
+    blurred, sharp, turned = rated_view(0, 0.2), rated_view(6, 0.8), rated_view(30, 1.0)
     chosen = choose_views([blurred, sharp, turned], 6)
     assert chosen[0] is sharp
     assert blurred not in chosen
 
 
 def test_further_views_show_other_sides_and_are_turned_more_than_the_first() -> None:
-    first = sight(3, 0.9)
-    left, right, up = sight(-30, 0.7), sight(35, 0.7), sight(0, 0.7, pitch=30)
-    alike, poor = sight(5, 0.9), sight(60, 0.2)
+    first = rated_view(3, 0.9)
+    left, right, up = rated_view(-30, 0.7), rated_view(35, 0.7), rated_view(0, 0.7, pitch=30)
+    alike, poor = rated_view(5, 0.9), rated_view(60, 0.2)
     chosen = choose_views([alike, left, poor, first, right, up], 6)
     assert chosen[0] in (first, alike)
     assert set(map(id, chosen[1:])) == set(map(id, (left, right, up)))
@@ -65,10 +65,10 @@ def test_further_views_show_other_sides_and_are_turned_more_than_the_first() -> 
 
 
 def test_views_that_hide_a_part_are_taken_only_where_all_do() -> None:
-    hidden, dark = sight(0, 1.0, faults=(AWAY,)), sight(2, 0.1, faults=(SHADE,))
+    hidden, dark = rated_view(0, 1.0, faults=(AWAY,)), rated_view(2, 0.1, faults=(SHADE,))
     assert choose_views([hidden, dark], 6) == [dark]
-    worse = sight(1, 0.5, faults=(AWAY,))
-    assert choose_views([worse, hidden, sight(40, 0.9, faults=(AWAY,))], 6) == [hidden]
+    worse = rated_view(1, 0.5, faults=(AWAY,))
+    assert choose_views([worse, hidden, rated_view(40, 0.9, faults=(AWAY,))], 6) == [hidden]
 
 
 def test_a_calm_face_is_worth_more_than_one_that_pulls_its_mouth() -> None:
@@ -76,7 +76,7 @@ def test_a_calm_face_is_worth_more_than_one_that_pulls_its_mouth() -> None:
     moved = calm.mesh.points.copy()
     moved[list(OUTER_LIPS), :2] *= np.array((1.4, 0.7), np.float32)
     pulled = replace(calm, mesh=Mesh(moved, 1.0))
-    views = [sight(0, 0.9) for _ in range(3)]
+    views = [rated_view(0, 0.9) for _ in range(3)]
     shown = [
         replace(one, view=replace(one.view, portrait=replace(one.view.portrait, face=face)))
         for one, face in zip(views, (calm, pulled, calm), strict=True)
@@ -101,7 +101,7 @@ def somebody(distance: float, size: float = 40, left: float = 0) -> Face:
 ANN, BOB = 0.0, 1.4
 
 
-def taken(
+def find_in_pictures(
     shots: Sequence[ClipPicture], known: Embedding | None = None
 ) -> tuple[list[tuple[float, float]], bool]:
     """Return times and face widths of the person found, and True if there are others."""
@@ -115,16 +115,16 @@ def test_the_person_is_the_one_who_is_shown_most() -> None:
         at(1, somebody(ANN + 0.2, 60)),
         at(2, somebody(ANN, 60)),
     ]
-    assert taken(shots) == ([(0, 30), (1, 60), (2, 60)], True)
-    assert taken(shots[1:]) == ([(1, 60), (2, 60)], False)
+    assert find_in_pictures(shots) == ([(0, 30), (1, 60), (2, 60)], True)
+    assert find_in_pictures(shots[1:]) == ([(1, 60), (2, 60)], False)
 
 
 def test_a_person_who_is_known_is_taken_however_small() -> None:
     shots = [at(n, somebody(ANN, 60), somebody(BOB, 20, left=90)) for n in range(3)]
     known = people.at_distance(BOB, length=512)
-    assert taken(shots, known) == ([(0, 20), (1, 20), (2, 20)], True)
+    assert find_in_pictures(shots, known) == ([(0, 20), (1, 20), (2, 20)], True)
     nobody = people.embedding(0, 0, 1, length=512)
-    assert taken(shots, nobody) == ([(0, 60), (1, 60), (2, 60)], True)
+    assert find_in_pictures(shots, nobody) == ([(0, 60), (1, 60), (2, 60)], True)
 
 
 def test_a_clip_of_many_people_is_refused_unless_the_person_is_known() -> None:
@@ -133,8 +133,8 @@ def test_a_clip_of_many_people_is_refused_unless_the_person_is_known() -> None:
         stranger = replace(shot.faces[0], embedding=people.embedding(*[0] * n, 1, length=512))
         crowd[n] = replace(shot, faces=(stranger,))
     with pytest.raises(SourceUnfit, match=r"clip\.mp4 shows several people.*only 1 of 4.*cut it"):
-        taken(crowd)
-    assert taken(crowd, people.embedding(0, 1, length=512)) == ([(1, 31)], False)
+        find_in_pictures(crowd)
+    assert find_in_pictures(crowd, people.embedding(0, 1, length=512)) == ([(1, 31)], False)
 
 
 @pytest.mark.parametrize(("distance", "warned"), [(0.0, 0), (0.75, 0), (0.85, 1), (1.2, 1)])

@@ -141,7 +141,7 @@ class LeftHalf:
 
 
 @dataclass
-class Seeing(TintedSwapper):
+class MaskRecorder(TintedSwapper):
     """Remembers the masks of its targets."""
 
     masks: list[Mask | None] = field(default_factory=list)
@@ -155,7 +155,7 @@ def test_what_is_before_a_face_stays_and_is_told_to_the_swapper() -> None:
     frame, faces = frame_of(0), two_faces()
     shot = planned(frame, faces, faces[:1])
     for occluder in (None, LeftHalf()):
-        swapper = Seeing()
+        swapper = MaskRecorder()
         (result,) = FaceSwap(swapper, {0: (1.0, 1.0, 1.0)}, occluder)([shot])
         changed = result.frame.planes[0] != frame.planes[0]
         x, y = int(faces[0].box.left), int(faces[0].box.top + 20)
@@ -192,7 +192,7 @@ def test_every_chosen_face_is_swapped_and_no_other() -> None:
 
 
 @dataclass
-class Crowd(TintedSwapper):
+class BatchRecorder(TintedSwapper):
     """Remembers how many faces came at once; enhances, too, by the colour blue."""
 
     size: int = 512
@@ -211,7 +211,7 @@ class Crowd(TintedSwapper):
 
 def test_many_large_faces_go_through_in_portions_and_each_comes_out_in_its_place() -> None:
     """They are cut, swapped and pasted a portion at a time, so memory does not grow with them."""
-    crowd = Crowd()
+    crowd = BatchRecorder()
     swap = FaceSwap(crowd, {0: (1.0, 0.0, 0.0)}, enhancer=crowd)
     left, right = two_faces()
     shots = [

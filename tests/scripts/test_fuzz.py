@@ -79,7 +79,7 @@ def test_rubbish_is_damaged_without_a_fault() -> None:
 # --- What is noticed.
 
 
-class Pretender:
+class StandInEngine:
     """Stands in for the engine: writes what it is told to, and raises what it is told to."""
 
     def __init__(self, output: bytes | None = None, error: Exception | None = None) -> None:
@@ -106,33 +106,33 @@ def trials(tmp_path: Path) -> Trials:
     return Trials(still, still, tmp_path / "case")
 
 
-def perform(trials: Trials, engine: Pretender, output: str = "out.png") -> Outcome:
+def perform(trials: Trials, engine: StandInEngine, output: str = "out.png") -> Outcome:
     trials._engine = engine  # type: ignore[assignment]
     damaged = trials._still.read_bytes()
     return trials.perform(Case(0, "plain.png", (), "target", output), damaged)
 
 
 def test_a_sentence_is_right_and_a_traceback_is_not(trials: Trials) -> None:
-    assert perform(trials, Pretender(error=MediaError("It is damaged."))).kind == "refused"
+    assert perform(trials, StandInEngine(error=MediaError("It is damaged."))).kind == "refused"
     raw = "'NoneType' object has no attribute 'codec'"
-    assert perform(trials, Pretender(error=MediaError(raw))).kind == "unclear"
-    fault = perform(trials, Pretender(error=AttributeError(raw)))
+    assert perform(trials, StandInEngine(error=MediaError(raw))).kind == "unclear"
+    fault = perform(trials, StandInEngine(error=AttributeError(raw)))
     assert fault.kind == "traceback"
     assert "AttributeError" in fault.detail
 
 
 def test_an_output_is_opened_again(trials: Trials) -> None:
     good = trials._still.read_bytes()
-    assert perform(trials, Pretender(good)).kind == "swapped"
-    assert perform(trials, Pretender()).kind == "unreadable"
-    assert perform(trials, Pretender(good[:50])).kind == "unreadable"
-    assert perform(trials, Pretender(b"no film"), "out.mp4").kind == "unreadable"
+    assert perform(trials, StandInEngine(good)).kind == "swapped"
+    assert perform(trials, StandInEngine()).kind == "unreadable"
+    assert perform(trials, StandInEngine(good[:50])).kind == "unreadable"
+    assert perform(trials, StandInEngine(b"no film"), "out.mp4").kind == "unreadable"
 
 
 def test_frames_are_counted(trials: Trials, tmp_path: Path) -> None:
     film = make_clip(tmp_path / "film.mp4", frames=7)
     assert fuzz_trial.frames(film) == 7
-    engine = Pretender(film.read_bytes())
+    engine = StandInEngine(film.read_bytes())
     assert perform(trials, engine, "out.mp4").kind == "frames"  # the target is a still
     engine.warnings = ("6 frames were added.",)
     assert perform(trials, engine, "out.mp4").kind == "swapped"
@@ -140,15 +140,15 @@ def test_frames_are_counted(trials: Trials, tmp_path: Path) -> None:
 
 def test_what_is_left_behind_is_noticed(trials: Trials) -> None:
     good = trials._still.read_bytes()
-    engine = Pretender(good)
+    engine = StandInEngine(good)
     engine.beside = ".out.partial.png"
     assert perform(trials, engine).kind == "leftover"
-    refusal = Pretender(good, MediaError("It is damaged."))
+    refusal = StandInEngine(good, MediaError("It is damaged."))
     assert perform(trials, refusal).kind == "leftover"
 
 
 def test_descriptors_that_stay_open_are_noticed(trials: Trials) -> None:
-    engine = Pretender(trials._still.read_bytes())
+    engine = StandInEngine(trials._still.read_bytes())
     assert perform(trials, engine).kind == "swapped"
     engine.opens = 20
     assert perform(trials, engine).kind == "leak"

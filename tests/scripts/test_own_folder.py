@@ -13,7 +13,7 @@ from own_folder import claim
 from engine.cli import streams
 
 
-def left(folder: Path) -> list[str]:
+def remaining_files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
@@ -27,8 +27,8 @@ def test_of_an_earlier_run_only_what_it_made_is_removed(tmp_path: Path) -> None:
     (tmp_path / "mine" / "b").touch()
     (folder / "part-2").symlink_to(tmp_path / "mine")
     claim(folder, "script", "results.txt", "part-*")
-    assert left(folder) == [".made-by-script", "notes.txt"]
-    assert left(tmp_path / "mine") == ["b"]
+    assert remaining_files(folder) == [".made-by-script", "notes.txt"]
+    assert remaining_files(tmp_path / "mine") == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_a_folder_of_somebody_else_is_left_alone(
     with pytest.raises(SystemExit, match="2"):
         script.main()  # type: ignore[attr-defined]
     assert f"{tmp_path} is not empty" in capsys.readouterr().err
-    assert left(tmp_path) == [name, f"{name}/mine.txt"]
+    assert remaining_files(tmp_path) == [name, f"{name}/mine.txt"]

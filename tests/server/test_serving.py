@@ -20,7 +20,7 @@ from engine.server.serving import listen
 from tests.server.conftest import Address, Media, done_before, listening
 
 
-def say(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
+def send_bytes(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
     """Send bytes in parts and return the response until the server closes the connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as caller:
         for part in parts:
@@ -47,7 +47,7 @@ def head(port: int, length: int, method: str = "POST", path: str = "/v2/ai-face-
 def test_a_body_that_does_not_come_times_out(tmp_path: Path) -> None:
     with listening(tmp_path, Limits(body_seconds=0.3), Access()) as address:
         began = time.monotonic()
-        answer = say(address.port, head(address.port, 1000), b'{"a', pause=0.05)
+        answer = send_bytes(address.port, head(address.port, 1000), b'{"a', pause=0.05)
         assert answer.startswith(b"HTTP/1.1 408")
         assert b"0.3 seconds" in answer
         assert time.monotonic() - began < 5
@@ -58,13 +58,13 @@ def test_headers_that_do_not_come_are_hung_up_on(
 ) -> None:
     monkeypatch.setattr(listening_module, "_HEADER_SECONDS", 0.3)
     with listening(tmp_path, Limits(), Access()) as address:
-        assert say(address.port, b"GET /healthz HT") == b""
+        assert send_bytes(address.port, b"GET /healthz HT") == b""
         line = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-        assert say(address.port, line, b"GET /hea", pause=0.1).count(b"HTTP/1.1 200") == 1
+        assert send_bytes(address.port, line, b"GET /hea", pause=0.1).count(b"HTTP/1.1 200") == 1
 
 
 def test_a_declared_length_is_judged_before_the_body_comes(served: Address) -> None:
-    answer = say(served.port, head(served.port, 1 << 40))
+    answer = send_bytes(served.port, head(served.port, 1 << 40))
     assert answer.startswith(b"HTTP/1.1 413")
 
 
@@ -72,7 +72,7 @@ def test_a_declared_length_is_judged_before_the_body_comes(served: Address) -> N
     "request_line", [b"GET / HTTP/9\r\n\r\n", b"\x16\x03\x01\x00\xa5\x01", b"\0" * 100_000]
 )
 def test_what_is_no_http_is_hung_up_on(served: Address, request_line: bytes) -> None:
-    assert say(served.port, request_line).startswith(b"HTTP/1.1 400")
+    assert send_bytes(served.port, request_line).startswith(b"HTTP/1.1 400")
     assert httpx2.get(f"{served.url}/healthz").status_code == 200
 
 
@@ -201,7 +201,7 @@ def test_a_body_of_two_lengths_is_refused_and_hung_up_on(served: Address) -> Non
         b"",
         b"",
     )
-    answer = say(served.port, b"\r\n".join(lines))
+    answer = send_bytes(served.port, b"\r\n".join(lines))
     assert answer.startswith(b"HTTP/1.1 400")
     assert answer.count(b"HTTP/1.1") == 1
 

@@ -79,7 +79,7 @@ def changes(content: bytes) -> Iterator[tuple[int, int]]:
     yield from product(sorted(data)[::11], (0x10,))
 
 
-def told_or_brought(store: WeightStore, packed: Path) -> ImportReport | str:
+def import_or_error(store: WeightStore, packed: Path) -> ImportReport | str:
     try:
         return store.import_path(packed)
     except WeightsCorrupt as error:
@@ -111,7 +111,7 @@ def test_every_damaged_byte_is_told_or_does_no_harm(
         spoiled = bytearray(good)
         spoiled[position] ^= change
         packed.write_bytes(spoiled)
-        report = told_or_brought(store, packed)
+        report = import_or_error(store, packed)
         if isinstance(report, str):
             told += 1
             assert "damaged" in report
@@ -138,7 +138,7 @@ def test_a_zip_that_is_cut_anywhere_is_told(
         with pytest.raises(WeightsCorrupt, match=r"damaged.*copy it again"):
             there.import_path(packed)
         packed.write_bytes(good[end + 1 :])
-        found = told_or_brought(there, packed)
+        found = import_or_error(there, packed)
         broken = (found,) if isinstance(found, str) else found.broken
         assert all("damaged" in sentence for sentence in broken)
 

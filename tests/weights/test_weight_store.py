@@ -507,7 +507,9 @@ def test_a_network_misses_itself_and_what_it_needs(store: WeightStore, tmp_path:
 
 
 @pytest.fixture
-def full(store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WeightStore:
+def store_with_imports(
+    store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> WeightStore:
     """A store of two imported networks, on record by relative paths: the same bytes every time."""
     monkeypatch.chdir(tmp_path)
     store.import_path(GENDER_AGE.save(Path("genderage.onnx"), value=3.0))
@@ -515,37 +517,43 @@ def full(store: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return store
 
 
-def test_a_bundle_brings_all_to_another_machine(full: WeightStore, tmp_path: Path) -> None:
-    written = full.export(tmp_path / "all.bundle")
-    there = WeightStore(full.folder, tmp_path / "there")
+def test_a_bundle_brings_all_to_another_machine(
+    store_with_imports: WeightStore, tmp_path: Path
+) -> None:
+    written = store_with_imports.export(tmp_path / "all.bundle")
+    there = WeightStore(store_with_imports.folder, tmp_path / "there")
     report = there.import_path(tmp_path / "all.bundle")
     assert report.imported == written
     assert {weight.name for weight in written} == {"genderage", "crossface_ghost"}
-    assert there.weights() == full.weights()
+    assert there.weights() == store_with_imports.weights()
     assert {status.state for status in there.verify()} == {"ok"}
     # It is the same file whenever it is written.
     there.export(tmp_path / "again.bundle")
     assert (tmp_path / "again.bundle").read_bytes() == (tmp_path / "all.bundle").read_bytes()
 
 
-def test_a_bundle_may_hold_what_is_named_alone(full: WeightStore, tmp_path: Path) -> None:
-    (weight,) = full.export(tmp_path / "one.bundle", ["genderage"])
+def test_a_bundle_may_hold_what_is_named_alone(
+    store_with_imports: WeightStore, tmp_path: Path
+) -> None:
+    (weight,) = store_with_imports.export(tmp_path / "one.bundle", ["genderage"])
     assert weight.name == "genderage"
     with pytest.raises(WeightsMissing, match="det_10g of the pack insightface"):
-        full.export(tmp_path / "none.bundle", ["det_10g"])
+        store_with_imports.export(tmp_path / "none.bundle", ["det_10g"])
     assert not (tmp_path / "none.bundle").exists()
 
 
-def test_a_bundle_does_not_take_anothers_place_unasked(full: WeightStore, tmp_path: Path) -> None:
+def test_a_bundle_does_not_take_anothers_place_unasked(
+    store_with_imports: WeightStore, tmp_path: Path
+) -> None:
     target = tmp_path / "all.bundle"
     target.write_text("mine")
     with pytest.raises(OutputExists, match="--overwrite"):
-        full.export(target)
+        store_with_imports.export(target)
     assert target.read_text() == "mine"
-    full.export(target, overwrite=True)
+    store_with_imports.export(target, overwrite=True)
     assert zipfile.is_zipfile(target)
     with pytest.raises(MediaError, match="cannot be written"):
-        full.export(target / "inside.bundle")
+        store_with_imports.export(target / "inside.bundle")
 
 
 def test_nothing_imported_is_nothing_to_export(store: WeightStore, tmp_path: Path) -> None:
@@ -553,10 +561,12 @@ def test_nothing_imported_is_nothing_to_export(store: WeightStore, tmp_path: Pat
         store.export(tmp_path / "all.bundle")
 
 
-def test_a_flipped_byte_is_found_and_nothing_comes_in(full: WeightStore, tmp_path: Path) -> None:
+def test_a_flipped_byte_is_found_and_nothing_comes_in(
+    store_with_imports: WeightStore, tmp_path: Path
+) -> None:
     """Anywhere in the file: it is refused, or what comes in is what was written all the same."""
     bundle = tmp_path / "all.bundle"
-    full.export(bundle)
+    store_with_imports.export(bundle)
     good = bundle.read_bytes()
     found = 0
     positions = range(0, len(good), 23)
@@ -564,7 +574,7 @@ def test_a_flipped_byte_is_found_and_nothing_comes_in(full: WeightStore, tmp_pat
         spoiled = bytearray(good)
         spoiled[position] ^= 0x10
         bundle.write_bytes(spoiled)
-        there = WeightStore(full.folder, tmp_path / f"there_{position}")
+        there = WeightStore(store_with_imports.folder, tmp_path / f"there_{position}")
         try:
             there.import_path(bundle)
         except WeightsCorrupt:
@@ -572,13 +582,18 @@ def test_a_flipped_byte_is_found_and_nothing_comes_in(full: WeightStore, tmp_pat
             assert not (there.user_folder / RECORD).exists()
         else:
             for weight in there.weights()[2:]:
-                assert there.path(weight.name).read_bytes() == full.path(weight.name).read_bytes()
+                assert (
+                    there.path(weight.name).read_bytes()
+                    == store_with_imports.path(weight.name).read_bytes()
+                )
     assert found > 0.9 * len(positions)
 
 
-def test_a_bundle_must_not_pass_one_network_for_another(full: WeightStore, tmp_path: Path) -> None:
+def test_a_bundle_must_not_pass_one_network_for_another(
+    store_with_imports: WeightStore, tmp_path: Path
+) -> None:
     bundle = tmp_path / "all.bundle"
-    full.export(bundle, ["genderage"])
+    store_with_imports.export(bundle, ["genderage"])
     with zipfile.ZipFile(bundle) as packed:
         rows = json.loads(packed.read("bundle.json"))
         content = packed.read("genderage.onnx")
@@ -586,7 +601,7 @@ def test_a_bundle_must_not_pass_one_network_for_another(full: WeightStore, tmp_p
     with zipfile.ZipFile(bundle, "w") as packed:
         packed.writestr("bundle.json", json.dumps(rows))
         packed.writestr("yunet_2023mar.onnx", content)
-    there = WeightStore(full.folder, tmp_path / "there")
+    there = WeightStore(store_with_imports.folder, tmp_path / "there")
     with pytest.raises(WeightsCorrupt, match=r"genderage as yunet_2023mar\.onnx"):
         there.import_path(bundle)
     assert not there.user_folder.exists()
@@ -605,38 +620,42 @@ def rewritten(bundle: Path, **changes: object) -> None:
 
 @pytest.mark.parametrize("file", ["genderage.onnx", RECORD])
 def test_an_embedded_network_in_a_bundle_takes_no_others_place(
-    full: WeightStore, tmp_path: Path, file: str
+    store_with_imports: WeightStore, tmp_path: Path, file: str
 ) -> None:
     bundle = tmp_path / "own.bundle"
-    full.export(bundle, ["yunet"])
+    store_with_imports.export(bundle, ["yunet"])
     rewritten(bundle, name="sneaky", file=file)
-    before = (full.user_folder / file).read_bytes()
-    assert full.import_path(bundle).imported == (full.weight("yunet"),)
-    assert (full.user_folder / file).read_bytes() == before
+    before = (store_with_imports.user_folder / file).read_bytes()
+    assert store_with_imports.import_path(bundle).imported == (store_with_imports.weight("yunet"),)
+    assert (store_with_imports.user_folder / file).read_bytes() == before
     # Where it is of use, it comes in by its own name.
-    (full.folder / "yunet_2023mar.onnx").unlink()
-    full.import_path(bundle)
-    assert {status.state for status in full.verify()} == {"ok"}
-    assert not full.import_record_error()
+    (store_with_imports.folder / "yunet_2023mar.onnx").unlink()
+    store_with_imports.import_path(bundle)
+    assert {status.state for status in store_with_imports.verify()} == {"ok"}
+    assert not store_with_imports.import_record_error()
 
 
-def test_a_bundle_tells_the_size_of_its_files(full: WeightStore, tmp_path: Path) -> None:
+def test_a_bundle_tells_the_size_of_its_files(
+    store_with_imports: WeightStore, tmp_path: Path
+) -> None:
     bundle = tmp_path / "all.bundle"
-    (weight,) = full.export(bundle, ["genderage"])
+    (weight,) = store_with_imports.export(bundle, ["genderage"])
     rewritten(bundle, size=weight.size + 1)
     with pytest.raises(WeightsCorrupt, match=rf"genderage\.onnx in .* has {weight.size} bytes"):
-        full.import_path(bundle)
+        store_with_imports.import_path(bundle)
 
 
-def test_a_name_given_twice_is_exported_once(full: WeightStore, tmp_path: Path) -> None:
-    assert len(full.export(tmp_path / "one.bundle", ["genderage", "genderage"])) == 1
+def test_a_name_given_twice_is_exported_once(
+    store_with_imports: WeightStore, tmp_path: Path
+) -> None:
+    assert len(store_with_imports.export(tmp_path / "one.bundle", ["genderage", "genderage"])) == 1
 
 
 @pytest.mark.parametrize("failing", [RECORD, "genderage.onnx"])
 def test_what_was_here_stays_where_an_import_cannot_be_written(
-    full: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+    store_with_imports: WeightStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
-    other = WeightStore(full.folder, tmp_path / "other")
+    other = WeightStore(store_with_imports.folder, tmp_path / "other")
     other.import_path(CONVERTER.save(tmp_path / "crossface_ghost.onnx", value=1.0))
     other.import_path(GENDER_AGE.save(tmp_path / "genderage.onnx", value=1.0))
     bundle = tmp_path / "all.bundle"
@@ -648,13 +667,13 @@ def test_what_was_here_stays_where_an_import_cannot_be_written(
             raise WeightsError("The disk is full.")
         return temporary_file(target)
 
-    before = {path: path.read_bytes() for path in full.user_folder.iterdir()}
+    before = {path: path.read_bytes() for path in store_with_imports.user_folder.iterdir()}
     with monkeypatch.context() as patch:
         patch.setattr(weight_store, "temporary_file", refused)
         with pytest.raises(WeightsError, match="disk is full"):
-            full.import_path(bundle)
-    assert {path: path.read_bytes() for path in full.user_folder.iterdir()} == before
-    assert full.import_path(bundle).replaced == {"genderage", "crossface_ghost"}
+            store_with_imports.import_path(bundle)
+    assert {path: path.read_bytes() for path in store_with_imports.user_folder.iterdir()} == before
+    assert store_with_imports.import_path(bundle).replaced == {"genderage", "crossface_ghost"}
 
 
 @pytest.mark.parametrize("content", ["[", "[" * 100_000], ids=["cut", "deep"])

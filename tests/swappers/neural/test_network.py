@@ -98,7 +98,7 @@ def colours_of(store: WeightStore, kind: Kind, portrait: Portrait) -> Tensor:
     return colours
 
 
-def heard(swapper: NeuralSwapper, source: Tensor, target: Tensor | None = None) -> Tensor:
+def network_input(swapper: NeuralSwapper, source: Tensor, target: Tensor | None = None) -> Tensor:
     """Return the first three numbers of a tinted network's input, read from its output."""
     side = swapper.side
     grey = np.full((side, side, 3), 0.5, np.float32)
@@ -109,7 +109,7 @@ def heard(swapper: NeuralSwapper, source: Tensor, target: Tensor | None = None) 
     return tint / stand_ins.TINT
 
 
-def shown(frame: Frame) -> Bytes:
+def frame_pixels(frame: Frame) -> Bytes:
     return region_bytes(frame, Rect(0, 0, *frame.size))
 
 
@@ -130,7 +130,7 @@ def test_what_comes_back_as_it_was_is_shown_as_it_was(
     target = aligned(swapper, shot, boost)
     (patch,) = swapper.swap([target], [swapper.prepare([with_embedding(shot)])])
     np.testing.assert_allclose(patch.pixels, target.pixels, atol=1e-6)
-    after = shown(paste(shot.frame, [patch]))
+    after = frame_pixels(paste(shot.frame, [patch]))
     oval = np.rint(shot.face.mesh.points[list(OVAL), :2]).astype(np.int32)
     inside = cv2.fillPoly(np.zeros(after.shape[:2], np.uint8), [oval], 1)
     around = cv2.dilate(inside, np.ones((15, 15), np.uint8))
@@ -167,7 +167,7 @@ def test_several_portraits_are_averaged(tinted: WeightStore, stage: Stage, kind:
     assert swapper.averages == (kind in WEIGHABLE)
     if swapper.averages:
         code = code_of(kind, identity_of(tinted, kind, portraits))
-        np.testing.assert_allclose(heard(swapper, together), code[:3], atol=1e-5)
+        np.testing.assert_allclose(network_input(swapper, together), code[:3], atol=1e-5)
         assert np.abs(together - first).max() > 0.01
     else:
         np.testing.assert_array_equal(together, first)
@@ -184,7 +184,7 @@ def test_a_weighed_source_lies_between_it_and_the_target(
     portrait = with_embedding(stage.shot("P001"))
     own = identity_of(tinted, kind, [portrait])
     blend = np.linalg.norm(own) * unit(weight * unit(own) + (1 - weight) * other)
-    told = heard(swapper, swapper.prepare([portrait]), other)
+    told = network_input(swapper, swapper.prepare([portrait]), other)
     np.testing.assert_allclose(told, code_of(kind, blend)[:3], atol=1e-5)
 
 
@@ -195,11 +195,13 @@ def test_at_the_full_weight_a_target_s_embedding_does_not_matter(
     swapper = neural(tinted, kind.name)
     assert not swapper.needs_target_embedding
     source = swapper.prepare([with_embedding(stage.shot("P001"))])
-    np.testing.assert_array_equal(heard(swapper, source), heard(swapper, source, direction(7)))
+    np.testing.assert_array_equal(
+        network_input(swapper, source), network_input(swapper, source, direction(7))
+    )
     nearly = neural(tinted, kind.name, 1 - 1e-7)
     other = nearly.prepare([with_embedding(stage.shot("P001"))])
     np.testing.assert_allclose(
-        heard(nearly, other, direction(7)), heard(swapper, source), atol=1e-5
+        network_input(nearly, other, direction(7)), network_input(swapper, source), atol=1e-5
     )
 
 
@@ -211,7 +213,7 @@ def test_a_target_without_arcface_s_embedding_cannot_be_weighed(
     source = swapper.prepare([with_embedding(stage.shot("P001"))])
     other = None if length is None else direction(7, length)
     with pytest.raises(WeightsError, match=f"512 .*w600k_r50.*a target {has}.*source_weight"):
-        heard(swapper, source, other)
+        network_input(swapper, source, other)
 
 
 @EACH
