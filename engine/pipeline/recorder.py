@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.options import SelectionRule
@@ -44,7 +44,8 @@ class Recorder:
 
     Args:
         rule: the rule by which faces are chosen.
-        roles: names of a cast's roles, whose assignments go before the rule.
+        roles: greatest distance of a match of each role of a cast, by its name; its assignments go
+            before the rule.
         distance: returns a face's distance to the nearest reference; None without references.
         origin: pts of the target's first frame; None takes that of the first recorded one.
         write: called with the record of each finished frame.
@@ -55,7 +56,7 @@ class Recorder:
         rule: SelectionRule,
         distance: Callable[[Face], float] | None = None,
         *,
-        roles: Sequence[str] = (),
+        roles: Mapping[str, float] | None = None,
         origin: int | None = None,
         write: Write = write_nothing,
     ) -> None:
@@ -66,10 +67,10 @@ class Recorder:
         self.frames_with_swap = 0
         self.smallest_accepted: float | None = None
         self.nearest_rejected: float | None = None
-        self.spans = SpanFinder(None if distance is None else rule.reference_distance)
+        self.spans = SpanFinder(rule.reference_distance, roles)
         self._accepted_sum = 0.0
         self._rule = rule
-        self._role_names = tuple(roles)
+        self._role_names = tuple(roles or ())
         self._roles: defaultdict[str, _RoleCounter] = defaultdict(_RoleCounter)
         self._distance = distance
         self._origin = origin

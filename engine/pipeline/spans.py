@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
@@ -103,10 +103,14 @@ class _Track:
 
 
 class SpanFinder:
-    """Finds the spans of a film; `limit` is the distance up to which a face is chosen."""
+    """Finds the spans of a film.
 
-    def __init__(self, limit: float | None = None) -> None:
+    `limit` is the greatest distance at which a face is chosen, `limits` that of roles by name.
+    """
+
+    def __init__(self, limit: float, limits: Mapping[str, float] | None = None) -> None:
         self._limit = limit
+        self._limits = limits or {}
         self._tracks: dict[int, _Track] = {}
         self._worst: list[tuple[float, int, Span]] = []  # a heap, the least bad first
         self._count = 0
@@ -138,7 +142,8 @@ class SpanFinder:
 
     def _judge(self, number: int, track: _Track, face: FaceRecord, now: _Moment) -> None:
         """Begin, extend and close the spans of a track by its face in one frame."""
-        for reason, badness in _judgements(face, self._limit):
+        limit = self._limits.get(face.role or "", self._limit)
+        for reason, badness in _judgements(face, limit):
             span = track.open.get(reason)
             if span is None:
                 track.open[reason] = _Open(now, now, now, badness, badness)
@@ -214,9 +219,9 @@ class SpanFinder:
             heapq.heappop(self._worst)
 
 
-def _judgements(face: FaceRecord, limit: float | None) -> Iterator[tuple[SpanReason, float]]:
+def _judgements(face: FaceRecord, limit: float) -> Iterator[tuple[SpanReason, float]]:
     """Yield what is to be looked at on a face, and how bad it is, 0..1."""
-    if face.distance is not None and limit is not None:
+    if face.distance is not None:
         unsure = 1 - abs(face.distance - limit) / _NEAR
         if unsure > 0:
             yield "near the threshold", unsure / 2

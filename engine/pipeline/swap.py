@@ -18,7 +18,7 @@ from engine.media.output_file import IMAGE_SUFFIXES, check_output
 from engine.media.probe import probe
 from engine.media.sampling import sampled_frames
 from engine.media.still import write_image
-from engine.options import Trim
+from engine.options import SelectionRule, Trim
 from engine.pipeline.casting import find_cast
 from engine.pipeline.crop_sizes import CropSizes
 from engine.pipeline.planners import CastPlanner, Planner, RulePlanner
@@ -35,6 +35,7 @@ from engine.pipeline.threads import Stopwatch, prefetch
 from engine.pipeline.tools import Request, Tools
 from engine.pipeline.unused_options import unused_option_notes
 from engine.pipeline.video import QUEUE_DEPTH, Observe, Progress, Stage, swapped_frames
+from engine.plan.cast import Cast
 from engine.trust.content import LIMIT, MAX_PREVIEWED, SAMPLE_SECONDS, ContentCheck
 from engine.trust.provenance import provenance_tags
 from engine.values import Analysed, Face, Frame, Planned, VideoInfo
@@ -326,7 +327,7 @@ class _Run:
             recorder=Recorder(
                 options.selection,
                 planner.distance,
-                roles=() if request.cast is None else request.cast.names,
+                roles={} if request.cast is None else _limits(request.cast, options.selection),
                 origin=_origin(request),
                 write=write,
             ),
@@ -441,6 +442,14 @@ class _Run:
         chosen = self.tools.chosen
         sizes = CropSizes(chosen.sides, chosen.swapper.template)
         return sizes.assign(map(self.planner.plan, stream))
+
+
+def _limits(cast: Cast, rule: SelectionRule) -> dict[str, float]:
+    """Return the greatest distance of a match of each role."""
+    return {
+        role.name: rule.reference_distance if role.distance is None else role.distance
+        for role in cast.role
+    }
 
 
 def _origin(request: Request) -> int | None:

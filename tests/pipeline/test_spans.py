@@ -76,6 +76,16 @@ def test_a_span_is_as_long_as_its_reason(face: FaceRecord, reason: SpanReason) -
     assert 51 <= span.frame <= 70
 
 
+def test_a_role_has_a_threshold_of_its_own() -> None:
+    finder = SpanFinder(0.6, {"anna": 0.4})
+    anna = replace(FACE, role="anna", distance=0.38)
+    ben = replace(FACE, track=1, role="ben", distance=0.38)
+    for record in film(*[(anna, ben)] * 30):
+        finder.add(record)
+    ((span,), _) = finder.found()
+    assert (span.reason, span.track) == ("near the threshold", 0)
+
+
 def test_the_worst_frame_of_a_span_is_named() -> None:
     worst = replace(
         FACE, box=(0.0, 0.0, 9.0, 9.0), swap=replace(GOOD, strength=0.0, faded="turned away")
