@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from engine.analysis.people import Person
     from engine.values import Bytes, Frame
 
-Film = Annotated[str, typer.Argument(help="Video to analyse.", show_default=False)]
+Film = Annotated[str, typer.Argument(help="Video to analyse.", metavar="FILM", show_default=False)]
 
 
 @app.command(epilog=EPILOG)

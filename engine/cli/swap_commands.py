@@ -20,11 +20,14 @@ from engine.options import SelectionRule
 Source = Annotated[
     str,
     typer.Argument(
-        help="Picture or clip of the person to put in; left out with --cast.", show_default=False
+        help="Picture or clip of the person to put in; left out with --cast.",
+        metavar="SOURCE",
+        show_default=False,
     ),
 ]
 Target = Annotated[
-    str | None, typer.Argument(help="Video or picture to change.", show_default=False)
+    str | None,
+    typer.Argument(help="Video or picture to change.", metavar="TARGET", show_default=False),
 ]
 CastFile = Annotated[
     Path | None,
@@ -209,7 +212,10 @@ def _source_and_target(
 )
 def faces(
     context: typer.Context,
-    target: Annotated[str, typer.Argument(help="Video or picture to analyse.", show_default=False)],
+    target: Annotated[
+        str,
+        typer.Argument(help="Video or picture to analyse.", metavar="TARGET", show_default=False),
+    ],
     *,
     frame: Annotated[
         int, typer.Option(help="Frame to analyse; 1 is the first.", metavar="NUMBER")

@@ -111,12 +111,16 @@ def import_weights(
 @weights_app.command(epilog=EPILOG)
 def calibrate(
     name: Annotated[
-        str, typer.Argument(help="A swapper or restorer that was imported.", show_default=False)
+        str,
+        typer.Argument(
+            help="A swapper or restorer that was imported.", metavar="NAME", show_default=False
+        ),
     ],
     pictures: Annotated[
         list[Path],
         typer.Argument(
             help="Pictures, videos and folders of faces like those that you swap.",
+            metavar="PATH",
             show_default=False,
         ),
     ],
@@ -150,10 +154,14 @@ def calibrate(
 
 @weights_app.command("export")
 def export_weights(
-    bundle: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
+    bundle: Annotated[
+        Path, typer.Argument(help="The file to write.", metavar="FILE", show_default=False)
+    ],
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Networks to take; all imported ones if none is named."),
+        typer.Argument(
+            help="Networks to take; all imported ones if none is named.", metavar="NAME"
+        ),
     ] = None,
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = (

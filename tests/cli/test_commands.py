@@ -74,7 +74,11 @@ def test_a_bare_command_shows_its_help(
         (["faces", "a", "--age", "3"], "--face-selector-age-start or --face-selector-age-end?"),
         (["swap", "a", "b", "--fps", "3"], "error: There is no option --fps. See faceswap-engine"),
         (["jobs", "list", "--hom", "x"], "There is no option --hom. Did you mean --home? See"),
-        (["swap", "a.png"], "Missing argument 'target'. See faceswap-engine swap --help."),
+        (
+            ["swap", "a.png", "-o", "c"],
+            "TARGET is missing; name SOURCE and TARGET, or give --cast.",
+        ),
+        (["faces"], "Missing argument 'TARGET'. See faceswap-engine faces --help."),
         (["swap", "a.png", "b.mp4"], "Missing option '--output'"),
         (["swap", "a", "b", "-o", "c", "--pixel-bost", "1"], "--pixel-boost"),
         (["swap", "a", "b", "--occluder"], "an argument. See faceswap-engine swap --help."),
