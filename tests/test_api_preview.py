@@ -14,6 +14,9 @@ from engine.errors import ContentBlocked, MediaError, OutputExists, ParameterErr
 from engine.faces.analyser import FaceAnalyser
 from engine.media.decode import read_frames, read_image
 from engine.pipeline import preview
+from engine.pipeline.records import describe
+from engine.pipeline.video import Progress
+from engine.plan.cast import RoleKeywords
 from engine.trust import content
 from engine.values import Analysed, Frame
 from tests.footage import MAN, STRANGER, TWO, WOMAN, Spot, asset, picture, write_clip, write_png
@@ -175,6 +178,43 @@ def test_the_frame_is_checked(
     monkeypatch.setattr(content.ContentCheck, "check_frame", strict)
     with pytest.raises(ContentBlocked):
         warm.preview(asset(STRANGER), film, tmp_path / "preview.png", frame=2, **QUICK)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cast_is_previewed(warm: Engine, film: Path, tmp_path: Path) -> None:
+    roles: list[RoleKeywords] = [
+        {"name": "left", "source": str(asset(STRANGER)), "frame": 1, "point": (100, 120)},
+        {"name": "right", "keep": True, "frame": 1, "point": (300, 120)},
+    ]
+    made = warm.preview(
+        None,
+        film,
+        tmp_path / "one.png",
+        frame=4,
+        cast=roles,
+        swapper="mesh",
+        pixel_boost="128x128",
+    )
+    left, right = sorted(made.faces, key=lambda face: face.box)
+    assert (left.role, left.chosen, right.role, right.chosen) == ("left", True, "right", False)
+    assert "left, nearest" in describe(left)
+
+
+def test_a_swap_that_is_stopped_leaves_nothing(warm: Engine, film: Path, tmp_path: Path) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        warm.swap(
+            asset(STRANGER),
+            film,
+            tmp_path / "out.mkv",
+            trace=tmp_path / "out.jsonl",
+            review=tmp_path / "out.png",
+            observe=stop,
+            **QUICK,
+        )
     assert not list(tmp_path.iterdir())
 
 

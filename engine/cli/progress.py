@@ -43,8 +43,8 @@ class Meter:
         if progress.stage != self.stage:
             self._seen.clear()
         self.stage = progress.stage
-        uncounted = progress.stage == "reading the source" and progress.total is None
-        if progress.stage not in _COUNTED or uncounted:
+        counts = progress.done or progress.total is not None  # a single picture counts nothing
+        if progress.stage not in _COUNTED or not counts:
             self.words = ""
             return
         now = self._clock()

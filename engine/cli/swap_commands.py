@@ -151,6 +151,7 @@ def preview(
     ] = None,
     cast: CastFile = None,
     analysis: AnalysisFile = None,
+    as_json: AsJson = False,
     debug: Debug = False,
     **options: Any,
 ) -> None:
@@ -178,8 +179,11 @@ def preview(
             )
         for warning in made.warnings:
             typer.echo(f"warning: {warning}", err=True)
-        with streams.dispensable():
-            tables.preview(made)
+        if as_json:
+            tables.as_json(tables.preview_dict(made))
+        else:
+            with streams.dispensable():
+                tables.preview(made)
 
 
 def _source_and_target(

@@ -74,6 +74,16 @@ def preview(made: Preview) -> None:
         typer.echo(describe(face))
 
 
+def preview_dict(made: Preview) -> dict[str, Any]:
+    """Return what a preview shows as JSON values, without the pictures."""
+    return {
+        "output": str(made.output),
+        "seconds": made.seconds,
+        "faces": [asdict(face) for face in made.faces],
+        "warnings": list(made.warnings),
+    }
+
+
 def remarks(done: SwapReport, *, notes: bool = True) -> None:
     """Print the notes, if wanted, and the warnings on stderr."""
     for note in done.notes if notes else ():

@@ -127,8 +127,8 @@ def test_of_a_picture_no_count_is_told() -> None:
         observe(Progress(0, None, "loading networks"))
         time.sleep(0.3)
         observe(Progress(0, None, "swapping"))
-        observe(Progress(0, None, "writing"))
-    assert stream.getvalue().splitlines()[-1] in ("loading networks", "writing")
+        time.sleep(0.3)
+    assert set(stream.getvalue().splitlines()) == {"loading networks", "swapping"}
 
 
 @pytest.mark.parametrize("total", [3, None])

@@ -378,5 +378,9 @@ def test_a_preview_says_what_it_shows(
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"{output}: the frame at 00:00:00.080, before and after."
     assert sorted(one.split(": ")[1].split(",")[0] for one in said[1:]) == ["chosen", "too far"]
+    assert main([*line, "--overwrite", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["output"], told["seconds"]) == (str(output), 0.08)
+    assert {face["reason"] for face in told["faces"]} <= {"chosen", "too far"}
     assert main(["preview", SOURCE, "-o", str(output)]) == 2
     assert "TARGET is missing" in capsys.readouterr().err
