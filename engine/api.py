@@ -82,6 +82,7 @@ from engine.swappers.swapper import Swapper
 from engine.trust.content import CLASSIFIER
 from engine.values import BriefRepr, Bytes, DistanceScale, Face, Frame
 from engine.weights.weight_store import WeightStore
+from engine.work.work_store import DEFAULT_LIMIT, GIB, WorkStore
 
 # Roles, roles and corrections, or the path of a TOML file of them.
 CastLike: TypeAlias = Sequence[RoleKeywords] | CastKeywords | Location
@@ -207,6 +208,9 @@ class Engine(Closeable):
         analysis: Location | FilmAnalysis | None = None,
         trace: Location | None = None,
         review: Location | None = None,
+        work_dir: Location | None = None,
+        work_limit: float | None = None,
+        fresh: bool = False,
         observe: Observe | None = None,
         **parameters: Unpack[SwapKeywords],
     ) -> SwapReport:
@@ -214,7 +218,8 @@ class Engine(Closeable):
 
         The largest clear face of a source picture is taken. Of a source clip, frames that are
         spread over it are compared, and the best views of one person are taken. No error leaves
-        a file behind.
+        an output behind. Of a video, finished parts of about ten seconds are kept as work files
+        until the output is complete: the same call goes on after them.
 
         Args:
             source_image: Picture or clip of the person to put in, or what `prepare` made of it;
@@ -228,6 +233,10 @@ class Engine(Closeable):
             trace: File to write a line of JSON to for each frame, with what was decided about each
                 face and why.
             review: Picture to write: the frames that want a look most, before and after.
+            work_dir: Folder of the work files; None takes FACESWAP_ENGINE_WORK or one in the
+                user's cache.
+            work_limit: GiB that all work files may take; 0 keeps none, None is 20.
+            fresh: Ignore what an interrupted run finished.
             observe: Called in this thread at the beginning of each stage, at each frame of a
                 source clip, and after each frame of a video. An exception it raises ends the swap.
             {parameters}
@@ -338,6 +347,8 @@ class Engine(Closeable):
             options=parsed.options(),
             parameters=parsed.model_dump(mode="json"),
             cast=people,
+            work=None if own is not None else _work_store(work_dir, work_limit),
+            fresh=fresh,
         )
         return request, parsed, own
 
@@ -807,6 +818,9 @@ def swap(
     analysis: Location | FilmAnalysis | None = None,
     trace: Location | None = None,
     review: Location | None = None,
+    work_dir: Location | None = None,
+    work_limit: float | None = None,
+    fresh: bool = False,
     observe: Observe | None = None,
     **parameters: Unpack[SwapKeywords],
 ) -> SwapReport:
@@ -820,6 +834,9 @@ def swap(
             analysis=analysis,
             trace=trace,
             review=review,
+            work_dir=work_dir,
+            work_limit=work_limit,
+            fresh=fresh,
             observe=observe,
             **parameters,
         )
@@ -858,6 +875,23 @@ def _moment(frame: int | None, time: float | str | None) -> float | None:
             f'time is {time!r}; allowed: seconds from 0, as a number or as "HH:MM:SS.mmm".'
         )
     return float(seconds)
+
+
+def _work_store(folder: Location | None, limit: float | None) -> WorkStore | None:
+    """Return the store of work files; None to keep none.
+
+    Raises:
+        ParameterError: The limit is no number from 0.
+    """
+    if limit is None:
+        limit = DEFAULT_LIMIT / GIB
+    number = isinstance(limit, Real) and not isinstance(limit, bool)
+    if not number or not limit >= 0:
+        raise ParameterError(f"work_limit is {limit!r}; allowed: a number of GiB from 0.")
+    if limit == 0:
+        return None
+    path = None if folder is None else path_of("work_dir", folder)
+    return WorkStore(path, limit=round(min(limit, 2**33) * GIB))
 
 
 def _pictures(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli import streams
+from engine.cli.cache import WorkDir
 from engine.cli.commands import EPILOG, AsJson, Debug, app, check_sheet, report_errors
 from engine.cli.parameter_options import keywords, with_parameters
 from engine.cli.signals import raising_ended
@@ -76,6 +77,18 @@ def swap(
             show_default=False,
         ),
     ] = None,
+    work_dir: WorkDir = None,
+    work_limit: Annotated[
+        float | None,
+        typer.Option(
+            help="GiB that all work files may take (default: 20); 0 keeps none.",
+            metavar="GIB",
+            show_default=False,
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Ignore what an interrupted swap finished.")
+    ] = False,
     quiet: Annotated[
         bool,
         typer.Option(
@@ -87,6 +100,9 @@ def swap(
     **options: Any,
 ) -> None:
     """Put the face of SOURCE onto a person in TARGET, or with --cast onto several people.
+
+    Finished parts of a video are kept until the output is complete. After an interruption, the same
+    command goes on after them.
 
     For example: [bold]faceswap-engine swap face.jpg film.mp4 -o swapped.mp4[/bold], or
     [bold]faceswap-engine swap --cast cast.toml film.mp4 -o swapped.mp4[/bold]
@@ -106,6 +122,9 @@ def swap(
                 analysis=analysis,
                 trace=trace,
                 review=review,
+                work_dir=work_dir,
+                work_limit=work_limit,
+                fresh=fresh,
                 observe=None if quiet else observe,
                 **parameters,
             )

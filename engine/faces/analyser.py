@@ -83,13 +83,13 @@ class FaceAnalyser:
         faces = self._with_landmarks(frame, [face for face in found if _is_face(face)])
         return tuple(self._reader.read(frame, faces))
 
-    def analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
+    def analyse(self, frames: Iterable[Frame], tracks: int = 0) -> Iterator[Analysed]:
         """Yield each frame of a video with its faces, best score first, in the order of the frames.
 
         Reads `detect_every` and some fifteen frames ahead, whatever the video's length. The faces
-        of a shot depend on no other shot, except for the numbers of their tracks.
+        of a shot depend on no other shot, except for the numbers of their tracks; `tracks` is the
+        number of those before the first frame.
         """
-        tracks = 0  # of the shots before
         for shot in split_shots(frames):
             known, cut = tracks, True
             for sighting in self._analyse_shot(shot):

@@ -302,7 +302,12 @@ def engine_performer(engine: Engine) -> Perform:
         try:
             report_progress(0, None)
             report = engine.swap(
-                request["source_image"], target, partial, observe=observe, **parameters
+                request["source_image"],
+                target,
+                partial,
+                work_dir=job.folder / "work",
+                observe=observe,
+                **parameters,
             )
             # A still has no frames at which to observe or to check the output's size.
             report_progress(report.frames, report.frames)

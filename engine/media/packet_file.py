@@ -53,12 +53,10 @@ class PacketWriter:
         self._write(_HEAD.pack(*sizes, *times, packet.is_keyframe) + packet.data + packet.alpha)
 
     def finish(self, facts: object) -> None:
-        """Write the facts, which JSON can hold, and wait until the file is on the disk."""
+        """Write the facts, which JSON can hold."""
         text = json.dumps(facts, separators=(",", ":")).encode()
         self._write(_SIZE.pack(_END) + _SIZE.pack(len(text)) + text)
         self._file.write(_SIZE.pack(self._crc))
-        self._file.flush()
-        os.fsync(self._file.fileno())
 
     def _write(self, data: bytes) -> None:
         self._crc = zlib.crc32(data, self._crc)

@@ -49,6 +49,9 @@ class Recorder:
         distance: returns a face's distance to the nearest reference; None without references.
         origin: pts of the target's first frame; None takes that of the first recorded one.
         write: called with the record of each finished frame.
+
+    Attributes:
+        listeners: called with the record of each frame that is finished in this run, too.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Recorder:
         self._roles: defaultdict[str, _RoleCounter] = defaultdict(_RoleCounter)
         self._distance = distance
         self._origin = origin
+        self.listeners: list[Write] = []
         self._write = write
         self._planned = 0
         self._pending: deque[_Pending] = deque()
@@ -125,10 +129,24 @@ class Recorder:
         for index, face, side in zip(pending.chosen, swapped.faces, pending.sides, strict=True):
             faces[index] = replace(faces[index], swap=SwapRecord.of(face, side))
         record = replace(pending.record, faces=tuple(faces))
+        self._add(record)
+        for listen in self.listeners:
+            listen(record)
+        return swapped.frame
+
+    def restore(self, record: FrameRecord, pts: int) -> None:
+        """Take in the record of a frame that an earlier run finished.
+
+        `pts` is that of the first frame.
+        """
+        self._origin = pts if self._origin is None else self._origin
+        self._planned += 1
+        self._add(record)
+
+    def _add(self, record: FrameRecord) -> None:
         self._count(record)
         self.spans.add(record)
         self._write(record)
-        return swapped.frame
 
     def _face(self, face: Face, *, chosen: bool) -> FaceRecord:
         reason = "chosen" if chosen else rejection(face, self._rule)

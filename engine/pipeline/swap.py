@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -17,10 +18,12 @@ from engine.media.encode import write_video
 from engine.media.output_file import IMAGE_SUFFIXES, check_output
 from engine.media.probe import probe
 from engine.media.sampling import sampled_frames
+from engine.media.segments import segment_length
 from engine.media.still import write_image
 from engine.options import SelectionRule, Trim
 from engine.pipeline.casting import find_cast
 from engine.pipeline.crop_sizes import CropSizes
+from engine.pipeline.kept_segments import KeptSegments, Restart, work_key
 from engine.pipeline.planners import CastPlanner, Planner, RulePlanner
 from engine.pipeline.prepared_source import PreparedSource
 from engine.pipeline.recorder import Recorder
@@ -41,6 +44,7 @@ from engine.trust.provenance import provenance_tags
 from engine.values import Analysed, Face, Frame, Planned, VideoInfo
 
 _CLOSE = 1e-5  # seconds between two times of one frame, at most
+_BEFORE = 0.001  # seconds before a frame at which a search for it begins
 
 
 def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> SwapReport:
@@ -70,9 +74,9 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
     with trace_file(request.trace, overwrite=request.options.overwrite) as write:
         run = _Run.of(request, tools, sources, known.planner, check, watch=watch, write=write)
         if still:
-            warnings = run.swap_picture(still, known.frame_faces, tell)
+            written = run.swap_picture(still, known.frame_faces, tell)
         else:
-            warnings = run.swap_video(info, observe)
+            written = run.swap_video(info, observe)
     recorder, swapper = run.recorder, tools.chosen.swapper
     spans, more_spans = recorder.spans.found()
     roles = recorder.roles(request.cast)
@@ -89,6 +93,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         *tools.notes,
         *(note for source in sources.values() for note in source.notes),
         *known.notes,
+        *written.notes,
         *unused_option_notes(
             request.options,
             info.kind,
@@ -114,7 +119,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         notes=tuple(dict.fromkeys(notes)),
         warnings=(
             *(warning for source in sources.values() for warning in source.warnings),
-            *warnings,
+            *written.warnings,
             *warn_of_result(recorder, request.options, tools.setup),
             *warn_of_roles(roles),
         ),
@@ -283,6 +288,14 @@ class _Still:
         return self.frame
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Warnings about a written file and its inputs, and notes for the report."""
+
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Run:
     """The part of a swap that reads and writes the target's frames."""
@@ -335,8 +348,8 @@ class _Run:
             provenance=provenance_tags(", ".join(names), content_checked=check is not None),
         )
 
-    def swap_video(self, info: VideoInfo, observe: Observe | None) -> tuple[str, ...]:
-        """Swap a video, and return warnings about its files."""
+    def swap_video(self, info: VideoInfo, observe: Observe | None) -> _Written:
+        """Swap a video, going on after the parts that an interrupted run finished."""
         request, options = self.request, self.request.options
         warnings: list[str] = []
         total = expected_frames(info, options.trim)
@@ -350,27 +363,35 @@ class _Run:
             report_stage(observe, "writing", self.recorder.frames, total)
 
         report_frame(0)
-        frames = self.swap_frames(read_frames(request.target, options.trim, warn=warnings.append))
-        with self.watch.stage("encode"), closing(frames):
-            written = write_video(
-                report_end(self.watch.timed(None, frames)),
-                request.output,
-                like=request.target,
-                options=options.encode,
-                trim=options.trim,
-                overwrite=options.overwrite,
-                observe=report_frame,
-                provenance=self.provenance,
-            )
-        return (*warnings, *written.warnings)
+        with self._kept_segments(info, total, warnings.append) as kept:
+            if kept is not None:
+                self._restore(kept)
+            restart = None if kept is None else kept.restart
+            frames = self.swap_frames(self._frames(restart, warnings.append), restart)
+            with self.watch.stage("encode"), closing(frames):
+                written = write_video(
+                    report_end(self.watch.timed(None, frames)),
+                    request.output,
+                    like=request.target,
+                    options=options.encode,
+                    trim=options.trim,
+                    overwrite=options.overwrite,
+                    observe=report_frame,
+                    provenance=self.provenance,
+                    segments=kept,
+                    first=None if restart is None else self._first_frame(),
+                )
+        notes = () if kept is None or not kept.records else (kept.note,)
+        kept_warnings = () if kept is None else kept.warnings
+        return _Written((*warnings, *kept_warnings, *written.warnings), notes)
 
     def swap_picture(
         self,
         still: _Still,
         faces: tuple[Face, ...] | None,
         tell: Callable[[Stage], None],
-    ) -> tuple[str, ...]:
-        """Swap a still picture, whose faces may be known, and return warnings about its files."""
+    ) -> _Written:
+        """Swap a still picture, whose faces may be known."""
         request = self.request
         tell("swapping")
         result = self.swap_still(still.frame, faces)
@@ -384,14 +405,16 @@ class _Run:
                 provenance=self.provenance,
                 metadata=request.options.encode.metadata,
             )
-        return (*still.warnings, *written.warnings)
+        return _Written((*still.warnings, *written.warnings))
 
-    def swap_frames(self, frames: Iterable[Frame]) -> Generator[Frame]:
-        """Yield the swapped frames of a video, in order."""
+    def swap_frames(
+        self, frames: Iterable[Frame], restart: Restart | None = None
+    ) -> Generator[Frame]:
+        """Yield the swapped frames of a video, in order; those that are finished are left out."""
         return swapped_frames(
             frames,
-            self._analyse,
-            self._plan,
+            partial(self._analyse, tracks=0 if restart is None else restart.tracks),
+            self._plan if restart is None else partial(self._plan_rest, restart),
             self.swap,
             recorder=self.recorder,
             watch=self.watch,
@@ -429,13 +452,71 @@ class _Run:
         (after,) = map(self.recorder.finish, self.swap([planned]))
         return planned.frame, after
 
-    def _analyse(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
+    @contextmanager
+    def _kept_segments(
+        self, info: VideoInfo, total: int | None, warn: Callable[[str], None]
+    ) -> Iterator[KeptSegments | None]:
+        """Yield what keeps the segments of the output; None if it is shorter than one."""
+        request, length = self.request, segment_length(info.frame_rate)
+        if total is None and info.duration is not None:
+            total = math.ceil(info.duration * info.frame_rate)
+        if request.work is None or (total is not None and total <= length):
+            yield None
+            return
+        about = {"target": request.target.name, "output": request.output.name}
+        with ExitStack() as stack:
+            key = work_key(request, self.tools)
+            try:
+                folder = stack.enter_context(request.work.open(key, about, fresh=request.fresh))
+            except MediaError as error:
+                warn(f"An interruption would lose all of the work: {error}")
+                yield None
+                return
+            kept = KeptSegments(folder, length)
+            yield kept
+            folder.is_done = True
+
+    def _restore(self, kept: KeptSegments) -> None:
+        for record in kept.records:
+            self.recorder.restore(record, kept.records[0].pts)
+        self.recorder.listeners.append(kept.record)
+
+    def _first_frame(self) -> Frame:
+        with closing(read_frames(self.request.target, self.request.options.trim)) as frames:
+            return next(frames)
+
+    def _frames(self, restart: Restart | None, warn: Callable[[str], None]) -> Iterator[Frame]:
+        """Yield the frames of the target's part, or those from the restart on."""
+        target, trim = self.request.target, self.request.options.trim
+        if restart is None:
+            yield from read_frames(target, trim, warn=warn)
+            return
+        origin = read_frame(target, 1)
+        seconds = float((restart.pts - origin.pts) * origin.time_base)
+        trim = replace(trim, start=max(seconds - _BEFORE, 0.0))
+        with closing(read_frames(target, trim, warn=warn)) as frames:
+            rest = (frame for frame in frames if frame.pts >= restart.pts)
+            for index, frame in enumerate(rest, start=restart.index):
+                yield replace(frame, index=index)
+
+    def _analyse(self, frames: Iterable[Frame], tracks: int = 0) -> Iterator[Analysed]:
         checked = frames if self.check is None else self.check.guard(frames)
         if self.tools.analysis is not None:
             return self.tools.analysis.replay(checked)
-        return self.tools.hands.add_hands(
-            self.tools.frame_analyser.analyse(checked), self.planner.choose
-        )
+        found = self.tools.frame_analyser.analyse(checked, tracks)
+        return self.tools.hands.add_hands(found, self.planner.choose)
+
+    def _plan_rest(self, restart: Restart, stream: Iterable[Analysed]) -> Iterator[Planned]:
+        """Plan the frames from the restart on, and leave out those that are finished."""
+        planned = self._plan(stream)
+        for pts in restart.finished:
+            here = next(planned, None)
+            if here is None or here.frame.pts != pts:
+                raise MediaError(
+                    f"{self.request.target} is not read as it was by the interrupted run; start "
+                    "anew with --fresh (in Python: fresh=True)."
+                )
+        return planned
 
     def _plan(self, stream: Iterable[Analysed]) -> Iterator[Planned]:
         """Choose the faces of each frame, and the sizes of their crops."""

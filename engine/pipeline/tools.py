@@ -21,6 +21,7 @@ from engine.pipeline.video import Threads
 from engine.plan.cast import Cast
 from engine.trust.content import Classifier
 from engine.values import DistanceScale, Portrait
+from engine.work.work_store import WorkStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,9 @@ class Request:
     Attributes:
         sources: source of each role that has one, by the index of the role; without a cast one.
         cast: roles of the target's people; None where the selection chooses the faces.
+        work: keeps finished parts of a video, from which an interrupted run goes on; None keeps
+            none.
+        fresh: ignore the finished parts that are kept.
         parameters: public parameters as the user gave them; the report repeats them.
         trace: file to write the record of each frame to.
         review: picture to draw the spans that want a look on.
@@ -78,6 +82,8 @@ class Request:
     trace: Path | None = None
     review: Path | None = None
     cast: Cast | None = None
+    work: WorkStore | None = None
+    fresh: bool = False
 
     @property
     def inputs(self) -> tuple[Path, ...]:

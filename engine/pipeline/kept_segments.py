@@ -1,0 +1,229 @@
+"""Keep the finished segments of a swap, so that the same swap goes on after an interruption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from engine.errors import MediaError
+from engine.faces.analyser import ALGORITHM
+from engine.media.packet_file import EncodedPacket, PacketWriter, read_facts, read_packets
+from engine.pipeline.prepared_source import PreparedSource
+from engine.pipeline.records import FrameRecord
+from engine.pipeline.tools import Request, Source, Tools
+from engine.version import VERSION as ENGINE_VERSION
+from engine.weights.atomic_files import sha256_of
+from engine.work.work_store import WorkFile, WorkFolder
+
+VERSION: Final = 1  # of the files; raise it when they change
+_PREFIX: Final = "segment-"
+_RECORDS: Final = TypeAdapter(tuple[FrameRecord, ...])
+# Parameters that change no pixel of the output.
+_WITHOUT_EFFECT: Final = frozenset({"overwrite"})
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Where a swap goes on: at the last cut before its first unfinished frame.
+
+    Attributes:
+        index: index of the frame at the cut; 0 is the first of the output.
+        pts: pts of that frame.
+        tracks: number of tracks before it.
+        finished: pts of the frames from there on that are finished.
+    """
+
+    index: int
+    pts: int
+    tracks: int
+    finished: tuple[int, ...]
+
+
+class KeptSegments:
+    """Keeps the segments of one swap in its work folder; satisfies `media.segments.Segments`.
+
+    Args:
+        folder: the work folder; segments that are there go on from an interrupted run.
+        length: number of frames of each segment.
+
+    Attributes:
+        records: records of the frames that are finished.
+        warnings: a sentence if the work could not be kept.
+    """
+
+    def __init__(self, folder: WorkFolder, length: int) -> None:
+        self._folder = folder
+        self._length = length
+        self._files: list[Path] = []
+        self._new: list[FrameRecord] = []
+        self._keeps = True
+        self.records: list[FrameRecord] = []
+        self.warnings: list[str] = []
+        for number, file in enumerate(folder.files(_PREFIX)):
+            if file.name != _name(number):
+                break
+            try:
+                records = _RECORDS.validate_python(read_facts(file)["records"])
+            except (OSError, ValueError, KeyError, TypeError):
+                break  # a disk that lost power may leave a file damaged
+            self._files.append(file)
+            self.records += records
+            if len(records) != length:
+                break
+        self._next = len(self._files)
+
+    @property
+    def length(self) -> int:
+        """Number of frames of each segment."""
+        return self._length
+
+    @property
+    def restart(self) -> Restart | None:
+        """Where the swap goes on; None if no segment is finished."""
+        if not self.records:
+            return None
+        index = max(n for n, record in enumerate(self.records) if record.cut or not n)
+        earlier = (face.track for record in self.records[:index] for face in record.faces)
+        tracks = [track + 1 for track in earlier if track is not None]
+        finished = tuple(record.pts for record in self.records[index:])
+        return Restart(index, finished[0], max(tracks, default=0), finished)
+
+    @property
+    def note(self) -> str:
+        """Sentence about the frames that are finished."""
+        return (
+            f"{len(self.records)} frames were finished by an earlier run that was interrupted; "
+            "they were not swapped again."
+        )
+
+    def record(self, record: FrameRecord) -> None:
+        """Take in the record of a frame of the next segment."""
+        self._new.append(record)
+
+    def finished(self) -> Iterator[Iterator[EncodedPacket]]:
+        """Yield the packets of each finished segment."""
+        return map(read_packets, self._files)
+
+    def keep(self, packets: Iterator[EncodedPacket]) -> Iterator[EncodedPacket]:
+        """Yield the packets of the next segment, and keep them with the records of its frames."""
+        number, self._next = self._next, self._next + 1
+        file = self._create(number)
+        try:
+            writer = None if file is None else PacketWriter(file.file)
+            for packet in packets:
+                yield packet
+                if writer is not None and not self._try(number, partial(writer.add, packet)):
+                    writer = None
+            records, self._new = self._new, []
+            if file is not None and writer is not None:
+                facts = {"records": [asdict(record) for record in records]}
+                if self._try(number, partial(writer.finish, facts)):
+                    self._try(number, file.commit)
+        finally:
+            if file is not None:
+                file.discard()
+
+    def _create(self, number: int) -> WorkFile | None:
+        if not self._keeps:
+            return None
+        if not self._folder.has_room():
+            self._stop(number, "The work files have reached their limit.")
+            return None
+        try:
+            return self._folder.create(_name(number))
+        except OSError as error:
+            self._stop(number, _words(error))
+            return None
+
+    def _try(self, number: int, write: Callable[[], object]) -> bool:
+        """Write; return False if that fails, after which no segment is kept."""
+        try:
+            write()
+        except OSError as error:
+            self._stop(number, _words(error))
+            return False
+        return True
+
+    def _stop(self, number: int, why: str) -> None:
+        self._keeps = False
+        self.warnings.append(
+            f"{why} An interruption would lose the frames from {number * self._length + 1} on."
+        )
+
+
+def _words(error: OSError) -> str:
+    return f"A finished part could not be kept: {error.strerror or error}."
+
+
+def work_key(request: Request, tools: Tools) -> str:
+    """Return a digest of all that the pixels of an output depend on.
+
+    Raises:
+        MediaError: A file cannot be read.
+    """
+    cast = request.cast
+    references = [
+        *request.options.selection.reference_images,
+        *(Path(path) for role in (() if cast is None else cast.role) for path in role.reference),
+    ]
+    facts: dict[str, Any] = {
+        "version": [VERSION, ALGORITHM, ENGINE_VERSION],
+        "target": _sha256(request.target),
+        "sources": {role: _source(source) for role, source in sorted(request.sources.items())},
+        "references": [_sha256(path) for path in references],
+        "cast": None if cast is None else cast.model_dump(mode="json"),
+        "parameters": _parameters(request.parameters),
+        "device": tools.setup.device,
+        "weights": sorted(tools.setup.weights.items()),
+        "container": request.output.suffix.lower(),
+        "analysis": None if tools.analysis is None else asdict(tools.analysis.key),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if name not in _WITHOUT_EFFECT}
+
+
+def _source(source: Source) -> list[str]:
+    """Return what a source depends on: the content of its files, or of what was prepared."""
+    if isinstance(source.first, PreparedSource):
+        digest = hashlib.sha256()
+        _add_content(digest.update, source.first.encoded)
+        return [digest.hexdigest()]
+    return [_sha256(path) for path in source.paths]
+
+
+def _add_content(add: Callable[[bytes], None], value: Any) -> None:
+    """Add the arrays and plain values of a value and of all that it holds."""
+    if isinstance(value, np.ndarray):
+        add(f"{value.dtype}{value.shape}".encode() + value.tobytes())
+    elif is_dataclass(value):
+        for field in fields(value):
+            _add_content(add, getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        _add_content(add, list(value.items()))
+    elif isinstance(value, list | tuple):
+        for one in value:
+            _add_content(add, one)
+    elif value is None or isinstance(value, str | bytes | int | float | np.generic):
+        add(repr(value).encode())
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise MediaError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _name(number: int) -> str:
+    return f"{_PREFIX}{number:06}"

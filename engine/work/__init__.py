@@ -1,0 +1,1 @@
+"""Work files of runs that may be interrupted."""
