@@ -260,6 +260,8 @@ class Engine(Closeable):
             request,
             trace=None if trace is None else path_of("trace", trace),
             review=None if review is None else path_of("review", review),
+            work=None if own is not None else _work_store(work_dir, work_limit),
+            fresh=fresh,
         )
         with ExitStack() as kept:
             tools = self._swap_tools(
@@ -347,8 +349,6 @@ class Engine(Closeable):
             options=parsed.options(),
             parameters=parsed.model_dump(mode="json"),
             cast=people,
-            work=None if own is not None else _work_store(work_dir, work_limit),
-            fresh=fresh,
         )
         return request, parsed, own
 
