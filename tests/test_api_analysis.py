@@ -51,7 +51,7 @@ def analysis(warm: Engine, film: Path) -> FilmAnalysis:
 
 
 def decisions(trace: Path) -> list[tuple[object, ...]]:
-    """Return what a trace tells but for coordinates, which an analysis rounds."""
+    """Return the lines of a trace without coordinates, which an analysis rounds."""
     return [
         (line["pts"], line["cut"], *((face["track"], face["reason"]) for face in line["faces"]))
         for line in map(json.loads, trace.read_text("utf-8").splitlines())

@@ -219,7 +219,7 @@ def test_a_swap_that_is_stopped_leaves_nothing(warm: Engine, film: Path, tmp_pat
 
 
 def scene(cuts: tuple[int, ...]) -> Callable[[int, tuple[int, int]], Any]:
-    """Return what paints grey frames whose brightness changes at cuts."""
+    """Return a painter of grey frames whose brightness changes at cuts."""
     return lambda index, size: np.full(
         (size[1], size[0], 3), 40 + 90 * (sum(cut <= index for cut in cuts) % 2), np.uint8
     )

@@ -1,4 +1,4 @@
-"""The examples run as they stand, and the pages name only what exists."""
+"""The examples run as they stand, and the pages name only files that exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exit codes are the same wherever they are told."""
+"""Exit codes are the same in the code, the help and the documentation."""
 
 from __future__ import annotations
 

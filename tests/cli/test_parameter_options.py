@@ -26,7 +26,7 @@ class Call(SwapCall):
 
 
 def run(*arguments: str) -> tuple[int, Any]:
-    """Run a command with the options of all parameters; returns what `keywords` does."""
+    """Run a command with the options of all parameters; return the result of `keywords`."""
     app = typer.Typer()
     seen: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""`serve` says what is wrong before it listens."""
+"""`serve` reports wrong options before it listens."""
 
 from __future__ import annotations
 

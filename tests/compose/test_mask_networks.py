@@ -1,4 +1,4 @@
-"""Occluders and parsers are shown what their rows say, and their answers limit the swap."""
+"""Occluders and parsers get the inputs of their rows, and their outputs limit the swap."""
 
 from __future__ import annotations
 

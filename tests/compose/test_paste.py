@@ -1,4 +1,4 @@
-"""Pasting changes what the mask covers and nothing else, and loses nothing on the way."""
+"""Pasting changes the pixels that the mask covers and no others, without loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of the restorers' signatures whose answers are known."""
+"""Networks with the signatures of restorers whose outputs are known."""
 
 from __future__ import annotations
 

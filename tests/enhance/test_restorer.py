@@ -1,4 +1,4 @@
-"""Stand-ins of the packs' restorers: they are shown the crop, and what they draw is shown."""
+"""Stand-ins of the packs' restorers: they get the crop, and their output is in the picture."""
 
 from __future__ import annotations
 

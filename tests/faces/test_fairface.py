@@ -21,7 +21,7 @@ from tests.tiny_models_faces import save_fairface
 
 @dataclass
 class Reader:
-    """Answers with what it was given."""
+    """Returns the attributes that it was given."""
 
     says: Attributes
     provides: frozenset[str] = field(default=frozenset())

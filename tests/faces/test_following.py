@@ -36,7 +36,7 @@ SEEN = Look(0.9)
 
 @dataclass
 class Written:
-    """Gives the answers that are written, then `SEEN`."""
+    """Returns the listed outputs, then `SEEN`."""
 
     looks: list[Look] = field(default_factory=list)
     size: int = 96

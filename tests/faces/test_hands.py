@@ -92,7 +92,7 @@ class DiscLandmarker:
 
 
 class Watch:
-    """A finder of discs, with what it did."""
+    """Finder of discs that records its calls."""
 
     def __init__(self, every: int = EVERY) -> None:
         self.detector, self.landmarker = DiscDetector(), DiscLandmarker()

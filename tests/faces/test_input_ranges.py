@@ -24,7 +24,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
 
 
 class RecordingSession(Session):
-    """Keeps what the network was fed."""
+    """Keeps the inputs of the network."""
 
     def run(self, *inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         (self.fed,) = inputs

@@ -1,4 +1,4 @@
-"""Palms: what is planted in the detector's answer is found where it was planted."""
+"""Palms: a palm written into the detector's output is found at its place."""
 
 from __future__ import annotations
 

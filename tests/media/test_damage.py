@@ -1,4 +1,4 @@
-"""Files that are cut off, no files at all, or change in their middle: told, and told truly."""
+"""Files that are cut off, are no media, or change midway are reported as such."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An index and Dolby Vision, in what containers say before anything is decoded."""
+"""Facts of containers before decoding: the index and Dolby Vision."""
 
 from __future__ import annotations
 

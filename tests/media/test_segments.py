@@ -1,4 +1,4 @@
-"""Segments: joined, they are the stream of one run, whoever made which and when."""
+"""Segments that are joined equal the stream of one run, in whatever order they were made."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def full(store: WeightStore, packs: Path) -> WeightStore:
 
 
 class Sessions:
-    """Opens sessions, and tells of which networks."""
+    """Opens sessions, and records their networks."""
 
     def __init__(self, store: WeightStore) -> None:
         self._store = store

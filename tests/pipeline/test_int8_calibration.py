@@ -54,7 +54,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Kept:
-    """Takes the place of the quantiser, and keeps what it is given."""
+    """Replaces the quantiser, and keeps its arguments."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.samples: list[Sample] = []

@@ -1,4 +1,4 @@
-"""Who is chosen in a frame, by a rule and by a cast."""
+"""Faces chosen in a frame, by a rule and by a cast."""
 
 from __future__ import annotations
 

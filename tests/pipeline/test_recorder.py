@@ -1,4 +1,4 @@
-"""Records of frames, what is counted of them, and the trace."""
+"""Records of frames, their counts, and the trace."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def no_thread_left_alive() -> Iterator[None]:
 
 
 class Source:
-    """Counts what is drawn from it, and remembers that it was closed and by which thread."""
+    """Counts the items taken from it, and remembers the thread that closed it."""
 
     def __init__(self, count: int, fail_at: int | None = None) -> None:
         self.drawn = 0

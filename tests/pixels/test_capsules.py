@@ -1,4 +1,4 @@
-"""Limbs: what a capsule covers is what lies within its radius."""
+"""A capsule covers the pixels within its radius."""
 
 from __future__ import annotations
 

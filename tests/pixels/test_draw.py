@@ -14,7 +14,7 @@ def canvas(width: int = 80, height: int = 40) -> Bytes:
 
 
 def painted(picture: Bytes) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom (exclusive) of what is not black."""
+    """Return left, top, right and bottom (exclusive) of the pixels that are not black."""
     rows, columns = np.nonzero(picture.any(axis=2))
     return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
 

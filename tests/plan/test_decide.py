@@ -1,4 +1,4 @@
-"""Which role each face gets."""
+"""Roles that a cast gives to faces."""
 
 from __future__ import annotations
 

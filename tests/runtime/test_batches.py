@@ -1,4 +1,4 @@
-"""Batches are of few sizes, and nobody sees in the answers how they were made."""
+"""Batches have few sizes, and the outputs do not depend on them."""
 
 from __future__ import annotations
 

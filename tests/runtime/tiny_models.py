@@ -23,7 +23,7 @@ class Signature:
     with_emap: bool = False
 
     def save(self, path: Path, value: float = 0.0) -> Path:
-        """A network that ignores its inputs and answers `value` everywhere."""
+        """Save a network that ignores its inputs and returns `value` everywhere."""
         constants: dict[str, NDArray[Any]] = {
             f"{name}_shape": np.array(shape, np.int64) for name, shape in self.outputs.items()
         }
@@ -38,7 +38,7 @@ class Signature:
 
 
 def save_difference(path: Path, shape: Shape = ("N", 2)) -> Path:
-    """A network of the inputs `first` and `second` that answers their `difference` and `sum`."""
+    """Save a network that returns the `difference` and `sum` of `first` and `second`."""
     nodes = [
         helper.make_node("Sub", ["first", "second"], ["difference"]),
         helper.make_node("Add", ["first", "second"], ["sum"]),

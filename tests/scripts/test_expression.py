@@ -1,4 +1,4 @@
-"""The modes of expression: what is planted in made faces is found again."""
+"""The modes of expression: motion that is added to made faces is found again."""
 
 from __future__ import annotations
 

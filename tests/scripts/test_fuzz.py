@@ -1,4 +1,4 @@
-"""The fuzzer: what it damages, what it notices, and a small corpus that breaks nothing."""
+"""The fuzzer: its damages, its findings, and a small corpus that breaks nothing."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_rubbish_is_damaged_without_a_fault() -> None:
 
 
 class StandInEngine:
-    """Stands in for the engine: writes what it is told to, and raises what it is told to."""
+    """Stands in for the engine: writes the given bytes, or raises the given error."""
 
     def __init__(self, output: bytes | None = None, error: Exception | None = None) -> None:
         self.output, self.error = output, error

@@ -1,4 +1,4 @@
-"""Networks of the packs' signatures whose answers are known, and the store that holds them."""
+"""Networks with the packs' signatures whose outputs are known, and their store."""
 
 from __future__ import annotations
 

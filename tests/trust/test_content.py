@@ -1,4 +1,4 @@
-"""The content check: what reaches the network, and what its scores lead to."""
+"""The content check: the network's inputs, and the effect of its scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RGB = PixelFormat("gbrp", "rgb", 8)
 
 
 class Classifier:
-    """Answers with the scores it was given, and keeps what it saw."""
+    """Returns the given scores, and keeps its inputs."""
 
     def __init__(self, *scores: float) -> None:
         self.seen: list[NDArray[np.float32]] = []

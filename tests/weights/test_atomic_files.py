@@ -1,4 +1,4 @@
-"""Errors of a temporary file are told from those of the code that uses it."""
+"""Errors of a temporary file are distinguished from those of the code that uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A beard is told for the face as a whole; the target's stays, the source's comes as it is."""
+"""A beard is found for the face as a whole; the target's stays, the source's is kept."""
 
 from __future__ import annotations
 

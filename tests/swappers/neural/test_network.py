@@ -1,4 +1,4 @@
-"""Stand-ins of the packs' swappers: what they are given arrives, and what they answer is shown."""
+"""Stand-ins of the packs' swappers: their inputs arrive, and their outputs are in the patch."""
 
 from __future__ import annotations
 

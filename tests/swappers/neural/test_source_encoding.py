@@ -1,4 +1,4 @@
-"""Identities between a source's and a target's, and what becomes of them."""
+"""Identities between a source's and a target's, and their use in a swap."""
 
 from __future__ import annotations
 
