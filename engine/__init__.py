@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         submit_async,
     )
     from engine.parameters import SwapKeywords, SwapParameters
+    from engine.pipeline.batch import BatchResult, BatchRow
     from engine.pipeline.int8_calibration import Calibrated
     from engine.pipeline.pictures import PILImage
     from engine.pipeline.prepared_source import PreparedSource
@@ -74,6 +75,8 @@ __all__ = [
     "AsyncJob",
     "Attributes",
     "BareFace",
+    "BatchResult",
+    "BatchRow",
     "Box",
     "Calibrated",
     "Cancelled",
@@ -168,6 +171,10 @@ _HOMES: Final = {
     "engine.parameters": (
         "SwapKeywords",
         "SwapParameters",
+    ),
+    "engine.pipeline.batch": (
+        "BatchResult",
+        "BatchRow",
     ),
     "engine.pipeline.int8_calibration": ("Calibrated",),
     "engine.pipeline.pictures": ("PILImage",),

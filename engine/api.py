@@ -41,6 +41,14 @@ from engine.parameters import (
     parse_seconds,
 )
 from engine.pipeline.analyse import analyse_film, make_key, open_analysis
+from engine.pipeline.batch import (
+    BatchResult,
+    BatchRow,
+    check_rows,
+    make_folder,
+    read_rows,
+    rows_of_targets,
+)
 from engine.pipeline.casting import needs_analysis
 from engine.pipeline.int8_calibration import Calibrated, calibrate_network
 from engine.pipeline.pictures import (
@@ -383,6 +391,103 @@ class Engine(Closeable):
         if request.cast is not None and tools.analysis is not None:
             tools = replace(tools, people=self.people(tools.analysis))
         return tools
+
+    @documented
+    def swap_many(
+        self,
+        source_image: Location | PreparedSource,
+        targets: Location | Sequence[Location],
+        output: Location,
+        *,
+        skip_existing: bool = False,
+        observe: Observe | None = None,
+        **parameters: Unpack[SwapKeywords],
+    ) -> Generator[BatchResult]:
+        """Put one source onto many pictures and videos, and go on after an error.
+
+        Outputs get their targets' names. A target that is a folder stands for all pictures and
+        videos in it and its folders; they keep their places. Two targets whose outputs would have
+        one name are refused.
+
+        Args:
+            source_image: As in `swap`.
+            targets: Videos, pictures and folders.
+            output: Folder of the outputs; it is made if it is missing.
+            skip_existing: Leave out targets whose output is there.
+            observe: As in `swap`; it is told of one target after the other.
+            {parameters}
+
+        Returns:
+            A generator of a result for each target, in order, with its report or its error.
+
+        Raises:
+            ParameterError: A parameter is unknown, of the wrong type or out of range; or two
+                outputs have one name, or an output is also a source or target.
+            MediaError: A folder cannot be read, or holds no picture and no video.
+        """
+        several = [targets] if isinstance(targets, str | os.PathLike) else targets
+        person = _source_of(source_image)
+        parse(_with_prepared(person, parameters))
+        rows = rows_of_targets(person, several, path_of("output", output), dict(parameters))
+        return self.swap_batch(rows, skip_existing=skip_existing, observe=observe)
+
+    def swap_batch(
+        self,
+        rows: Location | Iterable[BatchRow],
+        *,
+        skip_existing: bool = False,
+        observe: Observe | None = None,
+    ) -> Generator[BatchResult]:
+        """Swap the rows of a batch, and go on after an error.
+
+        Args:
+            rows: Rows, or a list of them: a file in CSV or TOML, see docs/batch.md.
+            skip_existing: Leave out rows whose output is there.
+            observe: As in `swap`; it is told of one row after the other.
+
+        Returns:
+            A generator of a result for each row, in order, with its report or its error.
+
+        Raises:
+            ParameterError: The list is not valid, and every problem is named with its row; or two
+                outputs have one name, or an output is also a source or target.
+            MediaError: The list cannot be read.
+        """
+        if isinstance(rows, str | os.PathLike):
+            listed = read_rows(path_of("rows", rows), source=None, folder=None, parameters={})
+        else:
+            listed = list(rows)
+        check_rows(listed)
+        return self._swap_rows(listed, skip_existing=skip_existing, observe=observe)
+
+    def _swap_rows(
+        self, rows: Sequence[BatchRow], *, skip_existing: bool, observe: Observe | None
+    ) -> Generator[BatchResult]:
+        raised: list[BaseException] = []
+
+        def observe_row(progress: Progress) -> None:
+            try:
+                if observe is not None:
+                    observe(progress)
+            except BaseException as stop:
+                raised.append(stop)
+                raise
+
+        for row in rows:
+            if skip_existing and os.path.lexists(row.output):
+                yield BatchResult(row, "skipped")
+                continue
+            try:
+                make_folder(row.output)
+                report = self.swap(
+                    row.source, row.target, row.output, observe=observe_row, **row.parameters
+                )
+            except Exception as error:
+                if raised:  # by the observer, who ends the whole run
+                    raise
+                yield BatchResult(row, "failed", error=error)
+            else:
+                yield BatchResult(row, "swapped", report)
 
     @documented
     def swap_image(
@@ -909,6 +1014,10 @@ def _pictures(
         yield np.empty((0, 0, 3), np.uint8)
         for frame in swapped:
             yield frame.to_rgb()
+
+
+def _source_of(source: Location | PreparedSource) -> Path | PreparedSource:
+    return source if isinstance(source, PreparedSource) else path_of("source_image", source)
 
 
 def _with_prepared(

@@ -629,6 +629,11 @@ def metavar(name: str, model: type[SwapParameters] = SwapParameters) -> str:
     return words[0] if words else name.rpartition("_")[2].upper()
 
 
+def is_file(name: str) -> bool:
+    """Return True if the field of `SwapParameters` names files."""
+    return metavar(name) == _FILE
+
+
 def help_text(name: str, model: type[SwapParameters] = SwapParameters) -> str:
     """Return the field's description, and what it takes where the description does not tell."""
     field = model.model_fields[name]

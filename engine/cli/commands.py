@@ -35,6 +35,7 @@ EPILOG = """Exit codes:
 6    ONNX Runtime or the wanted device cannot be used
 7    the content check refused the material
 8    a job cannot be submitted, found or run
+9    some targets of many failed; the others are done
 129  ended by SIGHUP
 130  stopped
 143  ended by SIGTERM"""

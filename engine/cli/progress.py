@@ -24,15 +24,51 @@ _COUNTED: Final[frozenset[Stage]] = frozenset(
 )
 
 
+class Overall:
+    """Progress over many targets: how many are done, the time left, and the one in work."""
+
+    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._worked = 0
+        self.total = total
+        self.done = 0
+        self.name = ""
+
+    def begin(self, name: str) -> None:
+        """Take in the name of the next target."""
+        self.name = name
+
+    def end(self, *, skipped: bool = False) -> None:
+        """Take in that a target is done; one that was skipped tells nothing of the time left."""
+        self.done += 1
+        self._worked += not skipped
+
+    def words(self, *, with_time: bool) -> str:
+        """Return the count, the time left if it is wanted and can be told, and the target."""
+        count = f"{self.done} of {self.total} targets"
+        spent = self._clock() - self._began
+        if with_time and self._worked and spent >= _ENOUGH:
+            left = timedelta(seconds=round(spent / self._worked * (self.total - self.done)))
+            count = f"{count}, {left} left"
+        return f"{count}; {self.name}"
+
+
 class Meter:
     """Measures the rate of a stage over the last seconds.
 
     It counts from the first finished frame, as loading and filling the stages take longer.
     """
 
-    def __init__(self, unit: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        unit: str,
+        clock: Callable[[], float] = time.monotonic,
+        overall: Overall | None = None,
+    ) -> None:
         self._unit = unit
         self._clock = clock
+        self._overall = overall
         self._seen: deque[tuple[float, int]] = deque()
         self.stage = ""
         self.words = ""
@@ -56,9 +92,17 @@ class Meter:
         if progress.done:
             self.counted = self.line()
 
+    @property
+    def title(self) -> str:
+        """The stage, after the progress over all targets if there are many."""
+        if self._overall is None or not self.stage:
+            return self.stage
+        # The frames of a video tell their own time.
+        return f"{self._overall.words(with_time=not self.words)}: {self.stage}"
+
     def line(self) -> str:
         """Return stage, count and rate in words; empty before the first progress."""
-        return f"{self.stage}: {self.words}" if self.words else self.stage
+        return f"{self.title}: {self.words}" if self.words else self.title
 
     def _words(self, progress: Progress) -> str:
         of = "" if progress.total is None else f" of {progress.total}"
@@ -81,14 +125,17 @@ class Meter:
 
 
 @contextmanager
-def shown(stream: TextIO, unit: str = "frames") -> Generator[Observe]:
+def shown(
+    stream: TextIO, unit: str = "frames", overall: Overall | None = None
+) -> Generator[Observe]:
     """Yield an observer that shows progress on `stream` while the context is open."""
-    with _bar(stream, unit) if stream.isatty() else plain(stream, unit) as observe:
+    view = _bar(stream, unit, overall) if stream.isatty() else plain(stream, unit, overall=overall)
+    with view as observe:
         yield observe
 
 
 @contextmanager
-def _bar(stream: TextIO, unit: str) -> Generator[Observe]:
+def _bar(stream: TextIO, unit: str, overall: Overall | None) -> Generator[Observe]:
     bar = Bar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -96,17 +143,18 @@ def _bar(stream: TextIO, unit: str) -> Generator[Observe]:
         console=Console(file=stream),
         transient=True,
     )
-    meter = Meter(unit)
+    meter = Meter(unit, overall=overall)
     with bar:
         task = bar.add_task("", total=None, words="")
 
         def observe(progress: Progress) -> None:
             meter.observe(progress)
+            whole = progress if overall is None else overall
             bar.update(
                 task,
-                description=meter.stage,
-                completed=progress.done,
-                total=progress.total,
+                description=meter.title,
+                completed=whole.done,
+                total=whole.total,
                 words=meter.words,
             )
 
@@ -114,12 +162,17 @@ def _bar(stream: TextIO, unit: str) -> Generator[Observe]:
 
 
 @contextmanager
-def plain(stream: TextIO, unit: str = "frames", every: float = _EVERY) -> Generator[Observe]:
+def plain(
+    stream: TextIO,
+    unit: str = "frames",
+    every: float = _EVERY,
+    overall: Overall | None = None,
+) -> Generator[Observe]:
     """Yield an observer; its state is written as a line every few seconds, also if it is stuck.
 
     If any line was written, the last count is written at the end.
     """
-    meter = Meter(unit)
+    meter = Meter(unit, overall=overall)
     ended = threading.Event()
     counted: str | None = None  # the count at the last line; None if no line was written
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,15 @@ import typer
 
 from engine.cli import streams
 from engine.cli.cache import WorkDir
-from engine.cli.commands import EPILOG, AsJson, Debug, app, check_sheet, report_errors
+from engine.cli.commands import (
+    EPILOG,
+    NAME,
+    AsJson,
+    Debug,
+    app,
+    check_sheet,
+    report_errors,
+)
 from engine.cli.parameter_options import keywords, with_parameters
 from engine.cli.signals import raising_ended
 from engine.errors import ParameterError
@@ -52,14 +61,46 @@ AnalysisFile = Annotated[
 @with_parameters()
 def swap(
     context: typer.Context,
-    source: Source,
-    target: Target = None,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="Picture or clip of the person to put in; left out with --cast.",
+            metavar="SOURCE",
+            show_default=False,
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Video or picture to change; several, or a folder of them.",
+            metavar="TARGET",
+            show_default=False,
+        ),
+    ] = None,
     *,
     output: Annotated[
-        Path,
-        typer.Option("--output", "-o", help="File to write.", metavar="FILE", show_default=False),
-    ],
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write; with many targets the folder of their outputs.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     cast: CastFile = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option(
+            help="List in CSV or TOML: in each row source, target, output and any parameter.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    skip_existing: Annotated[
+        bool,
+        typer.Option("--skip-existing", help="Of many targets, skip those whose output is there."),
+    ] = False,
     analysis: AnalysisFile = None,
     trace: Annotated[
         Path | None,
@@ -105,15 +146,45 @@ def swap(
     command goes on after them.
 
     For example: [bold]faceswap-engine swap face.jpg film.mp4 -o swapped.mp4[/bold], or
-    [bold]faceswap-engine swap --cast cast.toml film.mp4 -o swapped.mp4[/bold]
+    [bold]faceswap-engine swap --cast cast.toml film.mp4 -o swapped.mp4[/bold], or for many
+    [bold]faceswap-engine swap face.jpg one.jpg film.mp4 -o folder[/bold]
     """
     with report_errors(debug):
         from engine.api import Engine
         from engine.cli import progress, tables
 
+        targets = target or []
+        if batch is not None or len(targets) > 1 or any(Path(one).is_dir() for one in targets):
+            from engine.cli.batch import BatchCall, run_batch
+
+            if any(one is not None for one in (cast, analysis, trace, review)):
+                raise ParameterError(
+                    "cast, analysis, trace and review are of one target; leave them out, or name "
+                    "one target."
+                )
+            run_batch(
+                BatchCall(
+                    source=source,
+                    targets=targets,
+                    batch=batch,
+                    output=output,
+                    skip_existing=skip_existing,
+                    quiet=quiet,
+                    as_json=as_json,
+                    parameters=keywords(context, options),
+                )
+            )
+            return
+        if source is None:
+            raise _missing("argument 'SOURCE'" if cast is None else "argument 'TARGET'")
+        person, film = _source_and_target(source, targets[0] if targets else None, cast)
+        if output is None:
+            raise _missing("option '--output' / '-o'")
         parameters = keywords(context, options)
+        if skip_existing and os.path.lexists(output):
+            typer.echo(f"note: {output} exists; {film} is skipped.", err=True)
+            return
         with raising_ended(), Engine() as engine, progress.shown(sys.stderr) as observe:
-            person, film = _source_and_target(source, target, cast)
             report = engine.swap(
                 person,
                 film,
@@ -137,6 +208,10 @@ def swap(
             with streams.dispensable():
                 tables.report(report)
                 tables.spans(report)
+
+
+def _missing(what: str) -> ParameterError:
+    return ParameterError(f"Missing {what}. See {NAME} swap --help.")
 
 
 @app.command(epilog=EPILOG)

@@ -26,12 +26,21 @@ _COLOURS = {"ok": "green", "note": "yellow", "broken": "red"}
 
 def as_json(value: Any) -> None:
     """Print a value of dicts, lists, strings, numbers, booleans and None on stdout."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    _echo_json(value, indent=2)
+
+
+def as_json_line(value: Any) -> None:
+    """Print a value as `as_json` does, in one line."""
+    _echo_json(value, indent=None)
+
+
+def _echo_json(value: Any, indent: int | None) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         # File names may be any bytes; JSON escapes what stdout cannot encode.
-        text = json.dumps(value, indent=2)
+        text = json.dumps(value, indent=indent)
     typer.echo(text)
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from engine.cli.progress import Meter, plain, shown
+from engine.cli.progress import Meter, Overall, plain, shown
 from engine.pipeline.video import Progress, Stage
 
 
@@ -47,6 +47,26 @@ def test_the_pictures_of_a_clip_are_counted_and_do_not_count_as_frames(clock: Cl
     clock.now += 1
     meter.observe(Progress(2, 60))
     assert meter.line() == "swapping: 2 of 60 frames"
+
+
+def test_the_count_of_targets_stands_before_the_stage_and_tells_the_time_left(
+    clock: Clock,
+) -> None:
+    overall = Overall(4, clock)
+    meter = Meter("frames", clock, overall)
+    overall.begin("a.png")
+    assert meter.line() == ""
+    meter.observe(Progress(0, None, "checking content"))
+    assert meter.line() == "0 of 4 targets; a.png: checking content"
+    overall.end(skipped=True)
+    clock.now += 10
+    overall.begin("b.png")
+    assert meter.line() == "1 of 4 targets; b.png: checking content"
+    overall.end()
+    overall.begin("c.mkv")
+    assert meter.line() == "2 of 4 targets, 0:00:20 left; c.mkv: checking content"
+    meter.observe(Progress(1, 60))
+    assert meter.line() == "2 of 4 targets; c.mkv: swapping: 1 of 60 frames"
 
 
 def test_no_speed_and_no_time_are_told_before_they_are_known(clock: Clock) -> None:

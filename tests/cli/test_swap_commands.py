@@ -98,7 +98,7 @@ def test_a_quiet_swap_prints_nothing_but_what_was_asked_for(
         (["{source}", "{still}", "-o", "{folder}/o.png", "--pixel-boost", "9x9"], 2, "9x9"),
         (["{source}", "{still}", "-o", "{folder}/o.png", "--swapper", "best"], 2, "best"),
         (["{folder}/none.jpg", "{still}", "-o", "{folder}/o.png"], 3, "none.jpg does not exist"),
-        (["{source}", "{folder}", "-o", "{folder}/o.png"], 3, "is a directory"),
+        (["{source}", "{folder}", "-o", "{folder}/o.png"], 2, "is no folder; name one for"),
         (["{source}", "{still}", "-o", "{still}", "--overwrite"], 3, "also an input"),
         (["{source}", "{still}", "-o", "{source}"], 3, ""),
         (["{source}", "{still}", "-o", "{folder}/none/o.png"], 3, "does not exist"),
