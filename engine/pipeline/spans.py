@@ -132,6 +132,8 @@ class SpanFinder:
             if face.chosen:
                 self._note_missed(number, track.chosen or self._take_lost(here, moment), moment)
                 track.chosen, track.was_chosen = moment, True
+            elif face.reason == "correction":
+                track.chosen = None  # kept on purpose, not missed
             self._judge(number, track, face, moment)
 
     def found(self) -> tuple[tuple[Span, ...], int]:

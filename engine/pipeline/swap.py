@@ -441,11 +441,12 @@ class _Run:
         origin = read_frame(target, 1).pts
         frames = prefetch(read_frames(target, self.request.options.trim), QUEUE_DEPTH)
         with closing(frames):
+            plan = self._plan(self._analyse(frames))
             planned = next(
-                one
-                for one in self._plan(self._analyse(frames))
-                if seconds_of(one.frame, origin) >= at - _CLOSE
+                (one for one in plan if seconds_of(one.frame, origin) >= at - _CLOSE), None
             )
+        if planned is None:
+            raise MediaError(f"{target} has no frame at {at:g} s; copy the file again.")
         if self.check is not None:
             self.check.check_frame(planned.frame)
         self.recorder.plan(planned)

@@ -123,6 +123,11 @@ def test_a_face_that_is_not_chosen_for_a_moment_is_listed() -> None:
     assert brief(flickering) == [("missed between two sightings", 0, 21, 23)]
 
 
+def test_a_face_that_a_correction_keeps_is_not_missed() -> None:
+    kept = replace(STRANGER, reason="correction", distance=0.3)
+    assert brief(film(*[(FACE,)] * 20, *[(kept,)] * 3, *[(FACE,)] * 20)) == []
+
+
 @pytest.mark.parametrize(
     "why", ["a cut", "too long", "elsewhere", "of another size", "seen all the time"]
 )
