@@ -400,6 +400,9 @@ class Engine(Closeable):
         output: Location,
         *,
         skip_existing: bool = False,
+        work_dir: Location | None = None,
+        work_limit: float | None = None,
+        fresh: bool = False,
         observe: Observe | None = None,
         **parameters: Unpack[SwapKeywords],
     ) -> Generator[BatchResult]:
@@ -414,6 +417,9 @@ class Engine(Closeable):
             targets: Videos, pictures and folders.
             output: Folder of the outputs; it is made if it is missing.
             skip_existing: Leave out targets whose output is there.
+            work_dir: As in `swap`, as are `work_limit` and `fresh`.
+            work_limit: Most that all work files may take, in GiB.
+            fresh: Ignore what interrupted swaps finished.
             observe: As in `swap`; it is told of one target after the other.
             {parameters}
 
@@ -429,13 +435,23 @@ class Engine(Closeable):
         person = _source_of(source_image)
         parse(_with_prepared(person, parameters))
         rows = rows_of_targets(person, several, path_of("output", output), dict(parameters))
-        return self.swap_batch(rows, skip_existing=skip_existing, observe=observe)
+        return self.swap_batch(
+            rows,
+            skip_existing=skip_existing,
+            work_dir=work_dir,
+            work_limit=work_limit,
+            fresh=fresh,
+            observe=observe,
+        )
 
     def swap_batch(
         self,
         rows: Location | Iterable[BatchRow],
         *,
         skip_existing: bool = False,
+        work_dir: Location | None = None,
+        work_limit: float | None = None,
+        fresh: bool = False,
         observe: Observe | None = None,
     ) -> Generator[BatchResult]:
         """Swap the rows of a batch, and go on after an error.
@@ -443,6 +459,9 @@ class Engine(Closeable):
         Args:
             rows: Rows, or a list of them: a file in CSV or TOML, see docs/batch.md.
             skip_existing: Leave out rows whose output is there.
+            work_dir: As in `swap`, as are `work_limit` and `fresh`.
+            work_limit: Most that all work files may take, in GiB.
+            fresh: Ignore what interrupted swaps finished.
             observe: As in `swap`; it is told of one row after the other.
 
         Returns:
@@ -458,36 +477,8 @@ class Engine(Closeable):
         else:
             listed = list(rows)
         check_rows(listed)
-        return self._swap_rows(listed, skip_existing=skip_existing, observe=observe)
-
-    def _swap_rows(
-        self, rows: Sequence[BatchRow], *, skip_existing: bool, observe: Observe | None
-    ) -> Generator[BatchResult]:
-        raised: list[BaseException] = []
-
-        def observe_row(progress: Progress) -> None:
-            try:
-                if observe is not None:
-                    observe(progress)
-            except BaseException as stop:
-                raised.append(stop)
-                raise
-
-        for row in rows:
-            if skip_existing and os.path.lexists(row.output):
-                yield BatchResult(row, "skipped")
-                continue
-            try:
-                make_folder(row.output)
-                report = self.swap(
-                    row.source, row.target, row.output, observe=observe_row, **row.parameters
-                )
-            except Exception as error:
-                if raised:  # by the observer, who ends the whole run
-                    raise
-                yield BatchResult(row, "failed", error=error)
-            else:
-                yield BatchResult(row, "swapped", report)
+        swap = partial(self.swap, work_dir=work_dir, work_limit=work_limit, fresh=fresh)
+        return _swap_rows(swap, listed, skip_existing=skip_existing, observe=observe)
 
     @documented
     def swap_image(
@@ -1014,6 +1005,38 @@ def _pictures(
         yield np.empty((0, 0, 3), np.uint8)
         for frame in swapped:
             yield frame.to_rgb()
+
+
+def _swap_rows(
+    swap: Callable[..., SwapReport],
+    rows: Sequence[BatchRow],
+    *,
+    skip_existing: bool,
+    observe: Observe | None,
+) -> Generator[BatchResult]:
+    raised: list[BaseException] = []
+
+    def observe_row(progress: Progress) -> None:
+        try:
+            if observe is not None:
+                observe(progress)
+        except BaseException as stop:
+            raised.append(stop)
+            raise
+
+    for row in rows:
+        if skip_existing and os.path.lexists(row.output):
+            yield BatchResult(row, "skipped")
+            continue
+        try:
+            make_folder(row.output)
+            report = swap(row.source, row.target, row.output, observe=observe_row, **row.parameters)
+        except Exception as error:
+            if raised:  # by the observer, who ends the whole run
+                raise
+            yield BatchResult(row, "failed", error=error)
+        else:
+            yield BatchResult(row, "swapped", report)
 
 
 def _source_of(source: Location | PreparedSource) -> Path | PreparedSource:

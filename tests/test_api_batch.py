@@ -133,3 +133,17 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_its_row(
     row = BatchRow(SOURCE, album / "a.png", tmp_path / "file" / "a.png", {})
     (result,) = warm.swap_batch([row])
     assert isinstance(result.error, MediaError)
+
+
+def test_work_files_are_those_that_are_asked_for(
+    warm: Engine, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    def swap(self: Engine, *_: Any, **keywords: Any) -> None:
+        told.append(keywords)
+
+    monkeypatch.setattr(Engine, "swap", swap)
+    work: Any = {"work_dir": tmp_path, "work_limit": 2.0, "fresh": True}
+    list(warm.swap_many(SOURCE, [album / "a.png"], tmp_path / "out", **work))
+    assert told[0].items() >= work.items()

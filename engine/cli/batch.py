@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ class BatchCall:
         batch: a list in CSV or TOML; None without one.
         output: folder of the outputs.
         skip_existing: leave out rows whose output is there.
+        work: keywords of `Engine.swap_batch` about work files.
         quiet: print warnings and errors only.
         as_json: print each result as a line of JSON.
         parameters: parameters of the rows that do not name them.
@@ -45,6 +47,7 @@ class BatchCall:
     batch: Path | None
     output: Path | None
     skip_existing: bool
+    work: Mapping[str, Any]
     quiet: bool
     as_json: bool
     parameters: SwapKeywords
@@ -125,6 +128,7 @@ def run_batch(call: BatchCall) -> None:
                 engine.swap_batch(
                     rows,
                     skip_existing=call.skip_existing,
+                    **call.work,
                     observe=None if call.quiet else observe,
                 )
             ) as results,

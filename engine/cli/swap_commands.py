@@ -169,6 +169,7 @@ def swap(
                     batch=batch,
                     output=output,
                     skip_existing=skip_existing,
+                    work={"work_dir": work_dir, "work_limit": work_limit, "fresh": fresh},
                     quiet=quiet,
                     as_json=as_json,
                     parameters=keywords(context, options),
