@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from engine.geometry.robust import fit_reweighted
 from engine.pixels.tone import Field, luma, weighted_blur
+from engine.swappers.mesh.typical import TypicalDetail
 from engine.values import Mask
 
 FLOOR = 0.03  # keeps the logarithm of black finite
 # Ridge of each term: strong for normals, as shading by the source's own shape is identity.
 _RIDGE = (1e-6, 2e-2, 2e-2, *[1.0] * 5)
-# Log units of detail, above which it is compressed.
-_GLARE, _SHADOW, _COLOUR = 0.22, 0.65, 0.05
-_FEATURE_COLOUR = 0.15  # the same for brows, lids and nostrils
+# Detail above these shares of what is usual is compressed, by at most this share more.
+_TONE, _COLOUR, _REST = 1.15, 0.35, 0.5
 _OUTLIER = 0.25  # log units: residual at which a pixel's weight is halved
 
 
@@ -133,28 +133,30 @@ def _soft_threshold(field: Field, least: float) -> Field:
     return np.asarray(field * np.maximum(size - least, 0) / size, np.float32)
 
 
-def compress_detail(detail: Field, skin: Mask) -> Field:
-    """Compress log detail that is stronger than that of skin.
+def compress_detail(detail: Field, skin: Mask, beard: Mask, usual: TypicalDetail) -> Field:
+    """Compress log detail that is beyond what faces are like.
 
-    This reduces glare, hard shadows and coloured light, which would become white, black and
-    coloured blotches in another light. Brows, lids and nostrils keep their luma, and more of their
-    colour than skin does.
+    Glare, hard shadows and coloured light exceed the detail of faces. In another light, or on other
+    skin, they would be white, black and coloured blotches. Brows, lids and nostrils keep their
+    light and shade, and beards are as dark as they are.
 
     Args:
         detail: log RGB (h, w, 3).
         skin: 1 on plain skin, 0 on features, (h, w).
+        beard: 1 on a beard, (h, w).
+        usual: what the same parts of faces are like.
     """
-    plain = skin[..., None]
-    tone = luma(detail)[..., None]
-    colour = detail - tone
-    size = np.linalg.norm(colour, axis=-1, keepdims=True).astype(np.float32) + np.float32(1e-6)
-    toned = np.where(tone > 0, _compress(tone, _GLARE), -_compress(-tone, _SHADOW))
-    knee = np.float32(_FEATURE_COLOUR) + plain * np.float32(_COLOUR - _FEATURE_COLOUR)
-    tinted = colour * _compress(size, knee) / size
-    return np.asarray(tone + plain * (toned - tone) + tinted, np.float32)
+    tone = luma(detail)
+    off = tone - usual.tone
+    bright = _compress(off, _TONE * usual.brighter) - off
+    dark = (beard - 1) * (_compress(-off, _TONE * usual.darker) + off)
+    hue = detail - tone[..., None] - usual.colour
+    size = np.linalg.norm(hue, axis=-1).astype(np.float32) + np.float32(1e-6)
+    colour = usual.colour + hue * (_compress(size, _COLOUR * usual.spread) / size)[..., None]
+    return np.asarray((tone + skin * (bright + dark))[..., None] + colour, np.float32)
 
 
-def _compress(values: Field, knee: float | Field) -> Field:
-    """Compress `values` above `knee` to at most 1.6 times it; leave lower ones unchanged."""
-    rest = 0.6 * knee
+def _compress(values: Mask, knee: Mask) -> Mask:
+    """Compress `values` above `knee` to at most 1.5 times it; leave lower ones unchanged."""
+    rest = np.float32(_REST) * knee + np.float32(1e-6)
     return np.where(values < knee, values, knee + rest * np.tanh((values - knee) / rest))

@@ -22,6 +22,7 @@ from engine.swappers.mesh.light import (
     skin_light,
 )
 from engine.swappers.mesh.masks import eye_openings
+from engine.swappers.mesh.typical import typical_detail
 from engine.values import BareFace, Mask, Points, Portrait
 
 SIDE = 768
@@ -34,9 +35,10 @@ _LEVEL_SIGMA, _NEAR = 0.05 * COARSE, 0.1
 # Shares of the forehead covered by hair or a hat, between which the whole forehead is left out, and
 # then the brows.
 _FRINGE, _OVER_BROWS = (0.25, 0.4), (0.42, 0.55)
-# Of the side: softness of an occluder's edge, radius from which skin is taken to fill it, and half
-# the width up to which it is filled.
-_OCCLUDER_EDGE, _FILL, _NARROW = 0.006, 0.02, 0.035
+# Of the side: softness of an occluder's edge, width of the skin along it that is filled, too, and
+# half the width up to which it is filled.
+_OCCLUDER_EDGE, _ALONG, _NARROW = 0.006, 0.01, 0.035
+_FILL = (0.06, 0.03, 0.015)  # sigmas of the surroundings to fill from, of the side, far to near
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,17 +113,26 @@ def flatten_light(own: NDArray[np.float32], confidence: Mask, beard: Mask) -> ND
         confidence: that a texel shows this face's skin, 0..1 (side, side).
         beard: mask (COARSE, COARSE) of pixels that the light is not fitted to.
     """
-    side = own.shape[0]
+    plan = layout(COARSE)
+    light, detail = split_light(own, confidence, beard)
+    compressed = compress_detail(detail, plan.skin * plan.browless, beard, typical_detail())
+    light += (shrink(confidence, COARSE) * plan.lipless)[..., None] * (detail - compressed)
+    return np.asarray(np.log(own + FLOOR) - enlarge(light, own.shape[0]), np.float32)
+
+
+def split_light(
+    own: NDArray[np.float32], confidence: Mask, beard: Mask
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return light with skin tone, and log detail, both log RGB (COARSE, COARSE, 3).
+
+    Arguments are those of `flatten_light`.
+    """
     plan = layout(COARSE)
     logs = np.log(shrink(own, COARSE) + FLOOR)
-    own_face = shrink(confidence, COARSE)
-    weights = plan.skin * own_face * plan.beardless * (1 - beard)
+    weights = plan.skin * shrink(confidence, COARSE) * plan.beardless * (1 - beard)
     light, trust = skin_light(logs, plan.basis, weights, LIGHT_SIGMA)
     light += one_sided_detail(logs - light, weights * trust, _ONE_SIDED)
-    detail = logs - light
-    calm = compress_detail(detail, plan.skin * plan.browless)
-    light += (own_face * plan.lipless)[..., None] * (detail - calm)
-    return np.asarray(np.log(own + FLOOR) - enlarge(light, side), np.float32)
+    return light, logs - light
 
 
 def occlusion_mask(bare: BareFace, points: Points) -> Mask:
@@ -136,6 +147,15 @@ def occlusion_mask(bare: BareFace, points: Points) -> Mask:
     shown, _ = unwrap(bare.mask[..., None], placed.astype(np.float32), SIDE)
     hidden = blur(1 - shown.reshape(SIDE, SIDE), SIDE * _OCCLUDER_EDGE)
     return smoothstep(0.08, 0.4, hidden)
+
+
+def _with_edges(occlusion: Mask) -> Mask:
+    """Return the mask of an occlusion, extended by the skin along it.
+
+    A frame's shadow and the edge of a lens lie there, and would stay as lines on the skin.
+    """
+    along = smoothstep(0.02, 0.2, blur(occlusion, SIDE * _ALONG))
+    return np.asarray(np.maximum(occlusion, along * layout(SIDE).skin), np.float32)
 
 
 def deep_shadow_mask(own: NDArray[np.float32], confidence: Mask) -> Mask:
@@ -202,7 +222,7 @@ def portrait_texture(portrait: Portrait) -> PortraitTexture:
     own, visibility = unwrap(portrait.pixels, points, SIDE)
     not_skin = find_non_skin(own)
     if portrait.bare is not None:
-        not_skin = np.maximum(not_skin, occlusion_mask(portrait.bare, points))
+        not_skin = np.maximum(not_skin, _with_edges(occlusion_mask(portrait.bare, points)))
     confidence = visibility * (1 - not_skin)
     beard = find_beard(shrink(own, COARSE), shrink(confidence, COARSE))
     detail = flatten_light(own, confidence, beard)
@@ -219,10 +239,20 @@ def fill_hidden(texture: PortraitTexture) -> tuple[NDArray[np.float32], Mask]:
     other = texture.mirrored()
     detail = texture.filled_from(other).detail
     lost = (1 - texture.confidence) * (1 - other.confidence)
-    around, near = weighted_blur(detail, 1 - lost, SIDE * _FILL)
-    plain = around * np.clip(4 * near, 0, 1)[..., None]
-    filled = detail + lost[..., None] * (plain - detail)
+    filled = detail + lost[..., None] * (_surroundings(detail, 1 - lost) - detail)
     return filled.astype(np.float32), close_gaps(1 - lost, SIDE * _NARROW)
+
+
+def _surroundings(detail: NDArray[np.float32], weights: Mask) -> NDArray[np.float32]:
+    """Return the smooth detail around each texel, from as near as there is weight."""
+    side = 2 * COARSE
+    given, sure = shrink(detail * weights[..., None], side), shrink(weights, side)
+    smooth: NDArray[np.float32] = np.zeros_like(given)
+    for sigma in _FILL:
+        near = blur(sure, sigma * side)
+        mean = blur(given, sigma * side) / np.maximum(near, np.float32(1e-4))[..., None]
+        smooth += np.clip(4 * near, 0, 1)[..., None] * (mean - smooth)
+    return enlarge(smooth, detail.shape[0])
 
 
 def prepare_texture(portraits: Sequence[Portrait]) -> MeshSource:

@@ -20,11 +20,13 @@ from engine.swappers.mesh.light import (
 )
 from engine.swappers.mesh.relight import _highlight_luma, estimate_light
 from engine.swappers.mesh.texture import flatten_light
+from engine.swappers.mesh.typical import TypicalDetail, typical_detail
 from engine.swappers.mesh.warp import MeshWarp, _compress_highlights, _relight
 from tests.swappers.stage import Stage, aligned
 
 SIDE = 64
 WHOLE = np.ones((SIDE, SIDE), np.float32)
+RED = np.array((0.1, 0.0, 0.0), np.float32)
 
 
 def ball() -> NDArray[np.float32]:
@@ -101,32 +103,62 @@ def test_a_target_s_shadow_darkens_its_half_and_lightens_the_other() -> None:
     assert light[22:26, 14:18].mean() == pytest.approx(-0.22, abs=0.03)
 
 
-def test_skin_s_own_detail_stays_and_glare_and_coloured_light_are_drawn_in() -> None:
-    detail = even()
-    detail[0], detail[1], detail[2] = 0.2, 1.5, -2.0
-    detail[3] = (0.8, 0.0, -0.4)
-    calm = compress_detail(detail, WHOLE)
-    np.testing.assert_allclose(calm[0], 0.2, atol=1e-5)
-    assert 0.22 < calm[1].max() < 0.36
-    assert -1.05 < calm[2].min() < -0.65
-    assert np.ptp(calm[3], axis=-1).max() < 0.15
-    assert luma(calm)[3].mean() == pytest.approx(luma(detail)[3].mean(), abs=1e-4)
+def usual(bright: float = 0.2, dark: float = 0.4, colour: float = 0.2) -> TypicalDetail:
+    """Faces that are a little darker than their light everywhere, and a little red."""
+    red = np.broadcast_to(RED - luma(RED), (SIDE, SIDE, 3))
+    return TypicalDetail(-0.1 * WHOLE, dark * WHOLE, bright * WHOLE, red, colour * WHOLE)
 
 
-def test_brows_and_lids_keep_their_light_and_shade_and_more_of_their_colour() -> None:
+def drawn_in(detail: Field, skin: float = 1.0, hair: float = 0.0) -> Field:
+    return compress_detail(detail, skin * WHOLE, hair * WHOLE, usual())
+
+
+def test_detail_that_faces_have_stays_and_glare_and_shadow_beyond_are_drawn_in() -> None:
+    """Faces are between -0.5 and 0.1 there."""
+    tones = np.array((0.1, -0.5, 1.5, -2.0), np.float32)
+    detail = usual().colour + np.resize(tones, SIDE)[:, None, None]
+    calm = luma(drawn_in(detail))[:4, 0]
+    np.testing.assert_allclose(calm[:2], tones[:2], atol=1e-4)
+    assert 0.13 <= calm[2] <= 0.25
+    assert -0.8 <= calm[3] <= -0.56
+
+
+def test_colour_that_faces_have_stays_and_coloured_light_is_drawn_in() -> None:
+    own, tint = usual().colour, np.array((-0.4, 0.0, 0.5), np.float32)
+    tint -= luma(tint)
+    np.testing.assert_allclose(drawn_in(own), own, atol=1e-4)
+    left = drawn_in(own + tint) - own
+    assert np.linalg.norm(left, axis=-1).max() < 0.12 < np.linalg.norm(tint)
+    np.testing.assert_allclose(luma(left), 0, atol=1e-4)
+
+
+def test_features_keep_their_light_and_shade_and_a_beard_its_darkness() -> None:
     detail = even()
     detail[0], detail[1] = 0.9, -2.0
-    detail[2:] = (0.8, 0.0, -0.4)
-    features, skin = compress_detail(detail, 0 * WHOLE), compress_detail(detail, WHOLE)
-    np.testing.assert_allclose(features[:2], detail[:2], atol=1e-5)
-    np.testing.assert_allclose(luma(features), luma(detail), atol=1e-4)
-    assert np.ptp(skin[2], axis=-1).max() < np.ptp(features[2], axis=-1).min() < 0.4
+    np.testing.assert_allclose(luma(drawn_in(detail, skin=0)), luma(detail), atol=1e-4)
+    beard = luma(drawn_in(detail, hair=1))
+    np.testing.assert_allclose(beard[1], -2.0, atol=1e-4)
+    assert beard[0].max() < 0.3
+
+
+def test_the_typical_face_is_symmetric_and_has_dark_brows_and_red_lips() -> None:
+    plan, typical = layout(COARSE), typical_detail()
+    cheeks = (plan.centre * plan.skin > 0.9) & (plan.beardless > 0.95)
+    for field in (typical.tone, typical.spread, typical.colour):
+        np.testing.assert_array_equal(field, field[:, ::-1])
+    assert typical.tone[plan.browless < 0.05].mean() < typical.tone[cheeks].mean() - 0.2
+    lips = typical.colour[plan.outside_mouth < 0.05].mean(axis=0) - typical.colour[cheeks].mean(
+        axis=0
+    )
+    assert lips[0] > 0 > lips[1]
+    for most in (typical.brighter, typical.darker, typical.spread):
+        assert 0.05 < np.median(most[cheeks]) < 0.3
 
 
 def test_coloured_light_leaves_brows_and_skin_but_not_the_lips() -> None:
     plan, tint = layout(COARSE), np.array((-0.4, 0.0, 0.5), np.float32)
     brows, lips = plan.browless < 0.05, plan.lipless < 0.05
-    for place, left in ((brows, 0.45), (lips, 1.0)):
+    for place, left in ((brows, 0.2), (lips, 1.0)):
         plain = np.full((COARSE, COARSE, 3), 0.5, np.float32)
         blue = np.where(place[..., None], plain * np.exp(tint), plain).astype(np.float32)
         good = np.ones((COARSE, COARSE), np.float32)

@@ -24,9 +24,9 @@ from engine.geometry.mesh_topology import (
 from engine.geometry.shape import transfer_shape
 from engine.pixels.raster import convex_hull, fill_polygons
 from engine.pixels.tone import blur, luma, smoothstep
-from engine.swappers.mesh.layout import COARSE, layout
+from engine.swappers.mesh.layout import COARSE, layout, unwrap
 from engine.swappers.mesh.relight import estimate_light
-from engine.swappers.mesh.texture import deep_shadow_mask
+from engine.swappers.mesh.texture import SIDE, PortraitTexture, deep_shadow_mask, fill_hidden
 from engine.swappers.mesh.warp import MeshWarp
 from engine.values import Aligned, BareFace, Pixels, Points
 from tests.swappers.stage import Shot, Stage, aligned, blended, patch_of
@@ -158,6 +158,42 @@ def test_a_source_s_glasses_are_not_painted_onto_the_target(
             assert patch.mask[around].mean() > 0.9
     assert magenta(shown[True]) > 0.003
     assert magenta(shown[False]) < 0.1 * magenta(shown[True])
+
+
+def test_the_shadow_along_a_source_s_glasses_is_filled_with_the_frame(
+    swapper: MeshWarp, stage: Stage
+) -> None:
+    """The mask ends at the frame; a dark line beside it is a rest of the glasses."""
+    shot = stage.shot("P004")
+    points = shot.face.mesh.points
+    width = float(np.ptp(points[:, 0]))
+    bare = np.ones(shot.portrait.pixels.shape[:2], np.float32)
+    line, below = np.zeros_like(bare), round(0.021 * width)
+    left, right = (points[vertex, :2] for vertex in (50, 280))  # the cheeks
+    for picture, value, down, thick in ((bare, 0.0, 0, 0.025), (line, 1.0, below, 0.005)):
+        one, other = (np.rint(end + np.array((0, down))).astype(int) for end in (left, right))
+        cv2.line(picture, one.tolist(), other.tolist(), value, max(round(thick * width), 1))
+    portrait = shot.portrait
+    dark = portrait.pixels * (1 - np.float32(0.6) * line[..., None])
+    known = BareFace(bare, affine.identity())
+    clean, drawn = (
+        swapper.prepare([replace(portrait, pixels=pixels, bare=known)]).textures[0][..., :3]
+        for pixels in (portrait.pixels, dark)
+    )
+    places = unwrap(line, points, SIDE)[0] * layout(SIDE).skin > 0.5
+    lost = np.log(drawn[places] / clean[places])
+    assert places.sum() > 200
+    assert float(np.abs(lost).mean()) < 0.1
+
+
+def test_what_is_hidden_on_both_sides_has_the_tone_of_the_skin_around() -> None:
+    detail = np.full((SIDE, SIDE, 3), 0.3, np.float32)
+    odd = np.zeros((SIDE, SIDE), np.float32)
+    odd[300:352], detail[300:352] = 1, -2.0
+    none = np.zeros((COARSE, COARSE), np.float32)
+    filled, opacity = fill_hidden(PortraitTexture(detail, np.ones_like(odd), odd, none))
+    np.testing.assert_allclose(filled[302:350], 0.3, atol=0.02)
+    np.testing.assert_allclose(opacity[320:330], 1)
 
 
 def test_light_is_not_read_off_what_is_before_a_target(swapper: MeshWarp, stage: Stage) -> None:
