@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from engine.parameters import SwapKeywords, SwapParameters
     from engine.pipeline.batch import BatchResult, BatchRow
+    from engine.pipeline.dry_run import TrackDecision
     from engine.pipeline.int8_calibration import Calibrated
     from engine.pipeline.pictures import PILImage
     from engine.pipeline.prepared_source import PreparedSource
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from engine.pipeline.report import SwapReport
     from engine.pipeline.video import Observe, Progress
     from engine.plan.cast import CastKeywords, CorrectionKeywords, RoleKeywords
+    from engine.plan.film_plan import Plan, TrackRow
     from engine.swappers.swapper import Swapper
     from engine.values import (
         Aligned,
@@ -104,6 +106,7 @@ __all__ = [
     "ParameterError",
     "Patch",
     "Person",
+    "Plan",
     "Portrait",
     "PreparedSource",
     "Preview",
@@ -120,6 +123,8 @@ __all__ = [
     "SwapReport",
     "Swapper",
     "Template",
+    "TrackDecision",
+    "TrackRow",
     "WeightStore",
     "WeightsCorrupt",
     "WeightsError",
@@ -185,6 +190,8 @@ _HOMES: Final = {
         "Observe",
         "Progress",
     ),
+    "engine.pipeline.dry_run": ("TrackDecision",),
+    "engine.plan.film_plan": ("Plan", "TrackRow"),
     "engine.plan.cast": ("CastKeywords", "CorrectionKeywords", "RoleKeywords"),
     "engine.swappers.swapper": ("Swapper",),
     "engine.values": (

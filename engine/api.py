@@ -13,15 +13,16 @@ from itertools import chain
 from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias, Unpack
+from typing import Any, Final, TypeAlias, Unpack
 
 import numpy as np
 
-from engine.analysis.film_analysis import AnalysisKey, FilmAnalysis
+from engine.analysis.film_analysis import AnalysisKey, FilmAnalysis, film_sha256
 from engine.analysis.people import Person, find_people
 from engine.closeable import Closeable
 from engine.errors import ParameterError
 from engine.media.decode import read_frame, read_image
+from engine.media.output_file import check_output, partial_output
 from engine.media.probe import is_image
 from engine.networks.chosen import ChosenNetworks
 from engine.networks.pool import HAND_NETWORKS, DeviceNetworks, NetworkPool
@@ -49,7 +50,8 @@ from engine.pipeline.batch import (
     read_rows,
     rows_of_targets,
 )
-from engine.pipeline.casting import needs_analysis
+from engine.pipeline.casting import make_plan, needs_analysis
+from engine.pipeline.dry_run import TrackDecision
 from engine.pipeline.int8_calibration import Calibrated, calibrate_network
 from engine.pipeline.pictures import (
     Location,
@@ -70,11 +72,12 @@ from engine.pipeline.prepared_source import (
 from engine.pipeline.preview import Preview, check_preview, run_preview
 from engine.pipeline.report import Setup, SwapReport
 from engine.pipeline.sources import largest_face, prepare_source
-from engine.pipeline.swap import check_swap_files, report_stage, run_swap, swap_in_memory
+from engine.pipeline.swap import check_swap_files, dry_run, report_stage, run_swap, swap_in_memory
 from engine.pipeline.tools import Request, Source, Tools
 from engine.pipeline.video import Observe, Progress, Threads
 from engine.pixels.align import face_picture
 from engine.plan.cast import Cast, CastKeywords, Role, RoleKeywords, read_cast, validate
+from engine.plan.film_plan import Plan, read_plan, write_plan
 from engine.runtime.session import cores
 from engine.selection import (
     Need,
@@ -91,6 +94,9 @@ from engine.trust.content import CLASSIFIER
 from engine.values import BriefRepr, Bytes, DistanceScale, Face, Frame
 from engine.weights.weight_store import WeightStore
 from engine.work.work_store import DEFAULT_LIMIT, GIB, WorkStore
+
+# Parameters that a plan keeps: those on which the numbers of the tracks depend.
+_PLANNED: Final = tuple(name for name in ANALYSING if name not in ("device", "vram"))
 
 # Roles, roles and corrections, or the path of a TOML file of them.
 CastLike: TypeAlias = Sequence[RoleKeywords] | CastKeywords | Location
@@ -337,10 +343,241 @@ class Engine(Closeable):
             )
             return run_preview(request, tools, number=frame, seconds=seconds, observe=observe)
 
+    @documented
+    def render(
+        self,
+        plan: Location,
+        output: Location,
+        *,
+        analysis: Location | FilmAnalysis | None = None,
+        trace: Location | None = None,
+        review: Location | None = None,
+        work_dir: Location | None = None,
+        work_limit: float | None = None,
+        fresh: bool = False,
+        observe: Observe | None = None,
+        **parameters: Unpack[SwapKeywords],
+    ) -> SwapReport:
+        """Swap a film as a plan says.
+
+        Args:
+            plan: File that `plan` wrote, perhaps edited since.
+            output: As in `swap`.
+            analysis: What `analyse` made of the film, or its file; without it the film is analysed
+                first.
+            trace: As in `swap`.
+            review: As in `swap`.
+            work_dir: As in `swap`.
+            work_limit: As in `swap`.
+            fresh: As in `swap`.
+            observe: As in `swap`.
+            {parameters}
+
+        Returns:
+            The report, as that of `swap`.
+
+        Raises:
+            ParameterError: A parameter or the plan is not as it must be, the film is not the
+                plan's, or the analysis numbers other tracks.
+            MediaError: A file cannot be read or written.
+            OutputExists: The output, trace or review exists and `overwrite` is False.
+            NoFaceFound: A source shows no face.
+            SourceUnfit: A source hides a part of its face that the swapper needs.
+            WeightsError: A network that the swap needs is missing or corrupt.
+            RuntimeUnavailable: The device cannot be used.
+            ContentBlocked: The content check refused a source or the film.
+        """
+        made = _read_plan(plan)
+        request, parsed, own = self._swap_request(
+            (None, made.film, output), made, {**made.parameters, **parameters}
+        )
+        request = replace(
+            request,
+            trace=None if trace is None else path_of("trace", trace),
+            review=None if review is None else path_of("review", review),
+            work=None if own is not None else _work_store(work_dir, work_limit),
+            fresh=fresh,
+        )
+        with ExitStack() as kept:
+            tools = self._swap_tools(
+                request,
+                parsed,
+                own,
+                kept,
+                analysis=analysis,
+                check=check_swap_files,
+                observe=observe,
+            )
+            return run_swap(request, tools, observe)
+
+    @documented
+    def dry_run(
+        self,
+        source_image: Location | PreparedSource | None,
+        target: Location,
+        *,
+        cast: CastLike | None = None,
+        analysis: Location | FilmAnalysis | None = None,
+        observe: Observe | None = None,
+        **parameters: Unpack[SwapKeywords],
+    ) -> tuple[TrackDecision, ...]:
+        """Return what `swap` would do with each track of a target; nothing is written.
+
+        Args:
+            source_image: As in `swap`; it is not read.
+            target: As in `swap`.
+            cast: As in `swap`.
+            analysis: As in `swap`.
+            observe: Called in this thread after each frame of a video.
+            {parameters}
+
+        Returns:
+            A row for each part of a track with one decision.
+
+        Raises:
+            ParameterError: A parameter is unknown, of the wrong type or out of range.
+            MediaError: A file cannot be read.
+            NoFaceFound: The reference shows no face.
+            WeightsError: A network is missing or corrupt.
+            RuntimeUnavailable: The device cannot be used.
+        """
+        return self._decide(
+            (source_image, target), cast, parameters, analysis=analysis, observe=observe
+        )
+
+    @documented
+    def dry_run_plan(
+        self,
+        plan: Location,
+        *,
+        analysis: Location | FilmAnalysis | None = None,
+        observe: Observe | None = None,
+        **parameters: Unpack[SwapKeywords],
+    ) -> tuple[TrackDecision, ...]:
+        """Return what `render` would do with each track of a plan's film; nothing is written.
+
+        Args:
+            plan: As in `render`.
+            analysis: As in `render`.
+            observe: Called in this thread after each frame.
+            {parameters}
+
+        Returns:
+            A row for each part of a track with one decision.
+
+        Raises:
+            ParameterError: A parameter or the plan is not as it must be, the film is not the
+                plan's, or the analysis numbers other tracks.
+            MediaError: A file cannot be read.
+            WeightsError: A network is missing or corrupt.
+            RuntimeUnavailable: The device cannot be used.
+        """
+        made = _read_plan(plan)
+        return self._decide(
+            (None, made.film),
+            made,
+            {**made.parameters, **parameters},
+            analysis=analysis,
+            observe=observe,
+        )
+
+    def plan(
+        self,
+        film: Location,
+        output: Location,
+        *,
+        cast: CastLike | None = None,
+        analysis: Location | FilmAnalysis | None = None,
+        observe: Observe | None = None,
+        **parameters: Unpack[SwapKeywords],
+    ) -> Plan:
+        """Write what a swap of a film to a cast would do, as a text to read, edit and `render`.
+
+        Args:
+            film: The film.
+            output: The file to write, TOML.
+            cast: As in `swap`. Without it each person of the film gets a role that is kept, whose
+                source is yours to fill in.
+            analysis: What `analyse` made of the film, or its file; without it the film is analysed
+                first.
+            observe: Called in this thread after each frame that is analysed.
+            **parameters: As those of `swap`: those that `analyse` takes, `reference_face_distance`
+                and `overwrite`. The plan keeps those of the analysis for `render`.
+
+        Returns:
+            The plan.
+
+        Raises:
+            ParameterError: A parameter or the cast is not as it must be.
+            MediaError: A file cannot be read or written, or the film is a picture.
+            OutputExists: The output exists and `overwrite` is False.
+            NoFaceFound: The film shows no face, or a reference does not.
+            WeightsError: A network is missing or corrupt.
+            RuntimeUnavailable: The device cannot be used.
+        """
+        allowed = (*ANALYSING, "reference_face_distance", "overwrite")
+        _require_analysing(parameters, allowed)
+        parsed, own = self._parse(parameters)
+        people = None if cast is None else _cast_of(cast)
+        target, file = path_of("film", film), path_of("output", output)
+        request = Request(
+            sources={},
+            target=target,
+            output=file,
+            options=parsed.options(),
+            parameters={},
+            cast=people,
+        )
+
+        def check(request: Request) -> None:
+            inputs = request.inputs
+            check_output(file, overwrite=parsed.overwrite, inputs=inputs, suffixes=None)
+
+        kept = {name: value for name, value in parameters.items() if name in _PLANNED}
+        with ExitStack() as folders:
+            tools = self._swap_tools(
+                request,
+                parsed,
+                own,
+                folders,
+                analysis=analysis,
+                check=check,
+                observe=observe,
+                always=True,
+            )
+            made = make_plan(request, tools, kept)
+        with partial_output(file, overwrite=parsed.overwrite) as scratch:
+            write_plan(made, file, scratch)
+        return made
+
+    def _decide(
+        self,
+        files: tuple[Location | PreparedSource | None, Location],
+        cast: CastLike | Cast | None,
+        parameters: Mapping[str, object],
+        *,
+        analysis: Location | FilmAnalysis | None,
+        observe: Observe | None,
+    ) -> tuple[TrackDecision, ...]:
+        """Return what would be done; `files` are source and target."""
+        source, target = files
+        request, parsed, own = self._swap_request((source, target, target), cast, parameters)
+        with ExitStack() as kept:
+            tools = self._swap_tools(
+                request,
+                parsed,
+                own,
+                kept,
+                analysis=analysis,
+                check=_check_nothing,
+                observe=observe,
+            )
+            return dry_run(request, tools, observe)
+
     def _swap_request(
         self,
         files: tuple[Location | PreparedSource | None, Location, Location],
-        cast: CastLike | None,
+        cast: CastLike | Cast | None,
         parameters: Mapping[str, object],
     ) -> tuple[Request, SwapParameters, Swapper[Any] | None]:
         """Return the request of a swap from file to file, its parameters and the user's swapper.
@@ -370,11 +607,13 @@ class Engine(Closeable):
         analysis: Location | FilmAnalysis | None,
         check: Callable[[Request], object],
         observe: Observe | None,
+        always: bool = False,
     ) -> Tools:
         """Return the networks of a request with what is known of its target.
 
         `check` raises an error if the request's files cannot serve; it is called before a film is
-        analysed for a cast. That analysis is in a temporary folder, which `kept` removes.
+        analysed for a cast, or in any case if `always`. That analysis is in a temporary folder,
+        which `kept` removes.
         """
         if observe is not None:
             observe(Progress(0, None, "loading networks"))
@@ -383,12 +622,12 @@ class Engine(Closeable):
             known = self._known_analysis(analysis, request)
             note = f"faces, tracks and hands of the target were read from {known.path}."
             tools = replace(tools, analysis=known, notes=(*tools.notes, note))
-        elif request.cast is not None and needs_analysis(request.cast):
+        elif always or (request.cast is not None and needs_analysis(request.cast)):
             check(request)
             folder = kept.enter_context(TemporaryDirectory(prefix="faceswap-engine-"))
             known = self._analyse_for(request, Path(folder) / "faces", parsed, observe)
             tools = replace(tools, analysis=known)
-        if request.cast is not None and tools.analysis is not None:
+        if tools.analysis is not None and (always or request.cast is not None):
             tools = replace(tools, people=self.people(tools.analysis))
         return tools
 
@@ -1050,7 +1289,28 @@ def _with_prepared(
     return {**source.parameters, **parameters} if isinstance(source, PreparedSource) else parameters
 
 
-def _cast_of(cast: CastLike) -> Cast:
+def _check_nothing(_: Request) -> None:
+    """Check no file: none is written."""
+
+
+def _read_plan(plan: Location) -> Plan:
+    """Return a plan.
+
+    Raises:
+        ParameterError: It is not as `Plan` says, or the film is not the plan's.
+        MediaError: The plan or the film cannot be read.
+    """
+    path = path_of("plan", plan)
+    made = read_plan(path)
+    if film_sha256(Path(made.film)) != made.sha256:
+        raise ParameterError(
+            f"{path} is a plan of another film than {made.film}: its sha256 is not that of the "
+            "file. Correct film in the plan, or make the plan again with --cast PLAN."
+        )
+    return made
+
+
+def _cast_of(cast: CastLike | Cast) -> Cast:
     """Return a cast; paths in a file are relative to its folder.
 
     Raises:
@@ -1059,6 +1319,8 @@ def _cast_of(cast: CastLike) -> Cast:
     """
     if isinstance(cast, str | os.PathLike):
         return read_cast(path_of("cast", cast))
+    if isinstance(cast, Cast):
+        return cast
     if isinstance(cast, Mapping):
         return validate(cast, Cast, "cast")
     if not isinstance(cast, Sequence) or isinstance(cast, bytes):

@@ -300,6 +300,7 @@ CastReason: TypeAlias = Literal[
     "nearest",
     "person",
     "correction",
+    "plan",
     "another face is nearer",
     "too far",
     "nobody of the cast",

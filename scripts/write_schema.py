@@ -15,10 +15,12 @@ from pydantic import BaseModel, TypeAdapter
 from engine.parameters import SwapCall, SwapParameters, table
 from engine.pipeline.records import FrameRecord
 from engine.plan.cast import Cast
+from engine.plan.film_plan import Plan
 
 DOCS = Path(__file__).parents[1] / "docs"
 SCHEMA = DOCS / "parameters.schema.json"
 CAST_SCHEMA = DOCS / "cast.schema.json"
+PLAN_SCHEMA = DOCS / "plan.schema.json"
 TABLE = DOCS / "parameters.md"
 TRACE_SCHEMA = DOCS / "trace.schema.json"
 ROOMS = DOCS / "rooms.toml"
@@ -62,6 +64,11 @@ def cast_schema() -> str:
     return schema(Cast, "A cast of faceswap-engine")
 
 
+def plan_schema() -> str:
+    """Return the JSON schema of a plan."""
+    return schema(Plan, "A plan of faceswap-engine")
+
+
 def page(model: type[SwapParameters] = SwapParameters) -> str:
     """Return the page that documents the parameters, in Markdown."""
     return _LEAD + table(model)
@@ -87,5 +94,6 @@ if __name__ == "__main__":
     ARCHITECTURE.write_text(architecture(ARCHITECTURE.read_text("utf-8")), encoding="utf-8")
     SCHEMA.write_text(schema(), encoding="utf-8")
     CAST_SCHEMA.write_text(cast_schema(), encoding="utf-8")
+    PLAN_SCHEMA.write_text(plan_schema(), encoding="utf-8")
     TABLE.write_text(page(), encoding="utf-8")
     TRACE_SCHEMA.write_text(trace_schema(), encoding="utf-8")

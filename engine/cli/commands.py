@@ -74,7 +74,7 @@ def check_sheet(sheet: Path | None, target: str, *, overwrite: bool) -> None:
 
 def application() -> typer.Typer:
     """Return the application with all of its commands."""
-    for module in ("swap_commands", "films", "cache", "weights", "jobs", "serve"):
+    for module in ("swap_commands", "plans", "films", "cache", "weights", "jobs", "serve"):
         import_module(f"engine.cli.{module}")  # adds its commands to `app`
     return app
 

@@ -23,6 +23,7 @@ from engine.cli.commands import (
     report_errors,
 )
 from engine.cli.parameter_options import keywords, with_parameters
+from engine.cli.plans import DRY_RUN, Fresh, WorkLimit, show
 from engine.cli.signals import raising_ended
 from engine.errors import ParameterError
 from engine.options import SelectionRule
@@ -110,6 +111,7 @@ def swap(
             show_default=False,
         ),
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=DRY_RUN)] = False,
     review: Annotated[
         Path | None,
         typer.Option(
@@ -119,17 +121,8 @@ def swap(
         ),
     ] = None,
     work_dir: WorkDir = None,
-    work_limit: Annotated[
-        float | None,
-        typer.Option(
-            help="GiB that all work files may take (default: 20); 0 keeps none.",
-            metavar="GIB",
-            show_default=False,
-        ),
-    ] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Ignore what an interrupted swap finished.")
-    ] = False,
+    work_limit: WorkLimit = None,
+    fresh: Fresh = False,
     quiet: Annotated[
         bool,
         typer.Option(
@@ -157,10 +150,10 @@ def swap(
         if batch is not None or len(targets) > 1 or any(Path(one).is_dir() for one in targets):
             from engine.cli.batch import BatchCall, run_batch
 
-            if any(one is not None for one in (cast, analysis, trace, review)):
+            if dry_run or any(one is not None for one in (cast, analysis, trace, review)):
                 raise ParameterError(
-                    "cast, analysis, trace and review are of one target; leave them out, or name "
-                    "one target."
+                    "cast, analysis, trace, review and dry_run are of one target; leave them out, "
+                    "or name one target."
                 )
             run_batch(
                 BatchCall(
@@ -179,9 +172,21 @@ def swap(
         if source is None:
             raise _missing("argument 'SOURCE'" if cast is None else "argument 'TARGET'")
         person, film = _source_and_target(source, targets[0] if targets else None, cast)
+        parameters = keywords(context, options)
+        if dry_run:
+            with raising_ended(), Engine() as engine, progress.shown(sys.stderr) as observe:
+                rows = engine.dry_run(
+                    person,
+                    film,
+                    cast=cast,
+                    analysis=analysis,
+                    observe=None if quiet else observe,
+                    **parameters,
+                )
+            tables.track_decisions(rows, in_json=as_json)
+            return
         if output is None:
             raise _missing("option '--output' / '-o'")
-        parameters = keywords(context, options)
         if skip_existing and os.path.lexists(output):
             typer.echo(f"note: {output} exists; {film} is skipped.", err=True)
             return
@@ -200,15 +205,7 @@ def swap(
                 observe=None if quiet else observe,
                 **parameters,
             )
-        tables.remarks(report, notes=not quiet)
-        if not quiet:
-            tables.wrote(trace, review)
-        if as_json:
-            tables.as_json(report.to_dict())
-        elif not quiet:
-            with streams.dispensable():
-                tables.report(report)
-                tables.spans(report)
+        show(report, trace, review, quiet=quiet, in_json=as_json)
 
 
 def _missing(what: str) -> ParameterError:

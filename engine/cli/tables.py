@@ -13,6 +13,7 @@ import typer
 
 from engine.cli.option_names import name_options
 from engine.doctor.examine import Finding
+from engine.pipeline.dry_run import TrackDecision
 from engine.pipeline.int8_calibration import Calibrated
 from engine.pipeline.preview import Preview
 from engine.pipeline.records import clock, describe
@@ -55,6 +56,28 @@ def report(done: SwapReport) -> None:
     typer.echo(
         f"{done.output}: {swapped} in {frames}, "
         f"{done.seconds:.1f} s ({rate:.1f} frames/s) with {networks} on {done.setup.device}."
+    )
+
+
+def track_decisions(rows: Sequence[TrackDecision], *, in_json: bool) -> None:
+    """Print what would be done with each track."""
+    if in_json:
+        as_json([asdict(row) for row in rows])
+        return
+    table(
+        ("track", "from", "to", "frames", "role", "distance", "reason"),
+        [
+            (
+                "-" if row.track is None else str(row.track),
+                clock(row.first),
+                clock(row.last),
+                str(row.frames),
+                row.role or ("swap" if row.chosen else "keep"),
+                "-" if row.distance is None else f"{row.distance:.2f}",
+                row.reason,
+            )
+            for row in rows
+        ],
     )
 
 

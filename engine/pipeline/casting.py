@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from engine.analysis.film_analysis import FilmAnalysis
 from engine.analysis.people import Person
@@ -15,10 +15,13 @@ from engine.faces.analyser import FaceAnalyser
 from engine.media.decode import read_frame, read_frames, read_image
 from engine.options import SelectionRule, Trim
 from engine.parameters import parse_seconds
+from engine.pipeline.records import clock
 from engine.pipeline.remarks import note_first_picture, note_several_faces, rotated_remedy
 from engine.pipeline.report import Reference
-from engine.plan.cast import Cast, Correction, Moment, Role
+from engine.pipeline.tools import Request, Tools
+from engine.plan.cast import KEEP, MAX_ROLES, Cast, Correction, Moment, Role, validate
 from engine.plan.decide import Casting, KnownPerson, Span, match_roles
+from engine.plan.film_plan import VERSION, Plan, TrackRow
 from engine.selection import describe, find_reference_face, require_embedding, sort_faces
 from engine.values import Assignment, Attributes, DistanceScale, Embedding, Face, Frame
 
@@ -37,7 +40,7 @@ class FoundCast:
 
 def needs_analysis(cast: Cast) -> bool:
     """Tell whether a cast names tracks, people or frames that an analysis of the film numbers."""
-    return bool(cast.correction) or any(role.person for role in cast.role)
+    return isinstance(cast, Plan) or bool(cast.correction) or any(role.person for role in cast.role)
 
 
 def find_cast(
@@ -68,6 +71,10 @@ def find_cast(
         NoFaceFound: A picture or a frame does not show the person of a role.
         ParameterError: There is no such frame, track or person.
     """
+    if isinstance(cast, Plan):
+        if analysis is None:
+            raise ValueError("A plan names tracks, which an analysis numbers.")
+        return _find_plan(cast, scale, _Film(analysis, people))
     finder = _Finder(target, analyser)
     known = tuple(
         KnownPerson(finder.embeddings(role), limit if role.distance is None else role.distance)
@@ -78,8 +85,109 @@ def find_cast(
         return FoundCast(Casting(known, scale, {}), entries, notes)
     film = _Film(analysis, people)
     tracks = film.decide_tracks(cast, known, scale)
-    spans = tuple(film.span(cast, one) for one in cast.correction if not _is_on_tracks(one))
-    return FoundCast(Casting(known, scale, tracks, spans), entries, notes)
+    return FoundCast(Casting(known, scale, tracks, film.spans(cast)), entries, notes)
+
+
+def _find_plan(plan: Plan, scale: DistanceScale, film: _Film) -> FoundCast:
+    """Return what a plan decides on the tracks of its film.
+
+    Raises:
+        ParameterError: The analysis numbers other tracks than the plan.
+    """
+    spans = {
+        track.number: (
+            clock(film.analysis.seconds(track.first)),
+            clock(film.analysis.seconds(track.last)),
+        )
+        for track in film.analysis.tracks
+    }
+    for number, row in plan.rows.items():
+        seen = spans.get(number)
+        if seen != (row.start, row.to):
+            found = "there is none" if seen is None else f"it is seen from {seen[0]} to {seen[1]}"
+            raise ParameterError(
+                f"tracks, {number} of the plan is seen from {row.start} to {row.to}, but in the "
+                f"analysis {found}: other networks or parameters found the faces. Give the "
+                "analysis that the plan was made of, or make the plan again with --cast PLAN."
+            )
+    tracks = {
+        number: Assignment(
+            plan.number(plan.rows[number].role) if number in plan.rows else None,
+            "plan",
+            plan.rows[number].distance if number in plan.rows else None,
+        )
+        for number in spans
+    }
+    corrected = film.corrected_tracks(plan)
+    people = tuple(KnownPerson((), 0.0) for _ in plan.role)
+    return FoundCast(Casting(people, scale, {**tracks, **corrected}, film.spans(plan)))
+
+
+def make_plan(request: Request, tools: Tools, parameters: Mapping[str, Any]) -> Plan:
+    """Return the plan of a request, whose target is analysed.
+
+    Without a cast each person of the film gets a role that is kept. `parameters` are kept in the
+    plan.
+
+    Raises:
+        MediaError: A file cannot be read.
+        NoFaceFound: The film shows no face, or a reference does not show the person of a role.
+        ParameterError: There is no such frame, track or person.
+    """
+    analysis = tools.analysis
+    if analysis is None:
+        raise ValueError("A plan is made of a film that is analysed.")
+    cast = request.cast or _everybody(request.target, tools.people)
+    found = find_cast(
+        request.target,
+        cast,
+        tools.reference_analyser,
+        tools.scale,
+        request.options.selection.reference_distance,
+        analysis=analysis,
+        people=tools.people,
+    )
+    values = {
+        "role": cast.role,
+        "correction": cast.correction,
+        "version": VERSION,
+        "film": str(request.target),
+        "sha256": analysis.key.target,
+        "parameters": dict(parameters),
+        "tracks": _rows(analysis, cast, found.casting.tracks),
+    }
+    return validate(values, Plan, "plan")
+
+
+def _everybody(target: Path, people: Sequence[Person]) -> Cast:
+    """Return a cast of the people of a film, all kept."""
+    if not people:
+        raise NoFaceFound(f"No face was found in {target}, so there is nobody to plan for.")
+    roles = [
+        Role(name=f"person {person.number}", keep=True, person=(person.number,))
+        for person in people[:MAX_ROLES]
+    ]
+    return Cast(role=tuple(roles))
+
+
+def _rows(
+    analysis: FilmAnalysis, cast: Cast, tracks: Mapping[int, Assignment]
+) -> dict[str, TrackRow]:
+    """Return the decision on each track of an analysed film."""
+    names = cast.names
+    return {
+        str(track.number): TrackRow.model_validate(
+            {
+                "role": KEEP if one.role is None else names[one.role],
+                "from": clock(analysis.seconds(track.first)),
+                "to": clock(analysis.seconds(track.last)),
+                "distance": None if one.distance is None else max(round(one.distance, 3), 0.0),
+                "reason": one.reason,
+            }
+        )
+        for track in analysis.tracks
+        for one in (tracks[track.number],)
+    }
 
 
 def _is_on_tracks(correction: Correction) -> bool:
@@ -154,7 +262,7 @@ def _read(target: Path, moment: Moment) -> Frame:
     with closing(read_frames(target, Trim(start=start))) as frames:
         frame = next(frames, None)
     if frame is None:
-        raise ParameterError(f"frame is {moment}, and {target} ends before.")
+        raise ParameterError(f"{target} ends before {moment}, the frame that a role names.")
     return frame
 
 
@@ -184,9 +292,7 @@ class _Film:
                         "person in one role."
                     )
                 standing[track] = Assignment(number, "person")
-        for one in filter(_is_on_tracks, cast.correction):
-            decision = Assignment(cast.number(one.role), "correction")
-            standing |= dict.fromkeys(self._tracks(one.track, one.person), decision)
+        standing |= self.corrected_tracks(cast)
         tracks = self.analysis.tracks
         together = self.analysis.together
 
@@ -203,7 +309,19 @@ class _Film:
         )
         return {track.number: one for track, one in zip(tracks, decisions, strict=True)}
 
-    def span(self, cast: Cast, correction: Correction) -> Span:
+    def corrected_tracks(self, cast: Cast) -> Mapping[int, Assignment]:
+        """Return the tracks that corrections give a role as a whole."""
+        corrected: dict[int, Assignment] = {}
+        for one in filter(_is_on_tracks, cast.correction):
+            given = Assignment(cast.number(one.role), "correction")
+            corrected |= dict.fromkeys(self._tracks(one.track, one.person), given)
+        return corrected
+
+    def spans(self, cast: Cast) -> tuple[Span, ...]:
+        """Return the corrections by pts and track numbers."""
+        return tuple(self._span(cast, one) for one in cast.correction)
+
+    def _span(self, cast: Cast, correction: Correction) -> Span:
         """Return a correction by pts and track numbers."""
         on_tracks = correction.track or correction.person
         return Span(

@@ -81,8 +81,6 @@ class CastPlanner:
 
     def choose(self, faces: tuple[Face, ...]) -> tuple[Face, ...]:
         """Return the faces that may be chosen, in some frame of the film."""
-        if any(span.role in self.drawn for span in self.casting.spans):
-            return faces
         assignments = decide(faces, 0, replace(self.casting, spans=()))
         return tuple(
             face for face, one in zip(faces, assignments, strict=True) if one.role in self.drawn

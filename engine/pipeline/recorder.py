@@ -96,6 +96,12 @@ class Recorder:
 
     def plan(self, planned: Planned) -> Planned:
         """Take in a frame with its faces and chosen faces, and return it."""
+        record, chosen = self.decide(planned)
+        self._pending.append(_Pending(record, chosen, planned.sizes))
+        return planned
+
+    def decide(self, planned: Planned) -> tuple[FrameRecord, tuple[int, ...]]:
+        """Return the record of the next frame, and the places of its chosen faces."""
         frame = planned.frame
         self._origin = frame.pts if self._origin is None else self._origin
         self._planned += 1
@@ -119,8 +125,7 @@ class Recorder:
                 self._face(face, chosen=index in chosen) for index, face in enumerate(planned.faces)
             ),
         )
-        self._pending.append(_Pending(record, chosen, planned.sizes))
-        return planned
+        return record, chosen
 
     def finish(self, swapped: SwappedFrame) -> Frame:
         """Take in the finished frame of the first plan that has none yet, and return it."""

@@ -23,6 +23,7 @@ from engine.media.still import write_image
 from engine.options import SelectionRule, Trim
 from engine.pipeline.casting import find_cast
 from engine.pipeline.crop_sizes import CropSizes
+from engine.pipeline.dry_run import TrackDecision, track_decisions
 from engine.pipeline.kept_segments import KeptSegments, Restart, work_key
 from engine.pipeline.planners import CastPlanner, Planner, RulePlanner
 from engine.pipeline.prepared_source import PreparedSource
@@ -127,6 +128,33 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         more_spans=more_spans,
         parameters=_effective_parameters(request, tools.chosen.sides),
     )
+
+
+def dry_run(
+    request: Request, tools: Tools, observe: Observe | None = None
+) -> tuple[TrackDecision, ...]:
+    """Return what a swap would do with each track; sources are not read, and nothing is written.
+
+    `observe` is called after each frame of a video. Raises as `run_swap` does for the target.
+    """
+    info, watch = probe(request.target), Stopwatch()
+    still = _Still.read(request.target, watch) if info.kind == "image" else None
+    read = still.number if still else partial(read_frame, request.target)
+    known = _find_people(request, tools, read, still=still is not None)
+    run = _Run.of(request, tools, {}, known.planner, None, watch=watch)
+    if still:
+        faces = known.frame_faces or tools.frame_analyser.analyse_picture(still.frame)
+        return track_decisions(run.decide([Analysed(still.frame, faces)]))
+    trim = request.options.trim
+    total = expected_frames(info, trim)
+
+    def counted(records: Iterable[FrameRecord]) -> Iterator[FrameRecord]:
+        for record in records:
+            yield record
+            report_stage(observe, "analysing", record.frame, total)
+
+    with closing(prefetch(read_frames(request.target, trim), QUEUE_DEPTH)) as frames:
+        return track_decisions(counted(run.decide(run.analyse(frames))))
 
 
 def swap_in_memory(
@@ -413,7 +441,7 @@ class _Run:
         """Yield the swapped frames of a video, in order; those that are finished are left out."""
         return swapped_frames(
             frames,
-            partial(self._analyse, tracks=0 if restart is None else restart.tracks),
+            partial(self.analyse, tracks=0 if restart is None else restart.tracks),
             self._plan if restart is None else partial(self._plan_rest, restart),
             self.swap,
             recorder=self.recorder,
@@ -441,7 +469,7 @@ class _Run:
         origin = read_frame(target, 1).pts
         frames = prefetch(read_frames(target, self.request.options.trim), QUEUE_DEPTH)
         with closing(frames):
-            plan = self._plan(self._analyse(frames))
+            plan = self._plan(self.analyse(frames))
             planned = next(
                 (one for one in plan if seconds_of(one.frame, origin) >= at - _CLOSE), None
             )
@@ -500,7 +528,12 @@ class _Run:
             for index, frame in enumerate(rest, start=restart.index):
                 yield replace(frame, index=index)
 
-    def _analyse(self, frames: Iterable[Frame], tracks: int = 0) -> Iterator[Analysed]:
+    def decide(self, stream: Iterable[Analysed]) -> Iterator[FrameRecord]:
+        """Yield what is decided about each frame."""
+        for planned in map(self.planner.plan, stream):
+            yield self.recorder.decide(planned)[0]
+
+    def analyse(self, frames: Iterable[Frame], tracks: int = 0) -> Iterator[Analysed]:
         checked = frames if self.check is None else self.check.guard(frames)
         if self.tools.analysis is not None:
             return self.tools.analysis.replay(checked)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Self, TypeAlias, TypedDict, TypeVar
+from typing import Annotated, Any, Final, Self, TypeAlias, TypedDict, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -26,7 +26,7 @@ from engine.suggestions import closest
 
 KEEP: Final = "keep"  # the role of faces that stay as they are
 
-_MAX_ROLES = 64
+MAX_ROLES: Final = 64
 _MAX_FILES = 16  # of one role
 _MAX_BYTES = 2**24  # of a file
 _SHOWN = 80  # characters of a value in an error
@@ -96,22 +96,27 @@ class Role(Record):
 
     name: _Name = Field(description="Name of the role; corrections and reports use it.")
     source: Files = Field(
-        (), description="Picture or clip of the person to put in; several show one person."
+        default=(), description="Picture or clip of the person to put in; several show one person."
     )
     keep: Annotated[bool, Allowed("true, false")] = Field(
         default=False, description="Leave the person as is, in place of a source."
     )
     person: Numbers = Field(
-        (), description="The person in the target, by number as `faceswap-engine people` lists."
+        default=(),
+        description="The person in the target, by number as `faceswap-engine people` lists.",
     )
-    reference: Files = Field((), description="Picture of the person in the target.")
-    frame: _Moment | None = Field(None, description="Frame of the target that shows the person.")
+    reference: Files = Field(default=(), description="Picture of the person in the target.")
+    frame: _Moment | None = Field(
+        default=None, description="Frame of the target that shows the person."
+    )
     position: Annotated[_Count | None, Allowed("a whole number from 0")] = Field(
-        None, description="Number of the face in that frame, the largest is 0."
+        default=None, description="Number of the face in that frame, the largest is 0."
     )
-    point: Point | None = Field(None, description="Point of that frame that lies on the face.")
+    point: Point | None = Field(
+        default=None, description="Point of that frame that lies on the face."
+    )
     distance: Share | None = Field(
-        None,
+        default=None,
         description="Greatest distance to the person's embedding that is a match; left out, it is "
         "reference_face_distance.",
     )
@@ -142,16 +147,16 @@ class Correction(Record):
     """A decision of the user, which goes before those of the engine."""
 
     role: _Name = Field(description='Name of the role that the faces get, or "keep".')
-    track: Numbers = Field((), description="Faces of this track.")
-    person: Numbers = Field((), description="Faces of this person of the target.")
+    track: Numbers = Field(default=(), description="Faces of this track.")
+    person: Numbers = Field(default=(), description="Faces of this person of the target.")
     of: Annotated[_Text | None, Allowed("the name of a role")] = Field(
-        None, description="Faces that would get this role."
+        default=None, description="Faces that would get this role."
     )
     start: _Moment | None = Field(
-        None, alias="from", description="First frame; left out, it is the film's first."
+        default=None, alias="from", description="First frame; left out, it is the film's first."
     )
     to: _Moment | None = Field(
-        None, description="Last frame, included; left out, it is the film's last."
+        default=None, description="Last frame, included; left out, it is the film's last."
     )
 
     @model_validator(mode="after")
@@ -170,14 +175,16 @@ class Cast(Record):
     role: Annotated[
         tuple[Role, ...],
         BeforeValidator(_as_tuple, json_schema_input_type=list[Role]),
-        Field(min_length=1, max_length=_MAX_ROLES),
-        Allowed(f"from 1 to {_MAX_ROLES} roles"),
+        Field(min_length=1, max_length=MAX_ROLES),
+        Allowed(f"from 1 to {MAX_ROLES} roles"),
     ] = Field(description="The roles: [[role]].")
     correction: Annotated[
         tuple[Correction, ...],
         BeforeValidator(_as_tuple, json_schema_input_type=list[Correction]),
         Allowed("corrections"),
-    ] = Field((), description="Corrections: [[correction]]. A later one goes before an earlier.")
+    ] = Field(
+        default=(), description="Corrections: [[correction]]. A later one goes before an earlier."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -256,21 +263,25 @@ RecordT = TypeVar("RecordT", bound=Record)
 
 
 def read_cast(path: Path) -> Cast:
-    """Read a cast from a TOML file; paths in it are relative to the file's folder.
+    """Read a cast from a TOML file, or that of a plan; paths are relative to the file's folder.
 
     Raises:
         MediaError: The file cannot be read.
         ParameterError: It is no TOML, or not as `Cast` says.
     """
-    return read_record(path, Cast).under(path.parent)
+    values = read_toml(path)
+    roles = {name: values[name] for name in Cast.model_fields if name in values}
+    # A plan is a cast with further keys.
+    cast = validate(roles if "tracks" in values else values, Cast, str(path))
+    return cast.under(path.parent)
 
 
-def read_record(path: Path, model: type[RecordT]) -> RecordT:
-    """Read a record from a TOML file.
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the values of a TOML file.
 
     Raises:
         MediaError: The file cannot be read.
-        ParameterError: It is no TOML, or not as the model says.
+        ParameterError: It is no TOML.
     """
     try:
         with path.open("rb") as file:
@@ -280,10 +291,9 @@ def read_record(path: Path, model: type[RecordT]) -> RecordT:
     if len(data) > _MAX_BYTES:
         raise ParameterError(f"{path} has more than {_MAX_BYTES} bytes; it is no cast or plan.")
     try:
-        values = tomllib.loads(data.decode("utf-8"))
+        return tomllib.loads(data.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ParameterError(f"{path} is no TOML: {error}.") from error
-    return validate(values, model, str(path))
 
 
 def validate(values: Mapping[str, Any], model: type[RecordT], where: str) -> RecordT:
@@ -332,13 +342,20 @@ def _locate(
     rest = list(loc)
     while rest:
         key = str(rest.pop(0))
-        deeper = _RECORDS.get(key) if rest and not issubclass(inner, tuple(_LEAVES)) else None
+        deeper = _record_within(inner, key) if rest else None
         if deeper is None:
             return place, key, inner
         number = rest.pop(0)
-        place.append(f"{key} {number + 1 if isinstance(number, int) else number}")
+        place.append(f"{key} {number + 1}" if isinstance(number, int) else f"{key}, {number}")
         inner = deeper
     return place, None, inner
+
+
+def _record_within(model: type[Record], key: str) -> type[Record] | None:
+    """Return the records that a key of a record holds a list or table of; None if it holds none."""
+    field = model.model_fields.get(key)
+    members = get_args(field.annotation) if field is not None else ()
+    return next((one for one in members if isinstance(one, type) and issubclass(one, Record)), None)
 
 
 def _allowed(model: type[Record], key: str) -> str:
@@ -351,9 +368,5 @@ def _allowed(model: type[Record], key: str) -> str:
 
 
 def _metadata_of(annotation: Any) -> Iterator[object]:
-    for member in getattr(annotation, "__args__", ()):
+    for member in get_args(annotation):
         yield from getattr(member, "__metadata__", ())
-
-
-_RECORDS: Final[dict[str, type[Record]]] = {"role": Role, "correction": Correction}
-_LEAVES: Final[tuple[type[Record], ...]] = (Role, Correction)

@@ -177,3 +177,35 @@ def test_a_swap_takes_a_cast(
 def test_a_target_alone_is_told(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["swap", str(film), "-o", "out.mkv"]) == 2
     assert "TARGET is missing; name SOURCE and TARGET, or give --cast." in capsys.readouterr().err
+
+
+def test_a_film_is_planned_tried_and_rendered(
+    film: Path, analysis: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cast, plan, out = tmp_path / "cast.toml", tmp_path / "plan.toml", tmp_path / "out.mkv"
+    cast.write_text(
+        f'[[role]]\nname = "Anna"\nsource = "{asset(STRANGER)}"\nreference = "{asset(WOMAN)}"\n'
+    )
+    known = ["--analysis", str(analysis)]
+    assert main(["plan", str(film), "--cast", str(cast), "-o", str(plan), *known]) == 0
+    assert capsys.readouterr().out.split() == ["role", "tracks", "Anna", "1", "keep", "1"]
+    for line in (
+        ["render", str(plan), "--dry-run", "--json", *known],
+        ["swap", str(film), "--cast", str(cast), "--dry-run", "--json", *known],
+    ):
+        assert main(line) == 0
+        rows = json.loads(capsys.readouterr().out)
+        assert sorted((row["role"] or "keep", row["frames"], row["last"]) for row in rows) == [
+            ("Anna", 6, 0.2),
+            ("keep", 6, 0.2),
+        ]
+    assert main(["swap", str(asset(STRANGER)), str(film), "--dry-run", *known]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].split() == ["track", "from", "to", "frames", "role", "distance", "reason"]
+    assert sorted(line.split()[4] for line in table[1:]) == ["keep", "swap"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["cast.toml", "plan.toml"]
+    drawing = ["--swapper", "mesh", "--pixel-boost", "128x128", "--json"]
+    assert main(["render", str(plan), "-o", str(out), *known, *drawing]) == 0
+    assert json.loads(capsys.readouterr().out)["faces_swapped"] == 6
+    assert main(["render", str(plan), *known]) == 2
+    assert "Missing option '--output' / '-o'" in capsys.readouterr().err

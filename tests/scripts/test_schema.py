@@ -5,7 +5,16 @@ import tomllib
 from dataclasses import fields
 
 import write_schema
-from write_schema import CAST_SCHEMA, SCHEMA, TABLE, cast_schema, page, schema
+from write_schema import (
+    CAST_SCHEMA,
+    PLAN_SCHEMA,
+    SCHEMA,
+    TABLE,
+    cast_schema,
+    page,
+    plan_schema,
+    schema,
+)
 
 from engine.parameters import HOSTED, SwapCall
 from engine.pipeline.records import FrameRecord
@@ -15,8 +24,9 @@ def test_the_published_schema_is_that_of_the_model() -> None:
     assert SCHEMA.read_text(encoding="utf-8") == schema(), "run scripts/write_schema.py"
 
 
-def test_the_published_schema_of_a_cast_is_that_of_the_model() -> None:
+def test_the_published_schemas_of_casts_and_plans_are_those_of_the_models() -> None:
     assert CAST_SCHEMA.read_text(encoding="utf-8") == cast_schema(), "run scripts/write_schema.py"
+    assert PLAN_SCHEMA.read_text(encoding="utf-8") == plan_schema(), "run scripts/write_schema.py"
 
 
 def test_the_published_table_is_that_of_the_model() -> None:
