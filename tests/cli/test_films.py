@@ -188,14 +188,16 @@ def test_a_film_is_planned_tried_and_rendered(
     )
     known = ["--analysis", str(analysis)]
     assert main(["plan", str(film), "--cast", str(cast), "-o", str(plan), *known]) == 0
-    assert capsys.readouterr().out.split() == ["role", "tracks", "Anna", "1", "keep", "1"]
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["role", "tracks"]
+    assert sorted(row.split() for row in rows) == [["Anna", "1"], ["keep", "1"]]
     for line in (
         ["render", str(plan), "--dry-run", "--json", *known],
         ["swap", str(film), "--cast", str(cast), "--dry-run", "--json", *known],
     ):
         assert main(line) == 0
-        rows = json.loads(capsys.readouterr().out)
-        assert sorted((row["role"] or "keep", row["frames"], row["last"]) for row in rows) == [
+        told = json.loads(capsys.readouterr().out)
+        assert sorted((row["role"] or "keep", row["frames"], row["last"]) for row in told) == [
             ("Anna", 6, 0.2),
             ("keep", 6, 0.2),
         ]
