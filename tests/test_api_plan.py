@@ -14,6 +14,7 @@ from engine.errors import MediaError, OutputExists, ParameterError
 from engine.faces.analyser import FaceAnalyser
 from engine.media.decode import read_frames
 from engine.plan.cast import CorrectionKeywords
+from engine.values import Detection, Frame
 from tests.cast_film import (
     CUT,
     LOSSLESS,
@@ -249,3 +250,86 @@ def test_what_cannot_be_planned_is_told(
     with pytest.raises(MediaError, match="is a picture"):
         tinting.plan(cast_sources["red"], tmp_path / "other.toml")
     assert there.read_text() == "precious"
+
+
+@pytest.fixture(scope="module")
+def half_blind(tinting: Engine, cast_film: Path, cast_folder: Path) -> FilmAnalysis:
+    """Return an analysis by a detector that sees nothing in the picture's right half."""
+    detect = FaceAnalyser._detect
+
+    def detect_left(self: FaceAnalyser, frame: Frame, *, thorough: bool) -> list[Detection]:
+        found = detect(self, frame, thorough=thorough)
+        return [one for one in found if one.box.left + one.box.right < frame.size[0]]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FaceAnalyser, "_detect", detect_left)
+        return tinting.analyse(cast_film, cast_folder / "half.faces")
+
+
+BOX = [265, 75, 335, 165]  # around the face on the right in the first frame
+
+
+@pytest.mark.parametrize(
+    ("correction", "man"),
+    [
+        ({"from": 3, "role": "Ben"}, "nnbnnnnbbbbb"),
+        ({"from": "00:00:00.040", "to": 5, "role": "Ben"}, "nbbbbnnbbbbb"),
+        ({"from": 2, "to": 10, "role": "Ben"}, "nbbbbbbbbbbb"),  # to the end of the shot
+    ],
+)
+def test_a_face_that_was_missed_is_drawn_and_followed(
+    tinting: Engine,
+    cast_film: Path,
+    half_blind: FilmAnalysis,
+    cast_sources: dict[str, Path],
+    tmp_path: Path,
+    correction: dict[str, Any],
+    man: str,
+) -> None:
+    cast = {"role": by_reference(cast_sources), "correction": [{**correction, "box": BOX}]}
+    found = corrected(tinting, cast_film, half_blind, cast, tmp_path)
+    assert "".join(colour[MAN][0] for colour in found) == man
+    assert "".join(colour[WOMAN][0] for colour in found) == "rrrrrrrnnnnn"
+
+
+def test_a_box_without_a_face_is_told(
+    tinting: Engine,
+    cast_film: Path,
+    half_blind: FilmAnalysis,
+    cast_sources: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    corrections: list[CorrectionKeywords] = [
+        {"from": 2, "to": 4, "box": [0, 0, 20, 20], "role": "Ben"}
+    ]
+    report = tinting.swap(
+        None,
+        cast_film,
+        tmp_path / "out.mkv",
+        cast={"role": by_reference(cast_sources), "correction": corrections},
+        analysis=half_blind,
+        **LOSSLESS,
+    )
+    told = [warning for warning in report.warnings if warning.startswith("correction 1: no face")]
+    assert len(told) == 1
+    assert {colour[MAN] for colour in colours(tmp_path / "out.mkv")[:CUT]} == {"none"}
+
+
+def test_a_box_where_a_face_was_found_adds_none(
+    tinting: Engine,
+    cast_film: Path,
+    cast_analysis: FilmAnalysis,
+    cast_sources: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    corrections: list[CorrectionKeywords] = [{"from": 1, "to": 4, "box": BOX, "role": "Anna"}]
+    report = tinting.swap(
+        None,
+        cast_film,
+        tmp_path / "out.mkv",
+        cast={"role": by_reference(cast_sources), "correction": corrections},
+        analysis=cast_analysis,
+        **LOSSLESS,
+    )
+    assert report.faces_seen == 2 * len(TIMES)
+    assert colours(tmp_path / "out.mkv") == ALL

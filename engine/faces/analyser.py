@@ -7,8 +7,11 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
+import numpy as np
+
 from engine.faces.association import pair_boxes
 from engine.faces.identity import IdentityReader, identify
+from engine.faces.landmarks import five_points_of_mesh
 from engine.faces.mesh import locate_in
 from engine.faces.motion import detection_at_mesh, interpolate_detection
 from engine.faces.protocols import (
@@ -29,12 +32,15 @@ from engine.faces.regions import (
 from engine.faces.search import detector_views, find_faces
 from engine.faces.shots import split_shots
 from engine.faces.tracker import Sighting, smooth_landmarks, track_faces
+from engine.geometry.boxes import box_of
 from engine.options import AnalysisOptions
-from engine.values import Analysed, Detection, Face, Frame, Mesh
+from engine.values import Analysed, Box, Detection, Face, Frame, Mesh
 
 # Version of the algorithm, which is kept with the faces of a film. Raise it whenever the same
 # networks and options find other faces, hands, tracks, landmarks or identities than before.
 ALGORITHM: Final = 2
+# Where the five points lie in the box of an upright face, as fractions of its sides.
+_FIVE_IN_BOX: Final = np.array([(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.78), (0.65, 0.78)])
 _MIN_MESH_SCORE = 0.5  # from which a region contains a face
 _MIN_SURE_DETECTION = (
     0.84  # detection score that outweighs a poor mesh: keeps profiles, but no backs of heads
@@ -101,6 +107,32 @@ class FaceAnalyser:
                     sighting.frame, tuple(sorted(faces, key=lambda face: -face.score)), cut=cut
                 )
                 cut = False
+
+    def locate(self, frame: Frame, box: Box) -> Face | None:
+        """Return the face in a box of a frame; None if the landmark network finds none there."""
+        five = _FIVE_IN_BOX * (box.width, box.height) + (box.left, box.top)
+        face = self._locate_new(frame, Detection(box, 1.0, five.astype(np.float32)))
+        if face.mesh.score < _MIN_MESH_SCORE:
+            return None
+        # The user's box may be wide; that of the mesh is like a detector's.
+        tight = box_of(face.mesh.points[:, :2])
+        detection = Detection(tight, face.mesh.score, five_points_of_mesh(face.mesh))
+        return self._read_located(frame, Face(detection, face.mesh))
+
+    def follow(self, frame: Frame, known: Face) -> Face | None:
+        """Return a face of the frame before in this frame; None if it is lost."""
+        region = region_around_mesh(known.mesh)
+        (mesh,) = locate_in(frame, [region], self._landmarker)
+        lost = mesh.score < _MIN_MESH_SCORE or not regions_agree(
+            region_around_mesh(mesh), region, _REGION_TOLERANCE
+        )
+        if lost:
+            return None
+        return self._read_located(frame, Face(detection_at_mesh(known, mesh), mesh))
+
+    def _read_located(self, frame: Frame, face: Face) -> Face:
+        (read,) = self._reader.read(frame, self._with_landmarks(frame, [face]))
+        return read
 
     def _analyse_shot(self, frames: Iterator[Frame]) -> Iterator[Sighting]:
         sightings = smooth_landmarks(

@@ -15,6 +15,7 @@ from engine.faces.analyser import FaceAnalyser
 from engine.media.decode import read_frame, read_frames, read_image
 from engine.options import SelectionRule, Trim
 from engine.parameters import parse_seconds
+from engine.pipeline.missed_faces import MissedFace
 from engine.pipeline.records import clock
 from engine.pipeline.remarks import note_first_picture, note_several_faces, rotated_remedy
 from engine.pipeline.report import Reference
@@ -23,7 +24,7 @@ from engine.plan.cast import KEEP, MAX_ROLES, Cast, Correction, Moment, Role, va
 from engine.plan.decide import Casting, KnownPerson, Span, match_roles
 from engine.plan.film_plan import VERSION, Plan, TrackRow
 from engine.selection import describe, find_reference_face, require_embedding, sort_faces
-from engine.values import Assignment, Attributes, DistanceScale, Embedding, Face, Frame
+from engine.values import Assignment, Attributes, Box, DistanceScale, Embedding, Face, Frame
 
 _ORDER: Final = SelectionRule().order
 _HALF_STEP: Final = 0.0005  # seconds: times are written in thousandths
@@ -36,6 +37,7 @@ class FoundCast:
     casting: Casting
     entries: tuple[Reference, ...] = ()
     notes: tuple[str, ...] = ()
+    missed: tuple[MissedFace, ...] = ()
 
 
 def needs_analysis(cast: Cast) -> bool:
@@ -85,7 +87,8 @@ def find_cast(
         return FoundCast(Casting(known, scale, {}), entries, notes)
     film = _Film(analysis, people)
     tracks = film.decide_tracks(cast, known, scale)
-    return FoundCast(Casting(known, scale, tracks, film.spans(cast)), entries, notes)
+    casting = Casting(known, scale, {**tracks, **_missed_roles(cast)}, film.spans(cast))
+    return FoundCast(casting, entries, notes, film.missed(cast))
 
 
 def _find_plan(plan: Plan, scale: DistanceScale, film: _Film) -> FoundCast:
@@ -118,9 +121,10 @@ def _find_plan(plan: Plan, scale: DistanceScale, film: _Film) -> FoundCast:
         )
         for number in spans
     }
-    corrected = film.corrected_tracks(plan)
+    corrected = {**film.corrected_tracks(plan), **_missed_roles(plan)}
     people = tuple(KnownPerson((), 0.0) for _ in plan.role)
-    return FoundCast(Casting(people, scale, {**tracks, **corrected}, film.spans(plan)))
+    casting = Casting(people, scale, {**tracks, **corrected}, film.spans(plan))
+    return FoundCast(casting, missed=film.missed(plan))
 
 
 def make_plan(request: Request, tools: Tools, parameters: Mapping[str, Any]) -> Plan:
@@ -187,6 +191,20 @@ def _rows(
         )
         for track in analysis.tracks
         for one in (tracks[track.number],)
+    }
+
+
+def _missed_track(index: int) -> int:
+    """Return the track that faces of a correction get: below those of the film."""
+    return -1 - index
+
+
+def _missed_roles(cast: Cast) -> dict[int, Assignment]:
+    """Return the roles of the faces that corrections name by a box, by their tracks."""
+    return {
+        _missed_track(index): Assignment(cast.number(one.role), "correction")
+        for index, one in enumerate(cast.correction)
+        if one.box is not None
     }
 
 
@@ -319,7 +337,36 @@ class _Film:
 
     def spans(self, cast: Cast) -> tuple[Span, ...]:
         """Return the corrections by pts and track numbers."""
-        return tuple(self._span(cast, one) for one in cast.correction)
+        return tuple(
+            self._span(cast, one)
+            if one.box is None
+            else Span(cast.number(one.role), tracks=frozenset({_missed_track(index)}))
+            for index, one in enumerate(cast.correction)
+        )
+
+    def missed(self, cast: Cast) -> tuple[MissedFace, ...]:
+        """Return the faces that corrections name by a box."""
+        found = []
+        for index, one in enumerate(cast.correction):
+            if one.box is None or one.start is None:
+                continue
+            first = self._frame_at(one.start)
+            last = first if one.to is None else self._pts(one.to, last=True)
+            where = f"correction {index + 1}"
+            found.append(MissedFace(_missed_track(index), where, Box(*one.box), first, last))
+        return tuple(found)
+
+    def _frame_at(self, moment: Moment) -> int:
+        """Return the pts of the frame of a moment, or of the next one.
+
+        Raises:
+            ParameterError: The film ends before.
+        """
+        pts = self._pts(moment, last=False)
+        found = next((one.pts for one in self.analysis.frames() if one.pts >= pts), None)
+        if found is None:
+            raise ParameterError(f"The film ends before {moment}, the first frame of a correction.")
+        return found
 
     def _span(self, cast: Cast, correction: Correction) -> Span:
         """Return a correction by pts and track numbers."""

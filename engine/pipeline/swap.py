@@ -25,6 +25,7 @@ from engine.pipeline.casting import find_cast
 from engine.pipeline.crop_sizes import CropSizes
 from engine.pipeline.dry_run import TrackDecision, track_decisions
 from engine.pipeline.kept_segments import KeptSegments, Restart, work_key
+from engine.pipeline.missed_faces import MissedFace, MissedFaces
 from engine.pipeline.planners import CastPlanner, Planner, RulePlanner
 from engine.pipeline.prepared_source import PreparedSource
 from engine.pipeline.recorder import Recorder
@@ -73,7 +74,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         read = still.number if still else partial(read_frame, request.target)
         known = _find_people(request, tools, read, still=still is not None)
     with trace_file(request.trace, overwrite=request.options.overwrite) as write:
-        run = _Run.of(request, tools, sources, known.planner, check, watch=watch, write=write)
+        run = _Run.of(request, tools, sources, known, check, watch=watch, write=write)
         if still:
             written = run.swap_picture(still, known.frame_faces, tell)
         else:
@@ -141,7 +142,7 @@ def dry_run(
     still = _Still.read(request.target, watch) if info.kind == "image" else None
     read = still.number if still else partial(read_frame, request.target)
     known = _find_people(request, tools, read, still=still is not None)
-    run = _Run.of(request, tools, {}, known.planner, None, watch=watch)
+    run = _Run.of(request, tools, {}, known, None, watch=watch)
     if still:
         faces = known.frame_faces or tools.frame_analyser.analyse_picture(still.frame)
         return track_decisions(run.decide([Analysed(still.frame, faces)]))
@@ -193,7 +194,7 @@ def swap_in_memory(
     known = _find_people(request, tools, read, still=still)
     classifier = tools.classifier
     check = None if classifier is None else ContentCheck(classifier, str(request.target))
-    run = _Run.of(request, tools, sources, known.planner, check, watch=Stopwatch())
+    run = _Run.of(request, tools, sources, known, check, watch=Stopwatch())
     whole = chain(first, rest)
     if not still:
         return run.swap_frames(whole)
@@ -222,6 +223,7 @@ class _KnownPeople:
     entries: tuple[Reference, ...]
     notes: tuple[str, ...]
     frame_faces: tuple[Face, ...] | None = None
+    missed: tuple[MissedFace, ...] = ()
 
 
 def _find_people(
@@ -243,7 +245,7 @@ def _find_people(
         people=tools.people,
     )
     by_cast = CastPlanner(found.casting, frozenset(request.sources))
-    return _KnownPeople(by_cast, found.entries, found.notes)
+    return _KnownPeople(by_cast, found.entries, found.notes, missed=found.missed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -283,7 +285,7 @@ def swap_one(
     read = still.number if still else partial(read_frame, request.target)
     known = _find_people(request, tools, read, still=still is not None)
     records: list[FrameRecord] = []
-    run = _Run.of(request, tools, sources, known.planner, check, watch=watch, write=records.append)
+    run = _Run.of(request, tools, sources, known, check, watch=watch, write=records.append)
     tell("swapping")
     if still is not None:
         before, after = still.frame, run.swap_still(still.frame, known.frame_faces)
@@ -333,6 +335,7 @@ class _Run:
     planner: Planner
     swap: FaceSwap[Any]
     check: ContentCheck | None
+    missed: MissedFaces
     recorder: Recorder
     watch: Stopwatch
     provenance: Mapping[str, str]
@@ -343,7 +346,7 @@ class _Run:
         request: Request,
         tools: Tools,
         sources: Mapping[int, PreparedSource],
-        planner: Planner,
+        known: _KnownPeople,
         check: ContentCheck | None,
         *,
         watch: Stopwatch,
@@ -355,7 +358,7 @@ class _Run:
         return cls(
             request=request,
             tools=tools,
-            planner=planner,
+            planner=known.planner,
             swap=FaceSwap(
                 chosen.swapper,
                 {role: source.encoded for role, source in sources.items()},
@@ -365,9 +368,10 @@ class _Run:
                 chosen.enhancer,
             ),
             check=check,
+            missed=MissedFaces(known.missed, tools.frame_analyser, tools.hands),
             recorder=Recorder(
                 options.selection,
-                planner.distance,
+                known.planner.distance,
                 roles={} if request.cast is None else _limits(request.cast, options.selection),
                 origin=_origin(request),
                 write=write,
@@ -411,7 +415,9 @@ class _Run:
                 )
         notes = () if kept is None or not kept.records else (kept.note,)
         kept_warnings = () if kept is None else kept.warnings
-        return _Written((*warnings, *kept_warnings, *written.warnings), notes)
+        return _Written(
+            (*warnings, *self.missed.warnings, *kept_warnings, *written.warnings), notes
+        )
 
     def swap_picture(
         self,
@@ -530,7 +536,7 @@ class _Run:
 
     def decide(self, stream: Iterable[Analysed]) -> Iterator[FrameRecord]:
         """Yield what is decided about each frame."""
-        for planned in map(self.planner.plan, stream):
+        for planned in map(self.planner.plan, self.missed.add(stream)):
             yield self.recorder.decide(planned)[0]
 
     def analyse(self, frames: Iterable[Frame], tracks: int = 0) -> Iterator[Analysed]:
@@ -556,7 +562,7 @@ class _Run:
         """Choose the faces of each frame, and the sizes of their crops."""
         chosen = self.tools.chosen
         sizes = CropSizes(chosen.sides, chosen.swapper.template)
-        return sizes.assign(map(self.planner.plan, stream))
+        return sizes.assign(map(self.planner.plan, self.missed.add(stream)))
 
 
 def _limits(cast: Cast, rule: SelectionRule) -> dict[str, float]:

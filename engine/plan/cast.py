@@ -39,7 +39,7 @@ def _as_tuple(value: object) -> object:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _as_pair(value: object) -> object:
+def _as_coordinates(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -79,8 +79,14 @@ _Moment: TypeAlias = Annotated[
 _Two: TypeAlias = Annotated[list[float], Field(min_length=2, max_length=2)]
 Point: TypeAlias = Annotated[
     tuple[_Pixel, _Pixel],
-    BeforeValidator(_as_pair, json_schema_input_type=_Two),
+    BeforeValidator(_as_coordinates, json_schema_input_type=_Two),
     Allowed("[x, y] in pixels of the picture as displayed"),
+]
+_Four: TypeAlias = Annotated[list[float], Field(min_length=4, max_length=4)]
+Corners: TypeAlias = Annotated[
+    tuple[_Pixel, _Pixel, _Pixel, _Pixel],
+    BeforeValidator(_as_coordinates, json_schema_input_type=_Four),
+    Allowed("[left, top, right, bottom] in pixels of the picture as displayed"),
 ]
 _Name: TypeAlias = Annotated[_Text, Allowed("a text")]
 
@@ -156,7 +162,13 @@ class Correction(Record):
         default=None, alias="from", description="First frame; left out, it is the film's first."
     )
     to: _Moment | None = Field(
-        default=None, description="Last frame, included; left out, it is the film's last."
+        default=None,
+        description="Last frame, included; left out, it is the film's last, or with box the first.",
+    )
+    box: Corners | None = Field(
+        default=None,
+        description="A face that was missed in the first frame. It is followed to the last frame, "
+        "the end of the shot, or until it is lost.",
     )
 
     @model_validator(mode="after")
@@ -164,9 +176,22 @@ class Correction(Record):
         others = bool(self.track) + bool(self.person) + (self.of is not None)
         if others > 1:
             raise ValueError("name the faces by one of track, person, of")
+        self._check_box(others)
         if not others and self.start is None and self.to is None:
             raise ValueError("say what it is about by track, person, of, from or to")
         return self
+
+    def _check_box(self, others: int) -> None:
+        if self.box is None:
+            return
+        if others:
+            raise ValueError("box is a face of its own; leave out track, person and of")
+        if self.start is None:
+            raise ValueError("from is missing; name the frame that box is in")
+        if self.role == KEEP:
+            raise ValueError("box is a face that was missed, which is kept anyway; name a role")
+        if not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
+            raise ValueError("box is empty; allowed: [left, top, right, bottom]")
 
 
 class Cast(Record):
@@ -250,6 +275,7 @@ class CorrectionKeywords(_Since, total=False):
     person: int | Sequence[int]
     of: str
     to: int | str
+    box: Sequence[float]
 
 
 class CastKeywords(TypedDict, total=False):

@@ -150,3 +150,21 @@ def test_the_keywords_of_python_are_the_keys_of_a_file(
 ) -> None:
     keys = [field.alias or name for name, field in model.model_fields.items()]
     assert sorted(get_type_hints(keywords)) == sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("correction", "message"),
+    [
+        ({"role": "Anna", "from": 3, "box": [1, 2, 3]}, r"box is .*; allowed: \[left, top, right"),
+        ({"role": "Anna", "from": 3, "box": [4, 2, 3, 9]}, r"correction 1: box is empty"),
+        ({"role": "Anna", "box": [1, 2, 3, 4]}, r"from is missing; name the frame that box is in"),
+        ({"role": "keep", "from": 3, "box": [1, 2, 3, 4]}, r"which is kept anyway; name a role"),
+        (
+            {"role": "Anna", "from": 3, "track": 1, "box": [1, 2, 3, 4]},
+            r"box is a face of its own; leave out track, person and of",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_box_is_told(correction: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        validate({"role": [ANNA], "correction": [correction]}, Cast, "cast.toml")
