@@ -5,6 +5,7 @@ A matrix maps the column (x, y, 1) to (x', y').
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import numpy as np
@@ -71,6 +72,13 @@ def identity() -> Affine:
 def shift(x: float, y: float) -> Affine:
     """Return the translation by (x, y)."""
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y]])
+
+
+def rotate(degrees: float, x: float, y: float) -> Affine:
+    """Return the rotation around (x, y), from the x axis towards the y axis."""
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    turn = np.array([[cosine, -sine, x], [sine, cosine, y]])
+    return compose(shift(-x, -y), turn)
 
 
 def rescale(x: float, y: float | None = None) -> Affine:

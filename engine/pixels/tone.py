@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar, cast
 
 import cv2
@@ -34,6 +35,13 @@ def resize_square(field: NDArray[np.float32], size: int) -> Field:
 def blur(field: NDArray[np.float32], sigma: float) -> Field:
     """Blur with a Gaussian; the border repeats."""
     return cast("Field", cv2.GaussianBlur(field, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
+
+
+def blur_along(field: NDArray[np.float32], sigma: float, axis: int) -> Field:
+    """Blur with a Gaussian along one axis: 0 is y, 1 is x; the border repeats."""
+    side = 2 * math.ceil(4 * sigma) + 1
+    kernel = (1, side) if axis == 0 else (side, 1)
+    return cast("Field", cv2.GaussianBlur(field, kernel, sigma, borderType=cv2.BORDER_REPLICATE))
 
 
 def soft_inside(mask: Mask, sigma: float) -> Mask:

@@ -24,6 +24,13 @@ def test_an_exact_similarity_is_found_again(scale: float, angle: float, x: float
     assert affine.angle_of(found) == pytest.approx(angle, abs=1e-9)
 
 
+def test_a_rotation_keeps_its_centre_and_turns_x_towards_y() -> None:
+    turned = affine.rotate(90, 10, 20)
+    np.testing.assert_allclose(affine.apply(turned, np.array([[10.0, 20.0]])), [[10, 20]])
+    np.testing.assert_allclose(affine.apply(turned, np.array([[13.0, 20.0]])), [[10, 23]])
+    assert affine.angle_of(affine.rotate(30, 5, 6)) == pytest.approx(np.pi / 6)
+
+
 def test_a_mirrored_target_is_not_answered_by_a_reflection() -> None:
     found = affine.fit_similarity(POINTS, POINTS * [-1, 1])
     assert np.linalg.det(found[:, :2]) > 0

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from engine.pixels.tone import (
     blur,
+    blur_along,
     enlarge,
     luma,
     resize_square,
@@ -32,6 +33,15 @@ def test_shrinking_keeps_the_mean(size: int, smaller: int) -> None:
         step = size // smaller
         blocks = picture.reshape(smaller, step, smaller, step, 3).mean(axis=(1, 3))
         np.testing.assert_allclose(small, blocks, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_blur_along_one_axis_leaves_the_other_as_it_is(axis: int) -> None:
+    picture = noise(48)
+    both = blur_along(blur_along(picture, 1.5, axis), 1.5, 1 - axis)
+    np.testing.assert_allclose(both, blur(picture, 1.5), atol=2e-3)
+    lines = np.repeat(picture.mean(axis=axis, keepdims=True), 48, axis)
+    np.testing.assert_allclose(blur_along(lines, 1.5, axis), lines, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [48, 128, 300])
