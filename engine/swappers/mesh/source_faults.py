@@ -32,6 +32,7 @@ from engine.values import Mask, Portrait
 
 _TURNED = (35.0, 48.0)  # degrees: from a warning to a face half hidden
 _COVERED = (0.2, 0.5)  # share of the skin that something covers
+_EYES_COVERED = 0.72  # the same around the eyes: frames cover up to 0.6 there, dark lenses 0.83
 _CUT = (0.01, 0.25)  # share of the mesh outside the picture
 _SMALL = 128  # pixels of the face's width
 _UNCLEAR = (0.5, 0.2)  # score of the mesh: from a warning to no face
@@ -119,9 +120,10 @@ def _by_cover(portrait: Portrait) -> Iterator[Fault]:
     points = portrait.face.mesh.points
     _, seen = unwrap(portrait.pixels, points, COARSE)
     # A part outside the picture is not covered; `_by_shape` reports it.
-    hidden = _mean(
-        shrink(occlusion_mask(portrait.bare, points), COARSE), layout(COARSE).skin * seen
-    )
+    cover = shrink(occlusion_mask(portrait.bare, points), COARSE)
+    if _mean(cover, np.maximum(*_orbits()) * seen) > _EYES_COVERED:
+        yield Fault("has its eyes covered", "choose a picture that shows the eyes", hides=True)
+    hidden = _mean(cover, layout(COARSE).skin * seen)
     if hidden > _COVERED[0]:
         yield Fault(
             f"shows a face with something before {hidden:.0%} of its skin",

@@ -74,6 +74,19 @@ def test_what_is_before_the_face_is_told(stage: Stage, top: float, hides: bool) 
     assert hiding(covered)[0] is hides
 
 
+@pytest.mark.parametrize(("share", "told"), [(0.2, False), (1.0, True)])
+def test_eyes_behind_something_are_told(stage: Stage, share: float, told: bool) -> None:
+    """Lenses that shine are not dark; a mask over the eyes, as high as `share` of them, is told."""
+    portrait = stage.shot("P001").portrait
+    bare = np.ones(portrait.pixels.shape[:2], np.float32)
+    points = portrait.face.mesh.points
+    brows, cheeks = (float(points[pair, 1].mean()) for pair in ([105, 334], [118, 347]))
+    bare[int(brows) : int(brows + share * (cheeks - brows))] = 0
+    covered = replace(portrait, bare=BareFace(bare, affine.identity()))
+    assert ("has its eyes covered" in words(covered)) is told
+    assert any(hiding(covered)) is told
+
+
 def lit_from_one_side(pixels: Pixels) -> Pixels:
     across = np.linspace(-1.8, 1.8, pixels.shape[1])[:, None]
     return (pixels * np.exp(1.7 * np.clip(across, -1, 1) - 1.2)).astype(np.float32)
