@@ -12,17 +12,12 @@ OUTPUT = Path(sys.argv[1] if len(sys.argv) > 1 else "example-output")
 
 
 def main() -> None:
-    OUTPUT.mkdir(exist_ok=True)
+    pictures = sorted(PEOPLE.glob("*.jpg"))
     with engine.Engine() as face_swap:
-        for picture in sorted(PEOPLE.glob("*.jpg")):
-            try:
-                report = face_swap.swap(
-                    PEOPLE / "source.jpg", picture, OUTPUT / f"{picture.stem}.png", overwrite=True
-                )
-            except engine.EngineError as error:
-                print(f"{picture.name}: {error}")
-            else:
-                print(f"{picture.name}: {report.faces_swapped} swapped")
+        source = PEOPLE / "source.jpg"
+        for result in face_swap.swap_many(source, pictures, OUTPUT, overwrite=True):
+            faces = result.report.faces_swapped if result.report else 0
+            print(f"{result.row.target.name}: {faces} swapped {result.error or ''}".rstrip())
 
 
 if __name__ == "__main__":

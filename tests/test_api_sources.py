@@ -268,7 +268,7 @@ def test_the_pictures_of_a_clip_are_counted(warm: Engine, tmp_path: Path) -> Non
     warm.prepare(clip, observe=seen.append)
     assert {one.stage for one in seen} == {"reading the source"}
     counts = [(one.done, one.total) for one in seen]
-    assert counts[:6] == [(0, None), *((done, 5) for done in range(1, 6))]
+    assert counts == [(0, None), *((done, 10) for done in range(1, 11))]
     seen.clear()
     warm.prepare(SOURCE, observe=seen.append, any_source=True)
     assert [(one.done, one.total) for one in seen] == [(0, None)]

@@ -175,5 +175,6 @@ def _print(result: BatchResult, call: BatchCall, told: set[str]) -> None:
     elif report is not None and not call.quiet:
         with streams.dispensable():
             tables.report(report)
+            tables.spans(report)
     elif result.state == "skipped" and not call.quiet:
         typer.echo(f"note: {result.row.output} exists; {target} is skipped.", err=True)

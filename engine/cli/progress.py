@@ -105,6 +105,8 @@ class Meter:
         return f"{self.title}: {self.words}" if self.words else self.title
 
     def _words(self, progress: Progress) -> str:
+        if progress.stage == "reading the source" and progress.total:
+            return f"{progress.done / progress.total:.0%}"
         of = "" if progress.total is None else f" of {progress.total}"
         words = f"{progress.done}{of} {self._unit}"
         rate = self._rate()

@@ -20,7 +20,7 @@ from engine.swappers.swapper import Swapper
 from engine.values import BriefRepr, DistanceScale
 
 _MOST_SOURCES: Final = 32
-_MOST_BYTES: Final = 256 * 2**20
+_MOST_BYTES: Final = 128 * 2**20  # ten sources of mesh
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,8 +63,8 @@ def prepare_source(
 ) -> PreparedSource:
     """Return the prepared source of a role: the given one, or one that is kept or made now.
 
-    `report` is called at the beginning with (0, None), and while several pictures are read with
-    how many of how many are read; an exception that it raises ends the reading.
+    `report` is called at the beginning with (0, None), and while a clip or several files are read
+    with how many of how many steps are done; an exception that it raises ends the reading.
 
     Raises:
         ParameterError: The given one was prepared in another way.
@@ -158,8 +158,8 @@ class SourceReader:
         add_bare_face: returns a portrait with the mask of its bare face.
         classifier: content check; None if it is off.
         several: use several views of a clip.
-        report: called with the pictures that are read and their number; an exception that it
-            raises ends the reading.
+        report: called with the steps that are done and their number; an exception that it raises
+            ends the reading.
     """
 
     analyser: FaceAnalyser
@@ -218,11 +218,12 @@ class SourceReader:
         check = self._content_check(path)
         count = "1 picture" if len(frames) == 1 else f"{len(frames)} pictures"
         analysed: list[ClipPicture] = []
+        steps = 2 * len(frames)  # Each picture is analysed, and each of the person rated.
         for frame in frames:
             if check is not None:
                 check.check_frame(frame)
             analysed.append(self._analyse_picture(frame, frames[0]))
-            self.report(len(analysed), len(frames))
+            self.report(len(analysed), steps)
         pictures = [picture for picture in analysed if picture.faces]
         if not pictures:
             raise NoFaceFound(
@@ -232,8 +233,8 @@ class SourceReader:
         person, others = find_person(pictures, known, self.scale, f"{field} {path}")
         rated: list[RatedView] = []
         for picture, face in person:
-            self.report(len(frames), len(frames))
             rated.append(self._rate_view(field, path, picture, face))
+            self.report(steps - len(person) + len(rated), steps)
         chosen = choose_views(rate_expressions(rated), _MAX_VIEWS if self.several else 1)
         views = tuple(replace(one.view, leads=one is chosen[0]) for one in chosen)
         at = ", ".join(f"{view.seconds:.2f} s" for view in views)

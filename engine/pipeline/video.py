@@ -38,7 +38,8 @@ Stage: TypeAlias = Literal[
 class Progress:
     """Progress of a run: its stage, and the frames done so far of `total`, None if unknown.
 
-    In the stage "reading the source", these are the pictures of a clip or the files of a source.
+    In the stage "reading the source", these are steps: two for each picture of a clip, or one for
+    each of several files.
     """
 
     done: int

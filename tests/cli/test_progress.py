@@ -42,7 +42,7 @@ def test_the_pictures_of_a_clip_are_counted_and_do_not_count_as_frames(clock: Cl
     for done in range(25):
         meter.observe(Progress(done, 24, "reading the source"))
         clock.now += 1
-    assert meter.line() == "reading the source: 24 of 24 frames, 1.0 frames/s, 0:00:00 left"
+        assert meter.line() == f"reading the source: {done / 24:.0%}"
     meter.observe(Progress(1, 60))
     clock.now += 1
     meter.observe(Progress(2, 60))
