@@ -1,4 +1,4 @@
-"""How long does a still picture take in a warm engine, and a folder of them in one run?
+"""Time a still picture in a warm engine, and a folder of them in one run.
 
 With --before, a checkout of an earlier version is measured in turns with this one. The folder is
 swapped by one command, and, for comparison, its first pictures by a command each. Writes

@@ -28,7 +28,7 @@ SOME_FAILED: Final = 9  # exit code
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchCall:
-    """What the command line says about a batch.
+    """Options of the command line about a batch.
 
     Attributes:
         source: source of the rows that name none.

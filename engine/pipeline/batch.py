@@ -58,7 +58,7 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of one row of a batch.
+    """Result of one row of a batch.
 
     Attributes:
         row: the row.

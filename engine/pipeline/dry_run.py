@@ -10,7 +10,7 @@ from engine.pipeline.records import FaceRecord, FrameRecord
 
 @dataclass(frozen=True, slots=True)
 class TrackDecision:
-    """What a swap would do with a face from one frame to another.
+    """Planned treatment of a face from one frame to another.
 
     Attributes:
         track: number of the face's track; None in a still picture.

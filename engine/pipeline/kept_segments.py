@@ -32,7 +32,7 @@ _WITHOUT_EFFECT: Final = frozenset({"overwrite"})
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Where a swap goes on: at the last cut before its first unfinished frame.
+    """Point at which a swap resumes: the last cut before its first unfinished frame.
 
     Attributes:
         index: index of the frame at the cut; 0 is the first of the output.
@@ -87,7 +87,7 @@ class KeptSegments:
 
     @property
     def restart(self) -> Restart | None:
-        """Where the swap goes on; None if no segment is finished."""
+        """Return the point at which the swap resumes; None if no segment is finished."""
         if not self.records:
             return None
         index = max(n for n, record in enumerate(self.records) if record.cut or not n)

@@ -23,7 +23,7 @@ _HEAD: Final = """\
 
 
 class TrackRow(Record):
-    """What becomes of a track."""
+    """Planned treatment of a track."""
 
     role: Annotated[str, Field(min_length=1), Allowed("the name of a role, or keep")] = Field(
         description='Name of the role that the track gets, or "keep".'
