@@ -31,6 +31,9 @@ if TYPE_CHECKING:
         WeightsError,
         WeightsMissing,
     )
+    from engine.executors.executor import Executor
+    from engine.executors.processes import Processes
+    from engine.executors.ray_cluster import RayCluster
     from engine.hosted.client import (
         AsyncJob,
         InferenceFailed,
@@ -88,6 +91,7 @@ __all__ = [
     "Detection",
     "Engine",
     "EngineError",
+    "Executor",
     "Face",
     "FilmAnalysis",
     "FoundFaces",
@@ -110,8 +114,10 @@ __all__ = [
     "Portrait",
     "PreparedSource",
     "Preview",
+    "Processes",
     "Progress",
     "QueueFull",
+    "RayCluster",
     "Response",
     "RoleKeywords",
     "RuntimeUnavailable",
@@ -162,6 +168,9 @@ _HOMES: Final = {
         "WeightsError",
         "WeightsMissing",
     ),
+    "engine.executors.executor": ("Executor",),
+    "engine.executors.processes": ("Processes",),
+    "engine.executors.ray_cluster": ("RayCluster",),
     "engine.hosted.client": (
         "AsyncJob",
         "InferenceFailed",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from numbers import Real
 from pathlib import Path
@@ -17,13 +17,20 @@ from typing import Any, Final, TypeAlias, Unpack
 
 import numpy as np
 
-from engine.analysis.film_analysis import AnalysisKey, FilmAnalysis, film_sha256
+from engine.analysis.film_analysis import (
+    AnalysisKey,
+    FilmAnalysis,
+    film_sha256,
+    read_analysis,
+)
 from engine.analysis.people import Person, find_people
 from engine.closeable import Closeable
-from engine.errors import ParameterError
+from engine.errors import MediaError, ParameterError
+from engine.executors.executor import Executor
 from engine.media.decode import read_frame, read_image
 from engine.media.output_file import check_output, partial_output
 from engine.media.probe import is_image
+from engine.media.segments import segment_length
 from engine.networks.chosen import ChosenNetworks
 from engine.networks.pool import HAND_NETWORKS, DeviceNetworks, NetworkPool
 from engine.options import AUTO, AnalysisOptions, Compute, Device
@@ -53,6 +60,7 @@ from engine.pipeline.batch import (
 from engine.pipeline.casting import make_plan, needs_analysis
 from engine.pipeline.dry_run import TrackDecision
 from engine.pipeline.int8_calibration import Calibrated, calibrate_network
+from engine.pipeline.kept_segments import is_finished, work_key
 from engine.pipeline.pictures import (
     Location,
     Picture,
@@ -71,6 +79,7 @@ from engine.pipeline.prepared_source import (
 )
 from engine.pipeline.preview import Preview, check_preview, run_preview
 from engine.pipeline.report import Setup, SwapReport
+from engine.pipeline.segment_runs import SegmentPart, run_segment, split_parts
 from engine.pipeline.sources import largest_face, prepare_source
 from engine.pipeline.swap import check_swap_files, dry_run, report_stage, run_swap, swap_in_memory
 from engine.pipeline.tools import Request, Source, Tools
@@ -100,6 +109,34 @@ _PLANNED: Final = tuple(name for name in ANALYSING if name not in ("device", "vr
 
 # Roles, roles and corrections, or the path of a TOML file of them.
 CastLike: TypeAlias = Sequence[RoleKeywords] | CastKeywords | Location
+
+# Source, target and output of a swap, its cast, and its parameters.
+_Call: TypeAlias = tuple[
+    tuple[Location | None, Location, Location], CastLike | None, Mapping[str, object]
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentTask:
+    """A segment to swap in another process.
+
+    Attributes:
+        call: source, target and output, cast, and parameters.
+        analysis: file of the target's analysis.
+        work: folder and limit of the store of work files.
+        key: name of the swap's folder in the store.
+        part: the segment.
+        length: number of frames of each segment.
+        setup: device and swapper for calls that name none, and the folders of the weights.
+    """
+
+    call: _Call
+    analysis: Path
+    work: tuple[Path, int]
+    key: str
+    part: SegmentPart
+    length: int
+    setup: tuple[Device, str, tuple[Path, Path]]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -225,6 +262,7 @@ class Engine(Closeable):
         work_dir: Location | None = None,
         work_limit: float | None = None,
         fresh: bool = False,
+        executor: Executor | None = None,
         observe: Observe | None = None,
         **parameters: Unpack[SwapKeywords],
     ) -> SwapReport:
@@ -251,6 +289,9 @@ class Engine(Closeable):
                 user's cache.
             work_limit: GiB that all work files may take; 0 keeps none, None is 20.
             fresh: Ignore what an interrupted run finished.
+            executor: `engine.Processes` or `engine.RayCluster`, to swap the segments of a video at
+                the same time in other processes. The target is analysed first, in this one. None
+                swaps in this process.
             observe: Called in this thread at the beginning of each stage, at each frame of a
                 source clip, and after each frame of a video. An exception it raises ends the swap.
             {parameters}
@@ -287,7 +328,102 @@ class Engine(Closeable):
                 check=check_swap_files,
                 observe=observe,
             )
+            if executor is not None and not is_image(request.target):
+                if own is not None:
+                    raise ParameterError(
+                        f"executor is {executor!r}, and the swapper {own.name} is an object of "
+                        "this process; name an installed swapper, or leave the executor out."
+                    )
+                if isinstance(source_image, PreparedSource):
+                    raise ParameterError(
+                        "source_image is prepared in this process; with an executor, name its file."
+                    )
+                call = (source_image, target, output), cast, parameters
+                found = request, parsed, tools
+                tools = self._swap_segments(executor, call, found, kept, observe)
+                request = replace(request, fresh=False)
             return run_swap(request, tools, observe)
+
+    def _swap_segments(
+        self,
+        executor: Executor,
+        call: _Call,
+        found: tuple[Request, SwapParameters, Tools],
+        kept: ExitStack,
+        observe: Observe | None,
+    ) -> Tools:
+        """Swap the segments of a video by an executor; return the tools that join them."""
+        request, parsed, tools = found
+        work = request.work
+        if work is None:
+            raise ParameterError(
+                f"work_limit is 0, and the executor {executor!r} passes segments on as work files."
+            )
+        info = check_swap_files(request)
+        if tools.analysis is None:
+            tools = replace(
+                tools, analysis=self._kept_analysis(work, request, parsed, kept, observe)
+            )
+        known = tools.analysis
+        assert known is not None
+        length = segment_length(info.frame_rate)
+        from_cuts = len(tools.chosen.sides) > 1
+        parts = split_parts(known, request.options.trim, length, from_cuts=from_cuts)
+        key = work_key(request, tools)
+        about = {"target": request.target.name, "output": request.output.name}
+        with work.open(key, about, fresh=request.fresh) as folder:
+            tasks = [
+                SegmentTask(
+                    call=call,
+                    analysis=known.path.absolute(),
+                    work=(work.folder.absolute(), work.limit),
+                    key=key,
+                    part=part,
+                    length=length,
+                    setup=(self._device, str(self._swapper), self._networks.store.folders),
+                )
+                for part in parts
+                if not is_finished(folder, part.number)
+            ]
+            files = (request.target, known.path, folder.lock)
+            executor.check([path.absolute() for path in files])
+            total = sum(part.frames for part in parts)
+            done = total - sum(task.part.frames for task in tasks)
+            for task, _ in executor.map(render_segment, tasks):
+                done += task.part.frames
+                if observe is not None:
+                    observe(Progress(done, total))
+        return tools
+
+    def _kept_analysis(
+        self,
+        work: WorkStore,
+        request: Request,
+        parsed: SwapParameters,
+        kept: ExitStack,
+        observe: Observe | None,
+    ) -> FilmAnalysis:
+        """Return the analysis of a target in the store of work files; make a missing one."""
+        options, reads = self._analysing(request)
+        wanted = self._analysis_key(request.target, reads, options)
+        about = {"target": request.target.name, "output": "analysis"}
+        folder = kept.enter_context(work.open(f"analysis-{wanted.digest}", about))
+        file = folder.path / "faces"
+        with suppress(MediaError):
+            return open_analysis(file, wanted)
+        return self._analyse_for(request, file, parsed, observe, overwrite=True)
+
+    def _render_segment(self, task: SegmentTask) -> None:
+        """Swap one segment of a video, as another process asks."""
+        files, cast, parameters = task.call
+        request, parsed, own = self._swap_request(files, cast, parameters)
+        folder, limit = task.work
+        request = replace(request, work=WorkStore(folder, limit=limit))
+        known = read_analysis(task.analysis)
+        tools = replace(self._tools(request, parsed, own), analysis=known)
+        if request.cast is not None:
+            tools = replace(tools, people=self.people(known))
+        run_segment(request, tools, task.part, task.length, task.key)
 
     @documented
     def preview(
@@ -1003,7 +1139,13 @@ class Engine(Closeable):
         return open_analysis(known, self._analysis_key(request.target, reads, options))
 
     def _analyse_for(
-        self, request: Request, output: Path, parsed: SwapParameters, observe: Observe | None
+        self,
+        request: Request,
+        output: Path,
+        parsed: SwapParameters,
+        observe: Observe | None,
+        *,
+        overwrite: bool = False,
     ) -> FilmAnalysis:
         """Analyse the target of a request that came without an analysis."""
         networks = self._networks.on(parsed.compute())
@@ -1014,6 +1156,7 @@ class Engine(Closeable):
             lambda: self._analysis_key(request.target, reads, options),
             networks.analyser(reads, options),
             networks.hand_finder(options),
+            overwrite=overwrite,
             observe=observe,
         )
 
@@ -1156,6 +1299,7 @@ def swap(
     work_dir: Location | None = None,
     work_limit: float | None = None,
     fresh: bool = False,
+    executor: Executor | None = None,
     observe: Observe | None = None,
     **parameters: Unpack[SwapKeywords],
 ) -> SwapReport:
@@ -1172,6 +1316,7 @@ def swap(
             work_dir=work_dir,
             work_limit=work_limit,
             fresh=fresh,
+            executor=executor,
             observe=observe,
             **parameters,
         )
@@ -1210,6 +1355,17 @@ def _moment(frame: int | None, time: float | str | None) -> float | None:
             f'time is {time!r}; allowed: seconds from 0, as a number or as "HH:MM:SS.mmm".'
         )
     return float(seconds)
+
+
+@lru_cache(maxsize=1)
+def _worker(device: Device, swapper: str, folders: tuple[Path, Path]) -> Engine:
+    """Return the engine of this process, whose networks stay loaded from one task to the next."""
+    return Engine(device=device, swapper=swapper, weights=WeightStore(*folders))
+
+
+def render_segment(task: SegmentTask) -> None:
+    """Swap one segment of a video; executors call it in their processes."""
+    _worker(*task.setup)._render_segment(task)  # noqa: SLF001 - of this module
 
 
 def _work_store(folder: Location | None, limit: float | None) -> WorkStore | None:

@@ -7,9 +7,11 @@ their faces. Embeddings are biometric data: only the file's owner may read it.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -28,6 +30,7 @@ from engine.analysis.columns import (
 )
 from engine.errors import MediaError
 from engine.faces.landmarks import frontalness
+from engine.media.decode import exact_seconds
 from engine.media.output_file import partial_output
 from engine.values import Analysed, Attributes, Box, Embedding, Face, Frame
 from engine.weights.atomic_files import sha256_of
@@ -55,6 +58,11 @@ class AnalysisKey:
     algorithm: int
     networks: Mapping[str, Mapping[str, str]]
     options: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Name of an analysis in a store: equal for equal keys alone."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:32]
 
     def lack(self, wanted: AnalysisKey) -> str | None:
         """Return what an analysis of this key lacks for a request, in words; None if nothing."""
@@ -150,6 +158,17 @@ class FilmAnalysis:
                     yield frame
             if count != self.frame_count:
                 raise ValueError(f"There are {count} frames, not {self.frame_count}.")
+
+    def times(self, start: float | None, end: float | None) -> Iterator[tuple[int, bool]]:
+        """Yield the pts of each frame of a part, and whether a shot begins with it.
+
+        The part is given as in `Trim`, in seconds after the first frame; `end` is exclusive.
+        """
+        first, last = exact_seconds(start) or Fraction(0), exact_seconds(end)
+        for frame in self.frames():
+            since = (frame.pts - self.start) * self.time_base
+            if since >= first and (last is None or since < last):
+                yield frame.pts, frame.cut
 
     def replay(self, frames: Iterable[Frame]) -> Iterator[Analysed]:
         """Yield the film's frames with their faces and hands, in place of finding them again.

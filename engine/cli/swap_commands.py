@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +28,29 @@ from engine.cli.signals import raising_ended
 from engine.errors import ParameterError
 from engine.options import SelectionRule
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from engine.executors.executor import Executor
+
+ExecutorName = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        help="Swap parts of a video at the same time: processes:N on this machine, or ray.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="Address of the Ray cluster, as 10.0.0.1:6379; else one on this machine.",
+        metavar="HOST:PORT",
+        show_default=False,
+    ),
+]
 Source = Annotated[
     str,
     typer.Argument(
@@ -123,6 +146,8 @@ def swap(
     work_dir: WorkDir = None,
     work_limit: WorkLimit = None,
     fresh: Fresh = False,
+    executor: ExecutorName = None,
+    address: ClusterAddress = None,
     quiet: Annotated[
         bool,
         typer.Option(
@@ -150,10 +175,12 @@ def swap(
         if batch is not None or len(targets) > 1 or any(Path(one).is_dir() for one in targets):
             from engine.cli.batch import BatchCall, run_batch
 
-            if dry_run or any(one is not None for one in (cast, analysis, trace, review)):
+            if dry_run or any(
+                one is not None for one in (cast, analysis, trace, review, executor, address)
+            ):
                 raise ParameterError(
-                    "cast, analysis, trace, review and dry_run are of one target; leave them out, "
-                    "or name one target."
+                    "cast, analysis, trace, review, executor, address and dry_run are of one "
+                    "target; leave them out, or name one target."
                 )
             run_batch(
                 BatchCall(
@@ -202,10 +229,24 @@ def swap(
                 work_dir=work_dir,
                 work_limit=work_limit,
                 fresh=fresh,
+                executor=_executor(executor, address, parameters),
                 observe=None if quiet else observe,
                 **parameters,
             )
         show(report, trace, review, quiet=quiet, in_json=as_json)
+
+
+def _executor(
+    name: str | None, address: str | None, parameters: Mapping[str, object]
+) -> Executor | None:
+    if name is None:
+        if address is not None:
+            raise ParameterError(f"address is {address}, and executor is not ray; name both.")
+        return None
+    from engine.executors.named import executor_named
+
+    on_card = str(parameters.get("device", "")).startswith(("cuda", "tensorrt"))
+    return executor_named(name, address, gpus=float(on_card))
 
 
 def _missing(what: str) -> ParameterError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -168,6 +169,38 @@ def write_video(
         pixel_format=stream.pix_fmt or "",
         warnings=(*warnings, *copies.warnings),
     )
+
+
+def encode_segment(
+    frames: Iterable[Frame],
+    output: Path,
+    *,
+    like: Path,
+    options: EncodeOptions,
+    trim: Trim,
+    segments: Segments,
+    first: Frame,
+) -> None:
+    """Encode one segment of what `write_video` writes, with the same arguments, and keep it.
+
+    `frames` are those of the segment. Nothing is written to `output`.
+
+    Raises:
+        MediaError: `like` cannot be read, or the encoder fails.
+        ParameterError: unknown codec or preset, or quality out of range.
+    """
+    container, source = container_of(output), describe(like)
+    window = _window(source, first, trim, container)
+    with open_media(like) as target:
+        profile = main_video(target, like).codec_context.profile
+    encoding = choose_encoding(first, container, Original(source.info.codec, profile), options)
+    settings, _ = _encoder_settings(container, first, source, encoding, begin=_begin(first, window))
+    with open_output(io.BytesIO(), container.name, {}) as muxer:
+        stream = _add_video(muxer, output, source, settings)
+        encoder = SegmentEncoder(stream, settings, window.shift, lambda: None)
+        encoder.open()
+        for _ in segments.keep(encoder.encode(frames)):
+            pass
 
 
 @dataclass

@@ -19,13 +19,13 @@ from engine.media.packet_file import EncodedPacket, PacketWriter, read_facts, re
 from engine.pipeline.prepared_source import PreparedSource
 from engine.pipeline.records import FrameRecord
 from engine.pipeline.tools import Request, Source, Tools
+from engine.trust.content import ContentCheck
 from engine.version import VERSION as ENGINE_VERSION
 from engine.weights.atomic_files import sha256_of
 from engine.work.work_store import WorkFile, WorkFolder
 
 VERSION: Final = 1  # of the files; raise it when they change
 _PREFIX: Final = "segment-"
-_RECORDS: Final = TypeAdapter(tuple[FrameRecord, ...])
 # Parameters that change no pixel of the output.
 _WITHOUT_EFFECT: Final = frozenset({"overwrite"})
 
@@ -47,38 +47,63 @@ class Restart:
     finished: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """Facts of a segment: records of its frames, and results of the content check."""
+
+    records: tuple[FrameRecord, ...]
+    highest: float | None
+    checked: int
+
+
+_FACTS: Final = TypeAdapter(_Facts)
+
+
 class KeptSegments:
     """Keeps the segments of one swap in its work folder; satisfies `media.segments.Segments`.
 
     Args:
         folder: the work folder; segments that are there go on from an interrupted run.
         length: number of frames of each segment.
+        check: content check of the target, whose results are kept, too; None if it is off.
+        begin: number of the first segment to make, where the ones before are of no interest; None
+            goes on after those that are there.
 
     Attributes:
         records: records of the frames that are finished.
         warnings: a sentence if the work could not be kept.
     """
 
-    def __init__(self, folder: WorkFolder, length: int) -> None:
+    def __init__(
+        self,
+        folder: WorkFolder,
+        length: int,
+        check: ContentCheck | None = None,
+        *,
+        begin: int | None = None,
+    ) -> None:
         self._folder = folder
         self._length = length
         self._files: list[Path] = []
         self._new: list[FrameRecord] = []
         self._keeps = True
+        self._check = check
         self.records: list[FrameRecord] = []
         self.warnings: list[str] = []
-        for number, file in enumerate(folder.files(_PREFIX)):
+        for number, file in enumerate(folder.files(_PREFIX) if begin is None else ()):
             if file.name != _name(number):
                 break
             try:
-                records = _RECORDS.validate_python(read_facts(file)["records"])
-            except (OSError, ValueError, KeyError, TypeError):
+                facts = _FACTS.validate_python(read_facts(file))
+            except (OSError, ValueError):
                 break  # a disk that lost power may leave a file damaged
             self._files.append(file)
-            self.records += records
-            if len(records) != length:
+            self.records += facts.records
+            if check is not None:
+                check.add_earlier(facts.highest, facts.checked)
+            if len(facts.records) != length:
                 break
-        self._next = len(self._files)
+        self._next = len(self._files) if begin is None else begin
 
     @property
     def length(self) -> int:
@@ -116,6 +141,7 @@ class KeptSegments:
         """Yield the packets of the next segment, and keep them with the records of its frames."""
         number, self._next = self._next, self._next + 1
         file = self._create(number)
+        checked = 0 if self._check is None else self._check.checked
         try:
             writer = None if file is None else PacketWriter(file.file)
             for packet in packets:
@@ -124,12 +150,17 @@ class KeptSegments:
                     writer = None
             records, self._new = self._new, []
             if file is not None and writer is not None:
-                facts = {"records": [asdict(record) for record in records]}
+                facts = asdict(self._facts(records, checked))
                 if self._try(number, partial(writer.finish, facts)):
                     self._try(number, file.commit)
         finally:
             if file is not None:
                 file.discard()
+
+    def _facts(self, records: list[FrameRecord], checked: int) -> _Facts:
+        if self._check is None:
+            return _Facts(tuple(records), None, 0)
+        return _Facts(tuple(records), self._check.highest, self._check.checked - checked)
 
     def _create(self, number: int) -> WorkFile | None:
         if not self._keeps:
@@ -163,28 +194,36 @@ def _words(error: OSError) -> str:
     return f"A finished part could not be kept: {error.strerror or error}."
 
 
+def is_finished(folder: WorkFolder, number: int) -> bool:
+    """Tell whether a segment is there, whole."""
+    try:
+        read_facts(folder.path / _name(number))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def work_key(request: Request, tools: Tools) -> str:
     """Return a digest of all that the pixels of an output depend on.
 
     Raises:
         MediaError: A file cannot be read.
     """
-    cast = request.cast
+    cast, known = request.cast, tools.analysis
     references = [
         *request.options.selection.reference_images,
         *(Path(path) for role in (() if cast is None else cast.role) for path in role.reference),
     ]
     facts: dict[str, Any] = {
         "version": [VERSION, ALGORITHM, ENGINE_VERSION],
-        "target": _sha256(request.target),
+        "target": _sha256(request.target) if known is None else known.key.target,
         "sources": {role: _source(source) for role, source in sorted(request.sources.items())},
         "references": [_sha256(path) for path in references],
         "cast": None if cast is None else cast.model_dump(mode="json"),
         "parameters": _parameters(request.parameters),
-        "device": tools.setup.device,
         "weights": sorted(tools.setup.weights.items()),
         "container": request.output.suffix.lower(),
-        "analysis": None if tools.analysis is None else asdict(tools.analysis.key),
+        "analysis": None if known is None else asdict(known.key),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 

@@ -139,6 +139,11 @@ class Recorder:
             listen(record)
         return swapped.frame
 
+    def begin_at(self, index: int, pts: int) -> None:
+        """Begin with a later frame than the first, whose index is 0 and whose pts is `pts`."""
+        self._origin = pts if self._origin is None else self._origin
+        self._planned = index
+
     def restore(self, record: FrameRecord, pts: int) -> None:
         """Take in the record of a frame that an earlier run finished.
 

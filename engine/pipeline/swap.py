@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import MediaError, ParameterError
-from engine.media.decode import read_frame, read_frames, read_image
+from engine.media.decode import ignore_warning, read_frame, read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.output_file import IMAGE_SUFFIXES, check_output
 from engine.media.probe import probe
@@ -74,7 +74,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         read = still.number if still else partial(read_frame, request.target)
         known = _find_people(request, tools, read, still=still is not None)
     with trace_file(request.trace, overwrite=request.options.overwrite) as write:
-        run = _Run.of(request, tools, sources, known, check, watch=watch, write=write)
+        run = Run.of(request, tools, sources, known, check, watch=watch, write=write)
         if still:
             written = run.swap_picture(still, known.frame_faces, tell)
         else:
@@ -142,7 +142,7 @@ def dry_run(
     still = _Still.read(request.target, watch) if info.kind == "image" else None
     read = still.number if still else partial(read_frame, request.target)
     known = _find_people(request, tools, read, still=still is not None)
-    run = _Run.of(request, tools, {}, known, None, watch=watch)
+    run = Run.of(request, tools, {}, known, None, watch=watch)
     if still:
         faces = known.frame_faces or tools.frame_analyser.analyse_picture(still.frame)
         return track_decisions(run.decide([Analysed(still.frame, faces)]))
@@ -156,6 +156,19 @@ def dry_run(
 
     with closing(prefetch(read_frames(request.target, trim), QUEUE_DEPTH)) as frames:
         return track_decisions(counted(run.decide(run.analyse(frames))))
+
+
+def prepare_run(request: Request, tools: Tools) -> Run:
+    """Prepare sources and people of a swap of a video of which parts are swapped.
+
+    Raises:
+        EngineError: As `run_swap` does before the first frame.
+    """
+    sources = _prepare_sources(request, tools, _ignore_picture)
+    known = _find_people(request, tools, partial(read_frame, request.target), still=False)
+    classifier = tools.classifier
+    check = None if classifier is None else ContentCheck(classifier, str(request.target))
+    return Run.of(request, tools, sources, known, check, watch=Stopwatch())
 
 
 def swap_in_memory(
@@ -194,7 +207,7 @@ def swap_in_memory(
     known = _find_people(request, tools, read, still=still)
     classifier = tools.classifier
     check = None if classifier is None else ContentCheck(classifier, str(request.target))
-    run = _Run.of(request, tools, sources, known, check, watch=Stopwatch())
+    run = Run.of(request, tools, sources, known, check, watch=Stopwatch())
     whole = chain(first, rest)
     if not still:
         return run.swap_frames(whole)
@@ -285,7 +298,7 @@ def swap_one(
     read = still.number if still else partial(read_frame, request.target)
     known = _find_people(request, tools, read, still=still is not None)
     records: list[FrameRecord] = []
-    run = _Run.of(request, tools, sources, known, check, watch=watch, write=records.append)
+    run = Run.of(request, tools, sources, known, check, watch=watch, write=records.append)
     tell("swapping")
     if still is not None:
         before, after = still.frame, run.swap_still(still.frame, known.frame_faces)
@@ -327,7 +340,7 @@ class _Written:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Run:
+class Run:
     """The part of a swap that reads and writes the target's frames."""
 
     request: Request
@@ -351,7 +364,7 @@ class _Run:
         *,
         watch: Stopwatch,
         write: Write = write_nothing,
-    ) -> _Run:
+    ) -> Run:
         """Set up the stages for a request."""
         chosen, options = tools.chosen, request.options
         names = (tools.setup.swapper.name, *tools.setup.networks.values())
@@ -399,7 +412,11 @@ class _Run:
             if kept is not None:
                 self._restore(kept)
             restart = None if kept is None else kept.restart
-            frames = self.swap_frames(self._frames(restart, warnings.append), restart)
+            frames = (
+                self.swap_frames(self.read_target(restart, warnings.append), restart)
+                if kept is None or not self._is_complete(kept)
+                else _no_frames()
+            )
             with self.watch.stage("encode"), closing(frames):
                 written = write_video(
                     report_end(self.watch.timed(None, frames)),
@@ -411,7 +428,7 @@ class _Run:
                     observe=report_frame,
                     provenance=self.provenance,
                     segments=kept,
-                    first=None if restart is None else self._first_frame(),
+                    first=None if restart is None else self.first_frame(),
                 )
         notes = () if kept is None or not kept.records else (kept.note,)
         kept_warnings = () if kept is None else kept.warnings
@@ -507,20 +524,30 @@ class _Run:
                 warn(f"An interruption would lose all of the work: {error}")
                 yield None
                 return
-            kept = KeptSegments(folder, length)
+            kept = KeptSegments(folder, length, self.check)
             yield kept
             folder.is_done = True
+
+    def _is_complete(self, kept: KeptSegments) -> bool:
+        """Tell whether all segments are finished, as far as an analysis tells."""
+        analysis, trim = self.tools.analysis, self.request.options.trim
+        if analysis is None or not kept.records:
+            return False
+        return len(kept.records) == sum(1 for _ in analysis.times(trim.start, trim.end))
 
     def _restore(self, kept: KeptSegments) -> None:
         for record in kept.records:
             self.recorder.restore(record, kept.records[0].pts)
         self.recorder.listeners.append(kept.record)
 
-    def _first_frame(self) -> Frame:
+    def first_frame(self) -> Frame:
+        """Return the first frame of the target's part."""
         with closing(read_frames(self.request.target, self.request.options.trim)) as frames:
             return next(frames)
 
-    def _frames(self, restart: Restart | None, warn: Callable[[str], None]) -> Iterator[Frame]:
+    def read_target(
+        self, restart: Restart | None, warn: Callable[[str], None] = ignore_warning
+    ) -> Iterator[Frame]:
         """Yield the frames of the target's part, or those from the restart on."""
         target, trim = self.request.target, self.request.options.trim
         if restart is None:
@@ -571,6 +598,10 @@ def _limits(cast: Cast, rule: SelectionRule) -> dict[str, float]:
         role.name: rule.reference_distance if role.distance is None else role.distance
         for role in cast.role
     }
+
+
+def _no_frames() -> Generator[Frame]:
+    yield from ()
 
 
 def _origin(request: Request) -> int | None:

@@ -69,6 +69,12 @@ class ContentCheck:
             )
         return score
 
+    def add_earlier(self, highest: float | None, checked: int) -> None:
+        """Add the results of frames that were checked by an earlier run."""
+        self.checked += checked
+        scores = [score for score in (self.highest, highest) if score is not None]
+        self.highest = max(scores, default=None)
+
     def preview(self, frames: Iterable[Frame]) -> None:
         """Check frames before the work on the whole video begins.
 

@@ -151,6 +151,11 @@ class WeightStore:
         self._verified: dict[Weight, Path] = {}
         self._lock = threading.Lock()
 
+    @property
+    def folders(self) -> tuple[Path, Path]:
+        """Absolute folders of the embedded and of the imported weights."""
+        return self.folder.absolute(), self.user_folder.absolute()
+
     def weights(self) -> tuple[Weight, ...]:
         """Return all networks: the embedded ones in the manifest's order, then the imported ones.
 

@@ -69,6 +69,11 @@ class WorkFolder:
         self._store = store
         self.is_done = False
 
+    @property
+    def lock(self) -> Path:
+        """A file that is there as long as the folder."""
+        return self.path / _LOCK
+
     def files(self, prefix: str) -> list[Path]:
         """Return the complete files whose names begin with a prefix, sorted."""
         with suppress(OSError):

@@ -1,0 +1,1 @@
+"""Run tasks on the processors of this machine, or of several."""
