@@ -173,7 +173,7 @@ def swap(
 
         targets = target or []
         if batch is not None or len(targets) > 1 or any(Path(one).is_dir() for one in targets):
-            from engine.cli.batch import BatchCall, run_batch
+            from engine.cli.batch_command import BatchCall, run_batch
 
             if dry_run or any(
                 one is not None for one in (cast, analysis, trace, review, executor, address)

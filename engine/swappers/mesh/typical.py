@@ -1,6 +1,6 @@
 """Typical detail of faces in soft light, and its spread, for each part of the face.
 
-Detail far beyond it comes from light: shadows, glare and coloured light of a picture. The figures are
+Detail far beyond it comes from shadows, glare and coloured light of a picture. The figures are
 quantiles of some 170 faces in soft light; `scripts/fit_detail.py` learns them.
 """
 

@@ -37,7 +37,7 @@ def test_a_batch_says_what_was_done_and_that_some_failed(
     told = said.out.splitlines()
     assert told[0].startswith(f"{out}/a.png: 1 of 2 faces swapped in 1 frame")
     assert told[1].startswith(f"{out}/c.mkv: 4 of 8 faces swapped in 4 frames")
-    assert told[2].startswith("2 of 3 targets swapped, 1 failed, ")
+    assert told[-1].startswith("2 of 3 targets swapped, 1 failed, ")
     (error,) = (one for one in said.err.splitlines() if one.startswith("error: "))
     assert f"{album}/b.jpg" in error
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "c.mkv"]
