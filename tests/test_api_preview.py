@@ -98,13 +98,13 @@ def test_only_the_shot_of_the_frame_is_analysed(
     read: list[int] = []
     analyse = FaceAnalyser.analyse
 
-    def counted(self: FaceAnalyser, frames: Iterable[Frame]) -> Iterator[Analysed]:
+    def counted(self: FaceAnalyser, frames: Iterable[Frame], *given: Any) -> Iterator[Analysed]:
         def noted() -> Iterator[Frame]:
             for frame in frames:
                 read.append(frame.pts)
                 yield frame
 
-        return analyse(self, noted())
+        return analyse(self, noted(), *given)
 
     monkeypatch.setattr(FaceAnalyser, "analyse", counted)
     warm.preview(asset(STRANGER), film, tmp_path / "preview.png", frame=20, **QUICK)

@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
 
+from engine.cli import progress
 from engine.cli.commands import main
 from engine.media.decode import read_image
 from engine.pipeline.records import FrameRecord
@@ -19,6 +21,12 @@ from tests.footage import STRANGER, TWO, WOMAN, asset, picture, write_clip, writ
 
 SOURCE = str(asset(STRANGER))
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep lines of progress, which a slow machine prints, away from what the tests read."""
+    monkeypatch.setattr(progress, "plain", partial(progress.plain, every=3600.0))
 
 
 @pytest.fixture(scope="module")
