@@ -17,14 +17,15 @@ def name_options(message: str) -> str:
     """Return a message with options, such as `--pixel-boost`, in place of parameters' names.
 
     A name of several words, such as `pixel_boost`, is replaced wherever it is not a part of a path
-    or a quoted value. A name that is also a word, such as `device`, is replaced where it begins a
-    sentence, as a word would have a capital letter there.
+    or a quoted value, nor the key of a file that is named before a colon. A name that is also a
+    word, such as `device`, is replaced where it begins a sentence, as a word would have a capital
+    letter there.
     """
     names = {**_ARGUMENTS, **dict(_options(typer.main.get_command(application())))}
     several = "|".join(sorted(filter(re.compile("_").search, names), key=len, reverse=True))
     one = "|".join(name for name in names if "_" not in name)
-    pattern = rf"(?<![\w./\\'\"=-])(?:{several})(?![\w/\\'\"=-]|\.\w)|(?:^|(?<=\. ))(?:{one})(?= )"
-    return re.sub(pattern, lambda found: names[found[0]], message)
+    inside = rf"(?<![\w./\\'\"=-])(?<!: )(?:{several})(?![\w/\\'\"=-]|\.\w)"
+    return re.sub(rf"{inside}|(?:^|(?<=\. ))(?:{one})(?= )", lambda found: names[found[0]], message)
 
 
 def _options(command: object) -> Iterator[tuple[str, str]]:

@@ -29,6 +29,7 @@ from engine.cli.option_names import name_options
         ("a-pixel_boost has no face.", "a-pixel_boost has no face."),
         ("detector is 'pixel_boost'.", "--detector is 'pixel_boost'."),
         ("Set pixel_boost='auto'.", "Set pixel_boost='auto'."),
+        ("a.csv, line 2: pixel_boost is 9x9.", "a.csv, line 2: pixel_boost is 9x9."),
         ("my_pixel_boost and pixel_booster", "my_pixel_boost and pixel_booster"),
     ],
 )
