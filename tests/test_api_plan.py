@@ -13,7 +13,7 @@ from engine.api import Engine
 from engine.errors import MediaError, OutputExists, ParameterError
 from engine.faces.analyser import FaceAnalyser
 from engine.media.decode import read_frames
-from engine.plan.cast import CorrectionKeywords
+from engine.plan.cast import CorrectionKeywords, RoleKeywords
 from engine.values import Detection, Frame
 from tests.cast_film import (
     CUT,
@@ -333,3 +333,29 @@ def test_a_box_where_a_face_was_found_adds_none(
     )
     assert report.faces_seen == 2 * len(TIMES)
     assert colours(tmp_path / "out.mkv") == ALL
+
+
+def test_a_role_gets_the_track_of_the_face_that_it_points_at(
+    tinting: Engine,
+    cast_film: Path,
+    cast_analysis: FilmAnalysis,
+    cast_sources: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    roles: list[RoleKeywords] = [
+        {
+            "name": name,
+            "source": cast_sources[colour],
+            "frame": 3,
+            "point": point,
+            "distance": 0.0,
+        }
+        for name, colour, point in (("Anna", "red", [95, 130]), ("Ben", "blue", [295, 130]))
+    ]
+    plan = tinting.plan(cast_film, tmp_path / "plan.toml", cast=roles, analysis=cast_analysis)
+    told = sorted((row.start, row.role, row.reason) for row in plan.tracks.values())
+    assert told[:2] == [("00:00:00.000", "Anna", "person"), ("00:00:00.000", "Ben", "person")]
+    assert {role for _, role, _ in told[2:]} == {"keep"}
+    roles[1]["point"] = roles[0]["point"]
+    with pytest.raises(ParameterError, match="The role Ben names a person of another role, too"):
+        tinting.plan(cast_film, tmp_path / "none.toml", cast=roles, analysis=cast_analysis)

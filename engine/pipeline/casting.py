@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from engine.analysis.film_analysis import FilmAnalysis
+from engine.analysis.film_analysis import FilmAnalysis, Track
 from engine.analysis.people import Person
 from engine.errors import NoFaceFound, ParameterError
 from engine.faces.analyser import FaceAnalyser
+from engine.faces.association import pair_boxes
 from engine.media.decode import read_frame, read_frames, read_image
 from engine.options import SelectionRule, Trim
 from engine.parameters import parse_seconds
@@ -79,16 +80,34 @@ def find_cast(
         return _find_plan(cast, scale, _Film(analysis, people))
     finder = _Finder(target, analyser)
     known = tuple(
-        KnownPerson(finder.embeddings(role), limit if role.distance is None else role.distance)
-        for role in cast.role
+        KnownPerson(
+            finder.embeddings(number, role), limit if role.distance is None else role.distance
+        )
+        for number, role in enumerate(cast.role)
     )
     entries, notes = tuple(finder.entries), tuple(finder.notes)
     if analysis is None:
         return FoundCast(Casting(known, scale, {}), entries, notes)
     film = _Film(analysis, people)
-    tracks = film.decide_tracks(cast, known, scale)
+    pointed = {
+        number: track
+        for number, (pts, box) in finder.pointed.items()
+        if (track := film.track_at(pts, box)) is not None
+    }
+    known = tuple(
+        _with_track(one, pointed[number]) if number in pointed else one
+        for number, one in enumerate(known)
+    )
+    tracks = film.decide_tracks(cast, known, pointed, scale)
     casting = Casting(known, scale, {**tracks, **_missed_roles(cast)}, film.spans(cast))
     return FoundCast(casting, entries, notes, film.missed(cast))
+
+
+def _with_track(person: KnownPerson, track: Track) -> KnownPerson:
+    """Return a person with what was gathered over a track of theirs."""
+    if track.embedding is None:
+        return person
+    return replace(person, embeddings=(*person.embeddings, track.embedding))
 
 
 def _find_plan(plan: Plan, scale: DistanceScale, film: _Film) -> FoundCast:
@@ -216,17 +235,20 @@ def _is_on_tracks(correction: Correction) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Finder:
-    """Finds the reference faces of roles."""
+    """Finds the reference faces of roles; `pointed` are pts and box of those in a frame."""
 
     target: Path
     analyser: FaceAnalyser
     entries: list[Reference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    pointed: dict[int, tuple[int, Box]] = field(default_factory=dict)
 
-    def embeddings(self, role: Role) -> tuple[Embedding, ...]:
+    def embeddings(self, number: int, role: Role) -> tuple[Embedding, ...]:
         """Return the embeddings of a role's reference faces; none if it is named by number."""
         if role.frame is not None:
-            return (self._add(*self._face_in_frame(role, role.frame)),)
+            pts, where, face = self._face_in_frame(role, role.frame)
+            self.pointed[number] = pts, face.box
+            return (self._add(where, face),)
         return tuple(self._add(*self._face_in_picture(role, Path(one))) for one in role.reference)
 
     def _add(self, where: str, face: Face) -> Embedding:
@@ -246,7 +268,7 @@ class _Finder:
         self.notes.extend(map(str, note_several_faces(path, face, faces, "the one taken is")))
         return str(path), face
 
-    def _face_in_frame(self, role: Role, moment: Moment) -> tuple[str, Face]:
+    def _face_in_frame(self, role: Role, moment: Moment) -> tuple[int, str, Face]:
         frame = _read(self.target, moment)
         where = f"frame {moment} of {self.target}"
         faces = sort_faces(self.analyser.analyse_picture(frame), _ORDER)
@@ -265,7 +287,7 @@ class _Finder:
                 f"The role {role.name} is at {wanted} in {where}, and no face is there; found: "
                 f"{listing or 'no face'}."
             )
-        return where, hit[place]
+        return frame.pts, where, hit[place]
 
 
 def _read(target: Path, moment: Moment) -> Frame:
@@ -298,12 +320,17 @@ class _Film:
     people: Sequence[Person]
 
     def decide_tracks(
-        self, cast: Cast, known: Sequence[KnownPerson], scale: DistanceScale
+        self,
+        cast: Cast,
+        known: Sequence[KnownPerson],
+        pointed: Mapping[int, Track],
+        scale: DistanceScale,
     ) -> Mapping[int, Assignment]:
-        """Decide the role of each track."""
+        """Decide the role of each track; `pointed` are those that roles name in a frame."""
         standing: dict[int, Assignment] = {}
         for number, role in enumerate(cast.role):
-            for track in self._tracks((), role.person):
+            named = [pointed[number].number] if number in pointed else []
+            for track in (*named, *self._tracks((), role.person)):
                 if track in standing:
                     raise ParameterError(
                         f"The role {role.name} names a person of another role, too; name each "
@@ -326,6 +353,15 @@ class _Film:
             scale,
         )
         return {track.number: one for track, one in zip(tracks, decisions, strict=True)}
+
+    def track_at(self, pts: int, box: Box) -> Track | None:
+        """Return the track of the face in a frame that has a box; None if it was not found."""
+        frame = next((one for one in self.analysis.frames() if one.pts >= pts), None)
+        if frame is None or frame.pts != pts:
+            return None
+        pairs = pair_boxes([box], [face.box for face in frame.faces])
+        numbers = [frame.faces[index].track for _, index in pairs]
+        return next((one for one in self.analysis.tracks if one.number in numbers), None)
 
     def corrected_tracks(self, cast: Cast) -> Mapping[int, Assignment]:
         """Return the tracks that corrections give a role as a whole."""
