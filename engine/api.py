@@ -429,12 +429,13 @@ class Engine(Closeable):
     def preview(
         self,
         source_image: Location | PreparedSource | None,
-        target: Location,
+        target: Location | None,
         output: Location,
         *,
         frame: int | None = None,
         time: float | str | None = None,
         cast: CastLike | None = None,
+        plan: Location | None = None,
         analysis: Location | FilmAnalysis | None = None,
         observe: Observe | None = None,
         **parameters: Unpack[SwapKeywords],
@@ -453,6 +454,7 @@ class Engine(Closeable):
             time: Time in the target instead, in seconds or as "HH:MM:SS.mmm". Without both, the
                 first frame is taken.
             cast: As in `swap`.
+            plan: File that `plan` wrote, in place of source, target and cast, which are None then.
             analysis: What `analyse` made of the target, or its file; faces are not detected again.
             observe: Called as in `swap`.
             {parameters}
@@ -472,7 +474,22 @@ class Engine(Closeable):
             ContentBlocked: The content check refused the source or the frame.
         """
         seconds = _moment(frame, time)
-        request, parsed, own = self._swap_request((source_image, target, output), cast, parameters)
+        if plan is not None:
+            if any(one is not None for one in (source_image, target, cast)):
+                raise ParameterError(
+                    f"plan is {plan}, which names target and sources; leave out source_image, "
+                    "target and cast."
+                )
+            made = _read_plan(plan)
+            request, parsed, own = self._swap_request(
+                (None, made.film, output), made, {**made.parameters, **parameters}
+            )
+        elif target is None:
+            raise ParameterError("target is None; allowed: the path of a video or picture.")
+        else:
+            request, parsed, own = self._swap_request(
+                (source_image, target, output), cast, parameters
+            )
         with ExitStack() as kept:
             tools = self._swap_tools(
                 request, parsed, own, kept, analysis=analysis, check=check_preview, observe=observe

@@ -72,6 +72,15 @@ def test_a_plan_is_what_a_swap_would_do_and_what_render_does(
     assert colours(rendered) == ALL
     assert same(swapped, rendered)
     assert [(one.name, one.faces) for one in report.roles] == [("Anna", 12), ("Ben", 12)]
+    picture = tmp_path / "one.png"
+    made = tinting.preview(
+        None, None, picture, plan=path, frame=5, analysis=cast_analysis, **LOSSLESS
+    )
+    expected = list(read_frames(rendered))[4]
+    assert (made.after.to_rgb() == expected.to_rgb()).all()
+    assert {face.role for face in made.faces} == {"Anna", "Ben"}
+    with pytest.raises(ParameterError, match="leave out source_image, target and cast"):
+        tinting.preview(None, cast_film, picture, plan=path)
 
 
 def test_a_dry_run_tells_what_is_done(

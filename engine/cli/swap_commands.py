@@ -59,6 +59,14 @@ Source = Annotated[
         show_default=False,
     ),
 ]
+PreviewSource = Annotated[
+    str | None,
+    typer.Argument(
+        help="Picture or clip of the person to put in; left out with --cast or --plan.",
+        metavar="[SOURCE]",
+        show_default=False,
+    ),
+]
 Target = Annotated[
     str | None,
     typer.Argument(help="Video or picture to change.", metavar="TARGET", show_default=False),
@@ -257,7 +265,7 @@ def _missing(what: str) -> ParameterError:
 @with_parameters()
 def preview(
     context: typer.Context,
-    source: Source,
+    source: PreviewSource = None,
     target: Target = None,
     *,
     output: Annotated[
@@ -283,6 +291,14 @@ def preview(
         ),
     ] = None,
     cast: CastFile = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that `plan` wrote, in place of SOURCE, TARGET and --cast.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     analysis: AnalysisFile = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -298,7 +314,12 @@ def preview(
 
         parameters = keywords(context, options)
         with raising_ended(), Engine() as engine, progress.shown(sys.stderr) as observe:
-            person, film = _source_and_target(source, target, cast)
+            if source is None and plan is None:
+                raise ParameterError("SOURCE and TARGET are missing; name them, or give --plan.")
+            if source is None or plan is not None:
+                person, film = source, target
+            else:
+                person, film = _source_and_target(source, target, cast)
             made = engine.preview(
                 person,
                 film,
@@ -306,6 +327,7 @@ def preview(
                 frame=frame,
                 time=time,
                 cast=cast,
+                plan=plan,
                 analysis=analysis,
                 observe=observe,
                 **parameters,

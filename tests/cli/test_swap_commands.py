@@ -392,3 +392,7 @@ def test_a_preview_says_what_it_shows(
     assert {face["reason"] for face in told["faces"]} <= {"chosen", "too far"}
     assert main(["preview", SOURCE, "-o", str(output)]) == 2
     assert "TARGET is missing" in capsys.readouterr().err
+    assert main(["preview", "-o", str(output)]) == 2
+    assert "SOURCE and TARGET are missing; name them, or give --plan" in capsys.readouterr().err
+    assert main(["preview", SOURCE, clip, "--plan", "plan.toml", "-o", str(output)]) == 2
+    assert "which names target and sources; leave out SOURCE" in capsys.readouterr().err
