@@ -21,6 +21,7 @@ FLOOR = 0.03  # keeps the logarithm of black finite
 _RIDGE = (1e-6, 2e-2, 2e-2, *[1.0] * 5)
 # Detail above these shares of what is usual is compressed, by at most this share more.
 _TONE, _COLOUR, _REST = 1.15, 0.35, 0.5
+_FEATURE_COLOUR = 0.7  # the same of colour on brows, lids and nostrils, which are who it is
 _OUTLIER = 0.25  # log units: residual at which a pixel's weight is halved
 
 
@@ -138,7 +139,7 @@ def compress_detail(detail: Field, skin: Mask, beard: Mask, usual: TypicalDetail
 
     Glare, hard shadows and coloured light exceed the detail of faces. In another light, or on other
     skin, they would be white, black and coloured blotches. Brows, lids and nostrils keep their
-    light and shade, and beards are as dark as they are.
+    light and shade, and more of their colour; beards are as dark as they are.
 
     Args:
         detail: log RGB (h, w, 3).
@@ -152,7 +153,8 @@ def compress_detail(detail: Field, skin: Mask, beard: Mask, usual: TypicalDetail
     dark = (beard - 1) * (_compress(-off, _TONE * usual.darker) + off)
     hue = detail - tone[..., None] - usual.colour
     size = np.linalg.norm(hue, axis=-1).astype(np.float32) + np.float32(1e-6)
-    colour = usual.colour + hue * (_compress(size, _COLOUR * usual.spread) / size)[..., None]
+    knee = usual.spread * (_FEATURE_COLOUR + skin * np.float32(_COLOUR - _FEATURE_COLOUR))
+    colour = usual.colour + hue * (_compress(size, knee) / size)[..., None]
     return np.asarray((tone + skin * (bright + dark))[..., None] + colour, np.float32)
 
 

@@ -130,6 +130,8 @@ def test_colour_that_faces_have_stays_and_coloured_light_is_drawn_in() -> None:
     left = drawn_in(own + tint) - own
     assert np.linalg.norm(left, axis=-1).max() < 0.12 < np.linalg.norm(tint)
     np.testing.assert_allclose(luma(left), 0, atol=1e-4)
+    features = drawn_in(own + tint, skin=0) - own
+    assert 1.5 < np.linalg.norm(features) / np.linalg.norm(left) < 2.5
 
 
 def test_features_keep_their_light_and_shade_and_a_beard_its_darkness() -> None:
@@ -158,7 +160,7 @@ def test_the_typical_face_is_symmetric_and_has_dark_brows_and_red_lips() -> None
 def test_coloured_light_leaves_brows_and_skin_but_not_the_lips() -> None:
     plan, tint = layout(COARSE), np.array((-0.4, 0.0, 0.5), np.float32)
     brows, lips = plan.browless < 0.05, plan.lipless < 0.05
-    for place, left in ((brows, 0.2), (lips, 1.0)):
+    for place, left in ((brows, 0.45), (lips, 1.0)):
         plain = np.full((COARSE, COARSE, 3), 0.5, np.float32)
         blue = np.where(place[..., None], plain * np.exp(tint), plain).astype(np.float32)
         good = np.ones((COARSE, COARSE), np.float32)
