@@ -72,13 +72,19 @@ def track_decisions(rows: Sequence[TrackDecision], *, in_json: bool) -> None:
                 clock(row.first),
                 clock(row.last),
                 str(row.frames),
-                row.role or ("swap" if row.chosen else "keep"),
+                _role(row),
                 "-" if row.distance is None else f"{row.distance:.2f}",
                 row.reason,
             )
             for row in rows
         ],
     )
+
+
+def _role(row: TrackDecision) -> str:
+    if row.role is None:
+        return "swap" if row.chosen else "keep"
+    return row.role if row.chosen else f"{row.role} (kept)"
 
 
 def spans(done: SwapReport) -> None:

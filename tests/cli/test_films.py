@@ -205,6 +205,12 @@ def test_a_film_is_planned_tried_and_rendered(
     table = capsys.readouterr().out.splitlines()
     assert table[0].split() == ["track", "from", "to", "frames", "role", "distance", "reason"]
     assert sorted(line.split()[4] for line in table[1:]) == ["keep", "swap"]
+    everybody = tmp_path / "everybody.toml"
+    assert main(["plan", str(film), "-o", str(everybody), *known]) == 0
+    capsys.readouterr()
+    assert main(["render", str(everybody), "--dry-run", *known]) == 0
+    assert capsys.readouterr().out.count("person 0 (kept)") == 1
+    everybody.unlink()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["cast.toml", "plan.toml"]
     drawing = ["--swapper", "mesh", "--pixel-boost", "128x128", "--json"]
     assert main(["render", str(plan), "-o", str(out), *known, *drawing]) == 0
