@@ -1,4 +1,4 @@
-"""What runs tasks; it knows nothing of faces."""
+"""Protocol of executors, which run tasks and know nothing of faces."""
 
 from __future__ import annotations
 
