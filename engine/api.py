@@ -25,14 +25,15 @@ from engine.analysis.film_analysis import (
 )
 from engine.analysis.people import Person, find_people
 from engine.closeable import Closeable
-from engine.errors import MediaError, ParameterError
+from engine.errors import ContentBlocked, MediaError, ParameterError
 from engine.executors.executor import Executor
 from engine.media.decode import read_frame, read_image
 from engine.media.output_file import check_output, partial_output
-from engine.media.probe import is_image
+from engine.media.probe import is_image, probe
 from engine.media.segments import segment_length
 from engine.networks.chosen import ChosenNetworks
 from engine.networks.pool import HAND_NETWORKS, DeviceNetworks, NetworkPool
+from engine.optimise.prepare import calibration
 from engine.options import AUTO, AnalysisOptions, Compute, Device
 from engine.parameters import (
     ANALYSING,
@@ -81,7 +82,14 @@ from engine.pipeline.preview import Preview, check_preview, run_preview
 from engine.pipeline.report import Setup, SwapReport
 from engine.pipeline.segment_runs import SegmentPart, run_segment, split_parts
 from engine.pipeline.sources import largest_face, prepare_source
-from engine.pipeline.swap import check_swap_files, dry_run, report_stage, run_swap, swap_in_memory
+from engine.pipeline.swap import (
+    check_before_swap,
+    check_swap_files,
+    dry_run,
+    report_stage,
+    run_swap,
+    swap_in_memory,
+)
 from engine.pipeline.tools import Request, Source, Tools
 from engine.pipeline.video import Observe, Progress, Threads
 from engine.pixels.align import face_picture
@@ -111,9 +119,7 @@ _PLANNED: Final = tuple(name for name in ANALYSING if name not in ("device", "vr
 CastLike: TypeAlias = Sequence[RoleKeywords] | CastKeywords | Location
 
 # Source, target and output of a swap, its cast, and its parameters.
-_Call: TypeAlias = tuple[
-    tuple[Location | None, Location, Location], CastLike | None, Mapping[str, object]
-]
+_Call: TypeAlias = tuple[tuple[Path | None, Path, Path], Cast | None, Mapping[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +133,8 @@ class SegmentTask:
         key: name of the swap's folder in the store.
         part: the segment.
         length: number of frames of each segment.
-        setup: device and swapper for calls that name none, and the folders of the weights.
+        setup: device and swapper for calls that name none, threads, and the folders of the
+            weights; None for those that a machine takes by itself.
     """
 
     call: _Call
@@ -136,7 +143,7 @@ class SegmentTask:
     key: str
     part: SegmentPart
     length: int
-    setup: tuple[Device, str, tuple[Path, Path]]
+    setup: tuple[Device, str, int, tuple[Path, Path] | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -338,7 +345,7 @@ class Engine(Closeable):
                     raise ParameterError(
                         "source_image is prepared in this process; with an executor, name its file."
                     )
-                call = (source_image, target, output), cast, parameters
+                call = _absolute_call(request, parameters)
                 found = request, parsed, tools
                 tools = self._swap_segments(executor, call, found, kept, observe)
                 request = replace(request, fresh=False)
@@ -359,16 +366,22 @@ class Engine(Closeable):
             raise ParameterError(
                 f"work_limit is 0, and the executor {executor!r} passes segments on as work files."
             )
-        info = check_swap_files(request)
+        check_before_swap(request, tools, observe)
+        length = segment_length(probe(request.target).frame_rate)
         if tools.analysis is None:
             tools = replace(
                 tools, analysis=self._kept_analysis(work, request, parsed, kept, observe)
             )
         known = tools.analysis
         assert known is not None
-        length = segment_length(info.frame_rate)
-        from_cuts = len(tools.chosen.sides) > 1
+        # Sides of crops and missed faces follow a face from the beginning of its shot.
+        corrections = () if request.cast is None else request.cast.correction
+        from_cuts = len(tools.chosen.sides) > 1 or any(one.box for one in corrections)
         parts = split_parts(known, request.options.trim, length, from_cuts=from_cuts)
+        store = self._networks.store.folders
+        folders = None if store == WeightStore().folders else store
+        if len(parts) <= 1:
+            return tools  # as short as what is swapped in one go
         key = work_key(request, tools)
         about = {"target": request.target.name, "output": request.output.name}
         with work.open(key, about, fresh=request.fresh) as folder:
@@ -380,19 +393,22 @@ class Engine(Closeable):
                     key=key,
                     part=part,
                     length=length,
-                    setup=(self._device, str(self._swapper), self._networks.store.folders),
+                    setup=(self._device, str(self._swapper), executor.threads, folders),
                 )
                 for part in parts
                 if not is_finished(folder, part.number)
             ]
-            files = (request.target, known.path, folder.lock)
-            executor.check([path.absolute() for path in files])
+            executor.check([path.absolute() for path in (*request.inputs, known.path, folder.lock)])
             total = sum(part.frames for part in parts)
             done = total - sum(task.part.frames for task in tasks)
-            for task, _ in executor.map(render_segment, tasks):
-                done += task.part.frames
-                if observe is not None:
-                    observe(Progress(done, total))
+            try:
+                for task, _ in executor.map(render_segment, tasks):
+                    done += task.part.frames
+                    if observe is not None:
+                        observe(Progress(done, total))
+            except ContentBlocked:
+                folder.is_done = True  # nothing that was refused is kept
+                raise
         return tools
 
     def _kept_analysis(
@@ -407,7 +423,11 @@ class Engine(Closeable):
         options, reads = self._analysing(request)
         wanted = self._analysis_key(request.target, reads, options)
         about = {"target": request.target.name, "output": "analysis"}
-        folder = kept.enter_context(work.open(f"analysis-{wanted.digest}", about))
+        try:
+            folder = kept.enter_context(work.open(f"analysis-{wanted.digest}", about))
+        except MediaError:
+            scratch = kept.enter_context(TemporaryDirectory(prefix="faceswap-engine-"))
+            return self._analyse_for(request, Path(scratch) / "faces", parsed, observe)
         file = folder.path / "faces"
         with suppress(MediaError):
             return open_analysis(file, wanted)
@@ -765,8 +785,8 @@ class Engine(Closeable):
         """Return the networks of a request with what is known of its target.
 
         `check` raises an error if the request's files cannot serve; it is called before a film is
-        analysed for a cast, or in any case if `always`. That analysis is in a temporary folder,
-        which `kept` removes.
+        analysed for a cast, or in any case if `always`. That analysis is among the work files; if
+        none are kept, in a temporary folder, which `kept` removes.
         """
         if observe is not None:
             observe(Progress(0, None, "loading networks"))
@@ -777,8 +797,11 @@ class Engine(Closeable):
             tools = replace(tools, analysis=known, notes=(*tools.notes, note))
         elif always or (request.cast is not None and needs_analysis(request.cast)):
             check(request)
-            folder = kept.enter_context(TemporaryDirectory(prefix="faceswap-engine-"))
-            known = self._analyse_for(request, Path(folder) / "faces", parsed, observe)
+            if request.work is None:
+                folder = kept.enter_context(TemporaryDirectory(prefix="faceswap-engine-"))
+                known = self._analyse_for(request, Path(folder) / "faces", parsed, observe)
+            else:
+                known = self._kept_analysis(request.work, request, parsed, kept, observe)
             tools = replace(tools, analysis=known)
         if tools.analysis is not None and (always or request.cast is not None):
             tools = replace(tools, people=self.people(tools.analysis))
@@ -1194,6 +1217,12 @@ class Engine(Closeable):
         sha256 = {role: self._networks.sha256(names) for role, names in roles.items()}
         return make_key(target, options, sha256)
 
+    def _calibration(self, names: Iterable[str]) -> str:
+        """Return the records of the int8 graphs of networks."""
+        store = self._networks.store
+        known = {weight.name for weight in store.weights()}
+        return repr([(name, calibration(store, name)) for name in names if name in known])
+
     def _parse(
         self, parameters: Mapping[str, object]
     ) -> tuple[SwapParameters, Swapper[Any] | None]:
@@ -1261,6 +1290,7 @@ class Engine(Closeable):
             hands=networks.hand_finder(analysis),
             classifier=networks.session(CLASSIFIER) if options.content_check else None,
             threads=self._threads,
+            calibration=self._calibration(used) if compute.precision == "int8" else "",
             notes=(
                 *_note_unused_imports(self._networks.store),
                 *chosen.notes,
@@ -1375,9 +1405,29 @@ def _moment(frame: int | None, time: float | str | None) -> float | None:
 
 
 @lru_cache(maxsize=1)
-def _worker(device: Device, swapper: str, folders: tuple[Path, Path]) -> Engine:
+def _worker(
+    device: Device, swapper: str, threads: int, folders: tuple[Path, Path] | None
+) -> Engine:
     """Return the engine of this process, whose networks stay loaded from one task to the next."""
-    return Engine(device=device, swapper=swapper, weights=WeightStore(*folders))
+    store = None if folders is None else WeightStore(*folders)
+    return Engine(device=device, swapper=swapper, weights=store, threads=threads)
+
+
+def _absolute_call(request: Request, parameters: Mapping[str, object]) -> _Call:
+    """Return a call that means the same in any folder."""
+    own = request.sources.get(0)
+    source = None
+    if request.cast is None and own is not None and isinstance(own.first, Path):
+        source = own.first.absolute()
+    pictures = {
+        "reference_image": request.options.selection.reference_images,
+        "extra_source_image": () if own is None or request.cast is not None else own.extra,
+    }
+    absolute = {name: [path.absolute() for path in paths] for name, paths in pictures.items()}
+    given = {**parameters, **{name: paths for name, paths in absolute.items() if paths}}
+    files = source, request.target.absolute(), request.output.absolute()
+    cast = None if request.cast is None else request.cast.absolute()
+    return files, cast, given
 
 
 def render_segment(task: SegmentTask) -> None:

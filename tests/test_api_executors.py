@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from engine.api import Engine
-from engine.errors import ContentBlocked, ParameterError, RuntimeUnavailable
+from engine.api import Engine, SegmentTask
+from engine.errors import ContentBlocked, NoFaceFound, ParameterError, RuntimeUnavailable
 from engine.executors.named import executor_named
 from engine.executors.processes import Processes
 from engine.executors.ray_cluster import RayCluster
 from engine.pipeline.video import Progress
 from engine.work.work_store import WorkStore
-from tests.footage import STRANGER, asset, write_clip
-from tests.test_api_resume import FRAMES, LENGTH, QUICK, packets, paint
+from tests.footage import STRANGER, asset, write_clip, write_png
+from tests.test_api_resume import CUT, FRAMES, LENGTH, QUICK, packets, paint
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +98,67 @@ def test_what_a_task_raises_is_raised() -> None:
         list(Processes(1).map(refuse, [1, 2]))
     with pytest.raises(RuntimeUnavailable, match=r"died 3 times.*fewer processes"):
         list(Processes(1).map(die, [1]))
+
+
+class Here:
+    """Runs tasks in this process, the last first."""
+
+    threads = 1
+
+    def __init__(self) -> None:
+        self.tasks: list[SegmentTask] = []
+
+    def check(self, files: Sequence[Path]) -> None:
+        assert all(path.is_absolute() and path.exists() for path in files)
+
+    def map(self, function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+        self.tasks += tasks
+        for task in reversed(tasks):
+            yield task, function(task)
+
+
+def test_a_missed_face_is_followed_across_segments(
+    warm: Engine, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its shot is read from the beginning, and paths may be relative to this folder."""
+    shutil.copy(asset(STRANGER), tmp_path / "stranger.jpg")
+    monkeypatch.chdir(tmp_path)
+    cast: Any = {
+        "role": [{"name": "anna", "source": "stranger.jpg", "person": 0}],
+        "correction": [{"role": "anna", "from": 3, "to": 8, "box": [300, 10, 390, 100]}],
+    }
+    here = Here()
+    given: dict[str, Any] = {"cast": cast, "swapper": "mesh", "preset": "ultrafast"}
+    one = warm.swap(None, film, "one.mp4", work_limit=0, **given)
+    many = warm.swap(None, film, "many.mp4", work_dir="work", executor=here, **given)
+    assert [task.part.restart.index for task in here.tasks] == [0, 0, CUT, CUT]
+    assert packets(Path("many.mp4")) == packets(Path("one.mp4"))
+    assert many.faces_swapped == one.faces_swapped
+    assert set(many.warnings) == set(one.warnings)
+    assert any("no face was found in the box" in warning for warning in many.warnings)
+
+
+def test_a_short_film_is_swapped_in_one_go(warm: Engine, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", range(0, 40 * LENGTH, 40))
+    here = Here()
+    warm.swap(
+        asset(STRANGER),
+        clip,
+        tmp_path / "out.mp4",
+        work_dir=tmp_path / "work",
+        executor=here,
+        **QUICK,
+    )
+    assert here.tasks == []
+
+
+def test_a_source_that_cannot_serve_is_told_before_the_film_is_analysed(
+    warm: Engine, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "_analyse_for", lambda *_, **__: pytest.fail("it was analysed"))
+    blank = write_png(tmp_path / "blank.png", np.full((200, 200, 3), 90, np.uint8))
+    with pytest.raises(NoFaceFound):
+        warm.swap(blank, film, tmp_path / "out.mp4", work_dir=tmp_path, executor=Here(), **QUICK)
 
 
 def test_an_executor_has_a_name() -> None:

@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 
 from engine.api import Engine
-from engine.errors import Cancelled, MediaError, ParameterError
+from engine.errors import Cancelled, ContentBlocked, MediaError, ParameterError
 from engine.media.packet_file import PacketWriter
 from engine.pipeline.stages import FaceSwap, SwappedFrame
 from engine.pipeline.video import Progress
-from engine.values import Bytes, Planned
+from engine.trust.content import ContentCheck
+from engine.values import Bytes, Frame, Planned
 from engine.work.work_store import WorkFile, WorkStore
 from tests.footage import MAN, STRANGER, WOMAN, Spot, asset, picture, write_clip
 
@@ -220,6 +221,24 @@ def test_a_folder_that_cannot_be_written_is_told(warm: Engine, film: Path, tmp_p
         asset(STRANGER), film, tmp_path / "out.mp4", work_dir=tmp_path / "work", **QUICK
     )
     assert any("An interruption would lose all" in one for one in report.warnings)
+
+
+def test_nothing_that_was_refused_is_kept(
+    warm: Engine, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = ContentCheck.check_frame
+
+    def refuse(self: ContentCheck, frame: Frame) -> float:
+        if frame.index == 12:
+            raise ContentBlocked("The content check refuses it.")
+        return check(self, frame)
+
+    monkeypatch.setattr(ContentCheck, "check_frame", refuse)
+    monkeypatch.setattr("engine.trust.content.SAMPLE_SECONDS", 0.01)
+    work = tmp_path / "work"
+    with pytest.raises(ContentBlocked):
+        warm.swap(asset(STRANGER), film, tmp_path / "out.mp4", work_dir=work, **QUICK)
+    assert list(work.iterdir()) == []
 
 
 def test_the_limit_is_kept(warm: Engine, film: Path, tmp_path: Path) -> None:

@@ -17,6 +17,11 @@ class Executor(Protocol):
     pickled.
     """
 
+    @property
+    def threads(self) -> int:
+        """Number of processors that a task may use."""
+        ...
+
     def check(self, files: Sequence[Path]) -> None:
         """Check that every machine reads the same files as this one.
 

@@ -27,6 +27,7 @@ from engine.media.probe import probe
 from engine.media.untrusted import TooLarge, check_header, check_pictures
 from engine.parameters import SwapCall, parse_call
 from engine.pipeline.video import Progress
+from engine.work.work_store import GIB
 
 if TYPE_CHECKING:
     # A process that only passes jobs to a child does not load ONNX Runtime.
@@ -305,7 +306,8 @@ def engine_performer(engine: Engine) -> Perform:
                 request["source_image"],
                 target,
                 partial,
-                work_dir=job.folder / "work",
+                work_dir=job.work_folder,
+                work_limit=None if guard is None else guard.bounds.output_bytes / GIB,
                 observe=observe,
                 **parameters,
             )

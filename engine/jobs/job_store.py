@@ -171,6 +171,16 @@ class Job:
         for path in self.find_partials(Path(output) if output else self.folder / "output", claim):
             path.unlink(missing_ok=True)
 
+    @property
+    def work_folder(self) -> Path:
+        """Folder of the work files, from which another worker goes on."""
+        return self.folder / "work"
+
+    def remove_work(self) -> None:
+        """Remove partial outputs and work files, once nobody will go on with them."""
+        self.remove_partials()
+        shutil.rmtree(self.work_folder, ignore_errors=True)
+
 
 def default_folder() -> Path:
     """Return the folder of the jobs: FACESWAP_ENGINE_HOME or the user's data folder."""
@@ -334,7 +344,7 @@ class JobStore(Closeable):
                 damaged = {**times, "error": job.error, "number": row["number"]}
                 database.execute(f"{_FAIL} WHERE number = :number", damaged)
         for failed_row in failed:
-            self._job(failed_row).remove_partials()
+            self._job(failed_row).remove_work()
         return None if row is None else job
 
     def heartbeat(self, job: Job, lease_seconds: float) -> bool:
@@ -418,6 +428,7 @@ class JobStore(Closeable):
             if not self._complete_if_placed(database, row):
                 failed = {**self._times(), "error": _escape_surrogates(error), "id": job.id}
                 database.execute(f"{_FAIL} WHERE id = :id", failed)
+        job.remove_work()
 
     def release(self, job: Job) -> None:
         """Queue the job again; the next worker starts it from the beginning.
@@ -452,7 +463,7 @@ class JobStore(Closeable):
                 database.execute("UPDATE jobs SET cancelled = 1 WHERE id = ?", (job.id,))
             cancelled = self.get(request_id)
         if job.state == "QUEUED":
-            job.remove_partials()
+            job.remove_work()
         return cancelled
 
     def expire(self) -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +19,7 @@ from pydantic import TypeAdapter
 from engine.errors import MediaError
 from engine.faces.analyser import ALGORITHM
 from engine.media.packet_file import EncodedPacket, PacketWriter, read_facts, read_packets
+from engine.media.pyav import library_versions
 from engine.pipeline.prepared_source import PreparedSource
 from engine.pipeline.records import FrameRecord
 from engine.pipeline.tools import Request, Source, Tools
@@ -26,8 +30,9 @@ from engine.work.work_store import WorkFile, WorkFolder
 
 VERSION: Final = 1  # of the files; raise it when they change
 _PREFIX: Final = "segment-"
-# Parameters that change no pixel of the output.
-_WITHOUT_EFFECT: Final = frozenset({"overwrite"})
+# Parameters that change no pixel of the output, or name files, whose content counts.
+_WITHOUT_EFFECT: Final = frozenset({"overwrite", "reference_image", "extra_source_image"})
+_FILES_OF_ROLES: Final = {"role": {"__all__": {"source", "reference"}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +54,12 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """Facts of a segment: records of its frames, and results of the content check."""
+    """Facts of a segment: records of its frames, results of the content check, and warnings."""
 
     records: tuple[FrameRecord, ...]
     highest: float | None
     checked: int
+    warnings: tuple[str, ...] = ()
 
 
 _FACTS: Final = TypeAdapter(_Facts)
@@ -71,7 +77,9 @@ class KeptSegments:
 
     Attributes:
         records: records of the frames that are finished.
-        warnings: a sentence if the work could not be kept.
+        warnings: those that were kept with the segments, and a sentence if the work could not be
+            kept.
+        to_keep: warnings to keep with the next segment.
     """
 
     def __init__(
@@ -90,6 +98,7 @@ class KeptSegments:
         self._check = check
         self.records: list[FrameRecord] = []
         self.warnings: list[str] = []
+        self.to_keep: list[str] = []
         for number, file in enumerate(folder.files(_PREFIX) if begin is None else ()):
             if file.name != _name(number):
                 break
@@ -99,6 +108,7 @@ class KeptSegments:
                 break  # a disk that lost power may leave a file damaged
             self._files.append(file)
             self.records += facts.records
+            self.warnings += facts.warnings
             if check is not None:
                 check.add_earlier(facts.highest, facts.checked)
             if len(facts.records) != length:
@@ -158,9 +168,10 @@ class KeptSegments:
                 file.discard()
 
     def _facts(self, records: list[FrameRecord], checked: int) -> _Facts:
+        told, self.to_keep = tuple(self.to_keep), []
         if self._check is None:
-            return _Facts(tuple(records), None, 0)
-        return _Facts(tuple(records), self._check.highest, self._check.checked - checked)
+            return _Facts(tuple(records), None, 0, told)
+        return _Facts(tuple(records), self._check.highest, self._check.checked - checked, told)
 
     def _create(self, number: int) -> WorkFile | None:
         if not self._keeps:
@@ -210,22 +221,41 @@ def work_key(request: Request, tools: Tools) -> str:
         MediaError: A file cannot be read.
     """
     cast, known = request.cast, tools.analysis
+    roles = () if cast is None else cast.role
     references = [
-        *request.options.selection.reference_images,
-        *(Path(path) for role in (() if cast is None else cast.role) for path in role.reference),
+        [_sha256(path) for path in paths]
+        for paths in (
+            request.options.selection.reference_images,
+            *(map(Path, role.reference) for role in roles),
+        )
     ]
     facts: dict[str, Any] = {
         "version": [VERSION, ALGORITHM, ENGINE_VERSION],
         "target": _sha256(request.target) if known is None else known.key.target,
         "sources": {role: _source(source) for role, source in sorted(request.sources.items())},
-        "references": [_sha256(path) for path in references],
-        "cast": None if cast is None else cast.model_dump(mode="json"),
+        "references": references,
+        "cast": None
+        if cast is None
+        else cast.model_dump(mode="json", exclude=_FILES_OF_ROLES, warnings="none"),
         "parameters": _parameters(request.parameters),
+        "device": tools.setup.device,
         "weights": sorted(tools.setup.weights.items()),
+        "calibration": tools.calibration,
+        "libraries": _libraries(),
         "container": request.output.suffix.lower(),
         "analysis": None if known is None else asdict(known.key),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _libraries() -> dict[str, str]:
+    """Return the versions of the libraries that draw and encode."""
+    drawing = ("numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "opencv-python")
+    found = dict(library_versions())
+    for name in drawing:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,8 +283,8 @@ def _add_content(add: Callable[[bytes], None], value: Any) -> None:
     elif isinstance(value, list | tuple):
         for one in value:
             _add_content(add, one)
-    elif value is None or isinstance(value, str | bytes | int | float | np.generic):
-        add(repr(value).encode())
+    else:
+        add(pickle.dumps(value))
 
 
 def _sha256(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +15,7 @@ from engine.options import Trim
 from engine.pipeline.kept_segments import KeptSegments, Restart, work_key
 from engine.pipeline.swap import prepare_run
 from engine.pipeline.tools import Request, Tools
+from engine.values import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +70,21 @@ def run_segment(request: Request, tools: Tools, part: SegmentPart, length: int, 
     """
     if request.work is None or work_key(request, tools) != key:
         raise RuntimeUnavailable(
-            "This machine would make another output: its files, its networks or its version of "
-            "faceswap-engine differ from those of the machine that began the swap."
+            f"The machine {platform.node()} would make another output: its files, device, "
+            "networks, libraries or version of faceswap-engine differ from those of the machine "
+            "that began the swap."
         )
     run = prepare_run(request, tools)
     first = run.first_frame()
     run.recorder.begin_at(part.index, first.pts)
     trim = request.options.trim
-    with request.work.open(key, {}) as folder:
+    with request.work.open(key) as folder:
         kept = KeptSegments(folder, length, run.check, begin=part.number)
         run.recorder.listeners.append(kept.record)
         read = islice(run.read_target(part.restart), len(part.restart.finished) + part.frames)
         with closing(run.swap_frames(read, part.restart)) as frames:
             encode_segment(
-                frames,
+                _then(frames, lambda: kept.to_keep.extend(run.missed.warnings)),
                 request.output,
                 like=request.target,
                 options=request.options.encode,
@@ -90,3 +94,8 @@ def run_segment(request: Request, tools: Tools, part: SegmentPart, length: int, 
             )
         if kept.warnings:
             raise RuntimeUnavailable(" ".join(kept.warnings))
+
+
+def _then(frames: Iterable[Frame], act: Callable[[], None]) -> Iterator[Frame]:
+    yield from frames
+    act()

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from engine.errors import MediaError, ParameterError
+from engine.errors import ContentBlocked, MediaError, ParameterError
 from engine.media.decode import ignore_warning, read_frame, read_frames, read_image
 from engine.media.encode import write_video
 from engine.media.output_file import IMAGE_SUFFIXES, check_output
@@ -156,6 +156,18 @@ def dry_run(
 
     with closing(prefetch(read_frames(request.target, trim), QUEUE_DEPTH)) as frames:
         return track_decisions(counted(run.decide(run.analyse(frames))))
+
+
+def check_before_swap(request: Request, tools: Tools, observe: Observe | None) -> None:
+    """Prepare the sources of a swap of a video, and check its content, before its segments.
+
+    Raises:
+        EngineError: As `run_swap` does before the first frame.
+    """
+    tell = partial(report_stage, observe)
+    info = check_swap_files(request)
+    _prepare_sources(request, tools, partial(tell, "reading the source"))
+    _preview_content(request, tools, info, tell)
 
 
 def prepare_run(request: Request, tools: Tools) -> Run:
@@ -525,7 +537,11 @@ class Run:
                 yield None
                 return
             kept = KeptSegments(folder, length, self.check)
-            yield kept
+            try:
+                yield kept
+            except ContentBlocked:
+                folder.is_done = True  # nothing that was refused is kept
+                raise
             folder.is_done = True
 
     def _is_complete(self, kept: KeptSegments) -> bool:

@@ -117,6 +117,7 @@ class Tools:
         notes: sentences on the networks for the report.
         analysis: faces of the target that were found before; None to find them now.
         people: the people of the analysis, where a cast may name them.
+        calibration: what the int8 graphs were calibrated with; empty at another precision.
     """
 
     chosen: ChosenNetworks
@@ -134,6 +135,7 @@ class Tools:
     notes: tuple[str, ...]
     analysis: FilmAnalysis | None = None
     people: tuple[Person, ...] = ()
+    calibration: str = ""
 
     def add_bare_face(self, portrait: Portrait) -> Portrait:
         """Return the portrait with the mask of its bare face.

@@ -211,6 +211,19 @@ class Cast(Record):
         default=(), description="Corrections: [[correction]]. A later one goes before an earlier."
     )
 
+    def absolute(self) -> Cast:
+        """Return the cast with absolute paths, which name the same files in any folder."""
+        roles = tuple(
+            role.model_copy(
+                update={
+                    "source": tuple(str(Path(one).absolute()) for one in role.source),
+                    "reference": tuple(str(Path(one).absolute()) for one in role.reference),
+                }
+            )
+            for role in self.role
+        )
+        return self.model_copy(update={"role": roles})
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         names = self.names

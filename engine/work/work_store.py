@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -32,6 +33,7 @@ DAY: Final = 24 * 3600.0
 DEFAULT_LIMIT: Final = 20 * GIB
 RETENTION: Final = 30 * DAY
 _LOCK, _ABOUT = "lock", "about.json"
+_KEY: Final = re.compile(r"(analysis-)?[0-9a-f]{32}")  # other folders are not the store's
 
 
 def default_work_folder() -> Path:
@@ -145,18 +147,21 @@ class WorkStore:
 
     @contextmanager
     def open(
-        self, key: str, about: Mapping[str, Any], *, fresh: bool = False
+        self, key: str, about: Mapping[str, Any] | None = None, *, fresh: bool = False
     ) -> Iterator[WorkFolder]:
         """Yield the folder of a run; it is removed at the end if the run set `is_done`.
 
         Args:
-            key: name of the folder: a digest of all that the run depends on.
-            about: what `entries` tells of it.
+            key: name of the folder: 32 hexadecimal digits of a digest of all that the run depends
+                on, after "analysis-" for an analysis.
+            about: what `entries` tells of it; None leaves what is told.
             fresh: remove what an earlier run left, unless another process works with it.
 
         Raises:
             MediaError: The store cannot be written.
         """
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"{key!r} is no key of a work folder.")
         path = self.folder / key
         try:
             if fresh:
@@ -171,13 +176,14 @@ class WorkStore:
             ) from error
         folder = WorkFolder(path, self)
         try:
-            with suppress(OSError):
-                (path / _ABOUT).write_text(json.dumps(dict(about)), encoding="utf-8")
+            if about is not None:
+                with suppress(OSError):
+                    (path / _ABOUT).write_text(json.dumps(dict(about)), encoding="utf-8")
             yield folder
         finally:
             os.close(lock)
             if folder.is_done:
-                _remove(path)
+                _remove(path, own=True)
 
     def entries(self) -> tuple[WorkEntry, ...]:
         """Return the folders, the one that was used last first."""
@@ -203,7 +209,11 @@ class WorkStore:
 
     def _folders(self) -> list[Path]:
         with suppress(OSError):
-            return [path for path in self.folder.iterdir() if (path / _LOCK).is_file()]
+            return [
+                path
+                for path in self.folder.iterdir()
+                if _KEY.fullmatch(path.name) and (path / _LOCK).is_file()
+            ]
         return []
 
 
@@ -222,24 +232,36 @@ def _entry(path: Path) -> WorkEntry:
 
 def _is_in_use(path: Path) -> bool:
     with _exclusive(path) as free:
-        return not free
+        return free is False
 
 
-def _remove(path: Path) -> bool:
-    """Remove a folder unless a process works with it; return True if it is gone."""
+def _remove(path: Path, *, own: bool = False) -> bool:
+    """Remove a folder unless a process works with it; return True if it is gone.
+
+    Where there are no locks, only what this process has used itself is known to be free, and what
+    nobody has changed for a day.
+    """
     with _exclusive(path) as free:
-        if free:
+        is_old = not own and free is None and time.time() - _entry_time(path) > DAY
+        gone = bool(free) or (free is None and (own or is_old))
+        if gone:
             shutil.rmtree(path, ignore_errors=True)
-        return free
+        return gone
+
+
+def _entry_time(path: Path) -> float:
+    with suppress(OSError):
+        return max(file.stat().st_mtime for file in path.iterdir())
+    return 0.0
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[bool]:
-    """Yield True while no other process holds a folder's lock; where there are no locks, True."""
+def _exclusive(path: Path) -> Iterator[bool | None]:
+    """Yield True while no other process holds a folder's lock, None where there are no locks."""
     try:
         lock = os.open(path / _LOCK, os.O_RDWR)
     except OSError:
-        yield True
+        yield True  # there is no such folder
         return
     try:
         yield _try_lock(lock)
@@ -251,25 +273,31 @@ def _hold(path: Path) -> int:
     """Create a folder if it is missing, and return a descriptor that holds its shared lock."""
     while True:
         path.mkdir(mode=0o700, exist_ok=True)
-        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except FileNotFoundError:  # removed by another process since
+            continue
         if sys.platform != "win32":
             with suppress(OSError):  # no locks on this file system
                 fcntl.flock(lock, fcntl.LOCK_SH)
         # Another process may have removed the folder before this one had the lock.
         with suppress(OSError):
             if os.path.samestat((path / _LOCK).stat(), os.fstat(lock)):
+                _sync_folder(path.parent)
                 return lock
         os.close(lock)
 
 
-def _try_lock(descriptor: int) -> bool:
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+def _try_lock(descriptor: int) -> bool | None:
+    """Lock a file; False if another process has the lock, None if there are no locks here."""
+    if sys.platform == "win32":
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
     return True
 
 
