@@ -13,6 +13,7 @@ from itertools import chain
 from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Any, Final, TypeAlias, Unpack
 
 import numpy as np
@@ -347,8 +348,14 @@ class Engine(Closeable):
                     )
                 call = _absolute_call(request, parameters)
                 found = request, parsed, tools
-                tools = self._swap_segments(executor, call, found, kept, observe)
-                request = replace(request, fresh=False)
+                began = perf_counter()
+                tools, count = self._swap_segments(executor, call, found, kept, observe)
+                request = replace(
+                    request,
+                    fresh=request.fresh and not count,
+                    elsewhere=count,
+                    elsewhere_seconds=perf_counter() - began,
+                )
             return run_swap(request, tools, observe)
 
     def _swap_segments(
@@ -358,8 +365,11 @@ class Engine(Closeable):
         found: tuple[Request, SwapParameters, Tools],
         kept: ExitStack,
         observe: Observe | None,
-    ) -> Tools:
-        """Swap the segments of a video by an executor; return the tools that join them."""
+    ) -> tuple[Tools, int]:
+        """Swap the segments of a video by an executor.
+
+        Return the tools that join them, and the number of frames that were swapped.
+        """
         request, parsed, tools = found
         work = request.work
         if work is None:
@@ -381,7 +391,7 @@ class Engine(Closeable):
         store = self._networks.store.folders
         folders = None if store == WeightStore().folders else store
         if len(parts) <= 1:
-            return tools  # as short as what is swapped in one go
+            return tools, 0  # as short as what is swapped in one go
         key = work_key(request, tools)
         about = {"target": request.target.name, "output": request.output.name}
         with work.open(key, about, fresh=request.fresh) as folder:
@@ -400,7 +410,8 @@ class Engine(Closeable):
             ]
             executor.check([path.absolute() for path in (*request.inputs, known.path, folder.lock)])
             total = sum(part.frames for part in parts)
-            done = total - sum(task.part.frames for task in tasks)
+            count = sum(task.part.frames for task in tasks)
+            done = total - count
             try:
                 for task, _ in executor.map(render_segment, tasks):
                     done += task.part.frames
@@ -409,7 +420,7 @@ class Engine(Closeable):
             except ContentBlocked:
                 folder.is_done = True  # nothing that was refused is kept
                 raise
-        return tools
+        return tools, count
 
     def _kept_analysis(
         self,

@@ -136,6 +136,8 @@ def test_a_missed_face_is_followed_across_segments(
     assert many.faces_swapped == one.faces_swapped
     assert set(many.warnings) == set(one.warnings)
     assert any("no face was found in the box" in warning for warning in many.warnings)
+    assert not any("earlier run" in note for note in many.notes)
+    assert many.seconds > many.stage_seconds.encode
 
 
 def test_a_short_film_is_swapped_in_one_go(warm: Engine, tmp_path: Path) -> None:

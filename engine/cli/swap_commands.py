@@ -24,7 +24,7 @@ from engine.cli.commands import (
 )
 from engine.cli.parameter_options import keywords, with_parameters
 from engine.cli.plans import DRY_RUN, Fresh, WorkLimit, show
-from engine.cli.signals import raising_ended
+from engine.cli.signals import Ended, raising_ended
 from engine.errors import ParameterError
 from engine.options import SelectionRule
 
@@ -226,22 +226,39 @@ def swap(
             typer.echo(f"note: {output} exists; {film} is skipped.", err=True)
             return
         with raising_ended(), Engine() as engine, progress.shown(sys.stderr) as observe:
-            report = engine.swap(
-                person,
-                film,
-                output,
-                cast=cast,
-                analysis=analysis,
-                trace=trace,
-                review=review,
-                work_dir=work_dir,
-                work_limit=work_limit,
-                fresh=fresh,
-                executor=_executor(executor, address, parameters),
-                observe=None if quiet else observe,
-                **parameters,
-            )
+            try:
+                report = engine.swap(
+                    person,
+                    film,
+                    output,
+                    cast=cast,
+                    analysis=analysis,
+                    trace=trace,
+                    review=review,
+                    work_dir=work_dir,
+                    work_limit=work_limit,
+                    fresh=fresh,
+                    executor=_executor(executor, address, parameters),
+                    observe=None if quiet else observe,
+                    **parameters,
+                )
+            except Ended:
+                _tell_kept(film, work_dir)
+                raise
         show(report, trace, review, quiet=quiet, in_json=as_json)
+
+
+def _tell_kept(film: str, work_dir: Path | None) -> None:
+    """Tell of the finished parts of a film whose swap was stopped."""
+    from engine.work.work_store import WorkStore
+
+    name = Path(film).name
+    if any(entry.about.get("target") == name for entry in WorkStore(work_dir).entries()):
+        typer.echo(
+            "note: finished parts are kept, and the same command goes on after them; "
+            f"`{NAME} cache list` shows them.",
+            err=True,
+        )
 
 
 def _executor(

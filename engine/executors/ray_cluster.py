@@ -30,7 +30,7 @@ class RayCluster:
     """
 
     address: str | None = None
-    cpus: int = 2
+    cpus: int = 1
     gpus: float = 0
 
     @property

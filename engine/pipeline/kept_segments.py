@@ -131,14 +131,6 @@ class KeptSegments:
         finished = tuple(record.pts for record in self.records[index:])
         return Restart(index, finished[0], max(tracks, default=0), finished)
 
-    @property
-    def note(self) -> str:
-        """Sentence about the frames that are finished."""
-        return (
-            f"{len(self.records)} frames were finished by an earlier run that was interrupted; "
-            "they were not swapped again."
-        )
-
     def record(self, record: FrameRecord) -> None:
         """Take in the record of a frame of the next segment."""
         self._new.append(record)
@@ -203,6 +195,14 @@ class KeptSegments:
 
 def _words(error: OSError) -> str:
     return f"A finished part could not be kept: {error.strerror or error}."
+
+
+def note_finished(frames: int) -> str:
+    """Return a sentence about frames that an interrupted run finished."""
+    return (
+        f"{frames} frames were finished by an earlier run that was interrupted; they were not "
+        "swapped again."
+    )
 
 
 def is_finished(folder: WorkFolder, number: int) -> bool:

@@ -24,7 +24,7 @@ from engine.options import SelectionRule, Trim
 from engine.pipeline.casting import find_cast
 from engine.pipeline.crop_sizes import CropSizes
 from engine.pipeline.dry_run import TrackDecision, track_decisions
-from engine.pipeline.kept_segments import KeptSegments, Restart, work_key
+from engine.pipeline.kept_segments import KeptSegments, Restart, note_finished, work_key
 from engine.pipeline.missed_faces import MissedFace, MissedFaces
 from engine.pipeline.planners import CastPlanner, Planner, RulePlanner
 from engine.pipeline.prepared_source import PreparedSource
@@ -61,7 +61,7 @@ def run_swap(request: Request, tools: Tools, observe: Observe | None = None) -> 
         SourceUnfit: The source hides a part of its face that the swapper needs.
         ContentBlocked: The content check refused the source or the target.
     """
-    began = time.perf_counter()
+    began = time.perf_counter() - request.elsewhere_seconds
     tell = partial(report_stage, observe)
     info = check_swap_files(request)
     sources = _prepare_sources(request, tools, partial(tell, "reading the source"))
@@ -442,7 +442,8 @@ class Run:
                     segments=kept,
                     first=None if restart is None else self.first_frame(),
                 )
-        notes = () if kept is None or not kept.records else (kept.note,)
+        earlier = 0 if kept is None else len(kept.records) - request.elsewhere
+        notes = () if earlier <= 0 else (note_finished(earlier),)
         kept_warnings = () if kept is None else kept.warnings
         return _Written(
             (*warnings, *self.missed.warnings, *kept_warnings, *written.warnings), notes

@@ -69,6 +69,8 @@ class Request:
         work: keeps finished parts of a video, from which an interrupted run goes on; None keeps
             none.
         fresh: ignore the finished parts that are kept.
+        elsewhere: number of frames that other processes of this run have swapped.
+        elsewhere_seconds: what that took.
         parameters: public parameters as the user gave them; the report repeats them.
         trace: file to write the record of each frame to.
         review: picture to draw the spans that want a look on.
@@ -84,6 +86,8 @@ class Request:
     cast: Cast | None = None
     work: WorkStore | None = None
     fresh: bool = False
+    elsewhere: int = 0
+    elsewhere_seconds: float = 0.0
 
     @property
     def inputs(self) -> tuple[Path, ...]:
