@@ -30,5 +30,5 @@ report = engine.swap(
     overwrite=True,
 )
 for role in report.roles:
-    print(f"{role.name}: {role.faces} face at a distance of {role.smallest_distance:.2f}")
+    print(f"{role.name}: {role.faces} face at a distance of {abs(role.smallest_distance):.2f}")
 print(report.output)

@@ -342,6 +342,30 @@ def test_a_box_where_a_face_was_found_adds_none(
     )
     assert report.faces_seen == 2 * len(TIMES)
     assert colours(tmp_path / "out.mkv") == ALL
+    (told,) = [warning for warning in report.warnings if warning.startswith("correction 1: ")]
+    assert "give track = " in told
+
+
+def test_an_error_names_its_correction(
+    tinting: Engine,
+    cast_film: Path,
+    cast_analysis: FilmAnalysis,
+    cast_sources: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    corrections: list[CorrectionKeywords] = [
+        {"track": 0, "role": "keep"},
+        {"from": 500, "role": "keep"},
+    ]
+    with pytest.raises(ParameterError, match=r"correction 2: there is no frame 500; the film has"):
+        tinting.swap(
+            None,
+            cast_film,
+            tmp_path / "out.mkv",
+            cast={"role": by_reference(cast_sources), "correction": corrections},
+            analysis=cast_analysis,
+            **LOSSLESS,
+        )
 
 
 def test_a_role_gets_the_track_of_the_face_that_it_points_at(

@@ -11,6 +11,7 @@ from engine.cli.commands import application
 
 # Parameters that are arguments of the command.
 _ARGUMENTS = {"source_image": "SOURCE"}
+_IN_FILE = re.compile(r"\S.*, (line|row|role|correction) \d+: ")
 
 
 def name_options(message: str) -> str:
@@ -19,8 +20,10 @@ def name_options(message: str) -> str:
     A name of several words, such as `pixel_boost`, is replaced wherever it is not a part of a path
     or a quoted value, nor the key of a file that is named before a colon. A name that is also a
     word, such as `device`, is replaced where it begins a sentence, as a word would have a capital
-    letter there.
+    letter there. A message about a line or record of a file keeps the names, as the file has them.
     """
+    if _IN_FILE.match(message):
+        return message
     names = {**_ARGUMENTS, **dict(_options(typer.main.get_command(application())))}
     several = "|".join(sorted(filter(re.compile("_").search, names), key=len, reverse=True))
     one = "|".join(name for name in names if "_" not in name)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -213,6 +213,15 @@ def _rows(
     }
 
 
+@contextmanager
+def _naming_correction(index: int) -> Iterator[None]:
+    """Begin an error of the block with the number of a correction, counted from 1."""
+    try:
+        yield
+    except ParameterError as error:
+        raise ParameterError(f"correction {index + 1}: {error}") from None
+
+
 def _missed_track(index: int) -> int:
     """Return the track that faces of a correction get: below those of the film."""
     return -1 - index
@@ -366,19 +375,21 @@ class _Film:
     def corrected_tracks(self, cast: Cast) -> Mapping[int, Assignment]:
         """Return the tracks that corrections give a role as a whole."""
         corrected: dict[int, Assignment] = {}
-        for one in filter(_is_on_tracks, cast.correction):
-            given = Assignment(cast.number(one.role), "correction")
-            corrected |= dict.fromkeys(self._tracks(one.track, one.person), given)
+        for index, one in enumerate(cast.correction):
+            if _is_on_tracks(one):
+                given = Assignment(cast.number(one.role), "correction")
+                with _naming_correction(index):
+                    corrected |= dict.fromkeys(self._tracks(one.track, one.person), given)
         return corrected
 
     def spans(self, cast: Cast) -> tuple[Span, ...]:
         """Return the corrections by pts and track numbers."""
-        return tuple(
-            self._span(cast, one)
-            if one.box is None
-            else Span(cast.number(one.role), tracks=frozenset({_missed_track(index)}))
-            for index, one in enumerate(cast.correction)
-        )
+        found = []
+        for index, one in enumerate(cast.correction):
+            with _naming_correction(index):
+                missed = Span(cast.number(one.role), tracks=frozenset({_missed_track(index)}))
+                found.append(self._span(cast, one) if one.box is None else missed)
+        return tuple(found)
 
     def missed(self, cast: Cast) -> tuple[MissedFace, ...]:
         """Return the faces that corrections name by a box."""
@@ -386,8 +397,9 @@ class _Film:
         for index, one in enumerate(cast.correction):
             if one.box is None or one.start is None:
                 continue
-            first = self._frame_at(one.start)
-            last = first if one.to is None else self._pts(one.to, last=True)
+            with _naming_correction(index):
+                first = self._frame_at(one.start)
+                last = first if one.to is None else self._pts(one.to, last=True)
             where = f"correction {index + 1}"
             found.append(MissedFace(_missed_track(index), where, Box(*one.box), first, last))
         return tuple(found)
@@ -401,7 +413,7 @@ class _Film:
         pts = self._pts(moment, last=False)
         found = next((one.pts for one in self.analysis.frames() if one.pts >= pts), None)
         if found is None:
-            raise ParameterError(f"The film ends before {moment}, the first frame of a correction.")
+            raise ParameterError(f"from is {moment}, and the film ends before.")
         return found
 
     def _span(self, cast: Cast, correction: Correction) -> Span:
@@ -447,6 +459,6 @@ class _Film:
             return analysis.start + round(seconds / analysis.time_base)
         if moment > analysis.frame_count:
             raise ParameterError(
-                f"frame {moment} of a correction is none of the film's {analysis.frame_count}."
+                f"there is no frame {moment}; the film has {analysis.frame_count} frames."
             )
         return next(one.pts for at, one in enumerate(analysis.frames(), 1) if at == moment)

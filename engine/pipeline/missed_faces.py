@@ -73,7 +73,14 @@ class MissedFaces:
         if face is None:
             return shot
         known[one.track] = face
-        if pair_boxes([face.box], [each.box for each in shot.faces]):
+        pairs = pair_boxes([face.box], [each.box for each in shot.faces])
+        if pairs:
+            if pts == one.first:
+                track = shot.faces[pairs[0][1]].track
+                self.warnings.append(
+                    f"{one.where}: the box lies on a face that was found, which keeps its own "
+                    f"decision; give track = {track} in place of the box."
+                )
             return shot
         faces = (*shot.faces, replace(face, track=one.track))
         hands = self._hands.find(shot.frame, [face], shot.hands)

@@ -30,6 +30,10 @@ from engine.cli.option_names import name_options
         ("detector is 'pixel_boost'.", "--detector is 'pixel_boost'."),
         ("Set pixel_boost='auto'.", "Set pixel_boost='auto'."),
         ("a.csv, line 2: pixel_boost is 9x9.", "a.csv, line 2: pixel_boost is 9x9."),
+        (
+            "a.csv, line 2: pixel_bost is no parameter; did you mean pixel_boost?",
+            "a.csv, line 2: pixel_bost is no parameter; did you mean pixel_boost?",
+        ),
         ("my_pixel_boost and pixel_booster", "my_pixel_boost and pixel_booster"),
     ],
 )
