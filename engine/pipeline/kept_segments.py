@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -65,6 +65,36 @@ class _Facts:
 _FACTS: Final = TypeAdapter(_Facts)
 
 
+@dataclass(slots=True)
+class _Shot:
+    """What is known of the shot of the last finished frame.
+
+    Attributes:
+        count: number of frames of all shots so far.
+        first: pts of the first of them.
+        finished: pts of the frames of the shot.
+        before: number of tracks before the shot.
+        tracks: number of tracks so far.
+    """
+
+    count: int = 0
+    first: int = 0
+    finished: list[int] = field(default_factory=list)
+    before: int = 0
+    tracks: int = 0
+
+    def add(self, record: FrameRecord) -> None:
+        """Take in the record of the next frame."""
+        if not self.count:
+            self.first = record.pts
+        if record.cut or not self.count:
+            self.finished, self.before = [], self.tracks
+        self.count += 1
+        self.finished.append(record.pts)
+        numbers = (face.track for face in record.faces if face.track is not None)
+        self.tracks = max([self.tracks, *(number + 1 for number in numbers)])
+
+
 class KeptSegments:
     """Keeps the segments of one swap in its work folder; satisfies `media.segments.Segments`.
 
@@ -72,14 +102,14 @@ class KeptSegments:
         folder: the work folder; segments that are there go on from an interrupted run.
         length: number of frames of each segment.
         check: content check of the target, whose results are kept, too; None if it is off.
-        begin: number of the first segment to make, where the ones before are of no interest; None
-            goes on after those that are there.
+        told: warnings of the run so far, which grow; each is kept with a segment.
+        begin: number of the first segment to make.
 
     Attributes:
-        records: records of the frames that are finished.
+        frames: number of frames that are finished.
+        restart: point at which the swap resumes; None if no segment is finished.
         warnings: those that were kept with the segments, and a sentence if the work could not be
             kept.
-        to_keep: warnings to keep with the next segment.
     """
 
     def __init__(
@@ -87,8 +117,9 @@ class KeptSegments:
         folder: WorkFolder,
         length: int,
         check: ContentCheck | None = None,
+        told: Sequence[str] = (),
         *,
-        begin: int | None = None,
+        begin: int = 0,
     ) -> None:
         self._folder = folder
         self._length = length
@@ -96,10 +127,19 @@ class KeptSegments:
         self._new: list[FrameRecord] = []
         self._keeps = True
         self._check = check
-        self.records: list[FrameRecord] = []
+        self._told, self._told_before = told, 0
+        self.frames = 0
+        self.restart: Restart | None = None
         self.warnings: list[str] = []
-        self.to_keep: list[str] = []
-        for number, file in enumerate(folder.files(_PREFIX) if begin is None else ()):
+        self._next = begin
+
+    def restore(self, take: Callable[[FrameRecord, int], None]) -> None:
+        """Go on after the segments that are there.
+
+        `take` is called with the record of each of their frames, and the pts of the first frame.
+        """
+        shot = _Shot()
+        for number, file in enumerate(self._folder.files(_PREFIX)):
             if file.name != _name(number):
                 break
             try:
@@ -107,29 +147,23 @@ class KeptSegments:
             except (OSError, ValueError):
                 break  # a disk that lost power may leave a file damaged
             self._files.append(file)
-            self.records += facts.records
+            for record in facts.records:
+                shot.add(record)
+                take(record, shot.first)
             self.warnings += facts.warnings
-            if check is not None:
-                check.add_earlier(facts.highest, facts.checked)
-            if len(facts.records) != length:
+            if self._check is not None:
+                self._check.add_earlier(facts.highest, facts.checked)
+            if len(facts.records) != self._length:
                 break
-        self._next = len(self._files) if begin is None else begin
+        self._next, self.frames = len(self._files), shot.count
+        if shot.count:
+            begin = shot.count - len(shot.finished)
+            self.restart = Restart(begin, shot.finished[0], shot.before, tuple(shot.finished))
 
     @property
     def length(self) -> int:
         """Number of frames of each segment."""
         return self._length
-
-    @property
-    def restart(self) -> Restart | None:
-        """Return the point at which the swap resumes; None if no segment is finished."""
-        if not self.records:
-            return None
-        index = max(n for n, record in enumerate(self.records) if record.cut or not n)
-        earlier = (face.track for record in self.records[:index] for face in record.faces)
-        tracks = [track + 1 for track in earlier if track is not None]
-        finished = tuple(record.pts for record in self.records[index:])
-        return Restart(index, finished[0], max(tracks, default=0), finished)
 
     def record(self, record: FrameRecord) -> None:
         """Take in the record of a frame of the next segment."""
@@ -160,7 +194,8 @@ class KeptSegments:
                 file.discard()
 
     def _facts(self, records: list[FrameRecord], checked: int) -> _Facts:
-        told, self.to_keep = tuple(self.to_keep), []
+        told = tuple(self._told[self._told_before :])
+        self._told_before += len(told)
         if self._check is None:
             return _Facts(tuple(records), None, 0, told)
         return _Facts(tuple(records), self._check.highest, self._check.checked - checked, told)
@@ -276,8 +311,8 @@ def _add_content(add: Callable[[bytes], None], value: Any) -> None:
     if isinstance(value, np.ndarray):
         add(f"{value.dtype}{value.shape}".encode() + value.tobytes())
     elif is_dataclass(value):
-        for field in fields(value):
-            _add_content(add, getattr(value, field.name))
+        for one in fields(value):
+            _add_content(add, getattr(value, one.name))
     elif isinstance(value, Mapping):
         _add_content(add, list(value.items()))
     elif isinstance(value, list | tuple):

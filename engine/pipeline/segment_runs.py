@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +14,6 @@ from engine.options import Trim
 from engine.pipeline.kept_segments import KeptSegments, Restart, work_key
 from engine.pipeline.swap import prepare_run
 from engine.pipeline.tools import Request, Tools
-from engine.values import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +77,12 @@ def run_segment(request: Request, tools: Tools, part: SegmentPart, length: int, 
     run.recorder.begin_at(part.index, first.pts)
     trim = request.options.trim
     with request.work.open(key) as folder:
-        kept = KeptSegments(folder, length, run.check, begin=part.number)
+        kept = KeptSegments(folder, length, run.check, run.missed.warnings, begin=part.number)
         run.recorder.listeners.append(kept.record)
         read = islice(run.read_target(part.restart), len(part.restart.finished) + part.frames)
         with closing(run.swap_frames(read, part.restart)) as frames:
             encode_segment(
-                _then(frames, lambda: kept.to_keep.extend(run.missed.warnings)),
+                frames,
                 request.output,
                 like=request.target,
                 options=request.options.encode,
@@ -94,8 +92,3 @@ def run_segment(request: Request, tools: Tools, part: SegmentPart, length: int, 
             )
         if kept.warnings:
             raise RuntimeUnavailable(" ".join(kept.warnings))
-
-
-def _then(frames: Iterable[Frame], act: Callable[[], None]) -> Iterator[Frame]:
-    yield from frames
-    act()

@@ -442,11 +442,12 @@ class Run:
                     segments=kept,
                     first=None if restart is None else self.first_frame(),
                 )
-        earlier = 0 if kept is None else len(kept.records) - request.elsewhere
+        earlier = 0 if kept is None else kept.frames - request.elsewhere
         notes = () if earlier <= 0 else (note_finished(earlier),)
         kept_warnings = () if kept is None else kept.warnings
+        told = self.missed.warnings
         return _Written(
-            (*warnings, *self.missed.warnings, *kept_warnings, *written.warnings), notes
+            tuple(dict.fromkeys((*warnings, *told, *kept_warnings, *written.warnings))), notes
         )
 
     def swap_picture(
@@ -537,7 +538,7 @@ class Run:
                 warn(f"An interruption would lose all of the work: {error}")
                 yield None
                 return
-            kept = KeptSegments(folder, length, self.check)
+            kept = KeptSegments(folder, length, self.check, self.missed.warnings)
             try:
                 yield kept
             except ContentBlocked:
@@ -548,13 +549,12 @@ class Run:
     def _is_complete(self, kept: KeptSegments) -> bool:
         """Tell whether all segments are finished, as far as an analysis tells."""
         analysis, trim = self.tools.analysis, self.request.options.trim
-        if analysis is None or not kept.records:
+        if analysis is None or not kept.frames:
             return False
-        return len(kept.records) == sum(1 for _ in analysis.times(trim.start, trim.end))
+        return kept.frames == sum(1 for _ in analysis.times(trim.start, trim.end))
 
     def _restore(self, kept: KeptSegments) -> None:
-        for record in kept.records:
-            self.recorder.restore(record, kept.records[0].pts)
+        kept.restore(self.recorder.restore)
         self.recorder.listeners.append(kept.record)
 
     def first_frame(self) -> Frame:
