@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -143,8 +144,10 @@ class FilmAnalysis:
         """Return the time of a frame, in seconds after the first."""
         return float((pts - self.start) * self.time_base)
 
-    def frames(self) -> Iterator[FrameFaces]:
+    def frames(self, begin: int | None = None) -> Iterator[FrameFaces]:
         """Yield the faces and hands of each frame, in the film's order.
+
+        `begin` is a pts: frames before it may be left out, which saves unpacking them.
 
         Raises:
             MediaError: The file cannot be read any more, or is damaged.
@@ -152,11 +155,13 @@ class FilmAnalysis:
         with reading(self.path) as archive:
             identities = Identities.unpack(read_columns(archive, _IDENTITIES, _LIMIT))
             count = 0
-            for name in _chunks(archive):
+            chunks = _chunks(archive)
+            first = 0 if begin is None else _chunk_with(archive, chunks, begin)
+            for name in chunks[first:]:
                 for frame in unpack(read_columns(archive, name, _CHUNK_LIMIT), identities):
                     count += 1
                     yield frame
-            if count != self.frame_count:
+            if not first and count != self.frame_count:
                 raise ValueError(f"There are {count} frames, not {self.frame_count}.")
 
     def times(self, start: float | None, end: float | None) -> Iterator[tuple[int, bool]]:
@@ -178,8 +183,9 @@ class FilmAnalysis:
         Raises:
             MediaError: A frame is not of this film.
         """
-        known = self.frames()
+        known: Iterator[FrameFaces] | None = None
         for frame in frames:
+            known = self.frames(frame.pts) if known is None else known
             here = next((one for one in known if one.pts >= frame.pts), None)
             if here is None or here.pts != frame.pts:
                 raise MediaError(
@@ -402,6 +408,15 @@ def _chunks(archive: zipfile.ZipFile) -> list[str]:
     if sorted(names) != sorted((*chunks, _HEADER, _IDENTITIES)):
         raise ValueError("A member is missing, or there is one too many.")
     return chunks
+
+
+def _chunk_with(archive: zipfile.ZipFile, chunks: Sequence[str], pts: int) -> int:
+    """Return the index of the last chunk that begins at or before a pts; 0 if none does."""
+
+    def begins_after(name: str) -> bool:
+        return bool(read_columns(archive, name, _CHUNK_LIMIT)["pts"][:1] > pts)
+
+    return max(bisect_left(chunks, True, key=begins_after) - 1, 0)
 
 
 def _member(number: int) -> str:

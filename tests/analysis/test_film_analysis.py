@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from engine.analysis import film_analysis
+from engine.analysis.archive import read_columns
 from engine.analysis.columns import round_face
 from engine.analysis.film_analysis import (
     AnalysisKey,
@@ -93,6 +94,26 @@ def test_frames_get_their_faces_again_from_anywhere_in_the_film(tmp_path: Path) 
     part = list(analysis.replay(shot.frame for shot in made[4:9]))
     assert [shot.frame for shot in part] == [shot.frame for shot in made[4:9]]
     assert [len(shot.faces) for shot in part] == [1, 2, 2, 2, 2]
+
+
+def test_a_late_frame_is_found_without_reading_all_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(film_analysis, "_CHUNK", 3)
+    analysis, made = written(tmp_path / "film.faces", 90)
+    seen: list[str] = []
+
+    def note(archive: zipfile.ZipFile, name: str, limit: int) -> Any:
+        seen.append(name)
+        return read_columns(archive, name, limit)
+
+    monkeypatch.setattr(film_analysis, "read_columns", note)
+    for index in (0, 2, 3, 44, 86, 89):
+        seen.clear()
+        (shot,) = analysis.replay([made[index].frame])
+        assert shot.frame is made[index].frame
+        assert len(shot.faces) == len(made[index].faces)
+        assert len(seen) <= 8  # of 31
 
 
 def test_a_frame_of_another_film_is_refused(tmp_path: Path) -> None:
