@@ -16,6 +16,7 @@ PEOPLE = 60  # on a sheet, at most: encoders refuse pictures beyond some thousan
 SIDE = 160  # pixels of a picture
 _APART = 2.0  # seconds between two pictures of a person, which look the same otherwise
 _WORDS_WIDTH = 340
+_LEAST_SHARE = 0.005  # that rounds to 1 %
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +63,8 @@ def people_sheet(analysis: FilmAnalysis, rows: Sequence[PersonRow], more: int = 
 def _lines(analysis: FilmAnalysis, person: Person) -> Iterator[str]:
     yield f"person {person.number}"
     share = person.frames / analysis.frame_count
-    yield f"{person.frames} frames ({share:.0%})"
+    frames = "1 frame" if person.frames == 1 else f"{person.frames} frames"
+    yield f"{frames} ({share:.0%})" if share >= _LEAST_SHARE else f"{frames} (<1%)"
     first, last = analysis.seconds(person.first), analysis.seconds(person.last)
     yield f"{clock(first)} to {clock(last)}"
     yield "1 track" if len(person.tracks) == 1 else f"{len(person.tracks)} tracks"

@@ -162,6 +162,8 @@ def describe(face: FaceRecord) -> str:
     """Describe in a line what was decided about a face."""
     box = face.box
     decision = face.reason if face.role is None else f"{face.role}, {face.reason}"
+    if not face.chosen:
+        decision = f"kept, {decision}"
     words = [
         f"face at {box[0]:.0f},{box[1]:.0f} to {box[2]:.0f},{box[3]:.0f}: {decision}",
         f"score {face.score:.2f}",
