@@ -5,6 +5,7 @@ Run it as `.venv/bin/python scripts/write_schema.py`.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import tomllib
@@ -13,7 +14,8 @@ from pathlib import Path
 from pydantic import BaseModel, TypeAdapter
 
 from engine.parameters import SwapCall, SwapParameters, table
-from engine.pipeline.records import FrameRecord
+from engine.pipeline.records import FaceRecord, FrameRecord, SwapRecord
+from engine.pipeline.stages import Coverage
 from engine.plan.cast import Cast
 from engine.plan.film_plan import Plan
 
@@ -51,9 +53,16 @@ def schema(model: type[BaseModel] = SwapCall, title: str = "A call of ai-face-sw
 
 def trace_schema() -> str:
     """Return the JSON schema of a line of a trace."""
+    made = TypeAdapter(FrameRecord).json_schema(mode="serialization")
+    # Versions of pydantic differ in which docstrings they take.
+    records = {kind.__name__: kind for kind in (FaceRecord, SwapRecord, Coverage)}
+    for name, definition in made["$defs"].items():
+        rest = {key: value for key, value in definition.items() if key != "description"}
+        made["$defs"][name] = {"description": inspect.getdoc(records[name]), **rest}
     described = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **TypeAdapter(FrameRecord).json_schema(mode="serialization"),
+        **{key: value for key, value in made.items() if key != "description"},
+        "description": inspect.getdoc(FrameRecord),
         "title": "A line of a trace",
     }
     return json.dumps(described, indent=2) + "\n"

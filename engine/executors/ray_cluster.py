@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from engine.errors import RuntimeUnavailable
 from engine.executors.executor import ResultT, TaskT
+from engine.runtime.distributions import install
 
 _ATTEMPTS: Final = 3
 _SAMPLE: Final = 2**20  # bytes at either end of a file
@@ -94,7 +95,7 @@ class RayCluster:
             import ray.util.scheduling_strategies  # noqa: PLC0415
         except ImportError as error:
             raise RuntimeUnavailable(
-                "The executor ray needs the package ray; install faceswap-engine[ray]."
+                f"The executor ray needs the package ray; install it with: {install('ray')}"
             ) from error
         if not ray.is_initialized():
             try:

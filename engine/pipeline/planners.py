@@ -82,8 +82,16 @@ class CastPlanner:
     def choose(self, faces: tuple[Face, ...]) -> tuple[Face, ...]:
         """Return the faces that may be chosen, in some frame of the film."""
         assignments = decide(faces, 0, replace(self.casting, spans=()))
+        # Corrections that give a source at some time.
+        spans = [
+            replace(span, first=None, last=None)
+            for span in self.casting.spans
+            if span.role in self.drawn
+        ]
         return tuple(
-            face for face, one in zip(faces, assignments, strict=True) if one.role in self.drawn
+            face
+            for face, one in zip(faces, assignments, strict=True)
+            if one.role in self.drawn or any(span.holds(face, one, 0) for span in spans)
         )
 
     @property
