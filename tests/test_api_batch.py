@@ -17,6 +17,8 @@ from engine.pipeline.video import Progress
 from engine.swappers.mesh.warp import MeshWarp
 from tests.footage import STRANGER, TWO, asset, picture, write_clip, write_png
 
+pytestmark = pytest.mark.slow
+
 SOURCE = asset(STRANGER)
 QUICK: dict[str, Any] = {"pixel_boost": "128x128", "video_codec": "ffv1"}
 

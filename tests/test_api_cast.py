@@ -28,6 +28,8 @@ from tests.cast_film import (
 )
 from tests.footage import MAN, TWO, WOMAN, asset, picture, write_png
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["cast_analysis", "cast_film", "cast_folder", "cast_sources", "tinting"]  # fixtures
 
 

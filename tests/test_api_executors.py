@@ -22,6 +22,8 @@ from engine.work.work_store import WorkStore
 from tests.footage import STRANGER, asset, write_clip, write_png
 from tests.test_api_resume import CUT, FRAMES, LENGTH, QUICK, packets, paint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _short_segments(monkeypatch: pytest.MonkeyPatch) -> None:

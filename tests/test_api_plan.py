@@ -30,6 +30,8 @@ from tests.cast_film import (
 )
 from tests.footage import MAN, WOMAN, write_clip
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["cast_analysis", "cast_film", "cast_folder", "cast_sources", "tinting"]  # fixtures
 
 ALL = [{WOMAN: "red", MAN: "blue"}] * len(TIMES)

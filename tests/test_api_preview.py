@@ -21,6 +21,8 @@ from engine.trust import content
 from engine.values import Analysed, Frame
 from tests.footage import MAN, STRANGER, TWO, WOMAN, Spot, asset, picture, write_clip, write_png
 
+pytestmark = pytest.mark.slow
+
 QUICK: dict[str, Any] = {
     "swapper": "mesh",
     "pixel_boost": "128x128",

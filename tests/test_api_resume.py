@@ -27,6 +27,8 @@ from engine.values import Bytes, Frame, Planned
 from engine.work.work_store import WorkFile, WorkStore
 from tests.footage import MAN, STRANGER, WOMAN, Spot, asset, picture, write_clip
 
+pytestmark = pytest.mark.slow
+
 LENGTH = 5  # frames of a segment in these tests
 FRAMES = 18
 CUT = 8

@@ -34,6 +34,8 @@ from tests.footage import (
 )
 from tests.synth import make_clip
 
+pytestmark = pytest.mark.slow
+
 SOURCE = asset(STRANGER)
 QUICK: dict[str, Any] = {"pixel_boost": "128x128", "video_codec": "ffv1"}
 

@@ -385,7 +385,7 @@ def test_a_preview_says_what_it_shows(
     assert main([*line, "--reference-face-distance", "0.4"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"{output}: the frame at 00:00:00.080, before and after."
-    assert sorted(one.split(": ")[1].split(",")[0] for one in said[1:]) == ["chosen", "too far"]
+    assert sorted(one.split(": ")[1].split(",")[0] for one in said[1:]) == ["chosen", "kept"]
     assert main([*line, "--overwrite", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["output"], told["seconds"]) == (str(output), 0.08)
