@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from av.codec.codec import Codec, UnknownCodecError
@@ -13,7 +13,8 @@ from engine.errors import ParameterError
 from engine.options import EncodeOptions
 
 _MACROBLOCK, _BLOCKS_AT_ONCE = 16, 8
-_EXTENSIONS: Any = np.show_config("dicts").get("SIMD Extensions", {})
+# Any: the lowest numpy does not tell the type of the result.
+_EXTENSIONS = cast("Any", np.show_config)("dicts").get("SIMD Extensions", {})
 _AVX512 = any(
     name.startswith(("AVX512", "X86_V4"))
     for kind in ("baseline", "found")
