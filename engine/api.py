@@ -21,7 +21,7 @@ import numpy as np
 from engine.analysis.film_analysis import (
     AnalysisKey,
     FilmAnalysis,
-    film_sha256,
+    file_sha256,
     read_analysis,
 )
 from engine.analysis.people import Person, find_people
@@ -1536,7 +1536,7 @@ def _read_plan(plan: Location) -> Plan:
     """
     path = path_of("plan", plan)
     made = read_plan(path)
-    if film_sha256(Path(made.film)) != made.sha256:
+    if file_sha256(Path(made.film)) != made.sha256:
         raise ParameterError(
             f"{path} is a plan of another film than {made.film}: its sha256 is not that of the "
             "file. Correct film in the plan, or make the plan again with --cast PLAN."

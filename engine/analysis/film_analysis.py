@@ -84,8 +84,8 @@ class AnalysisKey:
         return None
 
 
-def film_sha256(path: Path) -> str:
-    """Return the sha256 of a film's file, which is read to its end.
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file, which is read to its end.
 
     Raises:
         MediaError: The file cannot be read.

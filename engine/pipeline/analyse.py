@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.analysis.film_analysis import (
     AnalysisKey,
     FilmAnalysis,
-    film_sha256,
+    file_sha256,
     read_analysis,
     write_analysis,
 )
@@ -41,7 +41,7 @@ def make_key(
         MediaError: The film cannot be read.
     """
     values = {name: value for name, value in asdict(options).items() if name not in _NAMES}
-    return AnalysisKey(film_sha256(target), ALGORITHM, networks, values)
+    return AnalysisKey(file_sha256(target), ALGORITHM, networks, values)
 
 
 def analyse_film(

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from pydantic import TypeAdapter
 
-from engine.errors import MediaError
+from engine.analysis.film_analysis import file_sha256
 from engine.faces.analyser import ALGORITHM
 from engine.media.packet_file import EncodedPacket, PacketWriter, read_facts, read_packets
 from engine.media.pyav import library_versions
@@ -25,7 +25,6 @@ from engine.pipeline.records import FrameRecord
 from engine.pipeline.tools import Request, Source, Tools
 from engine.trust.content import ContentCheck
 from engine.version import VERSION as ENGINE_VERSION
-from engine.weights.atomic_files import sha256_of
 from engine.work.work_store import WorkFile, WorkFolder
 
 VERSION: Final = 1  # of the files; raise it when they change
@@ -258,7 +257,7 @@ def work_key(request: Request, tools: Tools) -> str:
     cast, known = request.cast, tools.analysis
     roles = () if cast is None else cast.role
     references = [
-        [_sha256(path) for path in paths]
+        [file_sha256(path) for path in paths]
         for paths in (
             request.options.selection.reference_images,
             *(map(Path, role.reference) for role in roles),
@@ -266,7 +265,7 @@ def work_key(request: Request, tools: Tools) -> str:
     ]
     facts: dict[str, Any] = {
         "version": [VERSION, ALGORITHM, ENGINE_VERSION],
-        "target": _sha256(request.target) if known is None else known.key.target,
+        "target": file_sha256(request.target) if known is None else known.key.target,
         "sources": {role: _source(source) for role, source in sorted(request.sources.items())},
         "references": references,
         "cast": None
@@ -303,7 +302,7 @@ def _source(source: Source) -> list[str]:
         digest = hashlib.sha256()
         _add_content(digest.update, source.first.encoded)
         return [digest.hexdigest()]
-    return [_sha256(path) for path in source.paths]
+    return [file_sha256(path) for path in source.paths]
 
 
 def _add_content(add: Callable[[bytes], None], value: Any) -> None:
@@ -320,13 +319,6 @@ def _add_content(add: Callable[[bytes], None], value: Any) -> None:
             _add_content(add, one)
     else:
         add(pickle.dumps(value))
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return sha256_of(path)
-    except OSError as error:
-        raise MediaError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _name(number: int) -> str:

@@ -21,7 +21,7 @@ from engine.analysis.columns import round_face
 from engine.analysis.film_analysis import (
     AnalysisKey,
     FilmAnalysis,
-    film_sha256,
+    file_sha256,
     read_analysis,
     write_analysis,
 )
@@ -331,8 +331,8 @@ def test_a_film_is_known_by_its_content(tmp_path: Path) -> None:
     one, other = tmp_path / "one.mp4", tmp_path / "other.mp4"
     one.write_bytes(b"film")
     other.write_bytes(b"film")
-    assert film_sha256(one) == film_sha256(other)
+    assert file_sha256(one) == file_sha256(other)
     other.write_bytes(b"Film")
-    assert film_sha256(one) != film_sha256(other)
+    assert file_sha256(one) != file_sha256(other)
     with pytest.raises(MediaError, match="cannot be read"):
-        film_sha256(tmp_path / "none")
+        file_sha256(tmp_path / "none")
