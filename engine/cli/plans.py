@@ -30,6 +30,28 @@ WorkLimit = Annotated[
     ),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Ignore what an interrupted swap finished.")]
+TraceFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="File to write: a line of JSON for each frame, what was decided and why.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
+ReviewFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Picture to write: the frames that want a look most, before and after.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Print no progress, notes or closing line; warnings remain."
+    ),
+]
 DRY_RUN = "Print what would be done with each track, and write nothing."
 CAST = "TOML file with the roles of several people, each with its own source."
 
@@ -104,32 +126,13 @@ def render(
             show_default=False,
         ),
     ] = None,
-    trace: Annotated[
-        Path | None,
-        typer.Option(
-            help="File to write: a line of JSON for each frame, what was decided and why.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
-    review: Annotated[
-        Path | None,
-        typer.Option(
-            help="Picture to write: the frames that want a look most, before and after.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
+    trace: TraceFile = None,
+    review: ReviewFile = None,
     work_dir: WorkDir = None,
     work_limit: WorkLimit = None,
     fresh: Fresh = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=DRY_RUN)] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "--quiet", "-q", help="Print no progress, notes or closing line; warnings remain."
-        ),
-    ] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
     debug: Debug = False,
     **options: Any,

@@ -23,7 +23,7 @@ from engine.cli.commands import (
     report_errors,
 )
 from engine.cli.parameter_options import keywords, with_parameters
-from engine.cli.plans import DRY_RUN, Fresh, WorkLimit, show
+from engine.cli.plans import CAST, DRY_RUN, Fresh, Quiet, ReviewFile, TraceFile, WorkLimit, show
 from engine.cli.signals import Ended, raising_ended
 from engine.errors import ParameterError
 from engine.options import SelectionRule
@@ -74,7 +74,7 @@ Target = Annotated[
 CastFile = Annotated[
     Path | None,
     typer.Option(
-        help="TOML file with the roles of several people, each with its own source.",
+        help=CAST,
         metavar="FILE",
         show_default=False,
     ),
@@ -134,34 +134,15 @@ def swap(
         typer.Option("--skip-existing", help="Of many targets, skip those whose output is there."),
     ] = False,
     analysis: AnalysisFile = None,
-    trace: Annotated[
-        Path | None,
-        typer.Option(
-            help="File to write: a line of JSON for each frame, what was decided and why.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
+    trace: TraceFile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=DRY_RUN)] = False,
-    review: Annotated[
-        Path | None,
-        typer.Option(
-            help="Picture to write: the frames that want a look most, before and after.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
+    review: ReviewFile = None,
     work_dir: WorkDir = None,
     work_limit: WorkLimit = None,
     fresh: Fresh = False,
     executor: ExecutorName = None,
     address: ClusterAddress = None,
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "--quiet", "-q", help="Print no progress, notes or closing line; warnings remain."
-        ),
-    ] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
     debug: Debug = False,
     **options: Any,
